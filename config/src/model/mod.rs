@@ -1,0 +1,33 @@
+//! The typed, valid model of a configuration: what the daemons see.
+//!
+//! Holds no parser and no text of the file. The config worker makes a [`Model`] and splits it into one part
+//! per process ([`parts`]), so that each process sees only what it needs: commands, users and paths stay in
+//! the parent's part; the daemons know identifiers.
+
+pub mod check;
+pub mod ipvs;
+pub mod parts;
+pub mod process;
+pub mod units;
+pub mod vrrp;
+
+use serde::{Deserialize, Serialize};
+
+/// A whole configuration after all references are resolved and all ranges checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Model {
+    /// `global_defs` and root keywords that concern the processes themselves.
+    pub process: process::ProcessSettings,
+    /// Every command that may run, indexed by [`units::ScriptId`].
+    pub scripts: Vec<process::Script>,
+    /// Settings that all instances share.
+    pub vrrp_global: vrrp::VrrpGlobal,
+    /// `vrrp_script` blocks that an instance tracks, indexed by [`vrrp::TrackedScript`] position.
+    pub tracked_scripts: Vec<vrrp::TrackedScript>,
+    /// `vrrp_instance` blocks, indexed by [`units::InstanceId`].
+    pub instances: Vec<vrrp::Instance>,
+    /// Commands that follow the state of each instance, same order as `instances`.
+    pub instance_notify: Vec<process::InstanceNotify>,
+    /// `virtual_server` blocks, indexed by [`units::ServiceId`].
+    pub virtual_servers: Vec<check::VirtualServer>,
+}

@@ -1,0 +1,195 @@
+//! One part of the model per process, made by the config worker.
+//!
+//! Each part travels as a header record followed by one record per item (see `ipc::memfd`), so that a daemon can
+//! read it in slices between its other duties.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Model;
+use super::check::VirtualServer;
+use super::ipvs::{Destination, ServiceKey, ServiceOptions};
+use super::process::{InstanceNotify, ProcessSettings, Script};
+use super::units::{ServerId, Vrid, Weight};
+use super::vrrp::{Family, Instance, TrackedScript, VrrpGlobal};
+
+/// Head of vrrpd's part; [`Instance`] records follow, `instances` of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VrrpHead {
+    /// Settings that all instances share.
+    pub global: VrrpGlobal,
+    /// When tracked scripts run.
+    pub tracked_scripts: Vec<TrackedScript>,
+    /// Number of [`Instance`] records that follow.
+    pub instances: u32,
+}
+
+/// Head of checkd's part; [`VirtualServer`] records follow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckHead {
+    /// Number of [`VirtualServer`] records that follow.
+    pub virtual_servers: u32,
+    /// Number of checkers over all virtual servers.
+    pub checks: u32,
+}
+
+/// Head of ipvsd's part; [`IpvsService`] records follow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IpvsHead {
+    /// Number of [`IpvsService`] records that follow.
+    pub services: u32,
+}
+
+/// What ipvsd may put into the kernel's table for one virtual server, and nothing beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IpvsService {
+    /// Name in log lines.
+    pub name: String,
+    /// Entries of the table; more than one for a group.
+    pub keys: Vec<ServiceKey>,
+    /// Scheduler, persistence, flags.
+    pub options: ServiceOptions,
+    /// Destinations, indexed by [`ServerId`].
+    pub destinations: Vec<Destination>,
+    /// The sorry server, if there is one.
+    pub sorry: Option<Destination>,
+}
+
+/// Which destination of a service is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ServerRef {
+    /// A real server.
+    Real(ServerId),
+    /// The sorry server.
+    Sorry,
+}
+
+/// What the table should say of one destination: a weight, or absence.
+pub type Presence = Option<Weight>;
+
+/// The parent's part: one record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentPart {
+    /// Process settings.
+    pub process: ProcessSettings,
+    /// Every command that may run.
+    pub scripts: Vec<Script>,
+    /// What supervision and notification need of each instance.
+    pub instances: Vec<ParentInstance>,
+    /// Names of the virtual servers and their real servers, for status and FIFO.
+    pub services: Vec<ParentService>,
+    /// Number of checkers.
+    pub checks: u32,
+}
+
+/// What the parent knows of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentInstance {
+    /// Name of the block.
+    pub name: String,
+    /// `virtual_router_id`.
+    pub vrid: Vrid,
+    /// Family of the adverts.
+    pub family: Family,
+    /// The least time that any peer waits before it takes over.
+    pub patience: Duration,
+    /// Addresses and the interface of each, `ADDR/LEN` and name: what the parent deletes when nothing else can.
+    pub addresses: Vec<(ipnetwork::IpNetwork, Option<String>)>,
+    /// Commands that follow its state.
+    pub notify: InstanceNotify,
+}
+
+/// What the parent knows of a virtual server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentService {
+    /// Name in log lines.
+    pub name: String,
+    /// Names of its real servers.
+    pub servers: Vec<String>,
+}
+
+impl Model {
+    /// Head of vrrpd's part; `self.instances` are its records.
+    #[must_use]
+    pub fn vrrp_head(&self) -> VrrpHead {
+        VrrpHead {
+            global: self.vrrp_global.clone(),
+            tracked_scripts: self.tracked_scripts.clone(),
+            instances: count(self.instances.len()),
+        }
+    }
+
+    /// Head of checkd's part; `self.virtual_servers` are its records.
+    #[must_use]
+    pub fn check_head(&self) -> CheckHead {
+        CheckHead { virtual_servers: count(self.virtual_servers.len()), checks: self.check_count() }
+    }
+
+    /// Head of ipvsd's part; [`Self::ipvs_services`] are its records.
+    #[must_use]
+    pub fn ipvs_head(&self) -> IpvsHead {
+        IpvsHead { services: count(self.virtual_servers.len()) }
+    }
+
+    /// Records of ipvsd's part.
+    pub fn ipvs_services(&self) -> impl Iterator<Item = IpvsService> + '_ {
+        self.virtual_servers.iter().map(ipvs_service)
+    }
+
+    /// The parent's part.
+    #[must_use]
+    pub fn parent_part(&self) -> ParentPart {
+        ParentPart {
+            process: self.process.clone(),
+            scripts: self.scripts.clone(),
+            instances: self.instances.iter().zip(&self.instance_notify).map(parent_instance).collect(),
+            services: self
+                .virtual_servers
+                .iter()
+                .map(|service| ParentService {
+                    name: service.name.clone(),
+                    servers: service.real_servers.iter().map(|server| server.name.clone()).collect(),
+                })
+                .collect(),
+            checks: self.check_count(),
+        }
+    }
+
+    fn check_count(&self) -> u32 {
+        let checks = self.virtual_servers.iter().flat_map(|service| &service.real_servers);
+        count(checks.map(|server| server.checks.len()).sum())
+    }
+}
+
+fn ipvs_service(service: &VirtualServer) -> IpvsService {
+    IpvsService {
+        name: service.name.clone(),
+        keys: service.keys.clone(),
+        options: service.options.clone(),
+        destinations: service.real_servers.iter().map(|server| server.destination).collect(),
+        sorry: service.sorry_server,
+    }
+}
+
+fn parent_instance((instance, notify): (&Instance, &InstanceNotify)) -> ParentInstance {
+    ParentInstance {
+        name: instance.name.clone(),
+        vrid: instance.vrid,
+        family: instance.family,
+        patience: instance.patience(),
+        addresses: instance
+            .addresses
+            .iter()
+            .chain(&instance.excluded)
+            .map(|address| {
+                (address.network, address.interface.clone().or_else(|| instance.interface.clone()))
+            })
+            .collect(),
+        notify: notify.clone(),
+    }
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,111 @@
+//! What the parent alone knows: commands, identities, notification, process settings.
+//!
+//! Nothing here reaches a daemon, with the exception of identifiers.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::units::ScriptId;
+
+/// A command that may run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Script {
+    /// What the operator calls it: the block's name or the keyword that configures it.
+    pub name: String,
+    /// Program and arguments, split and unescaped; the first is an absolute path after resolution.
+    pub argv: Vec<String>,
+    /// Who runs it.
+    pub identity: Identity,
+    /// Which daemon may ask for it, and for what.
+    pub purpose: Purpose,
+    /// Longest run; `None` for notify scripts, which are not waited for.
+    pub timeout: Option<Duration>,
+}
+
+/// Who runs a script.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+impl Identity {
+    /// True for user id 0: every path component is then checked at every run.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.uid == 0
+    }
+}
+
+/// Which daemon may ask for a script, and for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Purpose {
+    /// `vrrp_script`: vrrpd asks, gets the exit status.
+    Tracked,
+    /// `notify*` of an instance: the parent runs it itself after a transition.
+    InstanceNotify,
+    /// `MISC_CHECK`: checkd asks, gets the exit status.
+    MiscCheck,
+    /// `notify_up`, `notify_down`, `quorum_up`, `quorum_down`: checkd asks, nobody waits.
+    ServerNotify,
+}
+
+/// Commands that follow the state of one instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct InstanceNotify {
+    /// `notify_master`.
+    pub master: Option<ScriptId>,
+    /// `notify_backup`.
+    pub backup: Option<ScriptId>,
+    /// `notify_fault`.
+    pub fault: Option<ScriptId>,
+    /// `notify_stop`.
+    pub stop: Option<ScriptId>,
+    /// `notify`: gets four more arguments.
+    pub any: Option<ScriptId>,
+}
+
+/// What `seccomp_unknown` says of a system call that no profile lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum UnknownCall {
+    /// Refused with ENOSYS, counted and logged with its number.
+    #[default]
+    Enosys,
+    /// The process ends.
+    Exit,
+}
+
+/// `global_defs` and root keywords that concern the processes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessSettings {
+    /// `router_id`, default the host name.
+    pub router_id: String,
+    /// `enable_script_security`.
+    pub script_security: bool,
+    /// `child_wait_time`: how long a stop waits for a daemon, default 5 s.
+    pub child_wait_time: Duration,
+    /// `daemon_uid_range`: first and last user id for daemons without a packaged system user.
+    pub daemon_uid_range: Option<(u32, u32)>,
+    /// `seccomp_unknown`.
+    pub unknown_call: UnknownCall,
+    /// `control_group`: group id that may use the control socket.
+    pub control_group: Option<u32>,
+}
+
+impl Default for ProcessSettings {
+    fn default() -> Self {
+        Self {
+            router_id: String::new(),
+            script_security: false,
+            child_wait_time: Duration::from_secs(5),
+            daemon_uid_range: None,
+            unknown_call: UnknownCall::Enosys,
+            control_group: None,
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! `vrrp_instance` and what belongs to it, as vrrpd sees it.
+//!
+//! Ranges are checked here by type or by the schema; meanings are those of keepalived.conf(5).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+use super::units::{AdvertInterval, Priority, ScriptId, Vrid};
+
+/// Protocol version of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Version {
+    /// RFC 3768, IPv4 (and, as an extension of the field, IPv6).
+    V2,
+    /// RFC 9568.
+    V3,
+}
+
+/// Address family of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Family {
+    /// IPv4.
+    Inet,
+    /// IPv6.
+    Inet6,
+}
+
+impl Family {
+    /// Family of an address.
+    #[must_use]
+    pub fn of(address: &IpAddr) -> Self {
+        if address.is_ipv4() { Self::Inet } else { Self::Inet6 }
+    }
+}
+
+/// Settings that all instances share (`global_defs`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VrrpGlobal {
+    /// `router_id`, default the host name.
+    pub router_id: String,
+    /// `vrrp_mcast_group4`, default 224.0.0.18.
+    pub multicast_group4: Ipv4Addr,
+    /// `vrrp_mcast_group6`, default ff02::12.
+    pub multicast_group6: Ipv6Addr,
+    /// `vrrp_startup_delay`: no instance takes part in an election before it has passed.
+    pub startup_delay: Duration,
+}
+
+impl Default for VrrpGlobal {
+    fn default() -> Self {
+        Self {
+            router_id: String::new(),
+            multicast_group4: Ipv4Addr::new(224, 0, 0, 18),
+            multicast_group6: Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12),
+            startup_delay: Duration::ZERO,
+        }
+    }
+}
+
+/// One `vrrp_instance`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Name of the block; the identity of the instance across reloads.
+    pub name: String,
+    /// `virtual_router_id`.
+    pub vrid: Vrid,
+    /// `version`, after its defaults.
+    pub version: Version,
+    /// Family of the adverts.
+    pub family: Family,
+    /// `interface`; absent only for unicast instances with a source address.
+    pub interface: Option<String>,
+    /// `dont_track_primary`: the own interface going down is no fault.
+    pub dont_track_primary: bool,
+    /// `state`, a wish only: see keepalived.conf(5).
+    pub wants_master: bool,
+    /// `priority`, 1..=255, after its defaults.
+    pub priority: Priority,
+    /// `advert_int`.
+    pub advert_interval: AdvertInterval,
+    /// `nopreempt` and `preempt_delay`.
+    pub preempt: Preempt,
+    /// `accept`: the Master answers for the addresses (always so for an owner).
+    pub accept: bool,
+    /// How adverts travel.
+    pub transport: Transport,
+    /// `authentication`, VRRPv2 only.
+    pub authentication: Authentication,
+    /// `virtual_ipaddress`, in the order of the file: carried in adverts.
+    pub addresses: Vec<VirtualAddress>,
+    /// `virtual_ipaddress_excluded`: held with the others, not carried in adverts.
+    pub excluded: Vec<VirtualAddress>,
+    /// `track_interface`.
+    pub track_interfaces: Vec<TrackInterface>,
+    /// `track_script`.
+    pub track_scripts: Vec<TrackScript>,
+    /// `garp_*`: gratuitous ARP and unsolicited neighbour advertisements.
+    pub announce: Announce,
+    /// `down_timer_adverts`, 1..=100: missed adverts before a Backup takes over.
+    pub down_timer_adverts: u8,
+    /// `lower_prio_no_advert`: a Master doesn't answer a lower priority.
+    pub lower_priority_no_advert: bool,
+    /// `higher_prio_send_advert`: a Master sends one advert before it yields. Always on unless upstream's
+    /// silent behaviour is asked for; see docs/differences.md.
+    pub higher_priority_send_advert: bool,
+    /// `check_unicast_src`: an advert from an address that is no configured peer is refused.
+    pub check_unicast_source: bool,
+    /// `skip_check_adv_addr`.
+    pub skip_check_advert_addresses: bool,
+}
+
+/// Whether a Backup with a higher priority takes over from a living Master.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Preempt {
+    /// Yes, this long after the first lower-priority advert (0: at once).
+    After(Duration),
+    /// `nopreempt`.
+    Never,
+}
+
+/// How adverts travel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Transport {
+    /// To the group of the instance's family, TTL 255.
+    Multicast {
+        /// Destination group.
+        group: IpAddr,
+        /// `mcast_src_ip`; otherwise the interface's first suitable address.
+        source: Option<IpAddr>,
+    },
+    /// To each peer.
+    Unicast {
+        /// `unicast_src_ip`; otherwise the interface's first suitable address.
+        source: Option<IpAddr>,
+        /// `unicast_peer`, at least one.
+        peers: Vec<IpAddr>,
+        /// `unicast_ttl`, default 255.
+        ttl: u8,
+    },
+}
+
+/// VRRPv2 authentication (RFC 2338 section 5.3.6).
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Authentication {
+    /// Type 0.
+    None,
+    /// Type 1: eight bytes, zero padded.
+    Pass([u8; 8]),
+}
+
+impl std::fmt::Debug for Authentication {
+    /// Never shows the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Pass(_) => f.write_str("Pass(..)"),
+        }
+    }
+}
+
+/// An address that the Master holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualAddress {
+    /// Address and prefix length (default /32, /128).
+    pub network: IpNetwork,
+    /// `dev`; otherwise the instance's interface.
+    pub interface: Option<String>,
+    /// `scope`, the number of rt_scopes (global 0, link 253, host 254).
+    pub scope: u8,
+    /// `brd`.
+    pub broadcast: Broadcast,
+    /// `label`, at most 15 bytes.
+    pub label: Option<String>,
+    /// `no_track`: the state of its interface doesn't matter.
+    pub no_track: bool,
+}
+
+/// `brd` of an IPv4 address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Broadcast {
+    /// None.
+    Unset,
+    /// `+` or `-`: host bits all ones or all zeroes.
+    HostBits {
+        /// True for `+`.
+        ones: bool,
+    },
+    /// An address.
+    Address(Ipv4Addr),
+}
+
+/// One line of `track_interface`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackInterface {
+    /// Interface name.
+    pub interface: String,
+    /// Effect on the priority, -253..=253; 0 means FAULT while down.
+    pub weight: i16,
+    /// `reverse`.
+    pub reverse: bool,
+}
+
+/// One line of `track_script`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackScript {
+    /// Position in `tracked_scripts`.
+    pub tracked: u32,
+    /// Effect on the priority, -253..=253; 0 means FAULT while failing.
+    pub weight: i16,
+    /// `reverse`.
+    pub reverse: bool,
+}
+
+/// One `vrrp_script`: when it runs and how its results count. The command is the parent's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackedScript {
+    /// Name of the block.
+    pub name: String,
+    /// What the parent is asked to run.
+    pub script: ScriptId,
+    /// `interval`, default 1 s.
+    pub interval: Duration,
+    /// `timeout`, default the interval.
+    pub timeout: Duration,
+    /// `rise`, at least 1.
+    pub rise: u32,
+    /// `fall`, at least 1.
+    pub fall: u32,
+    /// `init_fail`: failed until it first succeeds.
+    pub init_fail: bool,
+}
+
+/// When and how often an address is announced (keepalived.conf(5), `garp_*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announce {
+    /// `garp_master_delay`: the second burst comes this long after the first; 0 means none.
+    pub delay: Duration,
+    /// `garp_master_repeat`: messages per address in a burst, at least 1.
+    pub repeat: u32,
+    /// `garp_master_refresh`: 0 means never.
+    pub refresh: Duration,
+    /// `garp_master_refresh_repeat`, at least 1.
+    pub refresh_repeat: u32,
+    /// `garp_lower_prio_delay`.
+    pub lower_priority_delay: Duration,
+    /// `garp_lower_prio_repeat`; 0 means none.
+    pub lower_priority_repeat: u32,
+}
+
+impl Default for Announce {
+    fn default() -> Self {
+        Self {
+            delay: Duration::from_secs(5),
+            repeat: 5,
+            refresh: Duration::ZERO,
+            refresh_repeat: 1,
+            lower_priority_delay: Duration::from_secs(5),
+            lower_priority_repeat: 5,
+        }
+    }
+}
+
+impl Instance {
+    /// The least time that any Backup waits for the next advert before it takes over: `down_timer_adverts`
+    /// intervals (RFC 9568 section 6.1 without the skew, which is least for the highest priority).
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.advert_interval.duration().saturating_mul(u32::from(self.down_timer_adverts))
+    }
+}

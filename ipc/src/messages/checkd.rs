@@ -1,0 +1,127 @@
+//! The conversation between the parent and checkd.
+
+use serde::{Deserialize, Serialize};
+
+use config::model::parts::{Presence, ServerRef};
+use config::model::units::{CheckId, Generation, ScriptId, ServerId, ServiceId, Weight};
+
+use super::{FromDaemon, RunOutcome, ToDaemon};
+use crate::channel::CarriesFds;
+
+/// Parent to checkd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ParentToCheckd {
+    /// What every daemon understands. `Prepare` carries one fd (the model).
+    Common(ToDaemon),
+    /// Verdicts of a predecessor, before the first `Prepare`: kept until the first fresh result.
+    /// Several such messages may come; the last precedes `Prepare`.
+    Remembered {
+        /// Configuration that the identifiers belong to; the `Prepare` that follows has the same.
+        generation: Generation,
+        /// At most [`MAX_BATCH`].
+        verdicts: Vec<Verdict>,
+    },
+    /// A MISC_CHECK has ended.
+    ScriptResult {
+        /// Configuration that `check` belongs to.
+        generation: Generation,
+        /// Which checker.
+        check: CheckId,
+        /// How it ended.
+        outcome: RunOutcome,
+    },
+}
+
+/// checkd to parent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CheckdToParent {
+    /// What every daemon sends.
+    Common(FromDaemon),
+    /// What the kernel's table should say; the parent hands it on to ipvsd.
+    Desired {
+        /// Configuration that the identifiers belong to.
+        generation: Generation,
+        /// Changes, or the whole after a `Commit`; at most [`MAX_BATCH`].
+        entries: Vec<DesiredEntry>,
+        /// True on the last message of a whole: everything not named is absent.
+        complete: bool,
+    },
+    /// Verdicts that changed, for the parent's copy; at most [`MAX_BATCH`].
+    Verdicts {
+        /// Configuration that the identifiers belong to.
+        generation: Generation,
+        /// What changed.
+        verdicts: Vec<Verdict>,
+    },
+    /// A real server or the quorum of a service went up or down: FIFO, subscribers, status.
+    ServiceEvent {
+        /// Configuration that `service` belongs to.
+        generation: Generation,
+        /// Which service.
+        service: ServiceId,
+        /// A real server, or `None` for the service itself.
+        server: Option<ServerId>,
+        /// Up or down.
+        up: bool,
+    },
+    /// Run a MISC_CHECK now; the answer is a `ScriptResult` with the same check.
+    RunCheck {
+        /// Configuration that `check` belongs to.
+        generation: Generation,
+        /// Which checker.
+        check: CheckId,
+        /// Its script.
+        script: ScriptId,
+    },
+    /// Run a notify script; nobody waits for it.
+    RunNotify {
+        /// Configuration that `script` belongs to.
+        generation: Generation,
+        /// Which script.
+        script: ScriptId,
+    },
+}
+
+/// Most entries in one message: 64 KiB hold them.
+pub const MAX_BATCH: usize = 1024;
+
+/// What the table should say of one destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DesiredEntry {
+    /// Which virtual server.
+    pub service: ServiceId,
+    /// Which of its servers.
+    pub server: ServerRef,
+    /// A weight, or absence.
+    pub presence: Presence,
+}
+
+/// Memory of one checker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Which checker.
+    pub check: CheckId,
+    /// Good or bad.
+    pub up: bool,
+    /// It has given a result at least once.
+    pub tested: bool,
+    /// Failures counted so far in a row of retries.
+    pub failures: u32,
+    /// Weight set by misc_dynamic, if any.
+    pub weight: Option<Weight>,
+}
+
+impl CarriesFds for ParentToCheckd {
+    fn fds(&self) -> usize {
+        match self {
+            Self::Common(message) => message.fds(),
+            Self::Remembered { .. } | Self::ScriptResult { .. } => 0,
+        }
+    }
+}
+
+impl CarriesFds for CheckdToParent {
+    fn fds(&self) -> usize {
+        0
+    }
+}

@@ -1,0 +1,157 @@
+//! The conversation between the parent and vrrpd.
+
+use serde::{Deserialize, Serialize};
+
+use config::model::units::{Generation, InstanceId, Priority, ScriptId};
+
+use super::{FromDaemon, RunOutcome, ToDaemon};
+use crate::channel::CarriesFds;
+
+/// Parent to vrrpd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ParentToVrrpd {
+    /// What every daemon understands. `Prepare` carries one fd (the model).
+    Common(ToDaemon),
+    /// Memory outside the process for the generation of the `Prepare` that follows. Two kinds of fd travel
+    /// with it: the slots memfd first, then `sockets.len()` sockets from the vault.
+    Memory {
+        /// Generation whose instances index the slots.
+        generation: Generation,
+        /// True when the slots hold the state of a predecessor that is gone or quiesced; false at a cold start.
+        inherited: bool,
+        /// Keys of the vaulted sockets that follow the slots, in order; at most [`MAX_VAULT`].
+        sockets: Vec<SocketKey>,
+    },
+    /// A tracked script has ended.
+    ScriptResult {
+        /// Configuration that `script` belongs to.
+        generation: Generation,
+        /// Which script.
+        script: ScriptId,
+        /// How it ended.
+        outcome: RunOutcome,
+    },
+}
+
+/// vrrpd to parent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VrrpdToParent {
+    /// What every daemon sends.
+    Common(FromDaemon),
+    /// A receive socket for the vault: one fd, a duplicate of the open socket.
+    Vault(SocketKey),
+    /// A socket that the vault may drop.
+    Unvault(SocketKey),
+    /// An instance changed its state.
+    Transition {
+        /// Configuration that `instance` belongs to.
+        generation: Generation,
+        /// Which instance.
+        instance: InstanceId,
+        /// Its new state.
+        state: VrrpState,
+        /// Its effective priority.
+        priority: Priority,
+        /// False when a successor only repeats what its predecessor has told: no notification follows.
+        notify: bool,
+        /// Reasons in words when the state is Fault, empty otherwise; at most 256 bytes.
+        reason: String,
+    },
+    /// The effective priority changed without a change of state.
+    PriorityChanged {
+        /// Configuration that `instance` belongs to.
+        generation: Generation,
+        /// Which instance.
+        instance: InstanceId,
+        /// Its effective priority.
+        priority: Priority,
+    },
+    /// Run a tracked script now.
+    RunScript {
+        /// Configuration that `script` belongs to.
+        generation: Generation,
+        /// Which script.
+        script: ScriptId,
+    },
+    /// Counters for status, sent at most once a second after a change.
+    Counters(Vec<InstanceCounters>),
+}
+
+/// State of an instance as the outside knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum VrrpState {
+    /// Not decided yet.
+    Init,
+    /// Waits for the Master to fall silent.
+    Backup,
+    /// Holds the addresses (RFC 9568 calls it Active).
+    Master,
+    /// Can't take part.
+    Fault,
+}
+
+impl VrrpState {
+    /// Word of configuration, logs and scripts.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Init => "INIT",
+            Self::Backup => "BACKUP",
+            Self::Master => "MASTER",
+            Self::Fault => "FAULT",
+        }
+    }
+}
+
+/// What distinguishes one receive socket from another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SocketKey {
+    /// Interface name, at most 15 bytes; empty for sockets bound to none.
+    pub interface: String,
+    /// True for IPv6.
+    pub inet6: bool,
+    /// Group that is joined, as text; empty for unicast.
+    pub group: String,
+}
+
+/// Most sockets that the vault takes.
+pub const MAX_VAULT: usize = 128;
+
+/// Counters of one instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceCounters {
+    /// Which instance of the committed generation.
+    pub instance: InstanceId,
+    /// Adverts sent.
+    pub sent: u64,
+    /// Adverts accepted.
+    pub received: u64,
+    /// Adverts refused, for whatever reason.
+    pub rejected: u64,
+    /// Times it became Master.
+    pub became_master: u64,
+}
+
+impl CarriesFds for ParentToVrrpd {
+    fn fds(&self) -> usize {
+        match self {
+            Self::Common(message) => message.fds(),
+            Self::Memory { sockets, .. } => sockets.len().saturating_add(1),
+            Self::ScriptResult { .. } => 0,
+        }
+    }
+}
+
+impl CarriesFds for VrrpdToParent {
+    fn fds(&self) -> usize {
+        match self {
+            Self::Vault(_) => 1,
+            Self::Common(_)
+            | Self::Unvault(_)
+            | Self::Transition { .. }
+            | Self::PriorityChanged { .. }
+            | Self::RunScript { .. }
+            | Self::Counters(_) => 0,
+        }
+    }
+}

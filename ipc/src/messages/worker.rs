@@ -1,0 +1,53 @@
+//! The conversation between the parent and the config worker.
+//!
+//! The parent makes the memfds, the worker fills them, the parent seals them: the parent receives no fd from it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::channel::CarriesFds;
+
+/// Parent to worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ParentToWorker {
+    /// Read, check and lower a configuration. Five memfds travel with it, in this order: the parts of parent,
+    /// vrrpd, checkd and ipvsd, then the diagnostics as text.
+    Load {
+        /// `-f`: path or glob.
+        path: String,
+        /// `-i`: id for `@` lines; default the node name up to its first dot.
+        config_id: Option<String>,
+    },
+}
+
+/// Worker to parent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WorkerToParent {
+    /// The memfds are written. `errors` 0 means that the parts are valid.
+    Loaded {
+        /// Diagnostics that refuse the configuration.
+        errors: u32,
+        /// Diagnostics that don't.
+        warnings: u32,
+        /// The main file could not be read at all.
+        missing: bool,
+        /// At least one `vrrp_instance`.
+        has_vrrp: bool,
+        /// At least one `virtual_server`.
+        has_checks: bool,
+    },
+}
+
+/// Memfds that travel with `Load`.
+pub const WORKER_MEMFDS: usize = 5;
+
+impl CarriesFds for ParentToWorker {
+    fn fds(&self) -> usize {
+        WORKER_MEMFDS
+    }
+}
+
+impl CarriesFds for WorkerToParent {
+    fn fds(&self) -> usize {
+        0
+    }
+}
