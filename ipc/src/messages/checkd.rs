@@ -125,3 +125,15 @@ impl CarriesFds for CheckdToParent {
         0
     }
 }
+
+impl From<FromDaemon> for CheckdToParent {
+    fn from(message: FromDaemon) -> Self {
+        Self::Common(message)
+    }
+}
+
+impl From<ToDaemon> for ParentToCheckd {
+    fn from(message: ToDaemon) -> Self {
+        Self::Common(message)
+    }
+}

@@ -72,3 +72,15 @@ impl CarriesFds for IpvsdToParent {
         0
     }
 }
+
+impl From<FromDaemon> for IpvsdToParent {
+    fn from(message: FromDaemon) -> Self {
+        Self::Common(message)
+    }
+}
+
+impl From<ToDaemon> for ParentToIpvsd {
+    fn from(message: ToDaemon) -> Self {
+        Self::Common(message)
+    }
+}

@@ -155,3 +155,15 @@ impl CarriesFds for VrrpdToParent {
         }
     }
 }
+
+impl From<FromDaemon> for VrrpdToParent {
+    fn from(message: FromDaemon) -> Self {
+        Self::Common(message)
+    }
+}
+
+impl From<ToDaemon> for ParentToVrrpd {
+    fn from(message: ToDaemon) -> Self {
+        Self::Common(message)
+    }
+}

@@ -1,0 +1,121 @@
+//! A daemon's link to its parent: greeting, log lines, and messages that may not be lost silently.
+//!
+//! Used by vrrpd, checkd and ipvsd alike. Log lines are the first to go when the parent doesn't read; what was
+//! dropped is counted and told later.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::channel::{CarriesFds, Channel, ReceiveError, SendError};
+use crate::handshake;
+use crate::messages::{FromDaemon, Level};
+
+/// Bytes of queue that log lines may fill; the rest is for messages that matter.
+const LOG_QUEUE: usize = 256 * 1024;
+
+/// Longest log line in bytes.
+const MAX_LINE: usize = 4096;
+
+/// A daemon's link to its parent.
+#[derive(Debug)]
+pub struct Link<Out, In> {
+    channel: Channel<Out, In>,
+    dropped_lines: u64,
+    dropped_messages: u64,
+}
+
+impl<Out, In> Link<Out, In>
+where
+    Out: Serialize + CarriesFds + From<FromDaemon>,
+    In: DeserializeOwned + CarriesFds,
+{
+    /// Takes the socket and greets.
+    ///
+    /// # Errors
+    /// The parent is gone.
+    pub fn greet(socket: UnixStream) -> Result<Self, SendError> {
+        let mut link = Self { channel: Channel::new(socket, true)?, dropped_lines: 0, dropped_messages: 0 };
+        link.channel.send(&Out::from(handshake::hello()), &[])?;
+        Ok(link)
+    }
+
+    /// Queues a log line; dropped and counted when the parent doesn't read.
+    pub fn log(&mut self, level: Level, text: impl Into<String>) {
+        if self.channel.queued() > LOG_QUEUE {
+            self.dropped_lines = self.dropped_lines.saturating_add(1);
+            return;
+        }
+        if self.dropped_lines > 0 {
+            let told = self.channel.send(&Out::from(FromDaemon::LogDropped(self.dropped_lines)), &[]);
+            if told.is_ok() {
+                self.dropped_lines = 0;
+            }
+        }
+        let mut text = text.into();
+        if text.len() > MAX_LINE {
+            let end = (0..=MAX_LINE).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+            text.truncate(end);
+        }
+        if self.channel.send(&Out::from(FromDaemon::Log { level, text }), &[]).is_err() {
+            self.dropped_lines = self.dropped_lines.saturating_add(1);
+        }
+    }
+
+    /// Queues what every daemon sends.
+    ///
+    /// # Errors
+    /// As [`Channel::send`].
+    pub fn tell(&mut self, message: FromDaemon) -> Result<(), SendError> {
+        self.send(&Out::from(message), &[])
+    }
+
+    /// Queues a message.
+    ///
+    /// # Errors
+    /// As [`Channel::send`]; a full queue is counted in [`Self::dropped_messages`].
+    pub fn send(&mut self, message: &Out, fds: &[BorrowedFd<'_>]) -> Result<(), SendError> {
+        let sent = self.channel.send(message, fds);
+        if matches!(sent, Err(SendError::Full(_))) {
+            self.dropped_messages = self.dropped_messages.saturating_add(1);
+        }
+        sent
+    }
+
+    /// Messages that found the queue full since start: the parent's copy may be stale until they are repeated.
+    #[must_use]
+    pub fn dropped_messages(&self) -> u64 {
+        self.dropped_messages
+    }
+
+    /// Sends what waits; true when nothing is left.
+    ///
+    /// # Errors
+    /// The parent is gone.
+    pub fn flush(&mut self) -> io::Result<bool> {
+        self.channel.flush()
+    }
+
+    /// Bytes that wait for the parent.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.channel.queued()
+    }
+
+    /// Next message; see [`Channel::receive`].
+    ///
+    /// # Errors
+    /// As [`Channel::receive`].
+    pub fn receive(&mut self) -> Result<Option<(In, Vec<OwnedFd>)>, ReceiveError> {
+        self.channel.receive()
+    }
+}
+
+impl<Out, In> AsRawFd for Link<Out, In> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.channel.as_raw_fd()
+    }
+}
