@@ -1,0 +1,3 @@
+//! Confines itself like a daemon.
+
+fn main() {}

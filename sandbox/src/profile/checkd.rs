@@ -1,0 +1,55 @@
+//! checkd: reads what real servers answer, so it is the process most likely to be taken over. It holds nothing.
+
+use libc::{AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, SOL_SOCKET};
+
+use super::rule::{call, is, socket_type, when};
+use super::shared::{LOOP, MESSAGES, RUNTIME};
+use super::{Calls, Files, Limits, Profile, Rule, Tcp};
+
+/// The page of checkd.
+pub const CHECKD: Profile = Profile {
+    name: "checkd",
+    user: "_ka_check",
+    capabilities: &[],
+    calls: Calls::Listed(&[RUNTIME, LOOP, MESSAGES, OWN]),
+    // One connection per check that is under way.
+    limits: Limits { open_files: 16384, memory_mib: 1024 },
+    files: Files::OnlyGranted,
+    tcp: Tcp::OnlyGranted,
+};
+
+const OWN: &[Rule] = &[
+    when(
+        libc::SYS_socket,
+        &[
+            &[is(0, AF_INET), socket_type(SOCK_STREAM), is(2, 0)],
+            &[is(0, AF_INET), socket_type(SOCK_STREAM), is(2, IPPROTO_TCP)],
+            &[is(0, AF_INET6), socket_type(SOCK_STREAM), is(2, 0)],
+            &[is(0, AF_INET6), socket_type(SOCK_STREAM), is(2, IPPROTO_TCP)],
+        ],
+        "TCP checks and mail; multipath TCP (262) would pass by landlock",
+    ),
+    call(libc::SYS_connect, "checks; landlock says to which ports"),
+    call(libc::SYS_bind, "checks with bindto; landlock says to which ports"),
+    when(
+        libc::SYS_setsockopt,
+        &[
+            &[is(1, SOL_SOCKET)],
+            &[is(1, libc::IPPROTO_IP), is(2, libc::IP_TOS)],
+            &[is(1, libc::IPPROTO_IP), is(2, libc::IP_TTL)],
+            &[is(1, libc::IPPROTO_IP), is(2, libc::IP_BIND_ADDRESS_NO_PORT)],
+            &[is(1, libc::IPPROTO_IPV6), is(2, libc::IPV6_V6ONLY)],
+            &[is(1, libc::IPPROTO_IPV6), is(2, libc::IPV6_UNICAST_HOPS)],
+            &[is(1, libc::IPPROTO_IPV6), is(2, libc::IPV6_TCLASS)],
+            // Named one by one: TCP_FASTOPEN_CONNECT passes by landlock, TCP_ULP loads kernel code.
+            &[is(1, IPPROTO_TCP), is(2, libc::TCP_NODELAY)],
+            &[is(1, IPPROTO_TCP), is(2, libc::TCP_QUICKACK)],
+            &[is(1, IPPROTO_TCP), is(2, libc::TCP_SYNCNT)],
+            &[is(1, IPPROTO_TCP), is(2, libc::TCP_USER_TIMEOUT)],
+            &[is(1, IPPROTO_TCP), is(2, libc::TCP_LINGER2)],
+        ],
+        "linger, interface, type of service, time-outs",
+    ),
+    call(libc::SYS_getsockopt, "result of a connect"),
+    call(libc::SYS_shutdown, "end of a request"),
+];

@@ -1,0 +1,28 @@
+//! ipvsd: programs the kernel's load balancer through one socket that it opened before it was confined.
+
+use libc::SOL_SOCKET;
+
+use super::rule::{is, when};
+use super::shared::{LOOP, MESSAGES, RUNTIME};
+use super::{Calls, Capability, Files, Limits, Profile, Rule, Tcp};
+
+/// The page of ipvsd.
+pub const IPVSD: Profile = Profile {
+    name: "ipvsd",
+    user: "_ka_ipvs",
+    capabilities: &[Capability::CAP_NET_ADMIN], // every IPVS command asks for it
+    calls: Calls::Listed(&[RUNTIME, LOOP, MESSAGES, OWN]),
+    limits: Limits { open_files: 64, memory_mib: 512 },
+    files: Files::OnlyGranted,
+    tcp: Tcp::OnlyGranted,
+};
+
+/// No socket(): the generic-netlink socket is open already, and nothing else is needed.
+const OWN: &[Rule] = &[
+    when(
+        libc::SYS_setsockopt,
+        &[&[is(1, SOL_SOCKET)], &[is(1, libc::SOL_NETLINK)]],
+        "netlink: buffer size, extended acknowledgements; no level that configures netfilter or IPVS",
+    ),
+    when(libc::SYS_getsockopt, &[&[is(1, SOL_SOCKET)], &[is(1, libc::SOL_NETLINK)]], "netlink: buffer size"),
+];

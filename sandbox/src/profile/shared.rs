@@ -1,0 +1,177 @@
+//! What every process shares: the never-list, and the calls that any Rust program with a mio loop makes.
+
+use libc::{
+    AT_EMPTY_PATH, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER,
+    CLONE_NEWUTS, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_SETFD, F_SETFL, MSG_FASTOPEN, PROT_EXEC,
+};
+
+use super::Rule;
+use super::rule::{Compare, Test, call, has, is, lacks, when};
+
+/// Calls that only an attacker makes: the kernel kills the process (SIGSYS, status 31).
+pub const NEVER: &[Rule] = &[
+    call(libc::SYS_execve, "no program is ever run"),
+    call(libc::SYS_execveat, "no program is ever run"),
+    call(libc::SYS_ptrace, "another process's memory"),
+    call(libc::SYS_process_vm_readv, "another process's memory"),
+    call(libc::SYS_process_vm_writev, "another process's memory"),
+    call(libc::SYS_process_madvise, "another process's memory"),
+    call(libc::SYS_pidfd_getfd, "another process's descriptors"),
+    call(libc::SYS_kcmp, "another process's descriptors"),
+    call(libc::SYS_bpf, "code in the kernel"),
+    call(libc::SYS_perf_event_open, "code in the kernel"),
+    call(libc::SYS_userfaultfd, "helps to exploit the kernel"),
+    call(libc::SYS_io_uring_setup, "calls that no filter sees"),
+    call(libc::SYS_io_uring_enter, "calls that no filter sees"),
+    call(libc::SYS_io_uring_register, "calls that no filter sees"),
+    call(libc::SYS_init_module, "code in the kernel"),
+    call(libc::SYS_finit_module, "code in the kernel"),
+    call(libc::SYS_delete_module, "code in the kernel"),
+    call(libc::SYS_kexec_load, "code in the kernel"),
+    call(libc::SYS_kexec_file_load, "code in the kernel"),
+    call(libc::SYS_reboot, "the machine"),
+    call(libc::SYS_swapon, "the machine"),
+    call(libc::SYS_swapoff, "the machine"),
+    call(libc::SYS_acct, "the machine"),
+    call(libc::SYS_mount, "file systems"),
+    call(libc::SYS_umount2, "file systems"),
+    call(libc::SYS_pivot_root, "file systems"),
+    call(libc::SYS_chroot, "file systems"),
+    call(libc::SYS_open_tree, "file systems"),
+    call(libc::SYS_move_mount, "file systems"),
+    call(libc::SYS_fsopen, "file systems"),
+    call(libc::SYS_fsconfig, "file systems"),
+    call(libc::SYS_fsmount, "file systems"),
+    call(libc::SYS_fspick, "file systems"),
+    call(libc::SYS_mount_setattr, "file systems"),
+    call(libc::SYS_open_by_handle_at, "files without their path"),
+    call(libc::SYS_fanotify_init, "other processes' files"),
+    call(libc::SYS_add_key, "key rings"),
+    call(libc::SYS_request_key, "key rings"),
+    call(libc::SYS_keyctl, "key rings"),
+    call(libc::SYS_unshare, "namespaces"),
+    call(libc::SYS_setns, "namespaces"),
+    when(
+        libc::SYS_clone,
+        &[
+            &[has(0, CLONE_NEWNS)],
+            &[has(0, CLONE_NEWCGROUP)],
+            &[has(0, CLONE_NEWUTS)],
+            &[has(0, CLONE_NEWIPC)],
+            &[has(0, CLONE_NEWUSER)],
+            &[has(0, CLONE_NEWPID)],
+            &[has(0, CLONE_NEWNET)],
+        ],
+        "namespaces",
+    ),
+    call(libc::SYS_personality, "weakens address-space layout"),
+];
+
+/// The never-list's calls that exist on x86_64 only, with the numbers that the x32 interface gives to calls of the
+/// list (arch/x86/entry/syscalls/syscall_64.tbl, 512 and above): a filter for x86_64 sees both.
+#[cfg(target_arch = "x86_64")]
+pub const NEVER_OF_ARCHITECTURE: &[Rule] = &[
+    call(libc::SYS_iopl, "hardware ports"),
+    call(libc::SYS_ioperm, "hardware ports"),
+    call(libc::SYS_modify_ldt, "helps to exploit the kernel"),
+    call(520, "execve of x32"),
+    call(521, "ptrace of x32"),
+    call(528, "kexec_load of x32"),
+    call(539, "process_vm_readv of x32"),
+    call(540, "process_vm_writev of x32"),
+    call(545, "execveat of x32"),
+];
+/// No further calls on this architecture.
+#[cfg(not(target_arch = "x86_64"))]
+pub const NEVER_OF_ARCHITECTURE: &[Rule] = &[];
+
+/// Calls refused with ENOSYS and not counted, because libc asks for them first and then does without.
+pub const QUIETLY_REFUSED: &[Rule] =
+    &[call(libc::SYS_clone3, "its flags can't be filtered; libc falls back to clone")];
+
+/// Memory, time, randomness, ending: what the language and libc need in any process.
+pub(super) const RUNTIME: &[Rule] = &[
+    when(libc::SYS_mmap, &[&[lacks(2, PROT_EXEC)]], "heap; memfds of a generation; never executable"),
+    when(libc::SYS_mprotect, &[&[lacks(2, PROT_EXEC)]], "heap growth; never executable"),
+    call(libc::SYS_munmap, "heap"),
+    call(libc::SYS_mremap, "heap"),
+    call(libc::SYS_madvise, "heap trimming"),
+    call(libc::SYS_brk, "heap"),
+    when(libc::SYS_prctl, &[&[is(0, PR_SET_VMA)]], "newer libc names its heap areas"),
+    call(libc::SYS_futex, "std locks, even uncontended ones at exit"),
+    call(libc::SYS_sched_yield, "std spin waits"),
+    call(libc::SYS_getrandom, "hash seeds; random ids"),
+    call(libc::SYS_clock_gettime, "reactor, where the vDSO has no fast clock"),
+    call(libc::SYS_gettimeofday, "libc time, where the vDSO has no fast clock"),
+    call(libc::SYS_rt_sigreturn, "return from the SIGSYS handler"),
+    call(libc::SYS_rt_sigprocmask, "abort"),
+    call(libc::SYS_sigaltstack, "std at exit"),
+    call(libc::SYS_restart_syscall, "a wait interrupted by SIGSTOP and SIGCONT"),
+    call(libc::SYS_getpid, "abort"),
+    call(libc::SYS_gettid, "abort"),
+    when(
+        libc::SYS_tgkill,
+        &[&[Test { argument: 0, compare: Compare::OwnPid }]],
+        "abort signals itself; never another process",
+    ),
+    call(libc::SYS_exit, "end"),
+    call(libc::SYS_exit_group, "end"),
+];
+
+/// The event loop and the descriptors it holds.
+pub(super) const LOOP: &[Rule] = &[
+    call(libc::SYS_epoll_create1, "reactor: mio poll"),
+    call(libc::SYS_epoll_ctl, "reactor: mio registration"),
+    call(libc::SYS_epoll_pwait, "reactor: mio wait, by libc's choice"),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_epoll_wait, "reactor: mio wait"),
+    call(libc::SYS_eventfd2, "reactor: mio waker"),
+    call(libc::SYS_timerfd_create, "reactor: the one timer"),
+    call(libc::SYS_timerfd_settime, "reactor: next deadline"),
+    call(libc::SYS_ppoll, "netlink: wait for an answer until its deadline"),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_poll, "netlink: wait for an answer until its deadline"),
+    call(libc::SYS_read, "channel; timer"),
+    call(libc::SYS_write, "channel; waker; panic line"),
+    call(libc::SYS_readv, "channel"),
+    call(libc::SYS_writev, "channel"),
+    call(libc::SYS_close, "descriptors"),
+    call(libc::SYS_dup, "a copy of a socket for the parent's vault"),
+    call(libc::SYS_lseek, "memfds: length and position"),
+    call(libc::SYS_pread64, "memfds: a generation read in slices"),
+    call(libc::SYS_fstat, "memfds: length"),
+    when(libc::SYS_newfstatat, &[&[has(3, AT_EMPTY_PATH)]], "memfds: length, as newer libc asks"),
+    when(libc::SYS_statx, &[&[has(2, AT_EMPTY_PATH)]], "memfds: length, as std asks"),
+    when(
+        libc::SYS_fcntl,
+        &[
+            &[is(1, F_DUPFD_CLOEXEC)],
+            &[is(1, F_GETFD)],
+            &[is(1, F_SETFD)],
+            &[is(1, F_GETFL)],
+            &[is(1, F_SETFL)],
+            &[is(1, F_GET_SEALS)],
+        ],
+        "descriptors: copies, flags, seals of a memfd",
+    ),
+    when(
+        libc::SYS_ioctl,
+        &[&[is(1, FIONBIO)]],
+        "std: non-blocking; any other on any socket lets NET_ADMIN change interfaces",
+    ),
+];
+
+/// Sending and receiving, but for TCP fast open, which connects without asking landlock.
+pub(super) const MESSAGES: &[Rule] = &[
+    call(libc::SYS_recvfrom, "channel; sockets"),
+    call(libc::SYS_recvmsg, "channel with descriptors; packet information"),
+    call(libc::SYS_recvmmsg, "queues drained in batches"),
+    when(libc::SYS_sendto, &[&[lacks(3, MSG_FASTOPEN)]], "sockets; never TCP fast open"),
+    when(libc::SYS_sendmsg, &[&[lacks(2, MSG_FASTOPEN)]], "channel; sockets; never TCP fast open"),
+    when(libc::SYS_sendmmsg, &[&[lacks(3, MSG_FASTOPEN)]], "batches; never TCP fast open"),
+    call(libc::SYS_getsockname, "local address"),
+    call(libc::SYS_getpeername, "remote address"),
+];
+
+const PR_SET_VMA: i32 = 0x5356_4d41;
+const FIONBIO: i32 = 0x5421;

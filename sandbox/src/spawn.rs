@@ -1,0 +1,210 @@
+//! Starts a daemon as a fresh program with its own identity: decides what the child does to itself and lets
+//! `system::process` do it.
+//!
+//! [`abilities`] looks at this process, [`plan`] is pure and says what will be done and what is missing (degraded
+//! mode), [`spawn`] does it. Called by the parent only; everything here comes from the parent itself.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use caps::Capability;
+use thiserror::Error;
+
+use crate::profile::Profile;
+use crate::system::process::{self, ChildPlan, Step};
+use crate::user::Ids;
+
+/// What to start.
+#[derive(Debug)]
+pub struct SpawnSpec<'a> {
+    /// The program.
+    pub executable: &'a Path,
+    /// Its name in the process list.
+    pub argv0: &'a str,
+    /// Its further arguments.
+    pub arguments: &'a [&'a str],
+    /// The page that holds for it.
+    pub profile: &'static Profile,
+    /// User and group to run as; `None` keeps those of the caller (degraded mode).
+    pub identity: Option<Ids>,
+    /// The daemon's end of the channel, which becomes its fd 3. Drop the specification after the start, or the end
+    /// of the daemon is not seen as end of file.
+    pub channel: OwnedFd,
+    /// SCHED_RR priority.
+    pub realtime: Option<u8>,
+    /// The whole environment.
+    pub environment: &'a [(&'a str, &'a str)],
+}
+
+/// A daemon that has been executed. Nobody but the owner of the pidfd may reap it.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its process id, for log lines.
+    pub pid: i32,
+    /// Readable when it has ended; see [`process::wait_pidfd`].
+    pub pidfd: OwnedFd,
+}
+
+/// Why a daemon could not be started. No process is left behind.
+#[derive(Debug, Error)]
+pub enum SpawnError {
+    /// The capabilities of the caller cannot be read.
+    #[error("cannot read own capabilities")]
+    Abilities(#[source] io::Error),
+    /// The fork, or the exec of the program.
+    #[error("cannot execute {executable}")]
+    Execute {
+        /// Path of the program.
+        executable: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A step between fork and exec.
+    #[error("cannot prepare {name} for its start: {step:?}")]
+    Prepare {
+        /// Name of the profile.
+        name: &'static str,
+        /// The step.
+        step: Step,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The new process runs but cannot be watched; it has been told to die.
+    #[error("cannot watch the new process {pid}")]
+    Watch {
+        /// Its process id.
+        pid: i32,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// What this process is able to do for its children.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Abilities {
+    /// Change user and groups (CAP_SETUID and CAP_SETGID).
+    pub change_identity: bool,
+    /// Reduce the bounding set and lock the secure bits (CAP_SETPCAP).
+    pub drop_bounding: bool,
+    /// Grant real-time scheduling (CAP_SYS_NICE).
+    pub realtime: bool,
+    /// Capabilities that it holds and can pass on, one bit per number.
+    pub held: u64,
+}
+
+impl Abilities {
+    /// What a process that holds these capabilities (one bit per number) is able to do.
+    #[must_use]
+    pub fn of(held: u64) -> Self {
+        let has = |capability: Capability| held & capability.bitmask() != 0;
+        Self {
+            change_identity: has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID),
+            drop_bounding: has(Capability::CAP_SETPCAP),
+            realtime: has(Capability::CAP_SYS_NICE),
+            held,
+        }
+    }
+}
+
+/// Reads what this process is able to do.
+///
+/// # Errors
+/// What capget(2) says; none is known.
+pub fn abilities() -> io::Result<Abilities> {
+    Ok(Abilities::of(process::all_held()?))
+}
+
+/// A part of the confinement that cannot be had here; listed at start and in the status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// The daemon runs as the caller's user.
+    OwnUser,
+    /// The bounding set stays as it is and the secure bits are not locked; no_new_privs still keeps the daemon from
+    /// gaining anything by exec.
+    BoundingSet,
+    /// The daemon works without this capability.
+    Capability(Capability),
+    /// The daemon runs at ordinary priority.
+    Realtime,
+}
+
+/// What will be done for one daemon, and what is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Steps of the child.
+    pub child: ChildPlan,
+    /// What the profile asks for and cannot be had.
+    pub missing: Vec<Missing>,
+}
+
+/// Decides what can be done for a daemon by a process with these abilities.
+#[must_use]
+pub fn plan(profile: &Profile, identity: Option<Ids>, realtime: Option<u8>, abilities: Abilities) -> Plan {
+    let mut missing = Vec::new();
+    let identity = identity.filter(|_| abilities.change_identity);
+    if identity.is_none() {
+        missing.push(Missing::OwnUser);
+    }
+    if !abilities.drop_bounding {
+        missing.push(Missing::BoundingSet);
+    }
+    let mut capabilities = 0;
+    for capability in profile.capabilities {
+        if abilities.held & capability.bitmask() == 0 {
+            missing.push(Missing::Capability(*capability));
+        } else {
+            capabilities |= capability.bitmask();
+        }
+    }
+    let granted = realtime.filter(|_| abilities.realtime);
+    if granted != realtime {
+        missing.push(Missing::Realtime);
+    }
+    let child = ChildPlan {
+        identity: identity.map(|ids| (ids.uid, ids.gid)),
+        capabilities,
+        reduce_bounding: abilities.drop_bounding,
+        open_files: profile.limits.open_files,
+        address_space: profile.limits.memory_mib.saturating_mul(1 << 20),
+        realtime: granted,
+    };
+    Plan { child, missing }
+}
+
+/// Starts a daemon. Returns once the program has been executed.
+///
+/// # Errors
+/// [`SpawnError`], naming the step.
+pub fn spawn(spec: &SpawnSpec<'_>) -> Result<Spawned, SpawnError> {
+    let abilities = abilities().map_err(SpawnError::Abilities)?;
+    let plan = plan(spec.profile, spec.identity, spec.realtime, abilities);
+    let mut command = Command::new(spec.executable);
+    std::os::unix::process::CommandExt::arg0(&mut command, spec.argv0);
+    command.args(spec.arguments).env_clear().envs(spec.environment.iter().copied()).current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = process::fork_and_exec(&mut command, spec.channel.as_fd(), plan.child)
+        .map_err(|error| describe(spec, error))?;
+    let pid = i32::try_from(child.id()).unwrap_or(0);
+    match process::pidfd_open(pid) {
+        Ok(pidfd) => Ok(Spawned { pid, pidfd }),
+        Err(source) => {
+            end(child);
+            Err(SpawnError::Watch { pid, source })
+        }
+    }
+}
+
+fn describe(spec: &SpawnSpec<'_>, error: io::Error) -> SpawnError {
+    match process::failed_step(error) {
+        (Some(step), source) => SpawnError::Prepare { name: spec.profile.name, step, source },
+        (None, source) => SpawnError::Execute { executable: spec.executable.display().to_string(), source },
+    }
+}
+
+/// Kills and reaps a child that cannot be watched; both calls are about our own unreaped child, so they cannot fail.
+fn end(mut child: std::process::Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
