@@ -9,5 +9,7 @@
 
 pub mod attribute;
 pub mod frame;
+pub mod generic;
+pub mod ipvs;
 pub mod route;
 pub mod socket;
