@@ -1,0 +1,71 @@
+# Commands of the suite. `make demo` and `make test` work from a clean checkout on a fresh Debian 12, as root.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help prepare build demo test bench nightly audit install fmt lint
+
+CARGO ?= cargo
+# One optimised profile for tests and binaries: everything is built once.
+PROFILE := lab
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET)/$(PROFILE)
+
+PREFIX ?= /usr
+DESTDIR ?=
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+SYSCTLDIR ?= $(PREFIX)/lib/sysctl.d
+LIBEXEC := $(PREFIX)/libexec/keepalived
+MANDIR := $(PREFIX)/share/man
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+prepare: ## install what the laboratory misses (packages, user-mode kernel, cargo-nextest)
+	tests/lab/prepare.sh
+
+build: ## all programs, optimised as the laboratory runs them
+	$(CARGO) build --locked --profile $(PROFILE) --workspace --bins
+
+demo: prepare build ## two directors, two web servers, a client: a timeline with figures
+	timeout --kill-after=10 600 $(BIN)/lab-demo
+
+test: prepare build ## every suite
+	CARGO="$(CARGO)" tests/lab/test.sh default
+
+nightly: prepare build ## what doesn't fit into `make test`
+	CARGO="$(CARGO)" tests/lab/test.sh nightly
+
+bench: prepare build ## figures beside those of Debian's keepalived; writes docs/benchmarks.md
+	timeout --kill-after=10 1200 $(BIN)/lab-bench docs/benchmarks.md
+
+audit: ## advisories, licences, sources of the dependencies
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --quiet --locked cargo-deny
+	$(CARGO) deny --workspace check
+
+fmt: ## format all sources
+	$(CARGO) fmt --all
+
+lint: ## formatting, clippy, manual pages
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --profile $(PROFILE) --workspace --all-targets -- -D warnings
+	mandoc -Tlint -W warning man/*.[1-8]
+
+# `make install` builds the release profile and copies; it touches nothing outside DESTDIR.
+install: ## programs, units, users, kernel settings, manual pages (DESTDIR= PREFIX=)
+	$(CARGO) build --locked --release --workspace --bins
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC) \
+	  $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(SYSCTLDIR) \
+	  $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 \
+	  $(DESTDIR)$(SYSCONFDIR)/keepalived
+	install -m 755 $(TARGET)/release/keepalived $(DESTDIR)$(PREFIX)/sbin/keepalived
+	install -m 755 $(TARGET)/release/vrrpd $(TARGET)/release/checkd $(TARGET)/release/ipvsd $(DESTDIR)$(LIBEXEC)/
+	install -m 755 $(TARGET)/release/keepalivectl $(DESTDIR)$(PREFIX)/bin/keepalivectl
+	sed 's|@SBINDIR@|$(PREFIX)/sbin|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' packaging/systemd/keepalived.service.in \
+	  >$(DESTDIR)$(UNITDIR)/keepalived.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/keepalived.service
+	install -m 644 packaging/sysusers.d/keepalived.conf $(DESTDIR)$(SYSUSERSDIR)/keepalived.conf
+	install -m 644 packaging/sysctl.d/30-keepalived.conf $(DESTDIR)$(SYSCTLDIR)/30-keepalived.conf
+	install -m 644 man/*.1 $(DESTDIR)$(MANDIR)/man1/
+	install -m 644 man/*.5 $(DESTDIR)$(MANDIR)/man5/
+	install -m 644 man/*.8 $(DESTDIR)$(MANDIR)/man8/

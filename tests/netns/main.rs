@@ -1,0 +1,4 @@
+//! Suites in network namespaces of the host's kernel: elections, restarts, tracked services. Every test runs in a
+//! sandbox of its own, as root.
+
+mod election;

@@ -1,0 +1,2 @@
+//! Scenarios inside user-mode Linux.
+fn main() {}

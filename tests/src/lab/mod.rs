@@ -1,0 +1,22 @@
+//! Building blocks of every suite. Nothing here decides what is right: scenarios do.
+
+pub mod capture;
+pub mod clock;
+pub mod config_text;
+pub mod failure;
+pub mod host;
+pub mod lan;
+pub mod probe;
+pub mod process;
+pub mod sandbox;
+pub mod subject;
+pub mod web;
+
+pub use capture::{Advert, Capture};
+pub use clock::{pause, wait_for, wait_until};
+pub use failure::Failure;
+pub use host::Host;
+pub use lan::Lan;
+pub use probe::{Echo, Probe, ProbeReport};
+pub use sandbox::{Lab, sandboxed};
+pub use subject::{Director, Subject};

@@ -1,0 +1,227 @@
+//! The programs under test: ours, or Debian's keepalived as the reference, started the same way.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use super::process::{self, Process};
+use super::sandbox::build_directory;
+use super::{Failure, Host, Lab, wait_for};
+
+/// Which implementation runs on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// This suite.
+    Ours,
+    /// Debian's keepalived, written in C.
+    C,
+}
+
+impl Subject {
+    /// Short name for reports.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::C => "c",
+        }
+    }
+}
+
+/// A keepalived that runs on a host.
+pub struct Director {
+    subject: Subject,
+    child: Child,
+    log: PathBuf,
+    run_dir: PathBuf,
+}
+
+impl Director {
+    /// Starts the subject on `host` with a configuration, and additional options.
+    pub fn start(
+        lab: &Lab,
+        host: &Host,
+        subject: Subject,
+        config: &str,
+        options: &[&str],
+    ) -> Result<Self, Failure> {
+        let name = host.name();
+        let conf = Path::new("/run/lab").join(format!("{name}.conf"));
+        let run_dir = Path::new("/run/lab").join(format!("{name}.run"));
+        let log = lab.out.join(format!("{name}.log"));
+        let doing = format!("starting {} on {name}", subject.word());
+        fs::create_dir_all("/run/lab").map_err(|cause| Failure::instrument(&doing, cause))?;
+        fs::write(&conf, config).map_err(|cause| Failure::instrument(&doing, cause))?;
+        let sink = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .map_err(|cause| Failure::instrument(&doing, cause))?;
+        let errors = sink.try_clone().map_err(|cause| Failure::instrument(&doing, cause))?;
+        let mut command = match subject {
+            Subject::Ours => {
+                let mut command = Command::new(install_ours()?.join("keepalived"));
+                command.arg("--run-dir").arg(&run_dir);
+                command
+            }
+            Subject::C => {
+                let mut command = Command::new("/usr/sbin/keepalived");
+                for (option, file) in [("-p", "parent"), ("-r", "vrrp"), ("-c", "check"), ("-b", "bfd")] {
+                    command.arg(option).arg(format!("/run/lab/{name}.{file}.pid"));
+                }
+                command
+            }
+        };
+        command
+            .args(["-n", "-l", "-D", "-G", "-f"])
+            .arg(&conf)
+            .args(options)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(sink)
+            .stderr(errors);
+        let child = host.spawn(&mut command)?;
+        Ok(Self { subject, child, log, run_dir })
+    }
+
+    /// Which implementation this is.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        self.subject
+    }
+
+    /// Process id of the parent.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap_or(0)
+    }
+
+    /// The confined daemons, or the children of the reference.
+    #[must_use]
+    pub fn daemons(&self) -> Vec<Process> {
+        process::children(self.pid())
+    }
+
+    /// The daemon that runs this program: `vrrpd`, `checkd`, `ipvsd`.
+    #[must_use]
+    pub fn daemon(&self, name: &str) -> Option<i32> {
+        self.daemons().into_iter().find(|process| process.name == name).map(|process| process.pid)
+    }
+
+    /// Waits until that daemon runs and returns its pid.
+    pub fn wait_daemon(&self, name: &str) -> Result<i32, Failure> {
+        wait_for(&format!("{name} runs"), START_PATIENCE, || self.daemon(name)).map(|(pid, _)| pid)
+    }
+
+    /// Waits until another process than `old` runs as that daemon.
+    pub fn wait_successor(&self, name: &str, old: i32) -> Result<i32, Failure> {
+        wait_for(&format!("a successor of {name}"), START_PATIENCE, || {
+            self.daemon(name).filter(|pid| *pid != old)
+        })
+        .map(|(pid, _)| pid)
+    }
+
+    /// What it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// How often a text stands in the log.
+    #[must_use]
+    pub fn logged(&self, text: &str) -> usize {
+        self.log().matches(text).count()
+    }
+
+    /// Runs keepalivectl against it; its output, or its complaint as a failure.
+    pub fn ctl(&self, arguments: &[&str]) -> Result<String, Failure> {
+        let doing = format!("keepalivectl {}", arguments.join(" "));
+        let output = Command::new("timeout")
+            .args(["--foreground", "15"])
+            .arg(install_ours()?.join("keepalivectl"))
+            .arg("--run-dir")
+            .arg(&self.run_dir)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|cause| Failure::instrument(&doing, cause))?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            let said = String::from_utf8_lossy(&output.stderr);
+            Err(Failure::new(format!("{doing}: {} {}", output.status, said.trim())))
+        }
+    }
+
+    /// `keepalivectl status --json`, decoded.
+    pub fn status(&self) -> Result<Value, Failure> {
+        let text = self.ctl(&["status", "--json"])?;
+        serde_json::from_str(&text).map_err(|cause| Failure::instrument("status --json", cause))
+    }
+
+    /// Replaces the configuration file; nothing reads it before a reload.
+    pub fn write_config(&self, host: &Host, config: &str) -> Result<(), Failure> {
+        let conf = Path::new("/run/lab").join(format!("{}.conf", host.name()));
+        fs::write(conf, config).map_err(|cause| Failure::instrument("configuration", cause))
+    }
+
+    /// Sends a signal to the parent.
+    pub fn signal(&self, signal: Signal) -> bool {
+        process::signal(self.pid(), signal)
+    }
+
+    /// Ends it in order (TERM) and waits for the end.
+    pub fn stop(mut self) -> Result<ExitStatus, Failure> {
+        self.signal(Signal::SIGTERM);
+        self.wait_end(STOP_PATIENCE)
+    }
+
+    /// Waits until the parent has ended by itself.
+    pub fn wait_end(&mut self, within: Duration) -> Result<ExitStatus, Failure> {
+        wait_for("the parent ends", within, || self.child.try_wait().ok().flatten()).map(|(status, _)| status)
+    }
+
+    /// Kills the parent and everything that it started, as fast as can be.
+    pub fn kill_all(&mut self) {
+        let mut pids = vec![self.pid()];
+        pids.extend(self.daemons().iter().map(|process| process.pid));
+        for pid in pids {
+            process::signal(pid, Signal::SIGKILL);
+        }
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for Director {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.kill_all();
+        }
+    }
+}
+
+/// Copies our programs to a place that every user may reach, as an installation does: a build tree may lie under
+/// a directory that is closed to the users of the daemons.
+pub fn install_ours() -> Result<PathBuf, Failure> {
+    let target = Path::new("/run/suite");
+    if target.join("keepalivectl").exists() {
+        return Ok(target.to_owned());
+    }
+    fs::create_dir_all(target).map_err(|cause| Failure::instrument("/run/suite", cause))?;
+    // The one that is looked for above comes last.
+    for program in ["vrrpd", "checkd", "ipvsd", "keepalived", "keepalivectl"] {
+        let source = build_directory().join(program);
+        let copy = target.join(format!("{program}.{}", std::process::id()));
+        fs::copy(&source, &copy)
+            .and_then(|_| fs::rename(&copy, target.join(program)))
+            .map_err(|cause| Failure::instrument(&format!("copying {}", source.display()), cause))?;
+    }
+    Ok(target.to_owned())
+}
+
+const START_PATIENCE: Duration = Duration::from_secs(10);
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
