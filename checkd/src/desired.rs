@@ -1,0 +1,338 @@
+//! What the kernel's table should say of one virtual server: quorum, sorry server, inhibition, weights.
+//!
+//! Decides from the servers' states; which checkers make a server good is [`crate::roster`]'s, and the table itself is
+//! ipvsd's. Called when a server's state or weight changed. Its input is our own verdicts and the valid model.
+
+use config::model::check::{RealServer, VirtualServer};
+use config::model::ipvs::{Destination, ServiceKey};
+use config::model::parts::{Presence, ServerRef};
+use config::model::units::{ScriptId, ServerId, ServiceId, Weight};
+
+/// What should happen outside because of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// The table should say this of a destination.
+    Desire {
+        /// Virtual server.
+        service: ServiceId,
+        /// Its destination.
+        server: ServerRef,
+        /// A weight, or absence.
+        presence: Presence,
+    },
+    /// A real server, or the service itself, went up or down.
+    Event {
+        /// Virtual server.
+        service: ServiceId,
+        /// Real server; `None` is the quorum.
+        server: Option<ServerId>,
+        /// Up or down.
+        up: bool,
+    },
+    /// A notify script should run.
+    Notify(ScriptId),
+    /// A line for the log.
+    Log(String),
+}
+
+/// Whether this is the first look at a configuration or a change under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// At start and after a reload: a missing quorum brings in the sorry server although none was lost.
+    Start,
+    /// While running.
+    Change,
+}
+
+/// One virtual server.
+#[derive(Debug)]
+pub struct Service {
+    id: ServiceId,
+    config: VirtualServer,
+    servers: Vec<Server>,
+    quorum_up: bool,
+    sorry_serves: bool,
+    sorry_told: Presence,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Server {
+    alive: bool,
+    weight: Weight,
+    told: Presence,
+}
+
+impl Service {
+    /// A service whose servers are all down and whose quorum is down.
+    #[must_use]
+    pub fn new(id: ServiceId, config: VirtualServer) -> Self {
+        let servers = config
+            .real_servers
+            .iter()
+            .map(|server| Server { alive: false, weight: server.weight, told: None })
+            .collect();
+        Self { id, config, servers, quorum_up: false, sorry_serves: false, sorry_told: None }
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> &VirtualServer {
+        &self.config
+    }
+
+    /// A real server is alive.
+    #[must_use]
+    pub fn is_alive(&self, server: usize) -> bool {
+        self.servers.get(server).is_some_and(|server| server.alive)
+    }
+
+    /// A real server's weight while it is alive.
+    #[must_use]
+    pub fn weight(&self, server: usize) -> Weight {
+        self.servers.get(server).map_or(Weight::ZERO, |server| server.weight)
+    }
+
+    /// Takes a state over without a word: at the first look, or from an earlier configuration.
+    pub fn assume(&mut self, server: usize, alive: bool, weight: Weight) {
+        if let Some(state) = self.servers.get_mut(server) {
+            state.alive = alive;
+            state.weight = weight;
+        }
+    }
+
+    /// Takes over the quorum that a predecessor reported, which its verdicts imply: between the two thresholds of
+    /// hysteresis it is taken as up, so that no live server is replaced by the sorry server.
+    pub fn assume_quorum(&mut self) {
+        let live = self.live_weight();
+        self.quorum_up = live > 0 && live >= self.lower_threshold();
+        self.sorry_serves = !self.quorum_up && self.config.sorry_server.is_some();
+    }
+
+    /// Takes over the quorum of the same service in an earlier configuration.
+    pub fn inherit_quorum(&mut self, old: &Self, out: &mut Vec<Effect>) {
+        self.quorum_up = old.quorum_up;
+        self.sorry_serves = old.sorry_serves && self.config.sorry_server.is_some();
+        if let (true, None, Some(sorry)) =
+            (old.sorry_serves, self.config.sorry_server, old.config.sorry_server)
+        {
+            let (sorry, name) = (old.sorry_name(sorry), &self.config.name);
+            out.push(Effect::Log(format!("Removing sorry server {sorry} from VS {name}")));
+        }
+    }
+
+    /// Sets a real server's state.
+    pub fn set_alive(&mut self, server: usize, alive: bool, out: &mut Vec<Effect>) {
+        let (Some(state), Some(config)) =
+            (self.servers.get_mut(server), self.config.real_servers.get(server))
+        else {
+            return;
+        };
+        if state.alive == alive {
+            return;
+        }
+        state.alive = alive;
+        let (name, service) = (&config.name, &self.config.name);
+        out.push(Effect::Log(match (alive, config.inhibit_on_failure) {
+            (true, false) => format!("Adding service {name} to VS {service}"),
+            (true, true) => format!("Enabling service {name} of VS {service}"),
+            (false, false) => format!("Removing service {name} from VS {service}"),
+            (false, true) => format!("Disabling service {name} of VS {service}"),
+        }));
+        tell(self.id, server, config, alive, out);
+        self.settle(Occasion::Change, out);
+    }
+
+    /// Sets a real server's weight.
+    pub fn set_weight(&mut self, server: usize, weight: Weight, out: &mut Vec<Effect>) {
+        let (Some(state), Some(config)) =
+            (self.servers.get_mut(server), self.config.real_servers.get(server))
+        else {
+            return;
+        };
+        let old = std::mem::replace(&mut state.weight, weight);
+        if old == weight {
+            return;
+        }
+        let active = if state.alive { "active" } else { "inactive" };
+        out.push(Effect::Log(format!(
+            "Changing weight from {old} to {weight} for {active} service {} of VS {}",
+            config.name, self.config.name
+        )));
+        self.settle(Occasion::Change, out);
+    }
+
+    /// A server that started as down is down indeed: told once, so that scripts and subscribers know.
+    pub fn confirm_down(&mut self, server: usize, out: &mut Vec<Effect>) {
+        if let Some(config) = self.config.real_servers.get(server).filter(|_| !self.is_alive(server)) {
+            tell(self.id, server, config, false, out);
+        }
+    }
+
+    /// Recomputes quorum and sorry server, then says what the table should change.
+    pub fn settle(&mut self, occasion: Occasion, out: &mut Vec<Effect>) {
+        self.update_quorum(occasion, out);
+        for index in 0..self.servers.len() {
+            let wanted = self.wanted(index);
+            let Some(server) = self.servers.get_mut(index) else { return };
+            if server.told != wanted {
+                server.told = wanted;
+                let server = ServerRef::Real(server_id(index));
+                out.push(Effect::Desire { service: self.id, server, presence: wanted });
+            }
+        }
+        let wanted = self.sorry_wanted();
+        if self.sorry_told != wanted {
+            self.sorry_told = wanted;
+            out.push(Effect::Desire { service: self.id, server: ServerRef::Sorry, presence: wanted });
+        }
+    }
+
+    /// Everything that the table should hold of this service.
+    pub fn table(&self) -> impl Iterator<Item = (ServerRef, Weight)> + '_ {
+        let real = (0..self.servers.len())
+            .filter_map(|index| self.wanted(index).map(|weight| (ServerRef::Real(server_id(index)), weight)));
+        real.chain(self.sorry_wanted().map(|weight| (ServerRef::Sorry, weight)))
+    }
+
+    /// The service, or some of its servers, is gone from the configuration: their down scripts run.
+    pub fn retire(&mut self, gone: impl Fn(&RealServer) -> bool, out: &mut Vec<Effect>) {
+        for (index, (server, config)) in self.servers.iter_mut().zip(&self.config.real_servers).enumerate() {
+            if !gone(config) {
+                continue;
+            }
+            out.push(Effect::Log(format!("Removing service {} from VS {}", config.name, self.config.name)));
+            if std::mem::replace(&mut server.alive, false) {
+                tell(self.id, index, config, false, out);
+            }
+        }
+    }
+
+    /// The whole service is gone from the configuration.
+    pub fn retire_all(&mut self, out: &mut Vec<Effect>) {
+        out.push(Effect::Log(format!("Removing Virtual Server {}", self.config.name)));
+        self.retire(|_| true, out);
+        if std::mem::replace(&mut self.quorum_up, false) {
+            self.tell_quorum(out);
+        }
+    }
+
+    /// The daemon ends and withdraws everything: with `omega` the down scripts run.
+    pub fn stop(&mut self, out: &mut Vec<Effect>) {
+        for (index, (server, config)) in self.servers.iter_mut().zip(&self.config.real_servers).enumerate() {
+            let (name, service) = (&config.name, &self.config.name);
+            out.push(Effect::Log(format!("Shutting down service {name} from VS {service}")));
+            if std::mem::replace(&mut server.alive, false) && self.config.omega {
+                tell(self.id, index, config, false, out);
+            }
+        }
+        self.quorum_up = false;
+        if self.config.omega {
+            self.tell_quorum(out);
+        }
+    }
+
+    fn update_quorum(&mut self, occasion: Occasion, out: &mut Vec<Effect>) {
+        let live = self.live_weight();
+        let (quorum, hysteresis) = (self.config.quorum, self.config.hysteresis);
+        let (lower, upper) =
+            (self.lower_threshold(), i64::from(quorum).saturating_add(i64::from(hysteresis)));
+        if !self.quorum_up && live >= upper {
+            self.quorum_up = true;
+            let name = &self.config.name;
+            out.push(Effect::Log(format!(
+                "Gained quorum {quorum}+{hysteresis}={upper} <= {live} for VS {name}"
+            )));
+            self.dismiss_sorry(out);
+            self.tell_quorum(out);
+            return;
+        }
+        let lost = self.quorum_up && (live == 0 || live < lower);
+        let missing = occasion == Occasion::Start
+            && !self.quorum_up
+            && self.config.sorry_server.is_some()
+            && !self.sorry_serves;
+        if lost || missing {
+            self.quorum_up = false;
+            let what = if occasion == Occasion::Start { "Starting with quorum down" } else { "Lost quorum" };
+            let name = &self.config.name;
+            out.push(Effect::Log(format!("{what} {quorum}-{hysteresis}={lower} > {live} for VS {name}")));
+            self.call_sorry(out);
+            self.tell_quorum(out);
+        }
+    }
+
+    fn call_sorry(&mut self, out: &mut Vec<Effect>) {
+        let Some(sorry) = self.config.sorry_server.filter(|_| !self.sorry_serves) else { return };
+        let verb = if self.config.sorry_server_inhibit { "Enabling" } else { "Adding" };
+        let (sorry, name) = (self.sorry_name(sorry), &self.config.name);
+        out.push(Effect::Log(format!("{verb} sorry server {sorry} to VS {name}")));
+        out.push(Effect::Log(format!("Removing alive servers from the pool for VS {name}")));
+        self.sorry_serves = true;
+    }
+
+    fn dismiss_sorry(&mut self, out: &mut Vec<Effect>) {
+        let Some(sorry) = self.config.sorry_server.filter(|_| self.sorry_serves) else { return };
+        let verb = if self.config.sorry_server_inhibit { "Disabling" } else { "Removing" };
+        let (sorry, name) = (self.sorry_name(sorry), &self.config.name);
+        out.push(Effect::Log(format!("{verb} sorry server {sorry} from VS {name}")));
+        out.push(Effect::Log(format!("Adding alive servers to the pool for VS {name}")));
+        self.sorry_serves = false;
+    }
+
+    fn tell_quorum(&self, out: &mut Vec<Effect>) {
+        let script = if self.quorum_up { self.config.quorum_up } else { self.config.quorum_down };
+        out.extend(script.map(Effect::Notify));
+        out.push(Effect::Event { service: self.id, server: None, up: self.quorum_up });
+    }
+
+    fn live_weight(&self) -> i64 {
+        self.servers.iter().filter(|server| server.alive).map(|server| i64::from(server.weight.value())).sum()
+    }
+
+    fn lower_threshold(&self) -> i64 {
+        i64::from(self.config.quorum).saturating_sub(i64::from(self.config.hysteresis))
+    }
+
+    fn wanted(&self, index: usize) -> Presence {
+        let (server, config) = (self.servers.get(index)?, self.config.real_servers.get(index)?);
+        if server.alive && !self.sorry_serves {
+            return Some(server.weight);
+        }
+        config.inhibit_on_failure.then_some(Weight::ZERO)
+    }
+
+    fn sorry_wanted(&self) -> Presence {
+        self.config.sorry_server?;
+        if self.sorry_serves {
+            return Some(Weight::clamped(1));
+        }
+        self.config.sorry_server_inhibit.then_some(Weight::ZERO)
+    }
+
+    fn sorry_name(&self, sorry: Destination) -> String {
+        format!("[{}]:{}:{}", sorry.address, protocol(&self.config), sorry.port)
+    }
+}
+
+/// Protocol of a virtual server as in log lines: `none` for one that goes by mark.
+#[must_use]
+pub fn protocol(service: &VirtualServer) -> &'static str {
+    match service.keys.first() {
+        Some(ServiceKey::Address { protocol, .. }) => protocol.name(),
+        Some(ServiceKey::Mark { .. }) | None => "none",
+    }
+}
+
+fn tell(service: ServiceId, index: usize, config: &RealServer, up: bool, out: &mut Vec<Effect>) {
+    let script = if up { config.notify_up } else { config.notify_down };
+    out.extend(script.map(Effect::Notify));
+    out.push(Effect::Event { service, server: Some(server_id(index)), up });
+}
+
+fn server_id(index: usize) -> ServerId {
+    ServerId::new(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+#[path = "desired_tests.rs"]
+mod tests;

@@ -1,0 +1,79 @@
+//! What a checker says to a server and what it makes of the answer: one file per kind.
+//!
+//! Pure: bytes and events go in, bytes and an [`Outcome`] come out. Connecting, deadlines and reading are the driver's;
+//! how often a failure is forgiven is [`crate::verdict`]'s. All received bytes are untrusted.
+
+use std::io;
+
+use config::model::units::Weight;
+
+pub mod http;
+pub mod misc;
+pub mod tcp;
+
+/// What one run of a checker found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The server does its work.
+    Pass(DynamicWeight),
+    /// It doesn't.
+    Fail(Failure),
+}
+
+/// What a passed check says of the server's weight (`misc_dynamic`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DynamicWeight {
+    /// Nothing.
+    Untouched,
+    /// It should be as configured.
+    Configured,
+    /// It should be this.
+    Set(Weight),
+}
+
+/// Why a run failed, in words for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// No connection before the deadline.
+    #[error("connection timed out")]
+    ConnectTimeout,
+    /// The connection was refused or could not be tried.
+    #[error("{0}")]
+    Connect(io::ErrorKind),
+    /// No complete answer before the deadline.
+    #[error("no complete answer in time")]
+    AnswerTimeout,
+    /// The connection broke while the request was sent.
+    #[error("request not sent: {0}")]
+    Send(io::ErrorKind),
+    /// The connection ended before the header of the answer did.
+    #[error("no data received")]
+    NoData,
+    /// The header of the answer is longer than [`http::HEADER_LIMIT`].
+    #[error("header of the answer is too long")]
+    HeaderTooLong,
+    /// The body of the answer is longer than [`http::BODY_LIMIT`].
+    #[error("body of the answer is too long")]
+    BodyTooLong,
+    /// No status code where one should be.
+    #[error("answer has no status code")]
+    NoStatus,
+    /// A status code outside the accepted ranges.
+    #[error("HTTP status code {0}")]
+    Status(u16),
+    /// Another body than `digest` says.
+    #[error("MD5 digest differs")]
+    Digest,
+    /// A script's exit status.
+    #[error("exited with status {0}")]
+    Exit(u8),
+    /// A script's end by a signal.
+    #[error("due to signal {0}")]
+    Signal(u8),
+    /// A script was still running at its time limit.
+    #[error("timed out")]
+    ScriptTimeout,
+    /// A script could not or may not be run.
+    #[error("could not be run")]
+    ScriptNotRun,
+}

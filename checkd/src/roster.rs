@@ -1,0 +1,524 @@
+//! All checkers and services of one configuration, and how a result travels from one to the other.
+//!
+//! Decides which server a checker speaks for, what a reload keeps, and what an operator reads about it. States are
+//! [`crate::verdict`]'s and [`crate::desired`]'s; when a checker runs is [`crate::schedule`]'s. Called by the driver
+//! with models from the parent (decoded, not trusted to be consistent) and outcomes.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use config::model::check::{Check, CheckKind, HttpUrl, RealServer, VirtualServer};
+use config::model::parts::CheckHead;
+use config::model::units::{CheckId, Generation, ServiceId, Weight};
+use ipc::messages::checkd::{DesiredEntry, Verdict};
+
+use crate::desired::{Effect, Occasion, Service, protocol};
+use crate::probe::{Failure, Outcome};
+use crate::verdict::{Change, Next, Standing};
+
+/// Why a model can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Inconsistent {
+    /// The head announces another number of items.
+    #[error("{what}: head says {expected}, {got} came")]
+    Count {
+        /// Of what.
+        what: &'static str,
+        /// What the head says.
+        expected: u32,
+        /// What came.
+        got: usize,
+    },
+    /// A checker's number is not its position.
+    #[error("checker {got} stands at position {expected}")]
+    Number {
+        /// Its position.
+        expected: usize,
+        /// Its number.
+        got: CheckId,
+    },
+    /// An HTTP check has no url.
+    #[error("checker {0} has no url")]
+    NoUrl(CheckId),
+}
+
+/// One generation.
+#[derive(Debug)]
+pub struct Roster {
+    generation: Generation,
+    services: Vec<Service>,
+    checkers: Vec<Checker>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Checker {
+    place: Place,
+    standing: Standing,
+}
+
+/// Where a checker stands in the model: virtual server, real server, checker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    service: usize,
+    server: usize,
+    check: usize,
+}
+
+/// What taking an outcome led to, besides effects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// When the checker runs next.
+    pub next: Next,
+    /// The parent's copy of its verdict is out of date.
+    pub changed: bool,
+}
+
+impl Roster {
+    /// A configuration without services, to which [`Self::add`] adds.
+    #[must_use]
+    pub fn new(generation: Generation) -> Self {
+        Self { generation, services: Vec::new(), checkers: Vec::new() }
+    }
+
+    /// Adds the next virtual server of the model.
+    ///
+    /// # Errors
+    /// A checker is numbered wrongly, or an HTTP check has no url.
+    pub fn add(&mut self, model: VirtualServer) -> Result<(), Inconsistent> {
+        let service = self.services.len();
+        for (server, real) in model.real_servers.iter().enumerate() {
+            for (check, model) in real.checks.iter().enumerate() {
+                let expected = self.checkers.len();
+                if model.id.index() != expected {
+                    return Err(Inconsistent::Number { expected, got: model.id });
+                }
+                if matches!(&model.kind, CheckKind::Http(http) if http.urls.is_empty()) {
+                    return Err(Inconsistent::NoUrl(model.id));
+                }
+                let place = Place { service, server, check };
+                self.checkers.push(Checker { place, standing: Standing::new(model.alpha) });
+            }
+        }
+        self.services.push(Service::new(service_id(service), model));
+        Ok(())
+    }
+
+    /// Compares with what the head of the model announced.
+    ///
+    /// # Errors
+    /// Fewer or more items came.
+    pub fn complete(&self, head: &CheckHead) -> Result<(), Inconsistent> {
+        let counts = [
+            ("virtual servers", head.virtual_servers, self.services.len()),
+            ("checkers", head.checks, self.checkers.len()),
+        ];
+        match counts.into_iter().find(|&(_, expected, got)| usize::try_from(expected) != Ok(got)) {
+            Some((what, expected, got)) => Err(Inconsistent::Count { what, expected, got }),
+            None => Ok(()),
+        }
+    }
+
+    /// Number of the configuration.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Number of checkers.
+    #[must_use]
+    pub fn checks(&self) -> usize {
+        self.checkers.len()
+    }
+
+    /// Number of virtual servers.
+    #[must_use]
+    pub fn services(&self) -> usize {
+        self.services.len()
+    }
+
+    /// One checker's configuration.
+    #[must_use]
+    pub fn check(&self, position: usize) -> Option<&Check> {
+        let place = self.checkers.get(position)?.place;
+        self.real_server(place)?.checks.get(place.check)
+    }
+
+    /// The url that an HTTP checker fetches next.
+    #[must_use]
+    pub fn url(&self, position: usize) -> Option<&HttpUrl> {
+        let url = self.checkers.get(position)?.standing.url;
+        match &self.check(position)?.kind {
+            CheckKind::Http(http) => http.urls.get(url).or_else(|| http.urls.first()),
+            CheckKind::Tcp(_) | CheckKind::Misc { .. } => None,
+        }
+    }
+
+    /// Every TCP port that a checker connects to.
+    #[must_use]
+    pub fn ports(&self) -> BTreeSet<u16> {
+        let checks = (0..self.checkers.len()).filter_map(|position| self.check(position));
+        checks
+            .filter_map(|check| match &check.kind {
+                CheckKind::Tcp(endpoint) => Some(endpoint.target.port()),
+                CheckKind::Http(http) => Some(http.endpoint.target.port()),
+                CheckKind::Misc { .. } => None,
+            })
+            .collect()
+    }
+
+    /// True when a checker binds its sockets to an address.
+    #[must_use]
+    pub fn binds(&self) -> bool {
+        (0..self.checkers.len()).filter_map(|position| self.check(position)).any(|check| match &check.kind {
+            CheckKind::Tcp(endpoint) => endpoint.bind_to.is_some(),
+            CheckKind::Http(http) => http.endpoint.bind_to.is_some(),
+            CheckKind::Misc { .. } => false,
+        })
+    }
+
+    /// First use, by a daemon without a predecessor: quorums start as down and are gained or not.
+    pub fn start(&mut self, out: &mut Vec<Effect>) {
+        self.assume_states();
+        for service in &mut self.services {
+            service.settle(Occasion::Start, out);
+        }
+    }
+
+    /// First use, by the successor of a daemon that had told these verdicts: nothing that it told is told again.
+    pub fn resume(&mut self, verdicts: &[Verdict], out: &mut Vec<Effect>) {
+        for verdict in verdicts {
+            if let Some(checker) = self.checkers.get_mut(verdict.check.index()) {
+                checker.standing = Standing {
+                    up: verdict.up,
+                    tested: verdict.tested,
+                    failures: verdict.failures,
+                    weight: verdict.weight,
+                    ..checker.standing
+                };
+            }
+        }
+        self.assume_states();
+        for service in &mut self.services {
+            service.assume_quorum();
+            service.settle(Occasion::Start, out);
+        }
+    }
+
+    /// Use in place of `old`. Returns for each checker its position in `old`, if it is the same. Effects that name
+    /// things of the old generation go to `before`.
+    pub fn replace(
+        &mut self,
+        mut old: Self,
+        before: &mut Vec<Effect>,
+        after: &mut Vec<Effect>,
+    ) -> Vec<Option<usize>> {
+        let mut kept = vec![None; self.checkers.len()];
+        self.assume_states();
+        let mut names: HashMap<String, usize> = HashMap::new();
+        for (index, service) in old.services.iter().enumerate() {
+            names.insert(service.config().name.clone(), index);
+        }
+        let mut starts = OldPositions::of(&old);
+        for service in 0..self.services.len() {
+            let Some(model) = self.services.get(service) else { continue };
+            let Some(twin) = names.remove(&model.config().name) else { continue };
+            self.adopt(service, &old, twin, &mut starts, &mut kept, after);
+            let Some(model) = self.services.get(service) else { continue };
+            let staying: HashSet<&str> =
+                model.config().real_servers.iter().map(|server| server.name.as_str()).collect();
+            if let Some(old_service) = old.services.get_mut(twin) {
+                old_service.retire(|server| !staying.contains(server.name.as_str()), before);
+            }
+        }
+        let mut gone: Vec<usize> = names.into_values().collect();
+        gone.sort_unstable();
+        for index in gone {
+            if let Some(service) = old.services.get_mut(index) {
+                service.retire_all(before);
+            }
+        }
+        self.apply_states(after);
+        kept
+    }
+
+    /// Takes the outcome of a run. `None` for a position that no checker has.
+    pub fn take(&mut self, position: usize, outcome: Outcome, out: &mut Vec<Effect>) -> Option<Taken> {
+        let place = self.checkers.get(position)?.place;
+        let url = self.url(position).map(|url| url.path.clone());
+        let old = self.checkers.get(position)?.standing;
+        let mut standing = old;
+        let (change, next) = standing.take(self.check(position)?, outcome);
+        if let (Some(path), Outcome::Pass(_), false) = (url, outcome, old.up) {
+            let label = self.label(position)?;
+            out.push(Effect::Log(format!("HTTP status code success to {label} url({path})")));
+        }
+        out.extend(self.line(position, change).map(Effect::Log));
+        self.checkers.get_mut(position)?.standing = standing;
+        let (alive, weight) = self.state_of(place.service, place.server, position);
+        let service = self.services.get_mut(place.service)?;
+        service.set_weight(place.server, weight, out);
+        service.set_alive(place.server, alive, out);
+        if matches!(change, Change::ConfirmedDown(_)) {
+            service.confirm_down(place.server, out);
+        }
+        let told = |standing: Standing| Standing { url: 0, url_failed: false, ..standing };
+        Some(Taken { next, changed: told(old) != told(standing) })
+    }
+
+    /// The daemon ends and withdraws everything.
+    pub fn stop(&mut self, out: &mut Vec<Effect>) {
+        for service in &mut self.services {
+            service.stop(out);
+        }
+    }
+
+    /// Everything that the kernel's table should hold.
+    pub fn table(&self) -> impl Iterator<Item = DesiredEntry> + '_ {
+        self.services.iter().enumerate().flat_map(|(index, service)| {
+            service.table().map(move |(server, weight)| DesiredEntry {
+                service: service_id(index),
+                server,
+                presence: Some(weight),
+            })
+        })
+    }
+
+    /// One checker's verdict, for the parent's copy.
+    #[must_use]
+    pub fn verdict(&self, position: usize) -> Option<Verdict> {
+        let standing = self.checkers.get(position)?.standing;
+        Some(Verdict {
+            check: CheckId::new(u32::try_from(position).ok()?),
+            up: standing.up,
+            tested: standing.tested,
+            failures: standing.failures,
+            weight: standing.weight,
+        })
+    }
+
+    /// The line that says that a checker begins its work.
+    #[must_use]
+    pub fn activation(&self, position: usize) -> Option<String> {
+        let place = self.checkers.get(position)?.place;
+        let (service, server) = (self.services.get(place.service)?, self.real_server(place)?);
+        Some(format!("Activating healthchecker for service {} for VS {}", server.name, service.config().name))
+    }
+
+    fn real_server(&self, place: Place) -> Option<&RealServer> {
+        self.services.get(place.service)?.config().real_servers.get(place.server)
+    }
+
+    /// Gives every server the state that its checkers say, without a word.
+    fn assume_states(&mut self) {
+        self.for_each_server(|service, server, alive, weight| service.assume(server, alive, weight));
+    }
+
+    /// The same, telling what that changes.
+    fn apply_states(&mut self, out: &mut Vec<Effect>) {
+        self.for_each_server(|service, server, alive, weight| {
+            service.set_weight(server, weight, out);
+            service.set_alive(server, alive, out);
+        });
+        for service in &mut self.services {
+            service.settle(Occasion::Start, out);
+        }
+    }
+
+    fn for_each_server(&mut self, mut act: impl FnMut(&mut Service, usize, bool, Weight)) {
+        let mut first = 0;
+        for service in 0..self.services.len() {
+            let servers = self.services.get(service).map_or(0, |service| service.config().real_servers.len());
+            for server in 0..servers {
+                let (alive, weight) = self.state_of(service, server, first);
+                let Some(service) = self.services.get_mut(service) else { continue };
+                act(service, server, alive, weight);
+                first = first.saturating_add(
+                    service.config().real_servers.get(server).map_or(0, |server| server.checks.len()),
+                );
+            }
+        }
+    }
+
+    /// State of a server by its checkers, one of which stands at `near` (or would, if it had any).
+    fn state_of(&self, service: usize, server: usize, near: usize) -> (bool, Weight) {
+        let Some(real) = self.real_server(Place { service, server, check: 0 }) else {
+            return (false, Weight::ZERO);
+        };
+        let within = self.checkers.get(near).filter(|_| !real.checks.is_empty()).map_or(0, |c| c.place.check);
+        let first = near.saturating_sub(within);
+        let own = self.checkers.iter().skip(first).take(real.checks.len());
+        let (mut alive, mut weight) = (true, real.weight);
+        for checker in own {
+            alive &= checker.standing.up;
+            weight = checker.standing.weight.unwrap_or(weight);
+        }
+        (alive, weight)
+    }
+
+    /// Takes over the states of an earlier configuration of the same service.
+    fn adopt(
+        &mut self,
+        service: usize,
+        old: &Self,
+        twin: usize,
+        starts: &mut OldPositions,
+        kept: &mut [Option<usize>],
+        after: &mut Vec<Effect>,
+    ) {
+        let Some(old_service) = old.services.get(twin) else { return };
+        let old_model = old_service.config();
+        let Some(model) = self.services.get(service).map(Service::config) else { return };
+        let names: HashMap<&str, usize> = old_model
+            .real_servers
+            .iter()
+            .enumerate()
+            .map(|(index, server)| (server.name.as_str(), index))
+            .collect();
+        let mut states = Vec::new();
+        for (server, real) in model.real_servers.iter().enumerate() {
+            let Some(&old_server) = names.get(real.name.as_str()) else { continue };
+            let Some(old_real) = old_model.real_servers.get(old_server) else { continue };
+            let alive = old_service.is_alive(old_server);
+            states.push((server, alive, old_service.weight(old_server)));
+            let own = starts.take(twin, old_server, old_real);
+            adopt_standings(real, old_real, own, alive, &old.checkers, &mut self.checkers, kept);
+        }
+        let Some(service) = self.services.get_mut(service) else { return };
+        service.inherit_quorum(old_service, after);
+        for (server, alive, weight) in states {
+            service.assume(server, alive, weight);
+        }
+    }
+
+    /// `[ADDR]:proto:PORT` of what a checker connects to.
+    fn label(&self, position: usize) -> Option<String> {
+        let place = self.checkers.get(position)?.place;
+        let target = match &self.check(position)?.kind {
+            CheckKind::Tcp(endpoint) => endpoint.target,
+            CheckKind::Http(http) => http.endpoint.target,
+            CheckKind::Misc { .. } => return Some(self.real_server(place)?.name.clone()),
+        };
+        let protocol = protocol(self.services.get(place.service)?.config());
+        Some(format!("[{}]:{protocol}:{}", target.ip(), target.port()))
+    }
+
+    fn line(&self, position: usize, change: Change) -> Option<String> {
+        let check = self.check(position)?;
+        let label = self.label(position)?;
+        let (name, succeeded) = match &check.kind {
+            CheckKind::Tcp(_) => ("TCP_CHECK", format!("TCP connection to {label} success.")),
+            CheckKind::Http(_) => ("HTTP_CHECK", format!("Remote Web server {label} succeed on service.")),
+            CheckKind::Misc { script, .. } => {
+                let place = self.checkers.get(position)?.place;
+                let address = self.real_server(place)?.destination.address;
+                return misc_line(&format!("Misc check to [{address}] for [script {script}]"), check, change);
+            }
+        };
+        match change {
+            Change::None | Change::ConfirmedDown(_) => None,
+            Change::Up => Some(succeeded),
+            Change::Down { retries: Some(retries @ 1..), failure } => Some(format!(
+                "{name} on service {label} failed after {retries} retries. reason=\"{failure}\""
+            )),
+            Change::Down { failure, .. } => {
+                Some(format!("{name} on service {label} failed. reason=\"{failure}\""))
+            }
+            Change::Retrying(_) if !check.log_all_failures => None,
+            Change::Retrying(failure) => Some(match (&check.kind, failure) {
+                (CheckKind::Tcp(_), Failure::ConnectTimeout) => format!("TCP connection to {label} timeout."),
+                (CheckKind::Tcp(_), _) => format!("TCP connection to {label} failed. reason=\"{failure}\""),
+                (CheckKind::Http(_) | CheckKind::Misc { .. }, _) => {
+                    format!("HTTP_CHECK on service {label} failed, will retry. reason=\"{failure}\"")
+                }
+            }),
+        }
+    }
+}
+
+fn misc_line(subject: &str, check: &Check, change: Change) -> Option<String> {
+    match change {
+        Change::None | Change::ConfirmedDown(_) => None,
+        Change::Up => Some(format!("{subject} succeeded.")),
+        Change::Retrying(_) if !check.log_all_failures => None,
+        Change::Down { failure: Failure::ScriptTimeout, .. } | Change::Retrying(Failure::ScriptTimeout) => {
+            Some(format!("{subject} timed out."))
+        }
+        Change::Down { failure, .. } | Change::Retrying(failure) => {
+            Some(format!("{subject} failed ({failure})."))
+        }
+    }
+}
+
+/// Position of each old server's first checker.
+struct OldPositions(HashMap<(usize, usize), usize>);
+
+impl OldPositions {
+    fn of(old: &Roster) -> Self {
+        let firsts = old.checkers.iter().enumerate().filter(|(_, checker)| checker.place.check == 0);
+        Self(
+            firsts
+                .map(|(position, checker)| ((checker.place.service, checker.place.server), position))
+                .collect(),
+        )
+    }
+
+    /// Positions of an old server's checkers, given out once.
+    fn take(&mut self, service: usize, server: usize, real: &RealServer) -> std::ops::Range<usize> {
+        let first = self.0.remove(&(service, server));
+        first.map_or(0..0, |first| first..first.saturating_add(real.checks.len()))
+    }
+}
+
+/// Gives the checkers of a server the standing of their twins. New ones start good on a live server; where one has
+/// failed, new `alpha` ones start bad.
+fn adopt_standings(
+    real: &RealServer,
+    old_real: &RealServer,
+    old_positions: std::ops::Range<usize>,
+    was_alive: bool,
+    old_checkers: &[Checker],
+    checkers: &mut [Checker],
+    kept: &mut [Option<usize>],
+) {
+    let mut free: Vec<(usize, &Check)> = old_positions.zip(&old_real.checks).collect();
+    let (mut failed, mut tested) = (false, false);
+    for check in &real.checks {
+        let Some(at) = twin(check, &free) else { continue };
+        let (old_position, _) = free.swap_remove(at);
+        let (Some(old), Some(new)) = (old_checkers.get(old_position), checkers.get_mut(check.id.index()))
+        else {
+            continue;
+        };
+        new.standing = Standing { failures: old.standing.failures.min(check.retry), ..old.standing };
+        failed |= !new.standing.up;
+        tested |= new.standing.tested;
+        if let Some(slot) = kept.get_mut(check.id.index()) {
+            *slot = Some(old_position);
+        }
+    }
+    let pessimist = failed || (!was_alive && !tested);
+    for check in &real.checks {
+        let is_new = kept.get(check.id.index()).is_some_and(Option::is_none);
+        if let Some(new) = checkers.get_mut(check.id.index()).filter(|_| is_new) {
+            new.standing = Standing::new(check.alpha && pessimist);
+        }
+    }
+}
+
+/// The old checker that does the same. Script numbers may shift from one configuration to the next, so an equal number
+/// is preferred and any MISC_CHECK of the same kind accepted: its state holds until the first fresh result.
+fn twin(check: &Check, old: &[(usize, &Check)]) -> Option<usize> {
+    old.iter().position(|(_, old)| old.kind == check.kind).or_else(|| {
+        old.iter().position(|(_, old)| {
+            matches!((&old.kind, &check.kind),
+                (CheckKind::Misc { dynamic: a, .. }, CheckKind::Misc { dynamic: b, .. }) if a == b)
+        })
+    })
+}
+
+fn service_id(index: usize) -> ServiceId {
+    ServiceId::new(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+#[path = "roster_tests.rs"]
+mod tests;

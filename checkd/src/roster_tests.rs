@@ -1,0 +1,326 @@
+//! From results to table, start, succession and reload.
+
+use std::time::Duration;
+
+use config::model::check::Endpoint;
+use config::model::ipvs::{Destination, Forwarding, Protocol, ServiceKey, ServiceOptions};
+use config::model::parts::ServerRef;
+use config::model::units::{ScriptId, ServerId};
+
+use super::*;
+use crate::probe::DynamicWeight;
+
+const PASS: Outcome = Outcome::Pass(DynamicWeight::Untouched);
+const FAIL: Outcome = Outcome::Fail(Failure::Connect(std::io::ErrorKind::ConnectionRefused));
+
+fn tcp(port: u16) -> CheckKind {
+    CheckKind::Tcp(Endpoint {
+        target: ([192, 0, 2, 1], port).into(),
+        bind_to: None,
+        timeout: Duration::from_secs(5),
+    })
+}
+
+fn check(kind: CheckKind) -> Check {
+    Check {
+        id: CheckId::new(0),
+        kind,
+        alpha: false,
+        delay_loop: Duration::from_secs(10),
+        retry: 1,
+        delay_before_retry: Duration::from_secs(1),
+        warmup: Duration::from_secs(10),
+        log_all_failures: false,
+    }
+}
+
+fn server(last: u8, checks: Vec<Check>) -> RealServer {
+    RealServer {
+        name: format!("[192.0.2.{last}]:tcp:80"),
+        destination: Destination {
+            address: std::net::Ipv4Addr::new(192, 0, 2, last).into(),
+            port: 80,
+            forwarding: Forwarding::Nat,
+            upper_threshold: 0,
+            lower_threshold: 0,
+        },
+        weight: Weight::new(1).unwrap(),
+        inhibit_on_failure: false,
+        notify_up: Some(ScriptId::new(u32::from(last) * 10)),
+        notify_down: Some(ScriptId::new(u32::from(last) * 10 + 1)),
+        checks,
+    }
+}
+
+fn service(port: u16, real_servers: Vec<RealServer>) -> VirtualServer {
+    VirtualServer {
+        name: format!("[198.51.100.1]:tcp:{port}"),
+        keys: vec![ServiceKey::Address {
+            address: "198.51.100.1".parse().unwrap(),
+            port,
+            protocol: Protocol::Tcp,
+        }],
+        options: ServiceOptions {
+            scheduler: "rr".to_owned(),
+            persistence_timeout: None,
+            persistence_prefix: None,
+            one_packet: false,
+        },
+        quorum: 1,
+        hysteresis: 0,
+        alpha: false,
+        omega: false,
+        quorum_up: None,
+        quorum_down: None,
+        sorry_server: None,
+        sorry_server_inhibit: false,
+        real_servers,
+    }
+}
+
+/// Numbers the checkers as the config worker does.
+fn roster(generation: u64, mut services: Vec<VirtualServer>) -> Roster {
+    let checks = services.iter_mut().flat_map(|s| &mut s.real_servers).flat_map(|server| &mut server.checks);
+    for (id, check) in (0..).zip(checks) {
+        check.id = CheckId::new(id);
+    }
+    let mut roster = Roster::new(Generation::new(generation));
+    for service in services {
+        roster.add(service).unwrap();
+    }
+    roster
+}
+
+fn started(services: Vec<VirtualServer>) -> Roster {
+    let mut roster = roster(1, services);
+    roster.start(&mut Vec::new());
+    roster
+}
+
+fn take(roster: &mut Roster, position: usize, outcome: Outcome) -> (Taken, Vec<Effect>) {
+    let mut out = Vec::new();
+    (roster.take(position, outcome, &mut out).unwrap(), out)
+}
+
+fn logs(effects: &[Effect]) -> Vec<&str> {
+    effects
+        .iter()
+        .filter_map(|effect| if let Effect::Log(text) = effect { Some(text.as_str()) } else { None })
+        .collect()
+}
+
+fn table(roster: &Roster) -> Vec<(u32, u32, u32)> {
+    roster
+        .table()
+        .map(|entry| {
+            let server = match entry.server {
+                ServerRef::Real(id) => id.value(),
+                ServerRef::Sorry => 999,
+            };
+            (entry.service.value(), server, entry.presence.unwrap().value())
+        })
+        .collect()
+}
+
+fn notified(effects: &[Effect]) -> Vec<u32> {
+    effects
+        .iter()
+        .filter_map(|effect| if let Effect::Notify(script) = effect { Some(script.value()) } else { None })
+        .collect()
+}
+
+#[test]
+fn a_refused_connection_takes_the_server_out_with_upstreams_words() {
+    let mut roster =
+        started(vec![service(80, vec![server(1, vec![check(tcp(80))]), server(2, vec![check(tcp(80))])])]);
+    assert_eq!(table(&roster), [(0, 0, 1), (0, 1, 1)]);
+    let (taken, out) = take(&mut roster, 1, FAIL);
+    assert!(taken.changed);
+    assert_eq!(
+        logs(&out),
+        [
+            "TCP_CHECK on service [192.0.2.1]:tcp:80 failed. reason=\"connection refused\"",
+            "Removing service [192.0.2.2]:tcp:80 from VS [198.51.100.1]:tcp:80"
+        ]
+    );
+    assert!(out.contains(&Effect::Desire {
+        service: ServiceId::new(0),
+        server: ServerRef::Real(ServerId::new(1)),
+        presence: None
+    }));
+    assert_eq!(table(&roster), [(0, 0, 1)]);
+    let (_, out) = take(&mut roster, 1, PASS);
+    assert_eq!(
+        logs(&out),
+        [
+            "TCP connection to [192.0.2.1]:tcp:80 success.",
+            "Adding service [192.0.2.2]:tcp:80 to VS [198.51.100.1]:tcp:80"
+        ]
+    );
+}
+
+#[test]
+fn retries_are_named_in_the_line_that_ends_them() {
+    let mut roster = started(vec![service(80, vec![server(1, vec![check(tcp(80))])])]);
+    take(&mut roster, 0, PASS);
+    let (taken, out) = take(&mut roster, 0, FAIL);
+    assert_eq!(taken, Taken { next: Next::After(Duration::from_secs(1)), changed: true });
+    assert_eq!(logs(&out), Vec::<&str>::new());
+    let (_, out) = take(&mut roster, 0, FAIL);
+    assert!(logs(&out)[0].starts_with("TCP_CHECK on service [192.0.2.1]:tcp:80 failed after 1 retries."));
+}
+
+#[test]
+fn one_failed_checker_of_two_is_enough_and_both_must_recover() {
+    let mut roster = started(vec![service(80, vec![server(1, vec![check(tcp(80)), check(tcp(81))])])]);
+    take(&mut roster, 0, PASS);
+    take(&mut roster, 1, FAIL);
+    assert_eq!(table(&roster), []);
+    take(&mut roster, 0, FAIL);
+    take(&mut roster, 0, FAIL);
+    take(&mut roster, 1, PASS);
+    assert_eq!(table(&roster), []);
+    take(&mut roster, 0, PASS);
+    assert_eq!(table(&roster), [(0, 0, 1)]);
+}
+
+#[test]
+fn an_alpha_server_waits_for_its_first_success_and_reports_a_first_failure() {
+    let alpha = || Check { alpha: true, ..check(tcp(80)) };
+    let mut roster = started(vec![service(80, vec![server(1, vec![alpha()]), server(2, vec![alpha()])])]);
+    assert_eq!(table(&roster), []);
+    assert_eq!(notified(&take(&mut roster, 0, FAIL).1), [11]);
+    assert_eq!(notified(&take(&mut roster, 0, FAIL).1), Vec::<u32>::new());
+    assert_eq!(notified(&take(&mut roster, 1, PASS).1), [20]);
+    assert_eq!(table(&roster), [(0, 1, 1)]);
+}
+
+#[test]
+fn a_misc_check_moves_the_weight_of_its_server() {
+    let misc =
+        check(CheckKind::Misc { script: ScriptId::new(3), timeout: Duration::from_secs(5), dynamic: true });
+    let mut roster = started(vec![service(80, vec![server(1, vec![misc])])]);
+    let weight = Weight::new(7).unwrap();
+    let (_, out) = take(&mut roster, 0, Outcome::Pass(DynamicWeight::Set(weight)));
+    assert_eq!(
+        logs(&out),
+        [
+            "Misc check to [192.0.2.1] for [script 3] succeeded.",
+            "Changing weight from 1 to 7 for active service [192.0.2.1]:tcp:80 of VS [198.51.100.1]:tcp:80"
+        ]
+    );
+    assert_eq!(table(&roster), [(0, 0, 7)]);
+    assert_eq!(roster.verdict(0).unwrap().weight, Some(weight));
+    take(&mut roster, 0, Outcome::Pass(DynamicWeight::Configured));
+    assert_eq!(table(&roster), [(0, 0, 1)]);
+}
+
+#[test]
+fn a_successor_keeps_verdicts_and_repeats_no_notify() {
+    let services =
+        || vec![service(80, vec![server(1, vec![check(tcp(80))]), server(2, vec![check(tcp(80))])])];
+    let mut first = started(services());
+    take(&mut first, 0, PASS);
+    take(&mut first, 1, FAIL);
+    let verdicts = [first.verdict(0).unwrap(), first.verdict(1).unwrap()];
+    let mut second = roster(1, services());
+    let mut out = Vec::new();
+    second.resume(&verdicts, &mut out);
+    assert_eq!(table(&second), [(0, 0, 1)]);
+    assert!(out.iter().all(|effect| matches!(effect, Effect::Desire { .. })), "{out:?}");
+    let (taken, out) = take(&mut second, 1, FAIL);
+    assert_eq!((taken.changed, out), (false, vec![]));
+    assert_eq!(notified(&take(&mut second, 1, PASS).1), [20]);
+}
+
+#[test]
+fn a_reload_without_changes_changes_nothing() {
+    let services =
+        || vec![service(80, vec![server(1, vec![check(tcp(80))]), server(2, vec![check(tcp(80))])])];
+    let mut old = started(services());
+    take(&mut old, 0, PASS);
+    take(&mut old, 1, FAIL);
+    let mut new = roster(2, services());
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    assert_eq!(new.replace(old, &mut before, &mut after), [Some(0), Some(1)]);
+    assert_eq!(before, []);
+    assert!(after.iter().all(|effect| matches!(effect, Effect::Desire { .. })), "{after:?}");
+    assert_eq!(table(&new), [(0, 0, 1)]);
+    assert!(!new.verdict(1).unwrap().up);
+}
+
+#[test]
+fn what_a_reload_removes_runs_its_down_scripts_under_the_old_numbers() {
+    let mut old = started(vec![
+        service(80, vec![server(1, vec![check(tcp(80))]), server(2, vec![check(tcp(80))])]),
+        service(81, vec![server(3, vec![])]),
+    ]);
+    take(&mut old, 0, PASS);
+    let mut new = roster(2, vec![service(80, vec![server(2, vec![check(tcp(80))])])]);
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    assert_eq!(new.replace(old, &mut before, &mut after), [Some(1)]);
+    assert_eq!(notified(&before), [11, 31]);
+    assert_eq!(notified(&after), Vec::<u32>::new());
+    assert!(logs(&before).contains(&"Removing Virtual Server [198.51.100.1]:tcp:81"));
+    assert_eq!(table(&new), [(0, 0, 1)]);
+}
+
+#[test]
+fn new_checkers_start_good_on_a_live_server_and_alpha_ones_bad_on_a_failed_one() {
+    let alpha = || Check { alpha: true, ..check(tcp(81)) };
+    let before = || vec![service(80, vec![server(1, vec![check(tcp(80))]), server(2, vec![check(tcp(80))])])];
+    let after = vec![service(
+        80,
+        vec![server(1, vec![check(tcp(80)), alpha()]), server(2, vec![alpha(), check(tcp(80))])],
+    )];
+    let mut old = started(before());
+    take(&mut old, 0, PASS);
+    take(&mut old, 1, FAIL);
+    let mut new = roster(2, after);
+    let kept = new.replace(old, &mut Vec::new(), &mut Vec::new());
+    assert_eq!(kept, [Some(0), None, None, Some(1)]);
+    assert!(new.verdict(1).unwrap().up);
+    assert!(!new.verdict(2).unwrap().up);
+    assert_eq!(table(&new), [(0, 0, 1)]);
+}
+
+#[test]
+fn a_failed_checker_that_is_removed_brings_its_server_back() {
+    let mut old = started(vec![service(80, vec![server(1, vec![check(tcp(80)), check(tcp(81))])])]);
+    take(&mut old, 0, PASS);
+    take(&mut old, 1, FAIL);
+    let mut new = roster(2, vec![service(80, vec![server(1, vec![check(tcp(80))])])]);
+    let mut after = Vec::new();
+    new.replace(old, &mut Vec::new(), &mut after);
+    assert_eq!(notified(&after), [10]);
+    assert_eq!(table(&new), [(0, 0, 1)]);
+}
+
+#[test]
+fn a_new_configured_weight_is_applied_at_a_reload() {
+    let old = started(vec![service(80, vec![server(1, vec![])])]);
+    let heavier = RealServer { weight: Weight::new(5).unwrap(), ..server(1, vec![]) };
+    let mut new = roster(2, vec![service(80, vec![heavier])]);
+    let mut after = Vec::new();
+    new.replace(old, &mut Vec::new(), &mut after);
+    assert_eq!(
+        logs(&after),
+        ["Changing weight from 1 to 5 for active service [192.0.2.1]:tcp:80 of VS [198.51.100.1]:tcp:80"]
+    );
+    assert_eq!(table(&new), [(0, 0, 5)]);
+}
+
+#[test]
+fn inconsistent_models_are_refused() {
+    let mut roster = Roster::new(Generation::new(1));
+    let misnumbered = Check { id: CheckId::new(5), ..check(tcp(80)) };
+    assert_eq!(
+        roster.add(service(80, vec![server(1, vec![misnumbered])])),
+        Err(Inconsistent::Number { expected: 0, got: CheckId::new(5) })
+    );
+    let roster = Roster::new(Generation::new(1));
+    assert_eq!(
+        roster.complete(&CheckHead { virtual_servers: 2, checks: 0 }),
+        Err(Inconsistent::Count { what: "virtual servers", expected: 2, got: 0 })
+    );
+}

@@ -1,0 +1,267 @@
+//! What a result means for its checker: retries, recovery, and which url comes next.
+//!
+//! Decides a checker's state; whether the server goes up or down with it is [`crate::desired`]'s. Called once per
+//! finished run. The outcome was judged by [`crate::probe`] and is trusted here.
+
+use std::time::Duration;
+
+use config::model::check::{Check, CheckKind};
+use config::model::units::Weight;
+
+use crate::probe::{DynamicWeight, Failure, Outcome};
+
+/// What is known of one checker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Good or bad.
+    pub up: bool,
+    /// It has given a result.
+    pub tested: bool,
+    /// Failures forgiven so far in a row.
+    pub failures: u32,
+    /// Weight set by `misc_dynamic`, if any.
+    pub weight: Option<Weight>,
+    /// Which url of an HTTP check comes next.
+    pub url: usize,
+    /// The url that comes next failed: it alone is retried until it works.
+    pub url_failed: bool,
+}
+
+/// What a result changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing to tell.
+    None,
+    /// The checker is good: it was bad, or had given no result.
+    Up,
+    /// The checker is bad: it was good.
+    Down {
+        /// Failures that were forgiven before; `None` when the first result of all was a failure.
+        retries: Option<u32>,
+        /// Why the last run failed.
+        failure: Failure,
+    },
+    /// The checker started as down (`alpha`) and its first result agrees.
+    ConfirmedDown(Failure),
+    /// A failure that is forgiven for now.
+    Retrying(Failure),
+}
+
+/// When the next run comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// After this time.
+    After(Duration),
+    /// At once (`fast_recovery`).
+    AtOnce,
+}
+
+impl Standing {
+    /// Before the first result: good, unless `alpha`.
+    #[must_use]
+    pub fn new(alpha: bool) -> Self {
+        Self { up: !alpha, tested: false, failures: 0, weight: None, url: 0, url_failed: false }
+    }
+
+    /// Takes the outcome of a run.
+    pub fn take(&mut self, check: &Check, outcome: Outcome) -> (Change, Next) {
+        match outcome {
+            Outcome::Pass(weight) => {
+                match weight {
+                    DynamicWeight::Untouched => {}
+                    DynamicWeight::Configured => self.weight = None,
+                    DynamicWeight::Set(weight) => self.weight = Some(weight),
+                }
+                self.pass(check)
+            }
+            Outcome::Fail(failure) => self.fail(check, failure),
+        }
+    }
+
+    fn pass(&mut self, check: &Check) -> (Change, Next) {
+        self.failures = 0;
+        let after = Next::After(check.delay_loop);
+        if let CheckKind::Http(http) = &check.kind {
+            let was_failed = std::mem::take(&mut self.url_failed);
+            let next = self.url.saturating_add(1);
+            let complete = !was_failed && next >= http.urls.len();
+            self.url = if was_failed || complete { 0 } else { next };
+            if !complete {
+                let hurry = http.fast_recovery && (!self.tested || !self.up);
+                return (Change::None, if hurry { Next::AtOnce } else { after });
+            }
+        }
+        let news = !self.up || !self.tested;
+        self.up = true;
+        self.tested = true;
+        (if news { Change::Up } else { Change::None }, after)
+    }
+
+    fn fail(&mut self, check: &Check, failure: Failure) -> (Change, Next) {
+        let after = Next::After(check.delay_loop);
+        let first = !std::mem::replace(&mut self.tested, true);
+        if !self.up {
+            self.url_failed = true;
+            let change = if first { Change::ConfirmedDown(failure) } else { Change::None };
+            return (change, after);
+        }
+        if !first && self.failures < check.retry {
+            self.failures = self.failures.saturating_add(1);
+            return (Change::Retrying(failure), Next::After(check.delay_before_retry));
+        }
+        self.failures = 0;
+        self.up = false;
+        self.url_failed = true;
+        (Change::Down { retries: (!first).then_some(check.retry), failure }, after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use config::model::check::{Endpoint, HttpCheck, HttpProtocol, HttpUrl};
+    use config::model::units::CheckId;
+
+    use super::*;
+
+    const PASS: Outcome = Outcome::Pass(DynamicWeight::Untouched);
+    const FAIL: Outcome = Outcome::Fail(Failure::ConnectTimeout);
+    const LOOP: Next = Next::After(Duration::from_secs(10));
+    const RETRY: Next = Next::After(Duration::from_secs(3));
+
+    fn endpoint() -> Endpoint {
+        Endpoint { target: "192.0.2.1:80".parse().unwrap(), bind_to: None, timeout: Duration::from_secs(5) }
+    }
+
+    fn tcp(retry: u32) -> Check {
+        Check {
+            id: CheckId::new(0),
+            kind: CheckKind::Tcp(endpoint()),
+            alpha: false,
+            delay_loop: Duration::from_secs(10),
+            retry,
+            delay_before_retry: Duration::from_secs(3),
+            warmup: Duration::from_secs(10),
+            log_all_failures: false,
+        }
+    }
+
+    fn http(urls: usize, fast_recovery: bool) -> Check {
+        let url =
+            HttpUrl { path: "/".to_owned(), virtual_host: None, status: vec![(200, 299)], digest: None };
+        let http = HttpCheck {
+            endpoint: endpoint(),
+            protocol: HttpProtocol::Http10,
+            urls: vec![url; urls],
+            fast_recovery,
+        };
+        Check { kind: CheckKind::Http(http), ..tcp(1) }
+    }
+
+    fn down(retries: Option<u32>) -> Change {
+        Change::Down { retries, failure: Failure::ConnectTimeout }
+    }
+
+    #[test]
+    fn before_the_first_result_one_failure_is_enough() {
+        let mut standing = Standing::new(false);
+        assert_eq!(standing.take(&tcp(5), FAIL), (down(None), LOOP));
+        assert!(!standing.up);
+    }
+
+    #[test]
+    fn a_good_checker_goes_down_after_retry_plus_one_failures() {
+        let check = tcp(2);
+        let mut standing = Standing::new(false);
+        assert_eq!(standing.take(&check, PASS), (Change::Up, LOOP));
+        assert_eq!(standing.take(&check, FAIL), (Change::Retrying(Failure::ConnectTimeout), RETRY));
+        assert_eq!(standing.take(&check, FAIL), (Change::Retrying(Failure::ConnectTimeout), RETRY));
+        assert_eq!(standing.failures, 2);
+        assert_eq!(standing.take(&check, FAIL), (down(Some(2)), LOOP));
+    }
+
+    #[test]
+    fn a_pass_between_failures_starts_the_count_again() {
+        let check = tcp(1);
+        let mut standing = Standing::new(false);
+        standing.take(&check, PASS);
+        standing.take(&check, FAIL);
+        assert_eq!(standing.take(&check, PASS), (Change::None, LOOP));
+        assert_eq!(standing.take(&check, FAIL), (Change::Retrying(Failure::ConnectTimeout), RETRY));
+    }
+
+    #[test]
+    fn a_bad_checker_is_tested_each_delay_loop_and_one_pass_brings_it_up() {
+        let check = tcp(3);
+        let mut standing = Standing::new(false);
+        standing.take(&check, FAIL);
+        assert_eq!(standing.take(&check, FAIL), (Change::None, LOOP));
+        assert_eq!(standing.take(&check, PASS), (Change::Up, LOOP));
+        assert_eq!(standing.take(&check, PASS), (Change::None, LOOP));
+    }
+
+    #[test]
+    fn an_alpha_checker_starts_bad_and_its_first_failure_confirms_that() {
+        let mut standing = Standing::new(true);
+        assert!(!standing.up);
+        let confirmed = Change::ConfirmedDown(Failure::ConnectTimeout);
+        assert_eq!(standing.take(&tcp(3), FAIL), (confirmed, LOOP));
+        assert_eq!(standing.take(&tcp(3), FAIL), (Change::None, LOOP));
+        assert_eq!(standing.take(&tcp(3), PASS), (Change::Up, LOOP));
+    }
+
+    #[test]
+    fn dynamic_weights_are_set_and_put_back() {
+        let weight = Weight::new(40).unwrap();
+        let mut standing = Standing::new(false);
+        standing.take(&tcp(0), Outcome::Pass(DynamicWeight::Set(weight)));
+        assert_eq!(standing.weight, Some(weight));
+        standing.take(&tcp(0), FAIL);
+        assert_eq!(standing.weight, Some(weight));
+        standing.take(&tcp(0), Outcome::Pass(DynamicWeight::Configured));
+        assert_eq!(standing.weight, None);
+    }
+
+    #[test]
+    fn urls_are_fetched_one_per_run_and_the_last_one_decides() {
+        let check = http(3, false);
+        let mut standing = Standing::new(false);
+        assert_eq!(standing.take(&check, PASS), (Change::None, LOOP));
+        assert_eq!((standing.url, standing.tested), (1, false));
+        assert_eq!(standing.take(&check, PASS), (Change::None, LOOP));
+        assert_eq!(standing.take(&check, PASS), (Change::Up, LOOP));
+        assert_eq!(standing.url, 0);
+    }
+
+    #[test]
+    fn only_the_failed_url_is_retried_and_then_all_again_from_the_first() {
+        let check = http(2, false);
+        let mut standing = Standing::new(false);
+        standing.take(&check, PASS);
+        standing.take(&check, PASS);
+        standing.take(&check, PASS);
+        assert_eq!(standing.take(&check, FAIL), (Change::Retrying(Failure::ConnectTimeout), RETRY));
+        assert_eq!(standing.take(&check, FAIL), (down(Some(1)), LOOP));
+        assert_eq!(standing.take(&check, FAIL), (Change::None, LOOP));
+        assert_eq!(standing.url, 1);
+        assert_eq!(standing.take(&check, PASS), (Change::None, LOOP));
+        assert_eq!(standing.url, 0);
+        assert_eq!(standing.take(&check, PASS), (Change::None, LOOP));
+        assert_eq!(standing.take(&check, PASS), (Change::Up, LOOP));
+    }
+
+    #[test]
+    fn fast_recovery_leaves_no_wait_between_urls_of_a_bad_checker() {
+        let check = http(2, true);
+        let mut standing = Standing::new(false);
+        assert_eq!(standing.take(&check, PASS), (Change::None, Next::AtOnce));
+        assert_eq!(standing.take(&check, PASS), (Change::Up, LOOP));
+        assert_eq!(standing.take(&check, PASS), (Change::None, LOOP));
+        standing.take(&check, FAIL);
+        standing.take(&check, FAIL);
+        assert_eq!(standing.take(&check, PASS), (Change::None, Next::AtOnce));
+        assert_eq!(standing.take(&check, PASS), (Change::None, Next::AtOnce));
+        assert_eq!(standing.take(&check, PASS), (Change::Up, LOOP));
+    }
+}
