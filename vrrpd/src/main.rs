@@ -1,2 +1,2 @@
-//! Placeholder.
+//! Wiring of the VRRP daemon.
 fn main() {}

@@ -1,0 +1,321 @@
+//! Whether a datagram is an advert for an instance.
+//!
+//! Decides in the order of the checks of keepalived.conf(5) so that counters mean the same. Keeps no state and
+//! changes none: a refused datagram costs its sender's kernel more than us. Called by the driver for the instance
+//! that VRID, interface and addresses select. The datagram comes from the network and isn't trusted.
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use std::net::IpAddr;
+
+use config::model::units::{AdvertInterval, IfIndex, Priority, Vrid};
+use config::model::vrrp::{Authentication, Family, Instance, Transport, Version};
+
+use super::advert::{self, Header};
+use super::auth;
+
+/// A received datagram and what the kernel said of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datagram<'a> {
+    /// Sender.
+    pub source: IpAddr,
+    /// Group or unicast address that it was sent to.
+    pub destination: IpAddr,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// Interface that it came in by.
+    pub interface: IfIndex,
+    /// VRRP message.
+    pub payload: &'a [u8],
+}
+
+/// What an accepted advert tells the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// Sender.
+    pub source: IpAddr,
+    /// Its priority.
+    pub priority: Priority,
+    /// Its interval.
+    pub interval: AdvertInterval,
+}
+
+/// An accepted advert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// What the machine hears.
+    pub heard: Heard,
+    /// Its addresses differ from ours: worth a line and a count, no reason for two Masters.
+    pub mismatch: Option<Mismatch>,
+}
+
+/// How the addresses of an accepted advert differ from ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// Another number of them.
+    #[error("address count {got}, ours {ours}")]
+    Count {
+        /// How many we carry.
+        ours: usize,
+        /// How many it carries.
+        got: u8,
+    },
+    /// As many, but others.
+    #[error("address set differs from ours")]
+    Set,
+}
+
+/// Why a datagram is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Reject {
+    /// Shorter than a header, or not as long as its address count says.
+    #[error("length {got}, expected {expected}")]
+    Length {
+        /// Bytes that it should have.
+        expected: usize,
+        /// Bytes that it has.
+        got: usize,
+    },
+    /// Multicast with a TTL that a router has touched (RFC 9568 section 5.1.1.3).
+    #[error("TTL {0}, expected 255")]
+    Ttl(u8),
+    /// Another VRRP version.
+    #[error("version {got}, expected {expected}")]
+    Version {
+        /// Configured.
+        expected: u8,
+        /// Found.
+        got: u8,
+    },
+    /// VRRPv2 with another authentication type.
+    #[error("authentication type {got}, expected {expected}")]
+    AuthenticationType {
+        /// Configured.
+        expected: u8,
+        /// Found.
+        got: u8,
+    },
+    /// VRRPv2 with another password.
+    #[error("authentication failed")]
+    Password,
+    /// VRRPv2 with another interval, or an interval of 0.
+    #[error("advertisement interval {got}, expected {expected}")]
+    Interval {
+        /// Configured, in the unit of the version.
+        expected: u16,
+        /// Found, in the unit of the version.
+        got: u16,
+    },
+    /// Not an advertisement.
+    #[error("type {0}, expected 1")]
+    Kind(u8),
+    /// The message is damaged or was made for other addresses.
+    #[error("checksum wrong")]
+    Checksum,
+    /// Another virtual router, or none.
+    #[error("VRID {0} is another virtual router")]
+    Vrid(u8),
+    /// Another interface or another family.
+    #[error("came in by another interface")]
+    Interface,
+    /// Multicast to a unicast instance, unicast to a multicast one, or another group.
+    #[error("sent to {0}, which the instance doesn't listen to")]
+    Destination(IpAddr),
+    /// From an address that is no configured peer.
+    #[error("{0} is no unicast_peer")]
+    UnknownPeer(IpAddr),
+}
+
+impl Reject {
+    /// Number of reasons.
+    pub const KINDS: usize = 12;
+
+    /// Number of the reason, 0..[`Self::KINDS`], for counters and log limits.
+    #[must_use]
+    pub fn kind(&self) -> usize {
+        match self {
+            Self::Length { .. } => 0,
+            Self::Ttl(_) => 1,
+            Self::Version { .. } => 2,
+            Self::AuthenticationType { .. } => 3,
+            Self::Password => 4,
+            Self::Interval { .. } => 5,
+            Self::Kind(_) => 6,
+            Self::Checksum => 7,
+            Self::Vrid(_) => 8,
+            Self::Interface => 9,
+            Self::Destination(_) => 10,
+            Self::UnknownPeer(_) => 11,
+        }
+    }
+}
+
+/// What an instance takes: the part of its configuration that judges datagrams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// `virtual_router_id`.
+    pub vrid: Vrid,
+    /// `version`.
+    pub version: Version,
+    /// Family of the adverts.
+    pub family: Family,
+    /// `advert_int`; VRRPv2 takes no other.
+    pub interval: AdvertInterval,
+    /// `authentication`, VRRPv2 only.
+    pub authentication: Authentication,
+    /// Multicast or unicast.
+    pub transport: Transport,
+    /// Interface of a multicast instance, once it is known.
+    pub interface: Option<IfIndex>,
+    /// Addresses that the instance carries, sorted.
+    pub addresses: Vec<IpAddr>,
+    /// `check_unicast_src`.
+    pub check_unicast_source: bool,
+    /// `skip_check_adv_addr`.
+    pub skip_check_addresses: bool,
+}
+
+impl Rules {
+    /// Rules of a configured instance; `interface` is the index of its interface, if it exists.
+    #[must_use]
+    pub fn of(instance: &Instance, interface: Option<IfIndex>) -> Self {
+        let mut addresses: Vec<IpAddr> =
+            instance.addresses.iter().map(|address| address.network.ip()).collect();
+        addresses.truncate(usize::from(u8::MAX));
+        addresses.sort_unstable();
+        Self {
+            vrid: instance.vrid,
+            version: instance.version,
+            family: instance.family,
+            interval: instance.advert_interval,
+            authentication: instance.authentication,
+            transport: instance.transport.clone(),
+            interface,
+            addresses,
+            check_unicast_source: instance.check_unicast_source,
+            skip_check_addresses: instance.skip_check_advert_addresses,
+        }
+    }
+
+    /// Judges a datagram. `master` is the sender of the last accepted advert while the instance is Backup: with
+    /// `skip_check_adv_addr` its addresses are not compared again.
+    ///
+    /// # Errors
+    /// The first reason that refuses it.
+    pub fn accept(&self, datagram: &Datagram<'_>, master: Option<IpAddr>) -> Result<Accepted, Reject> {
+        let payload = datagram.payload;
+        let short = Reject::Length {
+            expected: advert::message_length(self.version, self.family, 0),
+            got: payload.len(),
+        };
+        let header = Header::parse(payload).ok_or(short)?;
+        self.check_way(datagram)?;
+        self.check_version(&header)?;
+        let interval = match self.version {
+            Version::V2 => self.check_version_2(&header, payload, short)?,
+            Version::V3 => self.learn_interval(&header)?,
+        };
+        if header.kind != advert::TYPE_ADVERTISEMENT {
+            return Err(Reject::Kind(header.kind));
+        }
+        let expected = advert::message_length(self.version, self.family, header.count);
+        if payload.len() != expected {
+            return Err(Reject::Length { expected, got: payload.len() });
+        }
+        if advert::checksum(self.version, datagram.source, datagram.destination, payload) != 0 {
+            return Err(Reject::Checksum);
+        }
+        if header.vrid != self.vrid.value() {
+            return Err(Reject::Vrid(header.vrid));
+        }
+        self.check_destination(datagram)?;
+        let known = self.skip_check_addresses && master == Some(datagram.source);
+        let mismatch = if known { None } else { self.compare_addresses(&header, payload) };
+        self.check_peer(datagram.source)?;
+        let heard = Heard { source: datagram.source, priority: Priority::new(header.priority), interval };
+        Ok(Accepted { heard, mismatch })
+    }
+
+    fn check_way(&self, datagram: &Datagram<'_>) -> Result<(), Reject> {
+        let families = (Family::of(&datagram.source), Family::of(&datagram.destination));
+        if families != (self.family, self.family) {
+            return Err(Reject::Interface);
+        }
+        if datagram.destination.is_multicast() {
+            if self.interface.is_some_and(|ours| ours != datagram.interface) {
+                return Err(Reject::Interface);
+            }
+            if datagram.ttl != u8::MAX {
+                return Err(Reject::Ttl(datagram.ttl));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_version(&self, header: &Header) -> Result<(), Reject> {
+        let expected = advert::version_number(self.version);
+        if header.version == expected {
+            Ok(())
+        } else {
+            Err(Reject::Version { expected, got: header.version })
+        }
+    }
+
+    /// RFC 3768 section 7.1: authentication must match, and so must the interval.
+    fn check_version_2(
+        &self,
+        header: &Header,
+        payload: &[u8],
+        short: Reject,
+    ) -> Result<AdvertInterval, Reject> {
+        let expected = auth::type_number(self.authentication);
+        if header.fifth != expected {
+            return Err(Reject::AuthenticationType { expected, got: header.fifth });
+        }
+        let data = advert::authentication_data(payload).ok_or(short)?;
+        if !auth::matches(self.authentication, data) {
+            return Err(Reject::Password);
+        }
+        if header.sixth != self.interval.whole_seconds() {
+            let expected = u16::from(self.interval.whole_seconds());
+            return Err(Reject::Interval { expected, got: u16::from(header.sixth) });
+        }
+        Ok(self.interval)
+    }
+
+    /// RFC 9568 section 6.4.2: a Backup takes over the Master's interval; 0 is none.
+    fn learn_interval(&self, header: &Header) -> Result<AdvertInterval, Reject> {
+        let got = header.centiseconds();
+        AdvertInterval::from_centiseconds(got)
+            .map_err(|_| Reject::Interval { expected: self.interval.centiseconds(), got })
+    }
+
+    fn check_destination(&self, datagram: &Datagram<'_>) -> Result<(), Reject> {
+        let listens = match &self.transport {
+            Transport::Multicast { group, .. } => datagram.destination == *group,
+            Transport::Unicast { .. } => !datagram.destination.is_multicast(),
+        };
+        if listens { Ok(()) } else { Err(Reject::Destination(datagram.destination)) }
+    }
+
+    fn compare_addresses(&self, header: &Header, payload: &[u8]) -> Option<Mismatch> {
+        if usize::from(header.count) != self.addresses.len() {
+            return Some(Mismatch::Count { ours: self.addresses.len(), got: header.count });
+        }
+        let mut theirs: Vec<IpAddr> = advert::addresses(payload, self.family, header.count).collect();
+        theirs.sort_unstable();
+        (theirs != self.addresses).then_some(Mismatch::Set)
+    }
+
+    fn check_peer(&self, source: IpAddr) -> Result<(), Reject> {
+        match &self.transport {
+            Transport::Unicast { peers, .. } if self.check_unicast_source && !peers.contains(&source) => {
+                Err(Reject::UnknownPeer(source))
+            }
+            Transport::Unicast { .. } | Transport::Multicast { .. } => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "accept_tests.rs"]
+mod tests;

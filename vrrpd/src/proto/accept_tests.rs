@@ -1,0 +1,231 @@
+//! Tests of `accept`: every reason once, the order of the checks, and any bytes at all.
+
+use super::*;
+use crate::proto::advert::Outgoing;
+use proptest::prelude::*;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn rules(version: Version) -> Rules {
+    Rules {
+        vrid: Vrid::new(51).unwrap(),
+        version,
+        family: Family::Inet,
+        interval: AdvertInterval::from_centiseconds(100).unwrap(),
+        authentication: Authentication::None,
+        transport: Transport::Multicast { group: ip("224.0.0.18"), source: None },
+        interface: Some(IfIndex::new(2)),
+        addresses: vec![ip("192.0.2.10"), ip("192.0.2.11")],
+        check_unicast_source: false,
+        skip_check_addresses: false,
+    }
+}
+
+fn message(rules: &Rules, source: &str, destination: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    Outgoing {
+        version: rules.version,
+        vrid: rules.vrid,
+        priority: Priority::new(100),
+        interval: rules.interval,
+        addresses: &rules.addresses,
+        authentication: rules.authentication,
+    }
+    .encode(ip(source), ip(destination), &mut out);
+    out
+}
+
+fn datagram(payload: &[u8]) -> Datagram<'_> {
+    Datagram {
+        source: ip("192.0.2.1"),
+        destination: ip("224.0.0.18"),
+        ttl: 255,
+        interface: IfIndex::new(2),
+        payload,
+    }
+}
+
+fn multicast(rules: &Rules) -> Vec<u8> {
+    message(rules, "192.0.2.1", "224.0.0.18")
+}
+
+#[test]
+fn a_good_advert_is_heard() {
+    for version in [Version::V2, Version::V3] {
+        let rules = rules(version);
+        let accepted = rules.accept(&datagram(&multicast(&rules)), None).unwrap();
+        assert_eq!(accepted.heard.priority, Priority::new(100));
+        assert_eq!(accepted.heard.interval.centiseconds(), 100);
+        assert_eq!(accepted.mismatch, None);
+    }
+}
+
+#[test]
+fn version_3_learns_an_interval_that_version_2_refuses() {
+    let ours = rules(Version::V3);
+    let mut theirs = ours.clone();
+    theirs.interval = AdvertInterval::from_centiseconds(25).unwrap();
+    let accepted = ours.accept(&datagram(&multicast(&theirs)), None).unwrap();
+    assert_eq!(accepted.heard.interval.centiseconds(), 25);
+
+    let ours = rules(Version::V2);
+    let mut theirs = ours.clone();
+    theirs.interval = AdvertInterval::from_centiseconds(200).unwrap();
+    let refused = ours.accept(&datagram(&multicast(&theirs)), None);
+    assert_eq!(refused, Err(Reject::Interval { expected: 1, got: 2 }));
+}
+
+#[test]
+fn an_interval_of_zero_is_refused() {
+    let rules = rules(Version::V3);
+    let mut bytes = multicast(&rules);
+    bytes[5] = 0;
+    assert_eq!(rules.accept(&datagram(&bytes), None), Err(Reject::Interval { expected: 100, got: 0 }));
+}
+
+#[test]
+fn a_multicast_advert_that_crossed_a_router_is_refused() {
+    let rules = rules(Version::V3);
+    let bytes = multicast(&rules);
+    let routed = Datagram { ttl: 254, ..datagram(&bytes) };
+    assert_eq!(rules.accept(&routed, None), Err(Reject::Ttl(254)));
+}
+
+#[test]
+fn the_version_is_judged_before_the_checksum() {
+    let rules = rules(Version::V3);
+    let mut bytes = multicast(&rules);
+    bytes[0] = 0x21;
+    assert_eq!(rules.accept(&datagram(&bytes), None), Err(Reject::Version { expected: 3, got: 2 }));
+}
+
+#[test]
+fn a_flipped_bit_breaks_the_checksum() {
+    let rules = rules(Version::V3);
+    let mut bytes = multicast(&rules);
+    bytes[2] ^= 1;
+    assert_eq!(rules.accept(&datagram(&bytes), None), Err(Reject::Checksum));
+}
+
+#[test]
+fn truncated_and_padded_adverts_are_refused_by_length() {
+    let rules = rules(Version::V3);
+    let mut bytes = multicast(&rules);
+    bytes.push(0);
+    assert_eq!(rules.accept(&datagram(&bytes), None), Err(Reject::Length { expected: 16, got: 17 }));
+    assert_eq!(rules.accept(&datagram(&bytes[..15]), None), Err(Reject::Length { expected: 16, got: 15 }));
+    assert_eq!(rules.accept(&datagram(&bytes[..7]), None), Err(Reject::Length { expected: 8, got: 7 }));
+}
+
+#[test]
+fn another_type_is_refused() {
+    let rules = rules(Version::V3);
+    let mut bytes = multicast(&rules);
+    bytes[0] = 0x32;
+    assert_eq!(rules.accept(&datagram(&bytes), None), Err(Reject::Kind(2)));
+}
+
+#[test]
+fn another_vrid_is_refused() {
+    let ours = rules(Version::V3);
+    let mut theirs = ours.clone();
+    theirs.vrid = Vrid::new(52).unwrap();
+    assert_eq!(ours.accept(&datagram(&multicast(&theirs)), None), Err(Reject::Vrid(52)));
+}
+
+#[test]
+fn password_and_type_of_authentication_must_match() {
+    let mut ours = rules(Version::V2);
+    let open = multicast(&ours);
+    ours.authentication = Authentication::Pass(*b"right\0\0\0");
+    let refused = ours.accept(&datagram(&open), None);
+    assert_eq!(refused, Err(Reject::AuthenticationType { expected: 1, got: 0 }));
+    let mut theirs = ours.clone();
+    theirs.authentication = Authentication::Pass(*b"wrong\0\0\0");
+    assert_eq!(ours.accept(&datagram(&multicast(&theirs)), None), Err(Reject::Password));
+    assert!(ours.accept(&datagram(&multicast(&ours)), None).is_ok());
+}
+
+#[test]
+fn other_addresses_are_noted_and_still_accepted() {
+    let ours = rules(Version::V3);
+    let mut theirs = ours.clone();
+    theirs.addresses = vec![ip("192.0.2.10")];
+    let accepted = ours.accept(&datagram(&multicast(&theirs)), None).unwrap();
+    assert_eq!(accepted.mismatch, Some(Mismatch::Count { ours: 2, got: 1 }));
+    theirs.addresses = vec![ip("192.0.2.10"), ip("192.0.2.10")];
+    let accepted = ours.accept(&datagram(&multicast(&theirs)), None).unwrap();
+    assert_eq!(accepted.mismatch, Some(Mismatch::Set));
+}
+
+#[test]
+fn skip_check_adv_addr_trusts_only_the_known_master() {
+    let mut ours = rules(Version::V3);
+    ours.skip_check_addresses = true;
+    let mut theirs = ours.clone();
+    theirs.addresses = vec![ip("192.0.2.10")];
+    let bytes = multicast(&theirs);
+    let known = ours.accept(&datagram(&bytes), Some(ip("192.0.2.1"))).unwrap();
+    assert_eq!(known.mismatch, None);
+    let other = ours.accept(&datagram(&bytes), Some(ip("192.0.2.9"))).unwrap();
+    assert_eq!(other.mismatch, Some(Mismatch::Count { ours: 2, got: 1 }));
+}
+
+#[test]
+fn a_multicast_instance_refuses_unicast_and_other_groups() {
+    let rules = rules(Version::V3);
+    for destination in ["192.0.2.2", "224.0.0.19"] {
+        let bytes = message(&rules, "192.0.2.1", destination);
+        let sent = Datagram { destination: ip(destination), ..datagram(&bytes) };
+        assert_eq!(rules.accept(&sent, None), Err(Reject::Destination(ip(destination))));
+    }
+}
+
+#[test]
+fn a_unicast_instance_takes_any_ttl_and_asks_for_the_peer_only_when_told() {
+    let mut rules = rules(Version::V3);
+    rules.transport =
+        Transport::Unicast { source: Some(ip("192.0.2.2")), peers: vec![ip("192.0.2.3")], ttl: 255 };
+    let bytes = message(&rules, "192.0.2.1", "192.0.2.2");
+    let sent = Datagram { destination: ip("192.0.2.2"), ttl: 63, ..datagram(&bytes) };
+    assert!(rules.accept(&sent, None).is_ok());
+    rules.check_unicast_source = true;
+    assert_eq!(rules.accept(&sent, None), Err(Reject::UnknownPeer(ip("192.0.2.1"))));
+}
+
+#[test]
+fn another_interface_and_another_family_are_refused() {
+    let rules = rules(Version::V3);
+    let bytes = multicast(&rules);
+    let other = Datagram { interface: IfIndex::new(3), ..datagram(&bytes) };
+    assert_eq!(rules.accept(&other, None), Err(Reject::Interface));
+    let other = Datagram { source: ip("fe80::1"), ..datagram(&bytes) };
+    assert_eq!(rules.accept(&other, None), Err(Reject::Interface));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_refused_or_accepted_without_a_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..1200),
+        ttl: u8,
+        version in prop_oneof![Just(Version::V2), Just(Version::V3)],
+    ) {
+        let rules = rules(version);
+        let sent = Datagram { ttl, ..datagram(&bytes) };
+        if let Err(reject) = rules.accept(&sent, None) {
+            prop_assert!(reject.kind() < Reject::KINDS);
+        }
+    }
+
+    #[test]
+    fn random_changes_of_a_good_advert_are_never_heard_as_another_one(at in 0usize..16, value: u8) {
+        let rules = rules(Version::V3);
+        let good = multicast(&rules);
+        let mut bytes = good.clone();
+        bytes[at] = value;
+        let sent = datagram(&bytes);
+        prop_assert_eq!(rules.accept(&sent, None).is_ok(), bytes == good);
+    }
+}

@@ -1,0 +1,133 @@
+//! Why an instance can't take part: a set of reasons, recomputed from what is known, never a counter.
+//!
+//! Holds and names reasons; the driver finds them, `machine` obeys them. Input is the state of interfaces, addresses
+//! and trackers as the kernel and the parent tell it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use config::model::vrrp::{Instance, TrackedScript};
+
+/// One reason. Trackers are named by their position in the instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// The instance's interface doesn't exist.
+    InterfaceMissing,
+    /// The instance's interface is down or has no carrier.
+    InterfaceDown,
+    /// No address to send adverts from.
+    NoSourceAddress,
+    /// The interface of a multicast instance can't do multicast.
+    NoMulticast,
+    /// The socket for adverts could not be opened.
+    NoSocket,
+    /// The interface of a virtual address is missing or down; its position, excluded ones after the others.
+    AddressInterface(usize),
+    /// The kernel refused a virtual address.
+    AddressRefused,
+    /// A tracked interface with weight 0 is down.
+    Interface(usize),
+    /// A tracked script with weight 0 fails.
+    Script(usize),
+}
+
+/// Set of reasons; empty means that the instance may take part.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Faults(BTreeSet<Reason>);
+
+/// Longest text that [`Faults::describe`] makes, in bytes.
+pub const DESCRIPTION_LENGTH: usize = 256;
+
+impl Faults {
+    /// No reason.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(BTreeSet::new())
+    }
+
+    /// Adds a reason.
+    pub fn add(&mut self, reason: Reason) {
+        self.0.insert(reason);
+    }
+
+    /// True when the instance may take part.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// True when this reason is among them.
+    #[must_use]
+    pub fn contains(&self, reason: Reason) -> bool {
+        self.0.contains(&reason)
+    }
+
+    /// The reasons in words, at most [`DESCRIPTION_LENGTH`] bytes.
+    #[must_use]
+    pub fn describe(&self, instance: &Instance, scripts: &[TrackedScript]) -> String {
+        let mut text = String::new();
+        for reason in &self.0 {
+            let separator = if text.is_empty() { "" } else { ", " };
+            let mut next = String::from(separator);
+            // Writing to a String can't fail.
+            let _ = describe(*reason, instance, scripts, &mut next);
+            if text.len().saturating_add(next.len()) > DESCRIPTION_LENGTH {
+                break;
+            }
+            text.push_str(&next);
+        }
+        text
+    }
+}
+
+impl FromIterator<Reason> for Faults {
+    fn from_iter<I: IntoIterator<Item = Reason>>(reasons: I) -> Self {
+        Self(reasons.into_iter().collect())
+    }
+}
+
+fn describe(
+    reason: Reason,
+    instance: &Instance,
+    scripts: &[TrackedScript],
+    out: &mut String,
+) -> std::fmt::Result {
+    let own = instance.interface.as_deref().unwrap_or("(none)");
+    match reason {
+        Reason::InterfaceMissing => write!(out, "interface {own} does not exist"),
+        Reason::InterfaceDown => write!(out, "interface {own} is down"),
+        Reason::NoSourceAddress => write!(out, "no source address on {own}"),
+        Reason::NoMulticast => write!(out, "interface {own} has no multicast"),
+        Reason::NoSocket => write!(out, "no socket for adverts on {own}"),
+        Reason::AddressInterface(position) => {
+            let address = instance.addresses.iter().chain(&instance.excluded).nth(position);
+            let name = address.and_then(|address| address.interface.as_deref()).unwrap_or(own);
+            write!(out, "address interface {name} is missing or down")
+        }
+        Reason::AddressRefused => write!(out, "the kernel refused an address"),
+        Reason::Interface(position) => {
+            let name = instance.track_interfaces.get(position).map_or("?", |track| track.interface.as_str());
+            write!(out, "tracked interface {name}")
+        }
+        Reason::Script(position) => {
+            let tracked = instance.track_scripts.get(position).map(|track| track.tracked);
+            let script = tracked.and_then(|tracked| scripts.get(usize::try_from(tracked).ok()?));
+            write!(out, "script {}", script.map_or("?", |script| script.name.as_str()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_added_twice_leaves_with_one_removal() {
+        let mut faults = Faults::none();
+        faults.add(Reason::InterfaceDown);
+        faults.add(Reason::InterfaceDown);
+        assert_eq!(faults, Faults::from_iter([Reason::InterfaceDown]));
+        assert!(faults.contains(Reason::InterfaceDown));
+        assert!(!faults.is_empty());
+    }
+}

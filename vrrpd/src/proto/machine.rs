@@ -1,0 +1,545 @@
+//! State machine of one virtual router (RFC 9568 section 6.4; RFC 3768 section 6.4 differs only in timers).
+//!
+//! Decides state, deadlines and what follows from them. Sends, programs and logs nothing: it returns [`Action`]s for
+//! the driver, in the order in which they are to be done. Adverts reach it through `accept` and are believed as far
+//! as VRRP can: what is refused there never gets here, so it changes no timer.
+//!
+//! Contract: call [`Machine::handle`] with every input and, at [`Machine::poll_deadline`], with [`Input::Tick`]
+//! after the receive queue has been drained.
+
+use std::net::IpAddr;
+
+use config::model::units::{AdvertInterval, MonoTime, Priority};
+use config::model::vrrp::{Instance, Preempt, Version};
+
+use super::accept::Heard;
+use super::faults::Faults;
+use super::timers::{self, Punctuality};
+
+/// The part of a configuration that decides elections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `version`.
+    pub version: Version,
+    /// `priority`.
+    pub priority: Priority,
+    /// `state MASTER`.
+    pub wants_master: bool,
+    /// `advert_int`.
+    pub interval: AdvertInterval,
+    /// `down_timer_adverts`.
+    pub down_timer_adverts: u8,
+    /// `nopreempt`, `preempt_delay`.
+    pub preempt: Preempt,
+    /// `lower_prio_no_advert`.
+    pub lower_priority_no_advert: bool,
+    /// `higher_prio_send_advert`.
+    pub higher_priority_send_advert: bool,
+    /// Source of our own adverts, once it is known: decides between equal priorities.
+    pub address: Option<IpAddr>,
+}
+
+impl Settings {
+    /// Settings of a configured instance that sends from `address`.
+    #[must_use]
+    pub fn of(instance: &Instance, address: Option<IpAddr>) -> Self {
+        Self {
+            version: instance.version,
+            priority: instance.priority,
+            wants_master: instance.wants_master,
+            interval: instance.advert_interval,
+            down_timer_adverts: instance.down_timer_adverts,
+            preempt: instance.preempt,
+            lower_priority_no_advert: instance.lower_priority_no_advert,
+            higher_priority_send_advert: instance.higher_priority_send_advert,
+            address,
+        }
+    }
+}
+
+/// State with its deadlines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Not started, or ended.
+    Init,
+    /// Waits for the Master to fall silent.
+    Backup(Backup),
+    /// Holds the addresses.
+    Master {
+        /// When the next advert is due.
+        advert_at: MonoTime,
+    },
+    /// Can't take part, for these reasons.
+    Fault(Faults),
+}
+
+/// What a Backup knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    /// When the Master counts as gone.
+    pub down_at: MonoTime,
+    /// Interval of the Master (RFC 9568 section 6.1, `Active_Adver_Interval`).
+    pub learned: AdvertInterval,
+    /// Sender of the last accepted advert.
+    pub master: Option<IpAddr>,
+    /// `preempt_delay` runs until then.
+    pub preempt_at: Option<MonoTime>,
+}
+
+/// What happens to a virtual router.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Take part from now on; timers start `delay` later (`vrrp_startup_delay`).
+    Startup {
+        /// Wait before the first timer.
+        delay: std::time::Duration,
+        /// Reasons not to take part.
+        faults: Faults,
+    },
+    /// Take part from now on as the predecessor did.
+    Resume(Memory),
+    /// Give up everything.
+    Shutdown,
+    /// An accepted advert.
+    Advert(Heard),
+    /// A deadline may have passed.
+    Tick,
+    /// Reasons not to take part, all of them; empty when there are none.
+    Faults(Faults),
+    /// The effective priority.
+    Priority(Priority),
+    /// Other settings.
+    Configure(Settings),
+}
+
+/// What a predecessor left of a virtual router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// It was Backup.
+    Backup,
+    /// It was Master.
+    Master {
+        /// When it sent its last advert.
+        last_advert: MonoTime,
+        /// Interval of its adverts.
+        interval: AdvertInterval,
+    },
+}
+
+/// What the driver has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send an advert with this priority.
+    SendAdvert(Priority),
+    /// Put the addresses in place, then announce them.
+    ClaimAddresses,
+    /// Put back what is missing of the addresses, and announce only that.
+    VerifyAddresses,
+    /// Take the addresses away and announce nothing more.
+    ReleaseAddresses,
+    /// Announce the addresses again: another router believes that it is Master.
+    AnnounceConflict,
+    /// Announce the addresses once: adverts are missing on the wire.
+    AnnounceLate,
+    /// The state has changed: log it and tell the parent.
+    Entered {
+        /// Present state.
+        state: Entered,
+        /// Whether anybody has to be notified.
+        notify: Notify,
+    },
+    /// Worth a line in the log.
+    Note(Note),
+}
+
+/// State that was entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entered {
+    /// Backup right after start.
+    BackupAtStart,
+    /// Backup.
+    Backup,
+    /// Master.
+    Master,
+    /// Fault; the reasons are in the state.
+    Fault,
+}
+
+/// Whether a change of state is news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notify {
+    /// Yes.
+    News,
+    /// The predecessor has told it.
+    Repetition,
+}
+
+/// Something worth a line. All but `AdvertTimeout` and `PriorityChanged` are caused by packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// Backup: a lower priority is left to its fate.
+    LowerDiscarded(Heard),
+    /// Master: a lower priority sends adverts.
+    LowerAnswered(Heard),
+    /// Master: a higher priority is heard.
+    HigherHeard(Heard),
+    /// Master: an equal priority with a higher address is heard.
+    HigherAddressHeard(Heard),
+    /// Master: somebody sends from our address.
+    OwnAddressHeard(Heard),
+    /// Backup: the Master resigns.
+    Resigned(Heard),
+    /// Backup: the Master has fallen silent.
+    AdvertTimeout,
+    /// The effective priority has changed.
+    PriorityChanged {
+        /// Before.
+        from: Priority,
+        /// Now.
+        to: Priority,
+    },
+}
+
+/// State machine of one virtual router.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    settings: Settings,
+    effective: Priority,
+    state: State,
+    answered_at: Option<MonoTime>,
+}
+
+impl Machine {
+    /// A machine that waits for [`Input::Startup`] or [`Input::Resume`].
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { effective: settings.priority, settings, state: State::Init, answered_at: None }
+    }
+
+    /// Present state.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Present settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Effective priority.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.effective
+    }
+
+    /// Sender of the last accepted advert, while Backup.
+    #[must_use]
+    pub fn master(&self) -> Option<IpAddr> {
+        match &self.state {
+            State::Backup(backup) => backup.master,
+            State::Init | State::Master { .. } | State::Fault(_) => None,
+        }
+    }
+
+    /// True while the addresses are ours.
+    #[must_use]
+    pub fn is_master(&self) -> bool {
+        matches!(self.state, State::Master { .. })
+    }
+
+    /// When [`Input::Tick`] is due.
+    #[must_use]
+    pub fn poll_deadline(&self) -> Option<MonoTime> {
+        match &self.state {
+            State::Backup(backup) => Some(backup.down_at),
+            State::Master { advert_at } => Some(*advert_at),
+            State::Init | State::Fault(_) => None,
+        }
+    }
+
+    /// Takes one input; what follows from it is appended to `out`.
+    pub fn handle(&mut self, input: Input, now: MonoTime, out: &mut Vec<Action>) {
+        match input {
+            Input::Startup { delay, faults } => self.start(now, delay, faults, out),
+            Input::Resume(memory) => self.resume(memory, now, out),
+            Input::Shutdown => self.shut_down(out),
+            Input::Advert(heard) => self.hear(heard, now, out),
+            Input::Tick => self.tick(now, out),
+            Input::Faults(faults) => self.judge(faults, now, out),
+            Input::Priority(priority) => self.change_priority(priority, out),
+            Input::Configure(settings) => self.configure(settings, now),
+        }
+    }
+
+    /// Section 6.4.1, Init.
+    fn start(&mut self, now: MonoTime, delay: std::time::Duration, faults: Faults, out: &mut Vec<Action>) {
+        if !faults.is_empty() {
+            self.state = State::Fault(faults);
+            out.push(entered(Entered::Fault, Notify::News));
+        } else if self.is_eager_owner() && delay.is_zero() {
+            self.become_master(now, out);
+        } else {
+            let wait =
+                if self.is_eager_owner() { std::time::Duration::ZERO } else { self.own_down_interval() };
+            self.state = State::Backup(self.fresh_backup(now + delay + wait));
+            out.push(entered(Entered::BackupAtStart, Notify::News));
+        }
+    }
+
+    /// A Master's successor is Master while no peer can have given up on it, and starts afresh after that.
+    fn resume(&mut self, memory: Memory, now: MonoTime, out: &mut Vec<Action>) {
+        match memory {
+            Memory::Master { last_advert, interval } => {
+                let patience = interval.duration() * u32::from(self.settings.down_timer_adverts);
+                if now < last_advert + patience {
+                    self.state = State::Master { advert_at: last_advert + interval.duration() };
+                    out.push(entered(Entered::Master, Notify::Repetition));
+                    out.push(Action::VerifyAddresses);
+                } else {
+                    out.push(Action::ReleaseAddresses);
+                    self.become_backup(now, self.settings.interval, None, Notify::News, out);
+                }
+            }
+            Memory::Backup => {
+                self.become_backup(now, self.settings.interval, None, Notify::Repetition, out);
+            }
+        }
+    }
+
+    /// Sections 6.4.2 and 6.4.3, "If a Shutdown event is received".
+    fn shut_down(&mut self, out: &mut Vec<Action>) {
+        if self.is_master() {
+            out.push(Action::SendAdvert(Priority::RESIGN));
+            out.push(Action::ReleaseAddresses);
+        }
+        self.state = State::Init;
+    }
+
+    fn hear(&mut self, heard: Heard, now: MonoTime, out: &mut Vec<Action>) {
+        match &self.state {
+            State::Backup(_) => self.hear_as_backup(heard, now, out),
+            State::Master { advert_at } => {
+                let advert_at = *advert_at;
+                self.hear_as_master(heard, advert_at, now, out);
+            }
+            State::Init | State::Fault(_) => {}
+        }
+    }
+
+    /// Section 6.4.2, "If an ADVERTISEMENT is received".
+    fn hear_as_backup(&mut self, heard: Heard, now: MonoTime, out: &mut Vec<Action>) {
+        let (own, preempt, version) = (self.effective, self.settings.preempt, self.settings.version);
+        let skewed = self.timer_priority();
+        let adverts = self.settings.down_timer_adverts;
+        let State::Backup(backup) = &mut self.state else { return };
+        if heard.priority == Priority::RESIGN {
+            // "If the Priority in the ADVERTISEMENT is 0, set the Active_Down_Timer to Skew_Time."
+            out.push(Action::Note(Note::Resigned(heard)));
+            backup.down_at = now + timers::skew_time(version, skewed, backup.learned);
+            return;
+        }
+        if heard.priority >= own {
+            backup.preempt_at = None;
+        } else if let Preempt::After(delay) = preempt {
+            let due = *backup.preempt_at.get_or_insert(now + delay);
+            if now >= due {
+                // "Else: discard the ADVERTISEMENT": the timer runs out and we take over.
+                out.push(Action::Note(Note::LowerDiscarded(heard)));
+                return;
+            }
+        }
+        // "Set Active_Adver_Interval to Adver Interval contained in the ADVERTISEMENT. Recompute the
+        // Skew_Time and the Active_Down_Interval. Reset the Active_Down_Timer to Active_Down_Interval."
+        backup.learned = heard.interval;
+        backup.master = Some(heard.source);
+        backup.down_at = now + timers::master_down_interval(version, skewed, heard.interval, adverts);
+    }
+
+    /// Section 6.4.3, "If an ADVERTISEMENT is received".
+    fn hear_as_master(&mut self, heard: Heard, advert_at: MonoTime, now: MonoTime, out: &mut Vec<Action>) {
+        if heard.priority == Priority::RESIGN {
+            // "If the Priority in the ADVERTISEMENT is 0, send an ADVERTISEMENT. Reset the Adver_Timer."
+            out.push(Action::SendAdvert(self.effective));
+            self.state = State::Master { advert_at: now + self.settings.interval.duration() };
+            return;
+        }
+        if Some(heard.source) == self.settings.address {
+            out.push(Action::Note(Note::OwnAddressHeard(heard)));
+            return;
+        }
+        let higher = heard.priority > self.effective;
+        let equal = heard.priority == self.effective;
+        if higher || (equal && self.settings.address.is_none_or(|own| heard.source > own)) {
+            let note = if higher { Note::HigherHeard(heard) } else { Note::HigherAddressHeard(heard) };
+            out.push(Action::Note(note));
+            self.yield_to(heard, advert_at, now, out);
+        } else {
+            self.answer(heard, now, out);
+        }
+    }
+
+    /// "If the Priority in the ADVERTISEMENT is greater [..]: cancel Adver_Timer, [..] transition to Backup." One
+    /// advert first, so that the winner learns of the conflict; after a stall the winner has announced long ago.
+    fn yield_to(&mut self, heard: Heard, advert_at: MonoTime, now: MonoTime, out: &mut Vec<Action>) {
+        let punctual = timers::punctuality(advert_at, self.settings.interval, now) == Punctuality::OnTime;
+        if self.settings.higher_priority_send_advert && punctual {
+            out.push(Action::SendAdvert(self.effective));
+        }
+        out.push(Action::ReleaseAddresses);
+        self.become_backup(now, heard.interval, Some(heard.source), Notify::News, out);
+    }
+
+    /// "Else: discard the ADVERTISEMENT and immediately send an ADVERTISEMENT", at most one per interval. The regular
+    /// schedule goes on.
+    fn answer(&mut self, heard: Heard, now: MonoTime, out: &mut Vec<Action>) {
+        out.push(Action::Note(Note::LowerAnswered(heard)));
+        let pause = self.settings.interval.duration();
+        if self.answered_at.is_some_and(|last| now < last + pause) {
+            return;
+        }
+        self.answered_at = Some(now);
+        if !self.settings.lower_priority_no_advert {
+            out.push(Action::SendAdvert(self.effective));
+        }
+        out.push(Action::AnnounceConflict);
+    }
+
+    fn tick(&mut self, now: MonoTime, out: &mut Vec<Action>) {
+        match &self.state {
+            // Section 6.4.2, "If the Active_Down_Timer fires".
+            State::Backup(backup) if now >= backup.down_at => {
+                out.push(Action::Note(Note::AdvertTimeout));
+                self.become_master(now, out);
+            }
+            // Section 6.4.3, "If the Adver_Timer fires".
+            State::Master { advert_at } if now >= *advert_at => {
+                let (due, interval) = (*advert_at, self.settings.interval);
+                out.push(Action::SendAdvert(self.effective));
+                if timers::punctuality(due, interval, now) == Punctuality::Late {
+                    out.push(Action::AnnounceLate);
+                }
+                self.state = State::Master { advert_at: timers::next_advert(due, interval, now) };
+            }
+            State::Init | State::Backup(_) | State::Master { .. } | State::Fault(_) => {}
+        }
+    }
+
+    fn judge(&mut self, faults: Faults, now: MonoTime, out: &mut Vec<Action>) {
+        match &mut self.state {
+            State::Init => {}
+            State::Fault(_) if faults.is_empty() => {
+                if self.is_eager_owner() {
+                    self.become_master(now, out);
+                } else {
+                    self.become_backup(now, self.settings.interval, None, Notify::News, out);
+                }
+            }
+            State::Fault(known) => *known = faults,
+            State::Backup(_) | State::Master { .. } if faults.is_empty() => {}
+            State::Backup(_) | State::Master { .. } => {
+                if self.is_master() {
+                    out.push(Action::SendAdvert(Priority::RESIGN));
+                    out.push(Action::ReleaseAddresses);
+                }
+                self.state = State::Fault(faults);
+                out.push(entered(Entered::Fault, Notify::News));
+            }
+        }
+    }
+
+    fn change_priority(&mut self, priority: Priority, out: &mut Vec<Action>) {
+        if priority == self.effective {
+            return;
+        }
+        out.push(Action::Note(Note::PriorityChanged { from: self.effective, to: priority }));
+        let before = self.timer_priority();
+        self.effective = priority;
+        self.shift_down_timer(before);
+    }
+
+    /// A running wait keeps its start and changes its length by the difference of the skews.
+    fn shift_down_timer(&mut self, before: Priority) {
+        let (after, version) = (self.timer_priority(), self.settings.version);
+        if let State::Backup(backup) = &mut self.state {
+            let (old, new) = (
+                timers::skew_time(version, before, backup.learned),
+                timers::skew_time(version, after, backup.learned),
+            );
+            backup.down_at = backup.down_at + new - old;
+        }
+    }
+
+    fn configure(&mut self, settings: Settings, now: MonoTime) {
+        let interval_changed = settings.interval != self.settings.interval;
+        let wait_changed = settings.down_timer_adverts != self.settings.down_timer_adverts
+            || settings.version != self.settings.version;
+        let before = self.timer_priority();
+        self.settings = settings;
+        self.shift_down_timer(before);
+        let own = self.own_down_interval();
+        let (interval, version) = (self.settings.interval, self.settings.version);
+        match &mut self.state {
+            State::Master { advert_at } if interval_changed => {
+                *advert_at = (*advert_at).min(now + interval.duration());
+            }
+            State::Backup(backup) if wait_changed || (interval_changed && version == Version::V2) => {
+                backup.learned = interval;
+                backup.down_at = now + own;
+            }
+            State::Init | State::Backup(_) | State::Master { .. } | State::Fault(_) => {}
+        }
+    }
+
+    /// Section 6.4.2: "Send an ADVERTISEMENT. [..] Set the Adver_Timer to Advertisement_Interval. Transition to the
+    /// Active state." The advert precedes the addresses, the addresses their announcement.
+    fn become_master(&mut self, now: MonoTime, out: &mut Vec<Action>) {
+        out.push(Action::SendAdvert(self.effective));
+        out.push(Action::ClaimAddresses);
+        self.answered_at = None;
+        self.state = State::Master { advert_at: now + self.settings.interval.duration() };
+        out.push(entered(Entered::Master, Notify::News));
+    }
+
+    fn become_backup(
+        &mut self,
+        now: MonoTime,
+        learned: AdvertInterval,
+        master: Option<IpAddr>,
+        notify: Notify,
+        out: &mut Vec<Action>,
+    ) {
+        let Settings { version, down_timer_adverts, .. } = self.settings;
+        let wait = timers::master_down_interval(version, self.timer_priority(), learned, down_timer_adverts);
+        self.state = State::Backup(Backup { down_at: now + wait, learned, master, preempt_at: None });
+        out.push(entered(Entered::Backup, notify));
+    }
+
+    fn fresh_backup(&self, down_at: MonoTime) -> Backup {
+        Backup { down_at, learned: self.settings.interval, master: None, preempt_at: None }
+    }
+
+    fn own_down_interval(&self) -> std::time::Duration {
+        let Settings { version, interval, down_timer_adverts, .. } = self.settings;
+        timers::master_down_interval(version, self.timer_priority(), interval, down_timer_adverts)
+    }
+
+    /// Only an owner that is configured as Master takes over without waiting.
+    fn is_eager_owner(&self) -> bool {
+        self.settings.priority == Priority::OWNER && self.settings.wants_master
+    }
+
+    /// Timers of an owner run with 255 whatever its present priority.
+    fn timer_priority(&self) -> Priority {
+        if self.settings.priority == Priority::OWNER { Priority::OWNER } else { self.effective }
+    }
+}
+
+fn entered(state: Entered, notify: Notify) -> Action {
+    Action::Entered { state, notify }
+}
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;
