@@ -191,9 +191,13 @@ fn close_on_exec_above(last: RawFd) -> io::Result<()> {
 
 /// Default dispositions, then ignores what an operator or a service manager sends to the whole group; empties the mask.
 fn settle_signals() -> io::Result<()> {
+    let default = [0_u64; 4];
     for number in 1..=LAST_SIGNAL {
-        // SAFETY: signal(2) with SIG_DFL installs no handler. KILL, STOP and libc's own two refuse, which is right.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+        // SAFETY: rt_sigaction(2) reads a kernel sigaction of 32 bytes and, in it, a mask of 8; all-zero is SIG_DFL.
+        // Raw, because libc hides two numbers that a caller may have ignored; KILL and STOP refuse, which is right.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, number, &raw const default, ptr::null::<u64>(), 8_usize)
+        };
     }
     for number in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGPIPE, libc::SIGUSR1, libc::SIGUSR2] {
         // SAFETY: signal(2) with SIG_IGN installs no handler.

@@ -1,0 +1,17 @@
+//! The probe's one raw system call: an attacker would not ask libc or nix either.
+//!
+//! Never installed and linked into no daemon. Every argument comes from the table of acts.
+#![expect(unsafe_code, reason = "most forbidden acts have no safe wrapper, because nobody should do them")]
+
+use std::io;
+
+use libc::{c_long, c_ulong};
+
+/// Makes a system call with up to six arguments.
+pub(crate) fn call(number: c_long, arguments: [c_ulong; 6]) -> io::Result<c_long> {
+    let [a, b, c, d, e, f] = arguments;
+    // SAFETY: syscall(2): the acts pass numbers, null, or addresses of buffers that they hold across the call and that
+    // are as large as the call reads or writes; none of them unmaps or remaps memory in use.
+    let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
