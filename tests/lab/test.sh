@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 profile=$1
 shift
-export PATH=$PATH:/usr/sbin:/sbin
+export PATH=$PATH:/usr/sbin:/sbin RUST_BACKTRACE=0
 case $profile in
   default) limit=2100 ;;
   *) limit=7200 ;;

@@ -24,6 +24,8 @@ rm -f "$out/rc"
 # Last stage: inside the layered tree, as pid 1.
 {
   echo 'export PATH=/usr/sbin:/usr/bin:/sbin:/bin LAB_OUT=/run/out LAB_KERNEL=uml'
+  # A module here, and nothing loads it on demand before its settings are written.
+  echo 'modprobe -q ipv6'
   printf '%q ' "$@"
   echo '>>/run/out/stdout 2>>/run/out/stderr </dev/null'
   echo 'echo $? >/run/out/rc'

@@ -2,3 +2,5 @@
 //! sandbox of its own, as root.
 
 mod election;
+mod restart;
+mod service;

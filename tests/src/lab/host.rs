@@ -151,6 +151,12 @@ impl Host {
         self.addresses().contains(&address)
     }
 
+    /// True when it has a network device of this name.
+    #[must_use]
+    pub fn has_interface(&self, name: &str) -> bool {
+        self.enter(|| nix::net::if_::if_nametoindex(name).is_ok()).unwrap_or(false)
+    }
+
     /// Living processes of this machine (threads of the laboratory itself don't count).
     #[must_use]
     pub fn processes(&self) -> Vec<process::Process> {

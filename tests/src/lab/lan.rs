@@ -35,9 +35,12 @@ impl Lan {
         Ok(lan)
     }
 
-    /// Puts hosts on the back network too.
-    pub fn add_back_network(&self, hosts: &[(&str, u8)]) -> Result<(), Failure> {
+    /// Puts hosts on the back network; those that are not on the front network are made.
+    pub fn add_back_network(&mut self, hosts: &[(&str, u8)]) -> Result<(), Failure> {
         for (name, byte) in hosts {
+            if !self.hosts.contains_key(*name) {
+                self.hosts.insert((*name).to_owned(), Host::new(name)?);
+            }
             self.attach(name, *byte, Network::Back)?;
         }
         Ok(())
@@ -76,9 +79,12 @@ impl Lan {
             Cable::Plugged => "up",
             Cable::Pulled => "down",
         };
-        let mut lines = format!("link set f-{name} {word}\n");
-        if self.host(name)?.run("ip", &["link", "show", "eth1"]).is_ok() {
-            writeln!(lines, "link set b-{name} {word}").ok();
+        let mut lines = String::new();
+        for side in ["f", "b"] {
+            let port = format!("{side}-{name}");
+            if self.switch.has_interface(&port) {
+                writeln!(lines, "link set {port} {word}").ok();
+            }
         }
         self.switch.ip(&lines)
     }
@@ -108,12 +114,12 @@ pub enum Cable {
 
 /// Address of a host on the front network.
 #[must_use]
-pub fn front4(byte: u8) -> IpAddr {
+pub const fn front4(byte: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 77, 0, byte))
 }
 
 /// IPv6 address of a host on the front network, written with the same digits as the IPv4 byte.
 #[must_use]
-pub fn front6(digits: u16) -> IpAddr {
+pub const fn front6(digits: u16) -> IpAddr {
     IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, digits))
 }

@@ -5,11 +5,14 @@ pub mod clock;
 pub mod config_text;
 pub mod failure;
 pub mod host;
+pub mod ipvs;
 pub mod lan;
 pub mod probe;
 pub mod process;
 pub mod sandbox;
+pub mod site;
 pub mod subject;
+pub mod uml;
 pub mod web;
 
 pub use capture::{Advert, Capture};

@@ -1,0 +1,83 @@
+//! Scenarios that need IPVS in the kernel. They run one after the other inside one user-mode kernel: see
+//! `src/bin/kernel.rs` and the suite in `kernel/`.
+
+mod forwarding;
+mod health;
+mod restart;
+
+use std::io::Write;
+
+use crate::lab::clock::now;
+use crate::lab::sandbox::excerpts;
+use crate::lab::{Failure, Lab, Subject};
+
+/// One scenario.
+struct Scenario {
+    group: &'static str,
+    name: &'static str,
+    run: fn(&Lab, Subject) -> Result<(), Failure>,
+    /// False for what Debian's keepalived can't be asked.
+    for_c: bool,
+}
+
+const fn both(
+    group: &'static str,
+    name: &'static str,
+    run: fn(&Lab, Subject) -> Result<(), Failure>,
+) -> Scenario {
+    Scenario { group, name, run, for_c: true }
+}
+
+const fn ours(
+    group: &'static str,
+    name: &'static str,
+    run: fn(&Lab, Subject) -> Result<(), Failure>,
+) -> Scenario {
+    Scenario { group, name, run, for_c: false }
+}
+
+const SCENARIOS: &[Scenario] = &[
+    both("health", "requests_are_spread_over_both_servers", health::spread),
+    both("health", "a_dead_server_goes_out_and_comes_back", health::out_and_back),
+    both("health", "the_sorry_server_serves_without_quorum", health::sorry),
+    both("health", "the_exit_status_of_a_misc_check_sets_the_weight", health::misc_dynamic),
+    both("health", "an_orderly_stop_leaves_an_empty_table", health::empty_after_stop),
+    both("forwarding", "nat_over_ipv6", forwarding::nat6),
+    both("forwarding", "direct_routing", forwarding::direct),
+    both("forwarding", "tunnel", forwarding::tunnel),
+    both("forwarding", "services_by_mark", forwarding::mark),
+    both("restart", "power_failure_of_the_master", restart::power_failure),
+    ours("restart", "restarts_and_kills_lose_no_request", restart::nothing_lost),
+    ours("restart", "a_dead_server_stays_out_over_restarts", restart::stays_out),
+    ours("restart", "a_bad_reload_changes_nothing", restart::bad_reload),
+    ours("restart", "a_foreign_service_is_left_alone", restart::foreign_service),
+];
+
+/// Runs every scenario of a group and reports; true when all passed.
+pub fn run(group: &str, subject: Subject, out: &std::path::Path, show: &mut dyn Write) -> bool {
+    let (mut passed, mut failed) = (0_u32, 0_u32);
+    let chosen = SCENARIOS
+        .iter()
+        .filter(|scenario| scenario.group == group && (scenario.for_c || subject == Subject::Ours));
+    for scenario in chosen {
+        let started = now();
+        let directory = out.join(format!("{}.{}", scenario.name, subject.word()));
+        let outcome = Lab::here(scenario.name, &directory).and_then(|lab| (scenario.run)(&lab, subject));
+        let took = started.elapsed().as_secs_f64();
+        match outcome {
+            Ok(()) => {
+                passed += 1;
+                writeln!(show, "ok     {} with {} ({took:.1} s)", scenario.name, subject.word()).ok();
+            }
+            Err(failure) => {
+                failed += 1;
+                writeln!(show, "FAILED {} with {} ({took:.1} s): {failure}", scenario.name, subject.word())
+                    .ok();
+                writeln!(show, "{}", excerpts(&directory)).ok();
+            }
+        }
+        show.flush().ok();
+    }
+    writeln!(show, "{passed} passed, {failed} failed").ok();
+    failed == 0 && passed > 0
+}
