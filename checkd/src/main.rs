@@ -1,2 +1,21 @@
-//! Placeholder.
-fn main() {}
+//! The health checker: takes the socket to its parent and works until told to stop.
+
+use std::process::ExitCode;
+
+use checkd::driver::{self, DriverError, End};
+use sandbox::profile::CHECKD;
+use sandbox::system::fd::take_channel;
+use sandbox::{UnknownCalls, confine, start_daemon};
+
+fn main() -> ExitCode {
+    match work() {
+        Ok(End::Stopped | End::ParentGone) => ExitCode::SUCCESS,
+        Err(_told_over_the_link) => ExitCode::FAILURE,
+    }
+}
+
+fn work() -> Result<End, DriverError> {
+    start_daemon(&CHECKD)?;
+    let socket = take_channel()?;
+    driver::run(socket, |grants| confine(&CHECKD, grants, UnknownCalls::Refuse))
+}

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use config::model::check::{Check, CheckKind, HttpUrl, RealServer, VirtualServer};
 use config::model::parts::CheckHead;
-use config::model::units::{CheckId, Generation, ServiceId, Weight};
+use config::model::units::{CheckId, Generation, ScriptId, ServiceId, Weight};
 use ipc::messages::checkd::{DesiredEntry, Verdict};
 
 use crate::desired::{Effect, Occasion, Service, protocol};
@@ -149,6 +149,16 @@ impl Roster {
         match &self.check(position)?.kind {
             CheckKind::Http(http) => http.urls.get(url).or_else(|| http.urls.first()),
             CheckKind::Tcp(_) | CheckKind::Misc { .. } => None,
+        }
+    }
+
+    /// The script of a MISC_CHECK, with the checker's number.
+    #[must_use]
+    pub fn script(&self, position: usize) -> Option<(CheckId, ScriptId)> {
+        let check = self.check(position)?;
+        match &check.kind {
+            CheckKind::Misc { script, .. } => Some((check.id, *script)),
+            CheckKind::Tcp(_) | CheckKind::Http(_) => None,
         }
     }
 

@@ -164,7 +164,7 @@ fn retries_are_named_in_the_line_that_ends_them() {
     let mut roster = started(vec![service(80, vec![server(1, vec![check(tcp(80))])])]);
     take(&mut roster, 0, PASS);
     let (taken, out) = take(&mut roster, 0, FAIL);
-    assert_eq!(taken, Taken { next: Next::After(Duration::from_secs(1)), changed: true });
+    assert_eq!(taken, Taken { next: Next::Pause(Duration::from_secs(1)), changed: true });
     assert_eq!(logs(&out), Vec::<&str>::new());
     let (_, out) = take(&mut roster, 0, FAIL);
     assert!(logs(&out)[0].starts_with("TCP_CHECK on service [192.0.2.1]:tcp:80 failed after 1 retries."));

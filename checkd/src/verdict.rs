@@ -50,8 +50,10 @@ pub enum Change {
 /// When the next run comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// After this time.
+    /// This long after the instant that the run was due at: the checker keeps its rhythm.
     After(Duration),
+    /// This long after now: a retry, however long the failed run took.
+    Pause(Duration),
     /// At once (`fast_recovery`).
     AtOnce,
 }
@@ -107,7 +109,7 @@ impl Standing {
         }
         if !first && self.failures < check.retry {
             self.failures = self.failures.saturating_add(1);
-            return (Change::Retrying(failure), Next::After(check.delay_before_retry));
+            return (Change::Retrying(failure), Next::Pause(check.delay_before_retry));
         }
         self.failures = 0;
         self.up = false;
@@ -128,7 +130,7 @@ mod tests {
     const PASS: Outcome = Outcome::Pass(DynamicWeight::Untouched);
     const FAIL: Outcome = Outcome::Fail(Failure::ConnectTimeout);
     const LOOP: Next = Next::After(Duration::from_secs(10));
-    const RETRY: Next = Next::After(Duration::from_secs(3));
+    const RETRY: Next = Next::Pause(Duration::from_secs(3));
 
     fn endpoint() -> Endpoint {
         Endpoint { target: "192.0.2.1:80".parse().unwrap(), bind_to: None, timeout: Duration::from_secs(5) }

@@ -92,10 +92,10 @@ impl Exchange {
 
     /// The connection ended, in order or not: what came so far is all.
     #[must_use]
-    pub fn close(self, url: &HttpUrl) -> Outcome {
-        match self.state {
+    pub fn close(&mut self, url: &HttpUrl) -> Outcome {
+        match &mut self.state {
             State::Head { .. } => Outcome::Fail(Failure::NoData),
-            State::Body { digest, .. } => judge_body(digest, url),
+            State::Body { digest, .. } => judge_body(digest.take(), url),
         }
     }
 }

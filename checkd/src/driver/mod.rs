@@ -1,0 +1,459 @@
+//! The process: one loop over the parent's socket, the checks' sockets and one timer.
+//!
+//! Does what the pure modules decide: starts and ends checks, tells the parent, follows its orders. Confines itself before
+//! the first network byte, at the first configuration, because only then the ports are known. Messages come from the
+//! parent, which is trusted; results that name nothing known are dropped and counted.
+
+mod connection;
+mod load;
+mod outbox;
+mod runs;
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use config::model::units::{Generation, MonoTime};
+use ipc::channel::{ReceiveError, SendError};
+use ipc::messages::checkd::{CheckdToParent, ParentToCheckd, Verdict};
+use ipc::messages::{Confined, FromDaemon, Level, Refusal, StopMode, ToDaemon};
+use ipc::reactor::{self, Reactor, Ready};
+use sandbox::{ConfineError, Confinement, Grants};
+
+use crate::roster::Roster;
+use load::{LoadError, Loading, Slice};
+use outbox::{Deltas, Link, Outbox};
+use runs::{Runs, Step};
+
+/// Why the process ends before it is told to.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The loop can't be built, or can't wait.
+    #[error("event loop: {0}")]
+    Loop(#[from] io::Error),
+    /// The parent broke the protocol.
+    #[error("{0}")]
+    Parent(ReceiveError),
+    /// The confinement was refused, so that no check may run.
+    #[error("confinement: {0}")]
+    Confine(#[from] ConfineError),
+}
+
+/// How the process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The parent ordered it.
+    Stopped,
+    /// The parent is gone.
+    ParentGone,
+}
+
+/// Runs until the parent says stop or is gone. `confine` is called once, before the first check.
+///
+/// # Errors
+/// [`DriverError`].
+pub fn run(
+    socket: UnixStream,
+    confine: impl FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>,
+) -> Result<End, DriverError> {
+    let Ok(link) = Link::greet(socket) else { return Ok(End::ParentGone) };
+    let reactor = Reactor::new()?;
+    reactor.watch(link.as_raw_fd(), LINK)?;
+    let seed = RandomState::new().hash_one(reactor::now().nanos());
+    Driver {
+        link,
+        reactor,
+        confine: Some(confine),
+        allowed: None,
+        live: None,
+        loading: None,
+        prepared: None,
+        remembered: None,
+        runs: Runs::new(seed),
+        outbox: Outbox::default(),
+        phase: Phase::Working,
+        announced: 0,
+        unread: false,
+        strays: 0,
+        refused_calls: 0,
+    }
+    .work()
+}
+
+struct Driver<C> {
+    link: Link,
+    reactor: Reactor,
+    confine: Option<C>,
+    allowed: Option<Allowed>,
+    live: Option<Roster>,
+    loading: Option<Loading>,
+    prepared: Option<Roster>,
+    remembered: Option<(Generation, Vec<Verdict>)>,
+    runs: Runs,
+    outbox: Outbox,
+    phase: Phase,
+    /// Checkers whose start has been announced in the log.
+    announced: usize,
+    /// Messages may be left in the link although no event will tell.
+    unread: bool,
+    /// Results for checks that are not under way.
+    strays: u64,
+    refused_calls: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Working,
+    /// Another process is about to take over: no check starts.
+    Quiet,
+    /// What waits is sent, until this instant at most; then the process ends.
+    Ending(MonoTime),
+}
+
+/// What the confinement in force lets through.
+struct Allowed {
+    ports: BTreeSet<u16>,
+    bind: bool,
+    /// Ports are restricted at all.
+    tcp: bool,
+}
+
+/// Why the loop ends.
+enum Halt {
+    End(End),
+    Error(DriverError),
+}
+
+impl From<DriverError> for Halt {
+    fn from(error: DriverError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<SendError> for Halt {
+    fn from(_: SendError) -> Self {
+        Self::End(End::ParentGone)
+    }
+}
+
+const LINK: usize = usize::MAX - 1;
+/// Most messages taken from the parent in one turn.
+const MESSAGES: usize = 64;
+/// Most lines about starting checkers in one turn.
+const ANNOUNCEMENTS: usize = 64;
+/// Bytes that may wait in the link before such lines are held back.
+const ANNOUNCE_BELOW: usize = 64 * 1024;
+/// Most remembered verdicts.
+const MAX_REMEMBERED: usize = 1 << 20;
+/// How long a parent that does not read may hold up the end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
+    fn work(mut self) -> Result<End, DriverError> {
+        let mut ready = Vec::new();
+        let mut steps = Vec::new();
+        let mut now = reactor::now();
+        loop {
+            match self.turn(&mut now, &mut ready, &mut steps) {
+                Ok(()) => {}
+                Err(Halt::End(end)) => return Ok(end),
+                Err(Halt::Error(error)) => {
+                    self.link.log(Level::Error, error.to_string());
+                    // What can't be sent now has no reader.
+                    let _flushed = self.link.flush();
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn turn(
+        &mut self,
+        now: &mut MonoTime,
+        ready: &mut Vec<Ready>,
+        steps: &mut Vec<Step>,
+    ) -> Result<(), Halt> {
+        let deadline = self.deadline(*now);
+        *now = self.reactor.turn(deadline, ready).map_err(DriverError::from)?;
+        let mut readable = std::mem::take(&mut self.unread);
+        for event in ready.iter() {
+            match (event.key, &self.live) {
+                (LINK, _) => readable |= event.readable,
+                (key, Some(roster)) if self.phase == Phase::Working => {
+                    self.runs.ready(key, roster, *now, steps);
+                }
+                (_, _) => {}
+            }
+        }
+        self.settle(steps, *now);
+        if readable {
+            self.receive(*now, steps)?;
+        }
+        self.load()?;
+        if let (Some(roster), Phase::Working) = (&self.live, self.phase) {
+            self.runs.advance(roster, &self.reactor, *now, steps);
+        }
+        self.settle(steps, *now);
+        self.announce();
+        self.report()?;
+        self.outbox.send(&mut self.link, self.live.as_ref())?;
+        let sent = self.link.flush().map_err(|_| Halt::End(End::ParentGone))?;
+        match self.phase {
+            Phase::Ending(until) if (sent && self.outbox.is_empty()) || *now >= until => {
+                Err(Halt::End(End::Stopped))
+            }
+            Phase::Ending(_) | Phase::Working | Phase::Quiet => Ok(()),
+        }
+    }
+
+    fn deadline(&mut self, now: MonoTime) -> Option<MonoTime> {
+        let announcing = self.live.as_ref().is_some_and(|roster| self.announced < roster.checks());
+        if self.unread || self.loading.is_some() || (announcing && self.link.queued() < ANNOUNCE_BELOW) {
+            return Some(now);
+        }
+        match self.phase {
+            Phase::Working => self.runs.deadline(now),
+            Phase::Quiet => None,
+            Phase::Ending(until) => Some(until),
+        }
+    }
+
+    /// Carries out what the runs ask for, until nothing is left.
+    fn settle(&mut self, steps: &mut Vec<Step>, now: MonoTime) {
+        for step in steps.drain(..) {
+            let Some(roster) = &mut self.live else { continue };
+            let generation = roster.generation();
+            match step {
+                Step::Ended { position, due, outcome } => {
+                    let mut effects = Vec::new();
+                    let Some(taken) = roster.take(position, outcome, &mut effects) else { continue };
+                    self.runs.plan_next(position, due, taken.next, now);
+                    self.outbox.take(effects, generation, Deltas::Sent);
+                    if taken.changed {
+                        self.outbox.verdict(position);
+                    }
+                }
+                Step::Script(position) => {
+                    let Some((check, script)) = roster.script(position) else { continue };
+                    self.outbox.order(CheckdToParent::RunCheck { generation, check, script });
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, now: MonoTime, steps: &mut Vec<Step>) -> Result<(), Halt> {
+        for _ in 0..MESSAGES {
+            match self.link.receive() {
+                Ok(Some((message, fds))) => self.take(message, fds, now, steps)?,
+                Ok(None) => return Ok(()),
+                Err(ReceiveError::Closed) => return Err(Halt::End(End::ParentGone)),
+                Err(error) => return Err(DriverError::Parent(error).into()),
+            }
+        }
+        self.unread = true;
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        message: ParentToCheckd,
+        fds: Vec<OwnedFd>,
+        now: MonoTime,
+        steps: &mut Vec<Step>,
+    ) -> Result<(), Halt> {
+        match message {
+            ParentToCheckd::Common(message) => self.obey(message, fds, now),
+            ParentToCheckd::Remembered { generation, verdicts } => {
+                let (known, all) = self.remembered.get_or_insert((generation, Vec::new()));
+                if *known != generation || all.len().saturating_add(verdicts.len()) > MAX_REMEMBERED {
+                    self.strays = self.strays.saturating_add(1);
+                    return Ok(());
+                }
+                all.extend(verdicts);
+                Ok(())
+            }
+            ParentToCheckd::ScriptResult { generation, check, outcome } => {
+                let known = match &self.live {
+                    Some(roster) if roster.generation() == generation => {
+                        self.runs.script_ended(check.index(), outcome, roster, steps)
+                    }
+                    Some(_) | None => false,
+                };
+                if !known {
+                    self.strays = self.strays.saturating_add(1);
+                }
+                self.settle(steps, now);
+                Ok(())
+            }
+        }
+    }
+
+    fn obey(&mut self, message: ToDaemon, fds: Vec<OwnedFd>, now: MonoTime) -> Result<(), Halt> {
+        match message {
+            ToDaemon::Prepare { generation } => {
+                self.prepared = None;
+                self.loading = None;
+                let Some(fd) = fds.into_iter().next() else { return Ok(()) };
+                match Loading::new(generation, fd) {
+                    Ok(loading) => self.loading = Some(loading),
+                    Err(error) => self.refuse(generation, &error)?,
+                }
+                Ok(())
+            }
+            ToDaemon::Commit(generation) => {
+                self.commit(generation, now);
+                Ok(())
+            }
+            ToDaemon::Abort(generation) => {
+                self.loading = self.loading.take().filter(|loading| loading.generation() != generation);
+                self.prepared = self.prepared.take().filter(|roster| roster.generation() != generation);
+                Ok(())
+            }
+            ToDaemon::Ping(number) => Ok(self.link.tell(FromDaemon::Pong(number))?),
+            ToDaemon::Quiesce => {
+                self.quiesce(now);
+                self.phase = Phase::Quiet;
+                self.outbox.order(FromDaemon::Quiesced.into());
+                Ok(())
+            }
+            ToDaemon::Resume => {
+                self.phase = Phase::Working;
+                Ok(())
+            }
+            ToDaemon::Stop(mode) => {
+                self.stop(mode, now);
+                Ok(())
+            }
+        }
+    }
+
+    fn quiesce(&mut self, now: MonoTime) {
+        if let Some(roster) = &self.live {
+            self.runs.cancel(roster, now);
+        }
+    }
+
+    fn stop(&mut self, mode: StopMode, now: MonoTime) {
+        self.quiesce(now);
+        if let (StopMode::Withdraw, Some(roster)) = (mode, &mut self.live) {
+            let mut effects = Vec::new();
+            roster.stop(&mut effects);
+            self.outbox.take(effects, roster.generation(), Deltas::Dropped);
+        }
+        if self.strays > 0 {
+            self.link.log(Level::Info, format!("{} results for unknown checks were dropped", self.strays));
+        }
+        self.announced = usize::MAX;
+        self.outbox.order(FromDaemon::Stopped.into());
+        self.phase = Phase::Ending(now + LAST_WORDS);
+    }
+
+    /// One slice of a configuration under way.
+    fn load(&mut self) -> Result<(), Halt> {
+        let Some(loading) = self.loading.take() else { return Ok(()) };
+        let generation = loading.generation();
+        match loading.read() {
+            Ok(Slice::More(loading)) => self.loading = Some(loading),
+            Ok(Slice::Whole(roster)) if self.permits(&roster)? => {
+                self.prepared = Some(roster);
+                self.link.tell(FromDaemon::Prepared(generation))?;
+            }
+            Ok(Slice::Whole(_)) => {
+                let reason = Refusal::NeedsWiderSandbox;
+                self.link.tell(FromDaemon::Refused { generation, reason })?;
+            }
+            Err(error) => self.refuse(generation, &error)?,
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, generation: Generation, error: &LoadError) -> Result<(), Halt> {
+        let reason = Refusal::Invalid(error.to_string());
+        Ok(self.link.tell(FromDaemon::Refused { generation, reason })?)
+    }
+
+    /// Confines the process at the first configuration; later, says whether the confinement covers this one.
+    fn permits(&mut self, roster: &Roster) -> Result<bool, Halt> {
+        let (ports, bind) = (roster.ports(), roster.binds());
+        if let Some(allowed) = &self.allowed {
+            return Ok(!allowed.tcp || (ports.is_subset(&allowed.ports) && (allowed.bind || !bind)));
+        }
+        let connect: Vec<u16> = ports.iter().copied().collect();
+        let any: &[u16] = &[0];
+        let grants = Grants {
+            tcp_connect_ports: &connect,
+            tcp_bind_ports: if bind { any } else { &[] },
+            read_paths: &[],
+        };
+        let Some(confine) = self.confine.take() else { return Ok(false) };
+        let reached = confine(&grants).map_err(DriverError::from)?;
+        self.link.tell(FromDaemon::Confined(Confined {
+            landlock_abi: reached.landlock_abi,
+            file_system: reached.file_system,
+            tcp: reached.tcp,
+            scopes: reached.scopes,
+            seccomp: reached.seccomp,
+        }))?;
+        self.allowed = Some(Allowed { ports, bind, tcp: reached.tcp });
+        Ok(true)
+    }
+
+    fn commit(&mut self, generation: Generation, now: MonoTime) {
+        let Some(mut roster) = self.prepared.take_if(|roster| roster.generation() == generation) else {
+            self.strays = self.strays.saturating_add(1);
+            return;
+        };
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        match (self.live.take(), self.remembered.take()) {
+            (Some(old), _) => {
+                let old_generation = old.generation();
+                let kept = roster.replace(old, &mut before, &mut after);
+                self.outbox.take(before, old_generation, Deltas::Dropped);
+                self.runs.replan(&roster, &kept, now);
+            }
+            (None, Some((known, verdicts))) if known == generation => {
+                roster.resume(&verdicts, &mut after);
+                self.runs.plan(&roster, true, now);
+            }
+            (None, _) => {
+                roster.start(&mut after);
+                self.runs.plan(&roster, false, now);
+            }
+        }
+        self.outbox.order(FromDaemon::Committed(generation).into());
+        self.outbox.take(after, generation, Deltas::Dropped);
+        self.outbox.restart(&roster);
+        self.announced = 0;
+        self.live = Some(roster);
+    }
+
+    fn announce(&mut self) {
+        let Some(roster) = &self.live else { return };
+        for _ in 0..ANNOUNCEMENTS {
+            if self.announced >= roster.checks() || self.link.queued() >= ANNOUNCE_BELOW {
+                return;
+            }
+            if let Some(line) = roster.activation(self.announced) {
+                self.link.log(Level::Info, line);
+            }
+            self.announced = self.announced.saturating_add(1);
+        }
+    }
+
+    /// What is counted elsewhere and told when it grows.
+    fn report(&mut self) -> Result<(), Halt> {
+        if let Some((count, reason)) = self.runs.take_postponed() {
+            let text = format!("{count} checks could not start and are postponed. reason=\"{reason}\"");
+            self.link.log(Level::Warning, text);
+        }
+        let (count, last) = sandbox::system::process::unknown_calls();
+        if count > self.refused_calls {
+            self.refused_calls = count;
+            self.link.tell(FromDaemon::UnknownCalls { count, last })?;
+        }
+        Ok(())
+    }
+}

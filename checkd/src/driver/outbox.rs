@@ -1,0 +1,149 @@
+//! What goes to the parent: ordered messages, and tables of which only the newest state matters.
+//!
+//! Coalesces changes of the desired table and of verdicts between two sends, so that a parent that is slow gets fewer
+//! and newer messages, and memory stays bounded. Called by the driver once per loop turn.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use config::model::parts::{Presence, ServerRef};
+use config::model::units::{Generation, ServerId, ServiceId};
+use ipc::channel::SendError;
+use ipc::messages::checkd::{CheckdToParent, DesiredEntry, MAX_BATCH, ParentToCheckd};
+use ipc::messages::{FromDaemon, Level};
+
+use crate::desired::Effect;
+use crate::roster::Roster;
+
+/// The link of checkd.
+pub(super) type Link = ipc::daemon::Link<CheckdToParent, ParentToCheckd>;
+
+/// Bytes that may wait in the link before tables and events are held back here.
+const HIGH_WATER: usize = 512 * 1024;
+/// Most events that wait here.
+const MAX_EVENTS: usize = 65_536;
+
+/// What waits to be sent.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    ordered: VecDeque<CheckdToParent>,
+    logs: VecDeque<String>,
+    lost: u64,
+    table: Option<VecDeque<DesiredEntry>>,
+    // A sorry server is `None`, so that the key has an order.
+    deltas: BTreeMap<(ServiceId, Option<ServerId>), Presence>,
+    verdicts: BTreeSet<usize>,
+}
+
+impl Outbox {
+    /// Takes effects of a generation. With `deltas` false, changes of the table are left to [`Self::table`].
+    pub(super) fn take(&mut self, effects: Vec<Effect>, generation: Generation, deltas: Deltas) {
+        for effect in effects {
+            match effect {
+                Effect::Desire { .. } if deltas == Deltas::Dropped => {}
+                Effect::Desire { service, server, presence } => {
+                    let server = match server {
+                        ServerRef::Real(id) => Some(id),
+                        ServerRef::Sorry => None,
+                    };
+                    self.deltas.insert((service, server), presence);
+                }
+                Effect::Event { service, server, up } => {
+                    self.order(CheckdToParent::ServiceEvent { generation, service, server, up });
+                }
+                Effect::Notify(script) => self.order(CheckdToParent::RunNotify { generation, script }),
+                Effect::Log(text) => self.logs.push_back(text),
+            }
+        }
+    }
+
+    /// Queues a message behind those that wait.
+    pub(super) fn order(&mut self, message: CheckdToParent) {
+        if self.ordered.len() >= MAX_EVENTS {
+            self.lost = self.lost.saturating_add(1);
+            return;
+        }
+        self.ordered.push_back(message);
+    }
+
+    /// A verdict changed.
+    pub(super) fn verdict(&mut self, position: usize) {
+        self.verdicts.insert(position);
+    }
+
+    /// Another configuration is in use: the whole table and all verdicts go out, what waited is void.
+    pub(super) fn restart(&mut self, roster: &Roster) {
+        self.deltas.clear();
+        self.table = Some(roster.table().collect());
+        self.verdicts = (0..roster.checks()).collect();
+    }
+
+    /// Nothing waits here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ordered.is_empty()
+            && self.logs.is_empty()
+            && self.table.is_none()
+            && self.deltas.is_empty()
+            && self.verdicts.is_empty()
+    }
+
+    /// Sends what the parent takes.
+    ///
+    /// # Errors
+    /// The parent is gone.
+    pub(super) fn send(&mut self, link: &mut Link, roster: Option<&Roster>) -> Result<(), SendError> {
+        for text in self.logs.drain(..) {
+            link.log(Level::Info, text);
+        }
+        while link.queued() < HIGH_WATER {
+            let Some(message) = self.next(roster) else { return Ok(()) };
+            link.send(&message, &[])?;
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, roster: Option<&Roster>) -> Option<CheckdToParent> {
+        if let Some(message) = self.ordered.pop_front() {
+            return Some(message);
+        }
+        if self.lost > 0 {
+            let text =
+                format!("{} events were lost: the parent does not read", std::mem::take(&mut self.lost));
+            return Some(CheckdToParent::from(FromDaemon::Log { level: Level::Error, text }));
+        }
+        let roster = roster?;
+        let generation = roster.generation();
+        if let Some(table) = &mut self.table {
+            let entries: Vec<DesiredEntry> = table.drain(..table.len().min(MAX_BATCH)).collect();
+            let complete = table.is_empty();
+            if complete {
+                self.table = None;
+            }
+            return Some(CheckdToParent::Desired { generation, entries, complete });
+        }
+        if !self.deltas.is_empty() {
+            let entries = std::iter::from_fn(|| self.deltas.pop_first())
+                .take(MAX_BATCH)
+                .map(|((service, server), presence)| DesiredEntry {
+                    service,
+                    server: server.map_or(ServerRef::Sorry, ServerRef::Real),
+                    presence,
+                })
+                .collect();
+            return Some(CheckdToParent::Desired { generation, entries, complete: false });
+        }
+        let verdicts: Vec<_> = std::iter::from_fn(|| self.verdicts.pop_first())
+            .take(MAX_BATCH)
+            .filter_map(|position| roster.verdict(position))
+            .collect();
+        (!verdicts.is_empty()).then_some(CheckdToParent::Verdicts { generation, verdicts })
+    }
+}
+
+/// Whether changes of the table are sent one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deltas {
+    /// They are.
+    Sent,
+    /// The whole table follows.
+    Dropped,
+}

@@ -1,0 +1,339 @@
+//! The checks that are under way, and the alarms of all.
+//!
+//! Starts what is due, a bounded number per turn, ends what is late, and keeps sockets over a reload. What an outcome
+//! means is [`crate::roster`]'s. Called by the driver with events and the time.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use config::model::check::{Check, CheckKind, Endpoint};
+use config::model::units::MonoTime;
+use ipc::messages::RunOutcome;
+use ipc::reactor::Reactor;
+
+use super::connection::{Connection, Opened, Progress};
+use crate::probe::{Failure, Outcome, misc};
+use crate::roster::Roster;
+use crate::schedule::{Alarms, Spread, first_run, next_run};
+use crate::verdict::Next;
+
+/// Runs and alarms, by the checkers' positions.
+pub(super) struct Runs {
+    alarms: Alarms,
+    /// Place in `table` of each checker's run.
+    active: Vec<Option<usize>>,
+    table: Vec<Option<Run>>,
+    free: Vec<usize>,
+    unfinished: VecDeque<usize>,
+    spread: Spread,
+    buffer: Vec<u8>,
+    postponed: Postponed,
+}
+
+struct Run {
+    position: usize,
+    due: MonoTime,
+    /// Its key waits in `unfinished`.
+    unfinished: bool,
+    work: Work,
+}
+
+enum Work {
+    Connection(Connection),
+    Script,
+}
+
+/// Something that the driver has to do for a run.
+pub(super) enum Step {
+    /// A run ended.
+    Ended {
+        /// Checker.
+        position: usize,
+        /// When the run was due.
+        due: MonoTime,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// The parent should run a checker's script.
+    Script(usize),
+}
+
+/// Runs that this machine could not start: that says nothing of the servers.
+#[derive(Debug, Default)]
+pub(super) struct Postponed {
+    /// How many.
+    pub(super) count: u64,
+    /// The last reason, until it is taken for the log.
+    pub(super) reason: Option<io::Error>,
+    told: bool,
+}
+
+/// Most runs started in one turn.
+const STARTS: usize = 128;
+/// When a run that could not start is tried again.
+const POSTPONE: Duration = Duration::from_secs(1);
+/// How much later than its time limit the end of a script may be reported: the parent ends it by TERM, then KILL.
+const SCRIPT_GRACE: Duration = Duration::from_secs(5);
+const BUFFER: usize = 16 * 1024;
+
+impl Runs {
+    /// No checker yet.
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            alarms: Alarms::new(0),
+            active: Vec::new(),
+            table: Vec::new(),
+            free: Vec::new(),
+            unfinished: VecDeque::new(),
+            spread: Spread::seeded(seed),
+            buffer: vec![0; BUFFER],
+            postponed: Postponed::default(),
+        }
+    }
+
+    /// Plans the first run of every checker: after warm-up, or, for the successor of a daemon that tested them,
+    /// within their usual interval.
+    pub(super) fn plan(&mut self, roster: &Roster, resumed: bool, now: MonoTime) {
+        self.resize(roster.checks());
+        for position in 0..roster.checks() {
+            let Some(check) = roster.check(position) else { continue };
+            let at = if resumed {
+                now + self.spread.part_of(check.delay_loop)
+            } else {
+                first_run(now, check.warmup, &mut self.spread)
+            };
+            self.alarms.set(position, at);
+        }
+    }
+
+    /// Takes over alarms and connections of the checkers that a reload keeps; the others are planned or dropped.
+    pub(super) fn replan(&mut self, roster: &Roster, kept: &[Option<usize>], now: MonoTime) {
+        let old_alarms = std::mem::take(&mut self.alarms);
+        let old_active = std::mem::take(&mut self.active);
+        self.resize(roster.checks());
+        let mut stays = vec![false; self.table.len()];
+        for (position, old) in kept.iter().enumerate() {
+            let Some(check) = roster.check(position) else { continue };
+            let key = old.and_then(|old| old_active.get(old).copied().flatten());
+            let run = key.and_then(|key| self.table.get_mut(key)?.as_mut());
+            let mut at = old.and_then(|old| old_alarms.at(old));
+            match (run, key) {
+                (Some(Run { work: Work::Script, due, .. }), _) => {
+                    // Its answer would carry a number of the old configuration.
+                    at = Some(next_run(*due, check.delay_loop, now));
+                }
+                (Some(run), Some(key)) => {
+                    run.position = position;
+                    if let (Some(stays), Some(active)) = (stays.get_mut(key), self.active.get_mut(position)) {
+                        *stays = true;
+                        *active = Some(key);
+                    }
+                }
+                (Some(_) | None, _) => {}
+            }
+            let at = at.unwrap_or_else(|| first_run(now, check.warmup, &mut self.spread));
+            self.alarms.set(position, at);
+        }
+        for (key, stays) in stays.into_iter().enumerate() {
+            if !stays && self.table.get_mut(key).is_some_and(|slot| slot.take().is_some()) {
+                self.free.push(key);
+            }
+        }
+    }
+
+    /// Drops every run; their checkers are planned again, within `part` of a second or their interval.
+    pub(super) fn cancel(&mut self, roster: &Roster, now: MonoTime) {
+        for position in 0..self.active.len() {
+            if self.close(position).is_some() {
+                let wait = roster.check(position).map_or(POSTPONE, |check| check.delay_loop.min(POSTPONE));
+                self.alarms.set(position, now + self.spread.part_of(wait));
+            }
+        }
+    }
+
+    /// When [`Self::advance`] has work without an event.
+    pub(super) fn deadline(&mut self, now: MonoTime) -> Option<MonoTime> {
+        if self.unfinished.is_empty() { self.alarms.earliest() } else { Some(now) }
+    }
+
+    /// An event for the connection under `key`.
+    pub(super) fn ready(&mut self, key: usize, roster: &Roster, now: MonoTime, steps: &mut Vec<Step>) {
+        let Some(Some(run)) = self.table.get_mut(key) else { return };
+        let position = run.position;
+        let Work::Connection(connection) = &mut run.work else { return };
+        let Some(check) = roster.check(position) else { return };
+        let url = roster.url(position);
+        // Each stage begins at once: the event that it would wait for may have come already.
+        for _ in 0..3 {
+            match connection.advance(&check.kind, url, &mut self.buffer) {
+                Progress::Waiting => return,
+                Progress::Connected => {
+                    if let Some(endpoint) = endpoint(check) {
+                        self.alarms.set(position, now + endpoint.timeout);
+                    }
+                }
+                Progress::Unfinished => {}
+                Progress::Done(outcome) => {
+                    self.end(position, outcome, steps);
+                    return;
+                }
+            }
+        }
+        if !std::mem::replace(&mut run.unfinished, true) {
+            self.unfinished.push_back(key);
+        }
+    }
+
+    /// Goes on with unfinished connections, ends late runs, starts due ones.
+    pub(super) fn advance(
+        &mut self,
+        roster: &Roster,
+        reactor: &Reactor,
+        now: MonoTime,
+        steps: &mut Vec<Step>,
+    ) {
+        for _ in 0..self.unfinished.len() {
+            let Some(key) = self.unfinished.pop_front() else { break };
+            // The run that waited may have ended, and its key may be another's now.
+            let waits = self.table.get_mut(key).and_then(Option::as_mut).map(|run| &mut run.unfinished);
+            if waits.is_some_and(std::mem::take) {
+                self.ready(key, roster, now, steps);
+            }
+        }
+        for _ in 0..STARTS {
+            let Some((position, at)) = self.alarms.pop_due(now) else { return };
+            if self.active.get(position).copied().flatten().is_some() {
+                self.late(position, steps);
+            } else {
+                self.start(position, at, roster, reactor, now, steps);
+            }
+        }
+    }
+
+    /// The parent reports the end of a script. False when no such script runs.
+    pub(super) fn script_ended(
+        &mut self,
+        position: usize,
+        outcome: RunOutcome,
+        roster: &Roster,
+        steps: &mut Vec<Step>,
+    ) -> bool {
+        let run = self.active.get(position).copied().flatten().and_then(|key| self.table.get(key));
+        let Some(Some(Run { work: Work::Script, .. })) = run else { return false };
+        let Some(CheckKind::Misc { dynamic, .. }) = roster.check(position).map(|check| &check.kind) else {
+            return false;
+        };
+        self.end(position, misc::judge(*dynamic, outcome), steps);
+        true
+    }
+
+    /// Plans the next run of a checker whose run ended.
+    pub(super) fn plan_next(&mut self, position: usize, due: MonoTime, next: Next, now: MonoTime) {
+        let at = match next {
+            Next::After(wait) => next_run(due, wait, now),
+            Next::Pause(wait) => now + wait,
+            Next::AtOnce => now,
+        };
+        self.alarms.set(position, at);
+    }
+
+    /// The reason why runs could not start, once until one starts again.
+    pub(super) fn take_postponed(&mut self) -> Option<(u64, io::Error)> {
+        let reason = self.postponed.reason.take()?;
+        (!std::mem::replace(&mut self.postponed.told, true)).then_some((self.postponed.count, reason))
+    }
+
+    fn start(
+        &mut self,
+        position: usize,
+        due: MonoTime,
+        roster: &Roster,
+        reactor: &Reactor,
+        now: MonoTime,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some(check) = roster.check(position) else { return };
+        let Some(endpoint) = endpoint(check) else {
+            let timeout = match &check.kind {
+                CheckKind::Misc { timeout, .. } => *timeout,
+                CheckKind::Tcp(_) | CheckKind::Http(_) => Duration::ZERO,
+            };
+            self.insert(Run { position, due, unfinished: false, work: Work::Script });
+            self.alarms.set(position, now + timeout + SCRIPT_GRACE);
+            steps.push(Step::Script(position));
+            return;
+        };
+        match Connection::open(endpoint) {
+            Opened::Pending(connection) => {
+                let fd = connection.as_raw_fd();
+                let key =
+                    self.insert(Run { position, due, unfinished: false, work: Work::Connection(connection) });
+                if let Err(error) = reactor.watch(fd, key) {
+                    self.close(position);
+                    return self.postpone(position, error, now);
+                }
+                self.postponed.told = false;
+                self.alarms.set(position, now + endpoint.timeout);
+            }
+            Opened::Done(outcome) => steps.push(Step::Ended { position, due, outcome }),
+            Opened::NotTried(error) => self.postpone(position, error, now),
+        }
+    }
+
+    fn postpone(&mut self, position: usize, error: io::Error, now: MonoTime) {
+        self.postponed.count = self.postponed.count.saturating_add(1);
+        self.postponed.reason = Some(error);
+        self.alarms.set(position, now + POSTPONE + self.spread.part_of(POSTPONE));
+    }
+
+    fn late(&mut self, position: usize, steps: &mut Vec<Step>) {
+        let run = self.active.get(position).copied().flatten().and_then(|key| self.table.get(key)?.as_ref());
+        let outcome = match run.map(|run| &run.work) {
+            Some(Work::Connection(connection)) => connection.timed_out(),
+            Some(Work::Script) | None => Outcome::Fail(Failure::ScriptTimeout),
+        };
+        self.end(position, outcome, steps);
+    }
+
+    fn end(&mut self, position: usize, outcome: Outcome, steps: &mut Vec<Step>) {
+        if let Some(run) = self.close(position) {
+            steps.push(Step::Ended { position, due: run.due, outcome });
+        }
+    }
+
+    fn insert(&mut self, run: Run) -> usize {
+        let position = run.position;
+        let key = self.free.pop().unwrap_or_else(|| {
+            self.table.push(None);
+            self.table.len().saturating_sub(1)
+        });
+        if let (Some(slot), Some(active)) = (self.table.get_mut(key), self.active.get_mut(position)) {
+            *slot = Some(run);
+            *active = Some(key);
+        }
+        key
+    }
+
+    /// Closing a socket also takes it out of the reactor.
+    fn close(&mut self, position: usize) -> Option<Run> {
+        let key = self.active.get_mut(position)?.take()?;
+        let run = self.table.get_mut(key)?.take()?;
+        self.free.push(key);
+        Some(run)
+    }
+
+    fn resize(&mut self, checks: usize) {
+        self.alarms = Alarms::new(checks);
+        self.active = vec![None; checks];
+    }
+}
+
+fn endpoint(check: &Check) -> Option<&Endpoint> {
+    match &check.kind {
+        CheckKind::Tcp(endpoint) => Some(endpoint),
+        CheckKind::Http(http) => Some(&http.endpoint),
+        CheckKind::Misc { .. } => None,
+    }
+}

@@ -1,0 +1,11 @@
+//! The driver on a thread, with this program as its parent and as the real servers on loopback.
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    unreachable_pub,
+    reason = "test code: a failure is a panic, and one variant at a time is of interest"
+)]
+
+mod conversation;
+mod servers;
+mod support;
