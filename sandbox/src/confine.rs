@@ -139,3 +139,28 @@ pub fn confine(
     seccomp::install(&filters)?;
     Ok(Confinement::under(landlock_abi, profile))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{VRRPD, WORKER};
+
+    #[test]
+    fn each_landlock_version_adds_what_the_kernel_learned_with_it() {
+        let parts = |abi| {
+            let held = Confinement::under(abi, &VRRPD);
+            (held.file_system, held.tcp, held.scopes)
+        };
+        assert_eq!(parts(0), (false, false, false));
+        assert_eq!(parts(1), (true, false, false));
+        assert_eq!(parts(3), (true, false, false));
+        assert_eq!(parts(4), (true, true, false));
+        assert_eq!(parts(6), (true, true, true));
+        assert_eq!(parts(7), (true, true, true));
+    }
+
+    #[test]
+    fn the_worker_may_use_name_service_over_tcp() {
+        assert!(!Confinement::under(7, &WORKER).tcp);
+    }
+}

@@ -4,12 +4,12 @@
 //! takes fd 3 ([`system::fd::take_channel`]), calls [`start_daemon`] and then [`confine()`]. What each process may do
 //! stands on its page in [`profile`]. No code here reads anything from outside but `/etc/passwd` and `/proc`.
 
-mod confine;
+pub mod confine;
 mod landlock;
 mod parent;
 pub mod profile;
 pub mod seccomp;
-mod spawn;
+pub mod spawn;
 pub mod system;
 pub mod user;
 

@@ -109,3 +109,73 @@ fn add_x32_twins(never: &mut RuleMap) {
     let twins: RuleMap = never.iter().map(|(call, rules)| (call | X32_SYSCALL_BIT, rules.clone())).collect();
     never.extend(twins);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{CHECKD, IPVSD, VRRPD, WORKER};
+    use std::collections::BTreeSet;
+
+    const ALL: [&Profile; 4] = [&VRRPD, &CHECKD, &IPVSD, &WORKER];
+
+    /// Most instructions that the kernel takes in one filter.
+    const MOST_INSTRUCTIONS: usize = 4096;
+
+    fn listed(profile: &Profile) -> Vec<&'static Rule> {
+        match profile.calls {
+            Calls::Listed(lists) => lists.iter().copied().flatten().collect(),
+            Calls::AllButNever => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_page_compiles_for_both_architectures() {
+        for profile in ALL {
+            for architecture in [TargetArch::x86_64, TargetArch::aarch64] {
+                let filters = compile(profile, 4711, architecture).expect("compiles");
+                let expected = if profile.name == "config worker" { 2 } else { 3 };
+                assert_eq!(filters.len(), expected, "{}", profile.name);
+                assert!(filters.iter().all(|filter| filter.len() < MOST_INSTRUCTIONS), "{}", profile.name);
+            }
+        }
+    }
+
+    #[test]
+    fn no_page_allows_a_call_of_the_never_list() {
+        let never: BTreeSet<i64> = NEVER.iter().chain(NEVER_OF_ARCHITECTURE).map(|rule| rule.call).collect();
+        for profile in ALL {
+            for rule in listed(profile) {
+                assert!(!never.contains(&rule.call), "{} allows call {}", profile.name, rule.call);
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_names_each_call_once_and_with_a_reason() {
+        for profile in ALL {
+            let mut seen = BTreeSet::new();
+            for rule in listed(profile).into_iter().chain(QUIETLY_REFUSED) {
+                assert!(seen.insert(rule.call), "{} names call {} twice", profile.name, rule.call);
+                assert!(!rule.why.is_empty(), "{} call {}", profile.name, rule.call);
+            }
+        }
+    }
+
+    #[test]
+    fn ipvsd_opens_no_socket_and_nobody_may_run_set_identity_or_open_files() {
+        let calls = |profile| listed(profile).iter().map(|rule| rule.call).collect::<BTreeSet<i64>>();
+        assert!(!calls(&IPVSD).contains(&libc::SYS_socket));
+        for profile in [&VRRPD, &CHECKD, &IPVSD] {
+            for call in
+                [libc::SYS_openat, libc::SYS_clone, libc::SYS_setresuid, libc::SYS_capset, libc::SYS_kill]
+            {
+                assert!(!calls(profile).contains(&call), "{} call {call}", profile.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_negative_process_id_is_an_error() {
+        assert!(matches!(compile(&VRRPD, -1, TargetArch::x86_64), Err(SeccompError::Pid(-1))));
+    }
+}

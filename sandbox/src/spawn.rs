@@ -208,3 +208,57 @@ fn end(mut child: std::process::Child) {
     let _ = child.kill();
     let _ = child.wait();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{CHECKD, VRRPD};
+
+    const IDS: Ids = Ids { uid: 64540, gid: 64541 };
+
+    #[test]
+    fn with_every_ability_nothing_is_missing() {
+        let plan = plan(&VRRPD, Some(IDS), Some(10), Abilities::of(u64::MAX));
+        assert_eq!(plan.missing, []);
+        assert_eq!(
+            plan.child,
+            ChildPlan {
+                identity: Some((64540, 64541)),
+                capabilities: 0x3000,
+                reduce_bounding: true,
+                open_files: 4096,
+                address_space: 268_435_456,
+                realtime: Some(10),
+            }
+        );
+    }
+
+    #[test]
+    fn a_container_with_two_capabilities_keeps_the_user_and_the_bounding_set() {
+        // NET_ADMIN 12 and NET_RAW 13.
+        let plan = plan(&VRRPD, Some(IDS), Some(10), Abilities::of(1 << 12 | 1 << 13));
+        assert_eq!(plan.missing, [Missing::OwnUser, Missing::BoundingSet, Missing::Realtime]);
+        assert_eq!((plan.child.identity, plan.child.capabilities), (None, 0x3000));
+        assert_eq!((plan.child.reduce_bounding, plan.child.realtime), (false, None));
+    }
+
+    #[test]
+    fn a_capability_that_is_not_held_is_missing_and_not_asked_for() {
+        let plan = plan(&VRRPD, None, None, Abilities::of(1 << 12));
+        assert_eq!(plan.child.capabilities, 1 << 12);
+        assert!(plan.missing.contains(&Missing::Capability(Capability::CAP_NET_RAW)));
+    }
+
+    #[test]
+    fn checkd_never_gets_a_capability() {
+        assert_eq!(plan(&CHECKD, Some(IDS), None, Abilities::of(u64::MAX)).child.capabilities, 0);
+    }
+
+    #[test]
+    fn the_user_changes_only_with_both_of_setuid_and_setgid() {
+        // SETGID 6 and SETUID 7.
+        assert!(!Abilities::of(1 << 6).change_identity);
+        assert!(!Abilities::of(1 << 7).change_identity);
+        assert!(Abilities::of(1 << 6 | 1 << 7).change_identity);
+    }
+}

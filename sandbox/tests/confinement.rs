@@ -282,3 +282,27 @@ fn a_refused_step_is_an_error_that_names_it() {
         matches!(error, SpawnError::Prepare { source, .. } if source.raw_os_error() == Some(libc::EINVAL))
     );
 }
+
+/// Runs the probe with its standard error open; the probe stays root but is confined as ipvsd.
+fn standard_error(probe: &Probe, word: &str) -> (String, Option<i32>) {
+    let mut command = Command::new(probe.path());
+    command.args(["ipvsd", word, "socket-udp"]).env("RUST_BACKTRACE", "1").stdin(Stdio::null());
+    let output = command.output().expect("probe runs");
+    (String::from_utf8(output.stderr).expect("text"), output.status.code())
+}
+
+#[test]
+fn strict_mode_exits_at_an_unlisted_call_with_its_number() {
+    let (text, status) = standard_error(&Probe::new("strict"), "strict");
+    let number = if cfg!(target_arch = "x86_64") { 41 } else { 198 };
+    assert_eq!(text, format!("system call not in the profile, number {number}\n"));
+    assert_eq!(status, Some(159));
+}
+
+#[test]
+fn a_panic_in_a_confined_daemon_is_one_line_and_an_exit() {
+    let (text, status) = standard_error(&Probe::new("panic"), "panic");
+    assert!(text.starts_with("ipvsd: panicked at "), "{text}");
+    assert!(text.ends_with(": as asked in two lines\n"), "{text}");
+    assert_eq!((text.lines().count(), status), (1, Some(134)));
+}

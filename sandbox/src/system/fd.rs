@@ -211,10 +211,6 @@ mod tests {
     use std::io::Read;
     use std::os::fd::AsFd;
 
-    fn open_fds() -> usize {
-        std::fs::read_dir("/proc/self/fd").expect("proc is mounted").count()
-    }
-
     #[test]
     fn descriptors_arrive_with_their_bytes_and_close_on_exec() {
         let (ours, theirs) = UnixStream::pair().expect("socketpair");
@@ -232,17 +228,25 @@ mod tests {
 
     #[test]
     fn one_descriptor_too_many_is_refused_and_closed() {
-        let (ours, theirs) = UnixStream::pair().expect("socketpair");
-        let zero = File::open("/dev/zero").expect("open");
         let mut buffer = [0_u8; 16];
         for (sent, allowed) in [(2, 1), (4, 3), (8, 1), (1, 0)] {
-            let fds = vec![zero.as_fd(); sent];
-            send_with_fds(ours.as_fd(), b"x", &fds).expect("send");
-            let before = open_fds();
+            let (ours, theirs) = UnixStream::pair().expect("socketpair");
+            let (kept, mut watched) = UnixStream::pair().expect("socketpair");
+            send_with_fds(ours.as_fd(), b"x", &vec![kept.as_fd(); sent]).expect("send");
+            drop(kept);
             let error = receive_with_fds(theirs.as_fd(), &mut buffer, allowed).expect_err("refused");
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-            assert_eq!(open_fds(), before);
+            watched.set_nonblocking(true).expect("non-blocking");
+            // End of file: no copy of the other end is left anywhere.
+            assert_eq!(watched.read(&mut buffer).expect("end of file"), 0, "{sent} sent, {allowed} allowed");
         }
+    }
+
+    #[test]
+    fn descriptors_without_a_byte_are_refused() {
+        let (ours, _theirs) = UnixStream::pair().expect("socketpair");
+        let error = send_with_fds(ours.as_fd(), b"", &[ours.as_fd()]).expect_err("no byte");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 
     #[test]

@@ -135,7 +135,7 @@ pub(crate) const ACTS: &[Act] = &[
     act("socket-unix", |_| socket(libc::AF_UNIX, libc::SOCK_STREAM, 0), [OK, OK, NOSYS, NOSYS, NOSYS, OK]),
     act("socket-tcp", |_| socket(libc::AF_INET, libc::SOCK_STREAM, 0), [OK, OK, NOSYS, OK, NOSYS, OK]),
     act("socket-tcp6", |_| socket(libc::AF_INET6, libc::SOCK_STREAM, 6), [OK, OK, NOSYS, OK, NOSYS, OK]),
-    act("socket-mptcp", |_| socket(libc::AF_INET, libc::SOCK_STREAM, 262), [OPEN, OPEN, NOSYS, NOSYS, NOSYS, OPEN]),
+    act("socket-mptcp", |_| socket(libc::AF_INET, libc::SOCK_STREAM, 262), [OK, OPEN, NOSYS, NOSYS, NOSYS, OPEN]),
     act("socket-udp", |_| socket(libc::AF_INET, libc::SOCK_DGRAM, 0), [OK, OK, NOSYS, NOSYS, NOSYS, OK]),
     act("socket-vrrp", |_| socket(libc::AF_INET, libc::SOCK_RAW, 112), [OK, PERM, OK, NOSYS, NOSYS, PERM]),
     act("socket-vrrp6", |_| socket(libc::AF_INET6, libc::SOCK_RAW, 112), [OK, PERM, OK, NOSYS, NOSYS, PERM]),
@@ -162,11 +162,11 @@ pub(crate) const ACTS: &[Act] = &[
     act("join-namespace", join_namespace, [OK, PERM, KILLED, KILLED, KILLED, KILLED]),
     act("mount", mount, [OK, PERM, KILLED, KILLED, KILLED, KILLED]),
     act("change-root", |_| Ok(nix::unistd::chroot("/")?), [OK, PERM, KILLED, KILLED, KILLED, KILLED]),
-    act("load-bpf", load_bpf, [OPEN, OPEN, KILLED, KILLED, KILLED, KILLED]),
-    act("key-ring", key_ring, [OPEN, OPEN, KILLED, KILLED, KILLED, KILLED]),
-    act("io-uring", io_uring, [OPEN, OPEN, KILLED, KILLED, KILLED, KILLED]),
-    act("performance-counter", performance_counter, [OPEN, OPEN, KILLED, KILLED, KILLED, KILLED]),
-    act("fault-descriptor", |_| call(libc::SYS_userfaultfd, [1, 0, 0, 0, 0, 0]).map(drop), [OPEN, OPEN, KILLED, KILLED, KILLED, KILLED]),
+    act("load-bpf", load_bpf, [OK, OPEN, KILLED, KILLED, KILLED, KILLED]),
+    act("key-ring", key_ring, [OK, OPEN, KILLED, KILLED, KILLED, KILLED]),
+    act("io-uring", io_uring, [OK, OPEN, KILLED, KILLED, KILLED, KILLED]),
+    act("performance-counter", performance_counter, [OK, OPEN, KILLED, KILLED, KILLED, KILLED]),
+    act("fault-descriptor", |_| call(libc::SYS_userfaultfd, [1, 0, 0, 0, 0, 0]).map(drop), [OK, OPEN, KILLED, KILLED, KILLED, KILLED]),
     act("load-module", |_| call(libc::SYS_init_module, [0; 6]).map(drop), [OPEN, OPEN, KILLED, KILLED, KILLED, KILLED]),
     act("reboot", |_| call(libc::SYS_reboot, [0; 6]).map(drop), [INVAL, PERM, KILLED, KILLED, KILLED, KILLED]),
     act("fixed-addresses", fixed_addresses, [OK, OK, KILLED, KILLED, KILLED, KILLED]),
@@ -250,7 +250,7 @@ fn take_parent_descriptor(fixture: &Fixture) -> io::Result<()> {
 
 /// CAP_SYS_ADMIN, by capset.
 fn raise_capability(_: &Fixture) -> io::Result<()> {
-    process::set_capabilities(1 << 21, 0)
+    process::set_capabilities(process::all_held()? | 1 << 21, 0)
 }
 
 fn allow_inspection(_: &Fixture) -> io::Result<()> {

@@ -3,7 +3,8 @@
 //! `confinement-probe PLACE [ACT...]`, PLACE being `unconfined`, `spawned`, `vrrpd`, `checkd`, `ipvsd` or `worker`.
 //! Started under another program's name without a known PLACE (a copy of the probe in the place of a daemon, started
 //! by the real parent), the file name is the place. Without acts, all that the process survives are tried.
-//! `confinement-probe list` names the acts.
+//! `confinement-probe list` names the acts. Two more words may stand among the acts: `strict` (an unlisted system call
+//! ends the process) and `panic` (panics before the first act).
 //!
 //! It opens what the acts need, confines itself as the daemon of that name would, and writes one line for each act:
 //! name, expected, got. An act that must end the process is announced with `trying` instead of a result, so that the
@@ -60,10 +61,13 @@ fn run() -> io::Result<()> {
             (None::<&str>, nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE);
         nix::mount::mount(nothing, "/", nothing, private, nothing)?;
     }
+    let has_word = |word: &str| wanted.iter().any(|name| name == word);
+    let unknown = if has_word("strict") { UnknownCalls::Exit } else { UnknownCalls::Refuse };
     if let Some(profile) = profile(place) {
-        let confinement = confine_as_daemon(place, profile, &fixture)?;
+        let confinement = confine_as_daemon(place, profile, &fixture, unknown)?;
         output.line(format_args!("landlock {} {}", confinement.landlock_abi, confinement.scopes))?;
     }
+    assert!(!has_word("panic"), "as asked\nin two lines");
     for act in ACTS.iter().filter(|act| is_wanted(act, place, &wanted)) {
         attempt(act, place, &fixture, &mut output)?;
     }
@@ -104,12 +108,17 @@ fn profile(place: Place) -> Option<&'static Profile> {
 }
 
 /// The same two calls that a daemon's main makes; checkd alone has a port to connect to.
-fn confine_as_daemon(place: Place, profile: &'static Profile, fixture: &Fixture) -> io::Result<Confinement> {
+fn confine_as_daemon(
+    place: Place,
+    profile: &'static Profile,
+    fixture: &Fixture,
+    unknown: UnknownCalls,
+) -> io::Result<Confinement> {
     start_daemon(profile)?;
     let ports = [fixture.granted.local_addr()?.port()];
     let tcp_connect_ports: &[u16] = if place == Place::Checkd { &ports } else { &[] };
     let grants = Grants { tcp_connect_ports, ..Grants::default() };
-    confine(profile, &grants, UnknownCalls::Refuse).map_err(io::Error::other)
+    confine(profile, &grants, unknown).map_err(io::Error::other)
 }
 
 fn is_wanted(act: &Act, place: Place, wanted: &[String]) -> bool {
