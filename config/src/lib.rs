@@ -1,6 +1,75 @@
 //! keepalived.conf: from text to a typed, valid model.
 //!
 //! `model` is what every process shares. The parser half (everything else) is used by the config worker,
-//! keepalivectl and tests only.
+//! keepalivectl and tests only: [`load`] reads a configuration through a [`source::Source`], asks a
+//! [`names::Names`] about the machine, and returns the model or every problem that keeps it from being one.
 
+pub mod diagnostic;
+mod lexer;
 pub mod model;
+pub mod names;
+mod preprocess;
+mod resolve;
+mod schema;
+pub mod source;
+mod text;
+mod tree;
+
+use diagnostic::{Collector, Diagnostic, Severity};
+use model::Model;
+use names::Names;
+use source::Source;
+
+pub use preprocess::limit;
+
+/// What a configuration depends on beside its text and the machine.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// Id for `@` lines and `_INSTANCE`: `-i`, else the node name up to its first dot.
+    pub config_id: String,
+    /// Default of `router_id`.
+    pub host_name: String,
+    /// Keywords that would be refused because they are not active yet are accepted with a warning.
+    pub allow_inactive: bool,
+    /// Seed of `_RANDOM`.
+    pub seed: u64,
+}
+
+/// Outcome of reading a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The model; absent when a diagnostic is an error.
+    pub model: Option<Model>,
+    /// Everything that was found, errors and warnings.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The main file could not be read at all.
+    pub missing: bool,
+}
+
+impl Loaded {
+    /// Diagnostics of one severity.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+    }
+}
+
+/// Reads the configuration at `path`, a file or pattern, with everything that it includes.
+#[must_use]
+pub fn load(source: &dyn Source, names: &dyn Names, path: &str, options: &LoadOptions) -> Loaded {
+    let mut problems = Collector::default();
+    let settings = preprocess::Settings { config_id: &options.config_id, seed: options.seed };
+    let preprocessed = preprocess::preprocess(source, path, &settings, &mut problems);
+    if preprocessed.missing {
+        let diagnostics = problems.finish(&preprocessed.texts);
+        return Loaded { model: None, diagnostics, missing: true };
+    }
+    let texts = preprocessed.texts;
+    let tree = tree::build(&texts, &preprocessed.lines, &mut problems);
+    drop(preprocessed.lines);
+    let draft = schema::lower(&mut schema::Lowering::new(&texts, &tree, &mut problems, options));
+    drop(tree);
+    let model = resolve::resolve(draft, names, options, &mut problems);
+    let model = (problems.errors() == 0).then_some(model);
+    Loaded { model, diagnostics: problems.finish(&texts), missing: false }
+}

@@ -263,10 +263,7 @@ mod tests {
 
     #[test]
     fn vrid_zero_is_refused() {
-        assert_eq!(
-            Vrid::new(0),
-            Err(OutOfRange { what: "virtual_router_id", low: 1, high: 255, got: 0 })
-        );
+        assert_eq!(Vrid::new(0), Err(OutOfRange { what: "virtual_router_id", low: 1, high: 255, got: 0 }));
     }
 
     #[test]

@@ -1,0 +1,176 @@
+//! What the operator is told about a configuration: one [`Diagnostic`] per problem, with a stable code.
+//!
+//! Collects problems while a configuration is read and turns spans into file, line, column and excerpt.
+//! Decides no rule of the language. `render` writes them for people, `json` for programs.
+
+pub mod code;
+mod render;
+
+use serde::Serialize;
+
+use crate::text::{Span, Texts};
+pub use code::Code;
+pub use render::{human, json};
+
+/// Whether a problem refuses the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The configuration is refused.
+    Error,
+    /// It is accepted; the operator should know this.
+    Warning,
+}
+
+/// One problem.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// Whether it refuses the configuration.
+    pub severity: Severity,
+    /// Stable code such as `E0203`.
+    pub code: Code,
+    /// What is wrong, in the configuration's words.
+    pub message: String,
+    /// Where; absent when no line is to blame.
+    pub place: Option<Place>,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// Further places, such as the line that opened the block.
+    pub notes: Vec<Note>,
+}
+
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// File name.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+    /// Characters to underline.
+    pub width: u32,
+    /// The line as written.
+    pub excerpt: String,
+    /// The line after substitution, when that differs.
+    pub expanded: Option<String>,
+}
+
+/// A remark that belongs to a diagnostic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// The remark.
+    pub message: String,
+    /// Where.
+    pub place: Option<Place>,
+}
+
+/// A problem as the pipeline reports it: with spans, before they are turned into places.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    severity: Severity,
+    code: Code,
+    message: String,
+    span: Option<Span>,
+    help: Option<String>,
+    notes: Vec<(Option<Span>, String)>,
+}
+
+impl Problem {
+    /// A problem that refuses the configuration.
+    pub(crate) fn error(code: Code, span: impl Into<Option<Span>>, message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, code, span.into(), message.into())
+    }
+
+    /// A problem that does not.
+    pub(crate) fn warning(code: Code, span: impl Into<Option<Span>>, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, code, span.into(), message.into())
+    }
+
+    /// The same with advice.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The same with a remark on another place.
+    pub(crate) fn note(mut self, span: impl Into<Option<Span>>, message: impl Into<String>) -> Self {
+        self.notes.push((span.into(), message.into()));
+        self
+    }
+
+    fn new(severity: Severity, code: Code, span: Option<Span>, message: String) -> Self {
+        Self { severity, code, message, span, help: None, notes: Vec::new() }
+    }
+}
+
+/// Collects problems. Keeps at most [`Collector::KEPT`] of each severity and counts the rest.
+#[derive(Debug, Default)]
+pub(crate) struct Collector {
+    problems: Vec<Problem>,
+    errors: usize,
+    warnings: usize,
+}
+
+impl Collector {
+    /// Problems of each severity that are shown in full.
+    pub(crate) const KEPT: usize = 500;
+
+    /// Adds a problem.
+    pub(crate) fn report(&mut self, problem: Problem) {
+        let count = match problem.severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        *count = count.saturating_add(1);
+        if *count <= Self::KEPT {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Errors reported so far.
+    pub(crate) fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// Everything, with places, in the order of report; what was not kept is counted at the end.
+    pub(crate) fn finish(self, texts: &Texts) -> Vec<Diagnostic> {
+        let mut out: Vec<Diagnostic> =
+            self.problems.into_iter().map(|problem| diagnostic(problem, texts)).collect();
+        for (severity, count) in [(Severity::Error, self.errors), (Severity::Warning, self.warnings)] {
+            if count > Self::KEPT {
+                let more = count.saturating_sub(Self::KEPT);
+                let message = format!("{more} more of this severity are not shown");
+                out.push(diagnostic(Problem::new(severity, code::NOT_SHOWN, None, message), texts));
+            }
+        }
+        out
+    }
+}
+
+fn diagnostic(problem: Problem, texts: &Texts) -> Diagnostic {
+    Diagnostic {
+        severity: problem.severity,
+        code: problem.code,
+        message: problem.message,
+        place: problem.span.map(|span| place(texts, span)),
+        help: problem.help,
+        notes: problem
+            .notes
+            .into_iter()
+            .map(|(span, message)| Note { message, place: span.map(|span| place(texts, span)) })
+            .collect(),
+    }
+}
+
+fn place(texts: &Texts, span: Span) -> Place {
+    let position = texts.position(span);
+    Place {
+        file: position.file.to_owned(),
+        line: position.line,
+        column: position.column,
+        width: position.width,
+        excerpt: position.excerpt.to_owned(),
+        expanded: position.expanded.map(str::to_owned),
+    }
+}

@@ -1,0 +1,115 @@
+use super::*;
+use crate::source::Memory;
+
+/// Lines of a configuration, and the codes of its diagnostics.
+fn lines_with(source: &Memory, id: &str) -> (Vec<String>, Vec<&'static str>) {
+    let mut problems = Collector::default();
+    let settings = Settings { config_id: id, seed: 7 };
+    let out = preprocess(source, "/etc/k/main.conf", &settings, &mut problems);
+    let lines = out.lines.iter().map(|span| out.texts.text(*span).to_owned()).collect();
+    (lines, problems.finish(&out.texts).iter().map(|diagnostic| diagnostic.code.0).collect())
+}
+
+fn lines(text: &str) -> (Vec<String>, Vec<&'static str>) {
+    lines_with(&Memory::new().with("/etc/k/main.conf", text), "node1")
+}
+
+fn good(text: &str) -> Vec<String> {
+    let (lines, codes) = lines(text);
+    assert_eq!(codes, [""; 0], "{lines:?}");
+    lines
+}
+
+#[test]
+fn comments_and_blank_lines_vanish() {
+    assert_eq!(good("# x\n\n  a b ! c\r\n\td\n"), ["a b", "d"]);
+}
+
+#[test]
+fn conditional_lines_follow_the_configuration_id() {
+    assert_eq!(good("@node1 a\n@node2 b\n@^node2 c\n@^node1 d\n@node1\n@^x @^y e"), ["a", "c", "e"]);
+}
+
+#[test]
+fn parameters_are_replaced_and_may_refer_to_each_other() {
+    assert_eq!(good("$A=x\n$B= y $A\nk $B,z ${A}z $A"), ["k y x,z xz x"]);
+}
+
+#[test]
+fn a_parameter_of_several_lines_becomes_several_lines() {
+    assert_eq!(good("$L=one \\\n  two \\\n\n three\nhead $L\ntail"), ["head one", "two", "three", "tail"]);
+}
+
+#[test]
+fn unknown_parameters_stay_and_are_told() {
+    assert_eq!(lines("a $NO b"), (vec!["a $NO b".into()], vec!["W0014"]));
+    assert_eq!(good("a \"$NO\" b"), ["a \"$NO\" b"]);
+}
+
+#[test]
+fn built_ins_have_their_values() {
+    let source = Memory::new()
+        .with("/etc/k/main.conf", "a ${_ENV X} $_PWD $_INSTANCE $_HASH\nb ${_RANDOM 5 5}")
+        .with_environment("X", "env");
+    assert_eq!(lines_with(&source, "n1").0, ["a env /etc/k n1 #", "b 5"]);
+}
+
+#[test]
+fn sequences_count_up_down_and_in_hexadecimal() {
+    assert_eq!(good("~SEQ(X, 2) a $X"), ["a 1", "a 2"]);
+    assert_eq!(good("~SEQ(X, 3, 1) a $X"), ["a 3", "a 2", "a 1"]);
+    assert_eq!(good("~SEQx(X, 9, 1, 11) a${X}"), ["a9", "aa", "ab"]);
+    assert_eq!(good("~SEQ(X, 2) ~SEQ(Y, 1, 2) ${X}-$Y"), ["1-1", "1-2", "2-1", "2-2"]);
+}
+
+#[test]
+fn lists_set_one_or_several_parameters() {
+    assert_eq!(good("~LST(X, a, b) k $X"), ["k a", "k b"]);
+    assert_eq!(good("~LST({X,Y}, {a,1}, {b}) k ${X}-${Y}."), ["k a-1.", "k b-."]);
+}
+
+#[test]
+fn a_sequence_that_never_ends_is_refused() {
+    assert_eq!(lines("~SEQ(X, 1, -1, 5) a").1, ["E0008"]);
+    assert_eq!(lines("~SEQ(X, 1, 0, 5) a").1, ["E0008"]);
+    assert_eq!(lines("~SEQ a").1, ["E0008"]);
+}
+
+#[test]
+fn bombs_meet_their_named_limits() {
+    assert_eq!(lines("~SEQ(X, 1000000000) ").1, ["E0007"]);
+    assert_eq!(lines("~SEQ(X, 100000) ~SEQ(Y, 100000) a $X").1, ["E0007"]);
+    assert_eq!(lines("$A=$A\n$A").1, ["E0009"]);
+    assert_eq!(lines("$A=$A $A\nk $A").1, ["E0009"]);
+    assert_eq!(lines("$A=x \\\n$A\n$A").1, ["E0009"]);
+    assert_eq!(lines(&"x".repeat(65_536)).1, ["E0005"]);
+    assert_eq!(lines("a\0b").1, ["E0006"]);
+}
+
+#[test]
+fn includes_are_relative_to_their_file_and_sorted() {
+    let source = Memory::new()
+        .with("/etc/k/main.conf", "include d/*.conf\ninclude one.{x,y}")
+        .with("/etc/k/d/b.conf", "b\ninclude ../k2")
+        .with("/etc/k/d/a.conf", "a")
+        .with("/etc/k/d/../k2", "rel")
+        .with("/etc/k/one.x", "x")
+        .with("/etc/k/one.y", "y");
+    assert_eq!(lines_with(&source, "").0, ["a", "b", "rel", "x", "y"]);
+}
+
+#[test]
+fn strict_includes_are_errors_and_others_warnings() {
+    assert_eq!(lines("include nothing").1, ["W0003"]);
+    assert_eq!(lines("includer nothing").1, ["W0003"]);
+    assert_eq!(lines("includem nothing").1, ["E0002"]);
+    assert_eq!(lines("includem no*").1, ["W0003"]);
+    assert_eq!(lines("includew no*").1, ["E0002"]);
+    assert_eq!(lines("includeb n{1,2}").1, ["E0002", "E0002"]);
+    assert_eq!(lines("include_check match\ninclude nothing").1, ["E0002"]);
+}
+
+#[test]
+fn a_file_that_includes_itself_is_refused() {
+    assert_eq!(lines("include main.conf").1, ["E0004"]);
+}

@@ -1,0 +1,453 @@
+//! `vrrp_instance` drafts into instances.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::{Context, Tracked};
+use crate::diagnostic::{Problem, code};
+use crate::model::Model;
+use crate::model::process::{InstanceNotify, Purpose};
+use crate::model::units::{AdvertInterval, Priority, Vrid};
+use crate::model::vrrp::{
+    Announce, Authentication, Family, Instance, Preempt, TrackInterface, TrackScript, Transport, Version,
+    VirtualAddress,
+};
+use crate::schema::{AddressDraft, InstanceDraft, NotifyDraft, TrackDraft};
+use crate::text::Span;
+
+/// Addresses that one advert can carry.
+const ADVERT_ADDRESSES: usize = 255;
+
+/// Resolves all instances into the model.
+pub(super) fn resolve(
+    context: &mut Context<'_>,
+    drafts: Vec<InstanceDraft>,
+    scripts: &mut HashMap<String, Tracked>,
+    model: &mut Model,
+) {
+    let mut names: HashSet<String> = HashSet::with_capacity(drafts.len());
+    let mut on_wire: HashMap<(Vrid, Family, Option<String>, Option<IpAddr>), String> = HashMap::new();
+    for mut draft in drafts {
+        if !names.insert(draft.name.clone()) {
+            let message = format!("vrrp_instance {} is defined twice", draft.name);
+            context.report(Problem::error(code::DUPLICATE, draft.span, message));
+            continue;
+        }
+        let notify = std::mem::take(&mut draft.notify);
+        let tracked = std::mem::take(&mut draft.track_scripts);
+        let (name, span) = (draft.name.clone(), draft.span);
+        let notify = context.notify(&name, notify);
+        let tracked = context.track_scripts(&name, tracked, scripts, model);
+        let Some(mut instance) = context.instance(draft) else { continue };
+        instance.track_scripts = tracked;
+        let source = match &instance.transport {
+            Transport::Multicast { .. } => None,
+            Transport::Unicast { source, peers, .. } => source.or(peers.first().copied()),
+        };
+        let key = (instance.vrid, instance.family, instance.interface.clone(), source);
+        if let Some(other) = on_wire.insert(key, name.clone()) {
+            let message =
+                format!("{name} and {other} use virtual_router_id {} on the same interface", instance.vrid);
+            context.report(Problem::error(code::DUPLICATE, span, message));
+        }
+        model.instances.push(instance);
+        model.instance_notify.push(notify);
+    }
+}
+
+impl Context<'_> {
+    fn notify(&mut self, instance: &str, draft: NotifyDraft) -> InstanceNotify {
+        let mut one = |keyword: &str, command| {
+            self.optional_script(&format!("{instance} {keyword}"), command, Purpose::InstanceNotify)
+        };
+        InstanceNotify {
+            master: one("notify_master", draft.master),
+            backup: one("notify_backup", draft.backup),
+            fault: one("notify_fault", draft.fault),
+            stop: one("notify_stop", draft.stop),
+            any: one("notify", draft.any),
+        }
+    }
+
+    fn track_scripts(
+        &mut self,
+        instance: &str,
+        lines: Vec<TrackDraft>,
+        scripts: &mut HashMap<String, Tracked>,
+        model: &mut Model,
+    ) -> Vec<TrackScript> {
+        let mut out: Vec<TrackScript> = Vec::with_capacity(lines.len());
+        for line in lines {
+            let Some(script) = scripts.get_mut(&line.name.text) else {
+                let message = format!("{instance} tracks script {}, which nothing defines", line.name.text);
+                let problem = Problem::error(code::UNDEFINED_NAME, line.name.span, message);
+                self.report(problem.help("define it with vrrp_script"));
+                continue;
+            };
+            let weight = line.weight.unwrap_or(script.block.weight);
+            let reverse = line.reverse.unwrap_or(script.block.reverse);
+            let Some(tracked) = self.tracked(script, model) else { continue };
+            if out.iter().any(|other| other.tracked == tracked) {
+                let message = format!("{instance} tracks script {} twice", line.name.text);
+                self.report(Problem::warning(code::GIVEN_TWICE, line.name.span, message));
+                continue;
+            }
+            out.push(TrackScript { tracked, weight, reverse });
+        }
+        out
+    }
+
+    fn instance(&mut self, draft: InstanceDraft) -> Option<Instance> {
+        let family = family(&draft);
+        let version = self.version(&draft, family);
+        let (priority, wants_master) = self.priority(&draft);
+        let transport = self.transport(&draft, family)?;
+        let addresses = self.addresses(&draft, family, version);
+        let Some((vrid, _)) = draft.vrid else {
+            let message = format!("vrrp_instance {} has no virtual_router_id", draft.name);
+            self.report(Problem::error(code::MISSING_KEYWORD, draft.span, message));
+            return None;
+        };
+        let preempt = self.preempt(&draft, wants_master, priority);
+        let authentication = self.authentication(&draft, version);
+        let advert_interval = self.advert_interval(&draft, version)?;
+        let announce = self.announce(&draft);
+        let track_interfaces = self.track_interfaces(&draft);
+        let globals = &self.globals;
+        let (advertised, mut excess) = addresses;
+        let excluded = draft.excluded.into_iter().map(virtual_address);
+        excess.extend(excluded);
+        Some(Instance {
+            vrid: Vrid::new(vrid).ok()?,
+            version,
+            family,
+            interface: draft.interface.map(|name| name.text),
+            dont_track_primary: draft.dont_track_primary,
+            wants_master,
+            priority,
+            advert_interval,
+            preempt,
+            accept: true,
+            transport,
+            authentication,
+            addresses: advertised,
+            excluded: excess,
+            track_interfaces,
+            track_scripts: Vec::new(),
+            announce,
+            down_timer_adverts: draft.down_timer_adverts.or(globals.down_timer_adverts).unwrap_or(3),
+            lower_priority_no_advert: draft
+                .lower_prio_no_advert
+                .or(globals.lower_prio_no_advert)
+                .unwrap_or(false),
+            higher_priority_send_advert: draft
+                .higher_prio_send_advert
+                .or(globals.higher_prio_send_advert)
+                .unwrap_or(true),
+            check_unicast_source: draft.check_unicast_src || globals.check_unicast_src,
+            skip_check_advert_addresses: draft
+                .skip_check_adv_addr
+                .or(globals.skip_check_adv_addr)
+                .unwrap_or(false),
+            name: draft.name,
+        })
+    }
+
+    fn version(&mut self, draft: &InstanceDraft, family: Family) -> Version {
+        let chosen = draft.version.or(match family {
+            Family::Inet => self.globals.version,
+            Family::Inet6 => None,
+        });
+        match (chosen, family) {
+            (Some(3), _) | (None, Family::Inet6) => Version::V3,
+            (Some(_), Family::Inet6) => {
+                let message = format!("{}: version 2 with IPv6 is no standard", draft.name);
+                self.report(Problem::warning(code::NO_EFFECT, draft.span, message).help("use version 3"));
+                Version::V2
+            }
+            (Some(_) | None, Family::Inet) => Version::V2,
+        }
+    }
+
+    /// Priority and state with upstream's defaults: each stands for the other where only one is given.
+    fn priority(&mut self, draft: &InstanceDraft) -> (Priority, bool) {
+        match (draft.priority, draft.master) {
+            (Some((255, span)), Some(false)) => {
+                let message =
+                    format!("{}: priority 255 owns the addresses, state BACKUP has no effect", draft.name);
+                self.report(Problem::warning(code::NO_EFFECT, span, message));
+                (Priority::OWNER, true)
+            }
+            (Some((value, _)), master) => (Priority::new(value), master.unwrap_or(value == 255)),
+            (None, Some(true)) => {
+                let message = format!(
+                    "{}: state MASTER without priority makes this node the address owner, priority 255",
+                    draft.name
+                );
+                let help = "write the priority; 255 can't be lowered by any tracker";
+                self.report(Problem::warning(code::DEFAULTED, draft.span, message).help(help));
+                (Priority::OWNER, true)
+            }
+            (None, _) => (Priority::new(100), false),
+        }
+    }
+
+    fn transport(&mut self, draft: &InstanceDraft, family: Family) -> Option<Transport> {
+        let source = self.source(draft, family);
+        let mut peers = Vec::with_capacity(draft.peers.len());
+        for peer in &draft.peers {
+            if Family::of(&peer.address) != family {
+                let message =
+                    format!("{}: peer {} is not of the instance's family", draft.name, peer.address);
+                self.report(Problem::error(code::WRONG_FAMILY, peer.span, message));
+            } else if peers.contains(&peer.address) {
+                let message = format!("{}: peer {} is listed twice", draft.name, peer.address);
+                self.report(Problem::warning(code::GIVEN_TWICE, peer.span, message));
+            } else {
+                peers.push(peer.address);
+            }
+        }
+        let needs_interface = draft.peers.is_empty() || source.is_none();
+        if draft.interface.is_none() && needs_interface {
+            let message = format!("vrrp_instance {} has no interface", draft.name);
+            let help = "only an instance with unicast_peer and unicast_src_ip can do without";
+            self.report(Problem::error(code::MISSING_KEYWORD, draft.span, message).help(help));
+            return None;
+        }
+        if draft.peers.is_empty() {
+            if draft.unicast_source.is_some() || draft.unicast_ttl.is_some() {
+                let message =
+                    format!("{}: no unicast_peer, so adverts go to the multicast group", draft.name);
+                self.report(Problem::warning(code::NO_EFFECT, draft.span, message));
+            }
+            let group = match family {
+                Family::Inet => {
+                    IpAddr::V4(self.globals.group4.unwrap_or(std::net::Ipv4Addr::new(224, 0, 0, 18)))
+                }
+                Family::Inet6 => IpAddr::V6(
+                    self.globals.group6.unwrap_or(std::net::Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12)),
+                ),
+            };
+            return Some(Transport::Multicast { group, source });
+        }
+        Some(Transport::Unicast { source, peers, ttl: draft.unicast_ttl.unwrap_or(255) })
+    }
+
+    /// Source address: the keyword of the transport in use first, the other one as upstream does.
+    fn source(&mut self, draft: &InstanceDraft, family: Family) -> Option<IpAddr> {
+        let (first, second) = if draft.peers.is_empty() {
+            (draft.multicast_source, draft.unicast_source)
+        } else {
+            (draft.unicast_source, draft.multicast_source)
+        };
+        let (address, span) = first.or(second)?;
+        if Family::of(&address) != family {
+            let message = format!("{}: source address {address} is not of the instance's family", draft.name);
+            self.report(Problem::error(code::WRONG_FAMILY, span, message));
+            return None;
+        }
+        Some(address)
+    }
+
+    /// Advertised addresses, and those beyond what an advert can carry.
+    fn addresses(
+        &mut self,
+        draft: &InstanceDraft,
+        family: Family,
+        version: Version,
+    ) -> (Vec<VirtualAddress>, Vec<VirtualAddress>) {
+        let mut seen = HashSet::with_capacity(draft.addresses.len().saturating_add(draft.excluded.len()));
+        for address in draft.addresses.iter().chain(&draft.excluded) {
+            if !seen.insert((address.network.ip(), address.interface.as_deref())) {
+                let message = format!("{}: address {} is listed twice", draft.name, address.network.ip());
+                self.report(Problem::error(code::DUPLICATE, address.span, message));
+            }
+        }
+        for address in &draft.addresses {
+            if Family::of(&address.network.ip()) != family {
+                let message = format!(
+                    "{}: address {} is not of the family of the first one",
+                    draft.name,
+                    address.network.ip()
+                );
+                let help = "addresses of the other family belong in virtual_ipaddress_excluded";
+                self.report(Problem::error(code::WRONG_FAMILY, address.span, message).help(help));
+            }
+        }
+        if draft.addresses.is_empty() && !draft.no_virtual_ipaddress {
+            let message = format!("vrrp_instance {} has no virtual_ipaddress", draft.name);
+            self.report(match version {
+                Version::V3 => Problem::error(code::MISSING_KEYWORD, draft.span, message),
+                Version::V2 => Problem::warning(code::DEFAULTED, draft.span, message),
+            });
+        }
+        let mut all: Vec<VirtualAddress> = draft.addresses.iter().map(copy_address).collect();
+        let excess = all.split_off(all.len().min(ADVERT_ADDRESSES));
+        if !excess.is_empty() {
+            let message = format!(
+                "{}: an advert carries at most {ADVERT_ADDRESSES} addresses; {} are held but not advertised",
+                draft.name,
+                excess.len()
+            );
+            self.report(Problem::warning(code::ADJUSTED, draft.span, message));
+        }
+        (all, excess)
+    }
+
+    fn preempt(&mut self, draft: &InstanceDraft, wants_master: bool, priority: Priority) -> Preempt {
+        let owner = priority == Priority::OWNER;
+        let mut no_effect = |span: Span, what: &str, why: &str| {
+            let message = format!("{}: {what} has no effect with {why}", draft.name);
+            self.report(Problem::warning(code::NO_EFFECT, span, message));
+        };
+        let nopreempt = match draft.nopreempt {
+            Some(span) if owner => {
+                no_effect(span, "nopreempt", "priority 255");
+                None
+            }
+            Some(span) if wants_master => {
+                no_effect(span, "nopreempt", "state MASTER");
+                None
+            }
+            other => other,
+        };
+        match draft.preempt_delay {
+            Some((_, span)) if wants_master => {
+                no_effect(span, "preempt_delay", "state MASTER");
+                if nopreempt.is_some() { Preempt::Never } else { Preempt::After(Duration::ZERO) }
+            }
+            Some((_, span)) if nopreempt.is_some() => {
+                no_effect(span, "preempt_delay", "nopreempt");
+                Preempt::Never
+            }
+            Some((delay, _)) => Preempt::After(delay),
+            None if nopreempt.is_some() => Preempt::Never,
+            None => Preempt::After(Duration::ZERO),
+        }
+    }
+
+    fn authentication(&mut self, draft: &InstanceDraft, version: Version) -> Authentication {
+        let span = draft.auth_type.or(draft.auth_pass.as_ref().map(|(_, span)| *span));
+        let Some(span) = span else { return Authentication::None };
+        if version == Version::V3 {
+            let message = format!("{}: VRRP version 3 has no authentication; it is ignored", draft.name);
+            self.report(Problem::warning(code::NO_EFFECT, span, message));
+            return Authentication::None;
+        }
+        match (draft.auth_type, &draft.auth_pass) {
+            (Some(_), Some((text, _))) => {
+                let mut password = [0; 8];
+                for (slot, byte) in password.iter_mut().zip(text.bytes()) {
+                    *slot = byte;
+                }
+                Authentication::Pass(password)
+            }
+            (Some(_), None) => {
+                let message = format!("{}: auth_type without auth_pass", draft.name);
+                self.report(Problem::error(code::MISSING_KEYWORD, span, message));
+                Authentication::None
+            }
+            (None, _) => {
+                let message = format!("{}: auth_pass without auth_type has no effect", draft.name);
+                self.report(Problem::error(code::MISSING_KEYWORD, span, message).help("add auth_type PASS"));
+                Authentication::None
+            }
+        }
+    }
+
+    /// Rounded to what the wire can carry: whole seconds in version 2, hundredths in version 3.
+    fn advert_interval(&mut self, draft: &InstanceDraft, version: Version) -> Option<AdvertInterval> {
+        let Some((written, span)) = draft.advert_int else {
+            return AdvertInterval::from_centiseconds(100).ok();
+        };
+        let micros = written.as_micros();
+        let (centiseconds, unit) = match version {
+            Version::V2 => {
+                let seconds = micros.saturating_add(500_000) / 1_000_000;
+                (seconds.clamp(1, 255).saturating_mul(100), "whole seconds 1..=255")
+            }
+            Version::V3 => {
+                let rounded = micros.saturating_add(5_000) / 10_000;
+                (rounded.clamp(1, u128::from(AdvertInterval::V3_MAX)), "hundredths of a second up to 40.95")
+            }
+        };
+        let interval = AdvertInterval::from_centiseconds(u16::try_from(centiseconds).ok()?).ok()?;
+        if interval.duration() != written {
+            let shown = crate::schema::shown_seconds(interval.duration());
+            let message = format!("{}: advert_int is taken as {shown} s: adverts carry {unit}", draft.name);
+            self.report(Problem::warning(code::ADJUSTED, span, message));
+        }
+        Some(interval)
+    }
+
+    fn announce(&self, draft: &InstanceDraft) -> Announce {
+        let globals = &self.globals;
+        let reduced = |normal: u32, least: u32| if globals.min_garp { least } else { normal };
+        let delay = globals.garp_delay.unwrap_or_else(|| reduced(5, 0));
+        let repeat = globals.garp_repeat.unwrap_or_else(|| reduced(5, 1));
+        let seconds = |value: u32| Duration::from_secs(u64::from(value));
+        let delay = draft.garp_delay.unwrap_or(delay);
+        let repeat = draft.garp_repeat.unwrap_or(repeat);
+        Announce {
+            delay: seconds(delay),
+            repeat,
+            refresh: seconds(draft.garp_refresh.or(globals.garp_refresh).unwrap_or(0)),
+            refresh_repeat: draft.garp_refresh_repeat.or(globals.garp_refresh_repeat).unwrap_or(1),
+            lower_priority_delay: seconds(
+                draft.garp_lower_prio_delay.or(globals.garp_lower_prio_delay).unwrap_or(delay),
+            ),
+            lower_priority_repeat: draft
+                .garp_lower_prio_repeat
+                .or(globals.garp_lower_prio_repeat)
+                .unwrap_or(repeat),
+        }
+    }
+
+    fn track_interfaces(&mut self, draft: &InstanceDraft) -> Vec<TrackInterface> {
+        let mut out: Vec<TrackInterface> = Vec::with_capacity(draft.track_interfaces.len());
+        for line in &draft.track_interfaces {
+            let name = &line.name.text;
+            if draft.interface.as_ref().is_some_and(|own| own.text == *name) {
+                let message = format!("{}: {name} is its own interface, which is tracked anyway", draft.name);
+                self.report(Problem::warning(code::NO_EFFECT, line.name.span, message));
+            } else if out.iter().any(|other| other.interface == *name) {
+                let message = format!("{}: {name} is tracked twice", draft.name);
+                self.report(Problem::warning(code::GIVEN_TWICE, line.name.span, message));
+            } else {
+                out.push(TrackInterface {
+                    interface: name.clone(),
+                    weight: line.weight.unwrap_or(0),
+                    reverse: line.reverse.unwrap_or(false),
+                });
+            }
+        }
+        out
+    }
+}
+
+/// Family of the first address that tells it.
+fn family(draft: &InstanceDraft) -> Family {
+    if draft.native_ipv6 {
+        return Family::Inet6;
+    }
+    let vip = draft.addresses.first().map(|address| address.network.ip());
+    let source = draft.multicast_source.or(draft.unicast_source).map(|(address, _)| address);
+    let peer = draft.peers.first().map(|peer| peer.address);
+    vip.or(source).or(peer).map_or(Family::Inet, |address| Family::of(&address))
+}
+
+fn virtual_address(draft: AddressDraft) -> VirtualAddress {
+    copy_address(&draft)
+}
+
+fn copy_address(draft: &AddressDraft) -> VirtualAddress {
+    VirtualAddress {
+        network: draft.network,
+        interface: draft.interface.clone(),
+        scope: draft.scope,
+        broadcast: draft.broadcast,
+        label: draft.label.clone(),
+        no_track: draft.no_track,
+    }
+}

@@ -1,0 +1,148 @@
+//! Drafts into the model: references, defaults in upstream's order, what excludes what.
+//!
+//! Everything that one keyword alone can't tell. Order of the file doesn't matter here: `global_defs` counts
+//! wherever it stands, and names may be used before they are defined. Called by `load`.
+
+mod instance;
+mod script;
+mod service;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::LoadOptions;
+use crate::diagnostic::{Collector, Problem, code};
+use crate::model::Model;
+use crate::model::process::{ProcessSettings, Purpose, UnknownCall};
+use crate::model::vrrp::{TrackedScript, VrrpGlobal};
+use crate::names::Names;
+use crate::schema::{Draft, GlobalDraft, ScriptBlockDraft};
+use script::Scripts;
+
+/// What resolving needs beside the drafts.
+struct Context<'a> {
+    names: &'a dyn Names,
+    problems: &'a mut Collector,
+    globals: GlobalDraft,
+    scripts: Scripts,
+}
+
+/// Makes the model. Problems are reported; the model is only good when none of them is an error.
+pub(crate) fn resolve(
+    draft: Draft,
+    names: &dyn Names,
+    options: &LoadOptions,
+    problems: &mut Collector,
+) -> Model {
+    let Draft { globals, child_wait_time, scripts, instances, groups, services } = draft;
+    let mut context = Context { names, problems, globals, scripts: Scripts::default() };
+    let mut model = Model {
+        process: process(&mut context, child_wait_time, options),
+        vrrp_global: vrrp_global(&context.globals, options),
+        ..Model::default()
+    };
+    let mut blocks: HashMap<String, Tracked> = HashMap::with_capacity(scripts.len());
+    for block in scripts {
+        if blocks.contains_key(&block.name.text) {
+            let message = format!("vrrp_script {} is defined twice", block.name.text);
+            context.report(Problem::error(code::DUPLICATE, block.name.span, message));
+        } else {
+            blocks.insert(block.name.text.clone(), Tracked { block, position: None });
+        }
+    }
+    instance::resolve(&mut context, instances, &mut blocks, &mut model);
+    unused_scripts(&mut context, &blocks);
+    service::resolve(&mut context, services, groups, &mut model);
+    model.scripts = context.scripts.finish();
+    model
+}
+
+/// A `vrrp_script` and its place in the model, once an instance tracks it.
+struct Tracked {
+    block: ScriptBlockDraft,
+    position: Option<u32>,
+}
+
+impl Context<'_> {
+    fn report(&mut self, problem: Problem) {
+        self.problems.report(problem);
+    }
+
+    /// Position of a tracked script in the model, made at its first use.
+    fn tracked(&mut self, tracked: &mut Tracked, model: &mut Model) -> Option<u32> {
+        if tracked.position.is_some() {
+            return tracked.position;
+        }
+        let block = &mut tracked.block;
+        let timeout = block.timeout.unwrap_or(block.interval);
+        let Some(command) = block.command.take() else {
+            // Told once: a second use finds the same block without its command.
+            let message = format!("vrrp_script {} has no script", block.name.text);
+            self.problems.report(Problem::error(code::MISSING_KEYWORD, block.name.span, message));
+            return None;
+        };
+        let user = block.user.take();
+        let script = self.script(&block.name.text, command, user, Purpose::Tracked, Some(timeout))?;
+        let position = u32::try_from(model.tracked_scripts.len()).ok()?;
+        model.tracked_scripts.push(TrackedScript {
+            name: block.name.text.clone(),
+            script,
+            interval: block.interval,
+            timeout,
+            rise: block.rise,
+            fall: block.fall,
+            init_fail: block.init_fail,
+        });
+        tracked.position = Some(position);
+        Some(position)
+    }
+}
+
+fn unused_scripts(context: &mut Context<'_>, blocks: &HashMap<String, Tracked>) {
+    let mut unused: Vec<&ScriptBlockDraft> =
+        blocks.values().filter(|tracked| tracked.position.is_none()).map(|tracked| &tracked.block).collect();
+    unused.retain(|block| block.command.is_some());
+    unused.sort_by(|a, b| a.name.text.cmp(&b.name.text));
+    for block in unused {
+        let message = format!("vrrp_script {} is tracked by no instance and never runs", block.name.text);
+        context.report(Problem::warning(code::UNUSED, block.name.span, message));
+    }
+}
+
+fn process(
+    context: &mut Context<'_>,
+    child_wait_time: Option<Duration>,
+    options: &LoadOptions,
+) -> ProcessSettings {
+    let control_group = context.globals.control_group.take().and_then(|group| {
+        let id = context.names.group(&group.text);
+        if id.is_none() {
+            let message = format!("control_group: there is no group {}", group.text);
+            context.report(Problem::error(code::UNKNOWN_USER, group.span, message));
+        }
+        id
+    });
+    let globals = &context.globals;
+    ProcessSettings {
+        router_id: router_id(globals, options),
+        script_security: globals.script_security,
+        child_wait_time: child_wait_time.unwrap_or(Duration::from_secs(5)),
+        daemon_uid_range: globals.uid_range,
+        unknown_call: if globals.exit_on_unknown_call { UnknownCall::Exit } else { UnknownCall::Enosys },
+        control_group,
+    }
+}
+
+fn router_id(globals: &GlobalDraft, options: &LoadOptions) -> String {
+    globals.router_id.clone().unwrap_or_else(|| options.host_name.clone())
+}
+
+fn vrrp_global(globals: &GlobalDraft, options: &LoadOptions) -> VrrpGlobal {
+    let default = VrrpGlobal::default();
+    VrrpGlobal {
+        router_id: router_id(globals, options),
+        multicast_group4: globals.group4.unwrap_or(default.multicast_group4),
+        multicast_group6: globals.group6.unwrap_or(default.multicast_group6),
+        startup_delay: globals.startup_delay.unwrap_or(Duration::ZERO),
+    }
+}

@@ -1,0 +1,164 @@
+//! Who runs a script, and whether that may be.
+//!
+//! An explicit user, else `script_user`, else the user `keepalived_script` if there is one, else root when
+//! nobody but root could change what runs, told once. A script that may not run is an error here.
+
+use std::time::Duration;
+
+use super::Context;
+use crate::diagnostic::{Problem, code};
+use crate::model::process::{Identity, Purpose, Script};
+use crate::model::units::ScriptId;
+use crate::names::ScriptProblem;
+use crate::schema::{Command, UserWords};
+use crate::text::Span;
+
+/// The script table while it grows.
+#[derive(Debug, Default)]
+pub(super) struct Scripts {
+    table: Vec<Script>,
+    default: Option<Identity>,
+    told_root: bool,
+    told_path: std::collections::HashSet<String>,
+}
+
+impl Scripts {
+    /// The table.
+    pub(super) fn finish(self) -> Vec<Script> {
+        self.table
+    }
+}
+
+impl Context<'_> {
+    /// Adds a script to the table; `user` is that of its block, the command's own comes first.
+    pub(super) fn script(
+        &mut self,
+        name: &str,
+        command: Command,
+        user: Option<UserWords>,
+        purpose: Purpose,
+        timeout: Option<Duration>,
+    ) -> Option<ScriptId> {
+        let Command { mut argv, span, user: own } = command;
+        let explicit = own.or(user);
+        let identity = match &explicit {
+            Some(words) => self.identity(words)?,
+            None => self.default_identity()?,
+        };
+        let program = argv.first()?;
+        if !program.contains('/') {
+            let found = self.found_program(program, span)?;
+            *argv.first_mut()? = found;
+        }
+        let program = argv.first()?.clone();
+        if let Err(problem) = self.names.script(&program, &identity) {
+            self.unfit(name, span, &problem);
+            return None;
+        }
+        if identity.is_root() && explicit.is_none() && self.globals.script_user.is_none() {
+            self.tell_root(span);
+        }
+        if !identity.is_root() {
+            self.signal_test(&argv, span);
+        }
+        let id = ScriptId::new(u32::try_from(self.scripts.table.len()).ok()?);
+        self.scripts.table.push(Script { name: name.to_owned(), argv, identity, purpose, timeout });
+        Some(id)
+    }
+
+    /// Adds an optional script.
+    pub(super) fn optional_script(
+        &mut self,
+        name: &str,
+        command: Option<Command>,
+        purpose: Purpose,
+    ) -> Option<ScriptId> {
+        self.script(name, command?, None, purpose, None)
+    }
+
+    fn identity(&mut self, words: &UserWords) -> Option<Identity> {
+        let Some(user) = self.names.user(&words.user.text) else {
+            let message = format!("there is no user {}", words.user.text);
+            self.report(Problem::error(code::UNKNOWN_USER, words.user.span, message));
+            return None;
+        };
+        let mut gid = user.gid;
+        if let Some(group) = &words.group {
+            let Some(id) = self.names.group(&group.text) else {
+                let message = format!("there is no group {}", group.text);
+                self.report(Problem::error(code::UNKNOWN_USER, group.span, message));
+                return None;
+            };
+            gid = id;
+        }
+        let groups = if words.supplementary { self.names.supplementary(&user) } else { Vec::new() };
+        Some(Identity { uid: user.uid, gid, groups })
+    }
+
+    fn default_identity(&mut self) -> Option<Identity> {
+        if let Some(identity) = &self.scripts.default {
+            return Some(identity.clone());
+        }
+        let identity = match self.globals.script_user.clone() {
+            Some(words) => self.identity(&words)?,
+            None => match self.names.user("keepalived_script") {
+                Some(user) => Identity { uid: user.uid, gid: user.gid, groups: Vec::new() },
+                None => Identity { uid: 0, gid: 0, groups: Vec::new() },
+            },
+        };
+        self.scripts.default = Some(identity.clone());
+        Some(identity)
+    }
+
+    fn found_program(&mut self, program: &str, span: Span) -> Option<String> {
+        let Some(path) = self.names.find_in_path(program) else {
+            let message = format!("there is no program {program} in the system's directories");
+            self.report(Problem::error(code::SCRIPT_MISSING, span, message).help("write its full path"));
+            return None;
+        };
+        if path != program && self.scripts.told_path.insert(program.to_owned()) {
+            let message = format!("{program} has no full path; {path} will run");
+            self.report(Problem::warning(code::SCRIPT_IN_PATH, span, message).help("write its full path"));
+        }
+        Some(path)
+    }
+
+    fn unfit(&mut self, name: &str, span: Span, problem: &ScriptProblem) {
+        let (code, help) = match problem {
+            ScriptProblem::Missing { .. } => (code::SCRIPT_MISSING, None),
+            ScriptProblem::NotAFile { .. } | ScriptProblem::NotExecutable { .. } => {
+                (code::SCRIPT_NOT_EXECUTABLE, None)
+            }
+            ScriptProblem::NotOwnedByRoot { .. } | ScriptProblem::Writable { .. } => {
+                let help =
+                    "name another user behind the command or in script_user, or give the path to root alone";
+                (code::SCRIPT_UNSAFE, Some(help))
+            }
+        };
+        let report = Problem::error(code, span, format!("script of {name} may not run: {problem}"));
+        self.report(match help {
+            Some(help) => report.help(help),
+            None => report,
+        });
+    }
+
+    fn tell_root(&mut self, span: Span) {
+        if !self.scripts.told_root {
+            self.scripts.told_root = true;
+            let message = "scripts run as root, as neither script_user nor a user keepalived_script exists";
+            let help = "set script_user in global_defs";
+            self.report(Problem::warning(code::SCRIPT_AS_ROOT, span, message).help(help));
+        }
+    }
+
+    /// `killall -0 NAME` needs the right to signal the process: as another user it fails for ever.
+    fn signal_test(&mut self, argv: &[String], span: Span) {
+        let line = argv.join(" ");
+        let tests = ["killall -0", "kill -0", "killall -s 0", "kill -s 0", "pkill -0"];
+        if tests.iter().any(|test| line.contains(test)) {
+            let message = "a signal test fails for ever unless it runs as root or as the user of the process";
+            let help = "count the process with track_process, or name the user behind the command";
+            self.report(Problem::warning(code::SIGNAL_TEST, span, message).help(help));
+        }
+    }
+}

@@ -1,0 +1,480 @@
+//! `virtual_server` drafts into virtual servers.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::Context;
+use crate::diagnostic::{Problem, code};
+use crate::model::Model;
+use crate::model::check::{Check, CheckKind, Endpoint, HttpCheck, HttpUrl, RealServer, VirtualServer};
+use crate::model::ipvs::{Destination, Forwarding, Protocol, ServiceKey, ServiceOptions};
+use crate::model::process::Purpose;
+use crate::model::units::{CheckId, Weight};
+use crate::model::vrrp::Family;
+use crate::schema::{
+    CheckDraft, CheckerKind, GroupDraft, GroupEntry, ServerDraft, ServiceDraft, ServiceTarget, Timing,
+    group_addresses,
+};
+use crate::text::Span;
+
+/// Resolves all virtual servers into the model.
+pub(super) fn resolve(
+    context: &mut Context<'_>,
+    services: Vec<ServiceDraft>,
+    groups: Vec<GroupDraft>,
+    model: &mut Model,
+) {
+    let mut known: HashMap<String, Group> = HashMap::with_capacity(groups.len());
+    for group in groups {
+        if known.contains_key(&group.name.text) {
+            let message = format!("virtual_server_group {} is defined twice", group.name.text);
+            context.report(Problem::error(code::DUPLICATE, group.name.span, message));
+            continue;
+        }
+        known.insert(group.name.text.clone(), Group { draft: group, used: false });
+    }
+    let mut keys: HashSet<ServiceKey> = HashSet::with_capacity(services.len());
+    let mut checks: u32 = 0;
+    model.virtual_servers.reserve_exact(services.len());
+    for service in services {
+        let span = service.span;
+        let Some(service) = context.service(service, &mut known, &mut checks) else { continue };
+        for key in &service.keys {
+            if !keys.insert(*key) {
+                let message = format!("{key} is served by two virtual servers or twice by one");
+                context.report(Problem::error(code::DUPLICATE, span, message));
+            }
+        }
+        model.virtual_servers.push(service);
+    }
+    let mut unused: Vec<&GroupDraft> =
+        known.values().filter(|group| !group.used).map(|group| &group.draft).collect();
+    unused.sort_by(|a, b| a.name.text.cmp(&b.name.text));
+    for group in unused {
+        let message = format!("virtual_server_group {} is used by no virtual_server", group.name.text);
+        context.report(Problem::warning(code::UNUSED, group.name.span, message));
+    }
+}
+
+struct Group {
+    draft: GroupDraft,
+    used: bool,
+}
+
+/// What real servers and checkers need to know of their virtual server.
+struct Outer<'a> {
+    name: &'a str,
+    protocol_name: &'static str,
+    families: &'a [Family],
+    /// Port of the service when it is one, 0 for marks and groups.
+    port: u16,
+    /// DR and TUN destinations take the port of the service.
+    forces_port: bool,
+    forwarding: Forwarding,
+    weight: u32,
+    inhibit: bool,
+    alpha: bool,
+    timing: Timing,
+    virtual_host: Option<&'a str>,
+}
+
+impl Context<'_> {
+    fn service(
+        &mut self,
+        mut draft: ServiceDraft,
+        groups: &mut HashMap<String, Group>,
+        checks: &mut u32,
+    ) -> Option<VirtualServer> {
+        let protocol = self.protocol(&draft);
+        let keys = self.keys(&draft, protocol, groups)?;
+        let name = match &draft.target {
+            ServiceTarget::Group(group) => format!("[{}]:0", group.text),
+            ServiceTarget::Address(_) | ServiceTarget::Mark(_) => keys.first()?.to_string(),
+        };
+        let options = self.options(&draft, &keys, protocol, &name);
+        let mut families: Vec<Family> = keys.iter().map(ServiceKey::family).collect();
+        families.sort_unstable();
+        families.dedup();
+        let forwarding = draft.forwarding.unwrap_or_else(|| {
+            let message = format!("{name}: no lb_kind, NAT is used");
+            self.report(Problem::warning(code::DEFAULTED, draft.span, message));
+            Forwarding::Nat
+        });
+        let by_address = matches!(draft.target, ServiceTarget::Address(_));
+        let outer = Outer {
+            name: &name,
+            protocol_name: if keys.iter().any(|key| matches!(key, ServiceKey::Address { .. })) {
+                protocol.name()
+            } else {
+                "none"
+            },
+            families: &families,
+            port: match &draft.target {
+                ServiceTarget::Address(address) => address.port(),
+                ServiceTarget::Mark(_) | ServiceTarget::Group(_) => 0,
+            },
+            forces_port: by_address || matches!(draft.target, ServiceTarget::Mark(_)),
+            forwarding,
+            weight: draft.weight.unwrap_or(1),
+            inhibit: draft.inhibit_on_failure,
+            alpha: draft.alpha,
+            timing: draft.timing,
+            virtual_host: draft.virtual_host.as_deref(),
+        };
+        let real_servers = self.servers(std::mem::take(&mut draft.servers), &outer, checks);
+        let sorry_server = self.sorry(&draft, &outer);
+        if real_servers.is_empty() {
+            let message = format!("{name} has no real_server and is not served");
+            self.report(Problem::warning(code::DEFAULTED, draft.span, message));
+            return None;
+        }
+        let (quorum, hysteresis) = self.quorum(&draft, &real_servers, &name);
+        let mut script = |keyword: &str, command| {
+            self.optional_script(&format!("{name} {keyword}"), command, Purpose::ServerNotify)
+        };
+        Some(VirtualServer {
+            quorum_up: script("quorum_up", draft.quorum_up),
+            quorum_down: script("quorum_down", draft.quorum_down),
+            keys,
+            options,
+            quorum,
+            hysteresis,
+            alpha: draft.alpha,
+            omega: draft.omega,
+            sorry_server,
+            sorry_server_inhibit: draft.sorry_inhibit,
+            real_servers,
+            name,
+        })
+    }
+
+    fn protocol(&mut self, draft: &ServiceDraft) -> Protocol {
+        draft.protocol.unwrap_or_else(|| {
+            if !matches!(draft.target, ServiceTarget::Mark(_)) {
+                let message = "no protocol, UDP is used";
+                self.report(Problem::warning(code::DEFAULTED, draft.span, message));
+            }
+            Protocol::Udp
+        })
+    }
+
+    fn keys(
+        &mut self,
+        draft: &ServiceDraft,
+        protocol: Protocol,
+        groups: &mut HashMap<String, Group>,
+    ) -> Option<Vec<ServiceKey>> {
+        let servers_family = draft.servers.first().map(|server| Family::of(&server.address.ip()));
+        match &draft.target {
+            ServiceTarget::Address(address) => {
+                Some(vec![ServiceKey::Address { address: address.ip(), port: address.port(), protocol }])
+            }
+            ServiceTarget::Mark(mark) => {
+                let family = draft.family.or(servers_family).unwrap_or(Family::Inet);
+                Some(vec![ServiceKey::Mark { mark: *mark, family }])
+            }
+            ServiceTarget::Group(name) => {
+                let Some(group) = groups.get_mut(&name.text) else {
+                    let message = format!("virtual_server group {}: nothing defines that group", name.text);
+                    let problem = Problem::error(code::UNDEFINED_NAME, name.span, message);
+                    self.report(problem.help("define it with virtual_server_group"));
+                    return None;
+                };
+                group.used = true;
+                let family = draft.family.or(servers_family);
+                let keys = group_keys(&group.draft, protocol, family);
+                if keys.is_empty() {
+                    let message = format!("virtual_server_group {} is empty", name.text);
+                    self.report(Problem::error(code::MISSING_VALUE, name.span, message));
+                    return None;
+                }
+                Some(keys)
+            }
+        }
+    }
+
+    fn options(
+        &mut self,
+        draft: &ServiceDraft,
+        keys: &[ServiceKey],
+        protocol: Protocol,
+        name: &str,
+    ) -> ServiceOptions {
+        let any_port = keys.iter().any(|key| matches!(key, ServiceKey::Address { port: 0, .. }));
+        let granular = draft.persistence_prefix.is_some();
+        let mut timeout = draft.persistence_timeout;
+        if timeout.is_none() && (any_port || granular) {
+            timeout = Some(360);
+            if any_port {
+                let message =
+                    format!("{name}: a service without port needs persistence; 360 seconds are used");
+                self.report(Problem::warning(code::DEFAULTED, draft.span, message));
+            }
+        }
+        let scheduler = draft.scheduler.clone().unwrap_or_else(|| {
+            let message = format!("{name}: no lb_algo, wlc is used");
+            self.report(Problem::warning(code::DEFAULTED, draft.span, message));
+            "wlc".to_owned()
+        });
+        if let Some((prefix, span)) = draft.persistence_prefix
+            && prefix > 32
+            && keys.iter().any(|key| key.family() == Family::Inet)
+        {
+            let message =
+                format!("{name}: an IPv4 service takes a persistence_granularity of 1..=32, got {prefix}");
+            self.report(Problem::error(code::OUT_OF_RANGE, span, message));
+        }
+        let by_mark = keys.iter().all(|key| matches!(key, ServiceKey::Mark { .. }));
+        let mut one_packet = draft.one_packet.is_some();
+        if let Some(span) = draft.one_packet.filter(|_| !by_mark && protocol != Protocol::Udp) {
+            let message = format!("{name}: ops has no effect without UDP or fwmark");
+            self.report(Problem::warning(code::NO_EFFECT, span, message));
+            one_packet = false;
+        }
+        ServiceOptions {
+            scheduler,
+            persistence_timeout: timeout,
+            persistence_prefix: draft.persistence_prefix.map(|(prefix, _)| prefix),
+            one_packet,
+        }
+    }
+
+    fn servers(&mut self, drafts: Vec<ServerDraft>, outer: &Outer<'_>, checks: &mut u32) -> Vec<RealServer> {
+        let mut seen: HashSet<SocketAddr> = HashSet::with_capacity(drafts.len());
+        let mut out = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let span = draft.span;
+            let Some(server) = self.server(draft, outer, checks) else { continue };
+            if !seen.insert(SocketAddr::new(server.destination.address, server.destination.port)) {
+                let message = format!("{}: real_server {} is listed twice", outer.name, server.name);
+                self.report(Problem::error(code::DUPLICATE, span, message));
+                continue;
+            }
+            out.push(server);
+        }
+        out
+    }
+
+    fn server(&mut self, draft: ServerDraft, outer: &Outer<'_>, checks: &mut u32) -> Option<RealServer> {
+        let forwarding = draft.forwarding.unwrap_or(outer.forwarding);
+        let address = draft.address.ip();
+        self.same_family(address, forwarding, outer, draft.span);
+        let port = destination_port(draft.address.port(), forwarding, outer);
+        let name = format!("[{address}]:{}:{port}", outer.protocol_name);
+        let probe_port = if draft.address.port() == 0 { outer.port } else { draft.address.port() };
+        let mut script = |keyword: &str, command| {
+            self.optional_script(&format!("{name} {keyword}"), command, Purpose::ServerNotify)
+        };
+        let notify_up = script("notify_up", draft.notify_up);
+        let notify_down = script("notify_down", draft.notify_down);
+        let inner = Inner {
+            target: SocketAddr::new(address, probe_port),
+            alpha: draft.alpha.unwrap_or(outer.alpha),
+            timing: draft.timing.or(outer.timing),
+            service_delay: outer.timing.delay_loop.unwrap_or(DELAY_LOOP),
+            virtual_host: draft.virtual_host.as_deref().or(outer.virtual_host),
+            name: &name,
+        };
+        let mut resolved = Vec::with_capacity(draft.checks.len());
+        for check in draft.checks {
+            if let Some(check) = self.check(check, &inner, CheckId::new(*checks)) {
+                *checks = checks.saturating_add(1);
+                resolved.push(check);
+            }
+        }
+        Some(RealServer {
+            destination: Destination {
+                address,
+                port,
+                forwarding,
+                upper_threshold: draft.upper_threshold,
+                lower_threshold: draft.lower_threshold,
+            },
+            weight: Weight::new(draft.weight.unwrap_or(outer.weight)).ok()?,
+            inhibit_on_failure: draft.inhibit_on_failure.unwrap_or(outer.inhibit),
+            notify_up,
+            notify_down,
+            checks: resolved,
+            name,
+        })
+    }
+
+    fn same_family(&mut self, address: IpAddr, forwarding: Forwarding, outer: &Outer<'_>, span: Span) {
+        if forwarding != Forwarding::Tunnel && outer.families != [Family::of(&address)] {
+            let message = format!("{}: server {address} is of another family", outer.name);
+            let help = "only lb_kind TUN may mix IPv4 and IPv6";
+            self.report(Problem::error(code::WRONG_FAMILY, span, message).help(help));
+        }
+    }
+
+    fn sorry(&mut self, draft: &ServiceDraft, outer: &Outer<'_>) -> Option<Destination> {
+        let (address, before, span) = draft.sorry?;
+        let forwarding = draft.sorry_method.or(before).unwrap_or(outer.forwarding);
+        self.same_family(address.ip(), forwarding, outer, span);
+        Some(Destination {
+            address: address.ip(),
+            port: destination_port(address.port(), forwarding, outer),
+            forwarding,
+            upper_threshold: 0,
+            lower_threshold: 0,
+        })
+    }
+
+    /// Quorum that the servers can reach, and hysteresis below it.
+    fn quorum(&mut self, draft: &ServiceDraft, servers: &[RealServer], name: &str) -> (u32, u32) {
+        let total: u64 = servers.iter().map(|server| u64::from(server.weight.value())).sum();
+        let total = u32::try_from(total).unwrap_or(u32::MAX).max(1);
+        let (mut quorum, span) = draft.quorum.unwrap_or((1, draft.span));
+        if quorum > total {
+            let message =
+                format!("{name}: quorum {quorum} exceeds the weight of all servers and is taken as {total}");
+            self.report(Problem::warning(code::ADJUSTED, span, message));
+            quorum = total;
+        }
+        let (mut hysteresis, span) = draft.hysteresis.unwrap_or((0, draft.span));
+        if hysteresis >= quorum {
+            let kept = quorum.saturating_sub(1);
+            if hysteresis > 0 {
+                let message = format!(
+                    "{name}: hysteresis {hysteresis} must be below the quorum and is taken as {kept}"
+                );
+                self.report(Problem::warning(code::ADJUSTED, span, message));
+            }
+            hysteresis = kept;
+        }
+        (quorum, hysteresis)
+    }
+
+    fn check(&mut self, draft: CheckDraft, inner: &Inner<'_>, id: CheckId) -> Option<Check> {
+        let timing = draft.timing.or(inner.timing);
+        let delay_loop = timing.delay_loop.unwrap_or(DELAY_LOOP);
+        let target = SocketAddr::new(
+            draft.connect_ip.unwrap_or(inner.target.ip()),
+            draft.connect_port.unwrap_or(inner.target.port()),
+        );
+        let endpoint = Endpoint {
+            target,
+            bind_to: draft.bind_to,
+            timeout: timing.connect_timeout.unwrap_or(Duration::from_secs(5)),
+        };
+        if let Some(source) = draft.bind_to.filter(|source| source.is_ipv4() != target.is_ipv4()) {
+            let message = format!("bindto {source} is not of the family of {target}");
+            self.report(Problem::error(code::WRONG_FAMILY, draft.span, message));
+        }
+        let (kind, retry, pause) = match draft.kind {
+            CheckerKind::Tcp => (CheckKind::Tcp(self.with_port(endpoint, 0, draft.span, inner)?), 1, 1),
+            CheckerKind::Http(http) => {
+                let endpoint = self.with_port(endpoint, 80, draft.span, inner)?;
+                let host = http.virtual_host.as_deref().or(inner.virtual_host);
+                let mut urls = Vec::with_capacity(http.urls.len());
+                for url in http.urls {
+                    let Some(path) = url.path else {
+                        let message = format!("{}: url without path", inner.name);
+                        self.report(Problem::error(code::MISSING_KEYWORD, url.span, message));
+                        continue;
+                    };
+                    let status = if url.status.is_empty() { vec![(200, 299)] } else { url.status };
+                    let virtual_host = url.virtual_host.or_else(|| host.map(str::to_owned));
+                    urls.push(HttpUrl { path, virtual_host, status, digest: url.digest });
+                }
+                if urls.is_empty() {
+                    let message = format!("{}: HTTP_GET without url", inner.name);
+                    self.report(Problem::error(code::MISSING_KEYWORD, draft.span, message));
+                    return None;
+                }
+                let check =
+                    HttpCheck { endpoint, protocol: http.protocol, urls, fast_recovery: http.fast_recovery };
+                (CheckKind::Http(check), 1, 3)
+            }
+            CheckerKind::Misc(misc) => {
+                let Some(command) = misc.command else {
+                    let message = format!("{}: MISC_CHECK without misc_path", inner.name);
+                    self.report(Problem::error(code::MISSING_KEYWORD, draft.span, message));
+                    return None;
+                };
+                let timeout = misc.timeout.unwrap_or(inner.service_delay);
+                let name = format!("{} misc_path", inner.name);
+                let script = self.script(&name, command, misc.user, Purpose::MiscCheck, Some(timeout))?;
+                (CheckKind::Misc { script, timeout, dynamic: misc.dynamic }, 0, 1)
+            }
+        };
+        Some(Check {
+            id,
+            kind,
+            alpha: draft.alpha.unwrap_or(inner.alpha),
+            delay_loop,
+            retry: timing.retry.unwrap_or(retry),
+            delay_before_retry: timing.delay_before_retry.unwrap_or(Duration::from_secs(pause)),
+            warmup: timing.warmup.unwrap_or(delay_loop),
+            log_all_failures: draft.log_all_failures.unwrap_or(self.globals.log_all_failures),
+        })
+    }
+
+    /// The endpoint with a port: the kind's default, or an error when it has none.
+    fn with_port(
+        &mut self,
+        mut endpoint: Endpoint,
+        default: u16,
+        span: Span,
+        inner: &Inner<'_>,
+    ) -> Option<Endpoint> {
+        if endpoint.target.port() == 0 {
+            if default == 0 {
+                let message = format!("{}: the check has no port to connect to", inner.name);
+                let help = "write connect_port, or a port behind real_server";
+                self.report(Problem::error(code::MISSING_VALUE, span, message).help(help));
+                return None;
+            }
+            endpoint.target.set_port(default);
+        }
+        Some(endpoint)
+    }
+}
+
+/// Time from one check to the next when nothing says otherwise.
+const DELAY_LOOP: Duration = Duration::from_secs(60);
+
+/// What checkers need to know of their real server.
+struct Inner<'a> {
+    target: SocketAddr,
+    alpha: bool,
+    timing: Timing,
+    /// `delay_loop` of the virtual server: limit of a MISC_CHECK's run.
+    service_delay: Duration,
+    virtual_host: Option<&'a str>,
+    name: &'a str,
+}
+
+/// DR and TUN keep the port of the service; NAT takes it where none is written.
+fn destination_port(written: u16, forwarding: Forwarding, outer: &Outer<'_>) -> u16 {
+    match forwarding {
+        Forwarding::DirectRouting | Forwarding::Tunnel if outer.forces_port => outer.port,
+        Forwarding::Nat | Forwarding::DirectRouting | Forwarding::Tunnel if written == 0 => outer.port,
+        Forwarding::Nat | Forwarding::DirectRouting | Forwarding::Tunnel => written,
+    }
+}
+
+fn group_keys(group: &GroupDraft, protocol: Protocol, family: Option<Family>) -> Vec<ServiceKey> {
+    let address_family = group.entries.iter().find_map(|entry| match entry {
+        GroupEntry::Addresses { first, .. } => Some(Family::of(first)),
+        GroupEntry::Mark { .. } => None,
+    });
+    let mut keys = Vec::with_capacity(group.entries.len());
+    for entry in &group.entries {
+        match entry {
+            GroupEntry::Addresses { first, last, port } => {
+                keys.extend(group_addresses(*first, *last).map(|address| ServiceKey::Address {
+                    address,
+                    port: *port,
+                    protocol,
+                }))
+            }
+            GroupEntry::Mark { mark, family: own } => {
+                let family = own.or(family).or(address_family).unwrap_or(Family::Inet);
+                keys.push(ServiceKey::Mark { mark: *mark, family });
+            }
+        }
+    }
+    keys
+}

@@ -1,0 +1,321 @@
+//! `global_defs`: settings of the whole suite.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use super::*;
+
+/// `global_defs` as written.
+#[derive(Debug, Default)]
+pub(crate) struct GlobalDraft {
+    pub(crate) router_id: Option<String>,
+    pub(crate) version: Option<i64>,
+    pub(crate) group4: Option<Ipv4Addr>,
+    pub(crate) group6: Option<Ipv6Addr>,
+    pub(crate) startup_delay: Option<Duration>,
+    pub(crate) garp_delay: Option<u32>,
+    pub(crate) garp_repeat: Option<u32>,
+    pub(crate) garp_refresh: Option<u32>,
+    pub(crate) garp_refresh_repeat: Option<u32>,
+    pub(crate) garp_lower_prio_delay: Option<u32>,
+    pub(crate) garp_lower_prio_repeat: Option<u32>,
+    pub(crate) min_garp: bool,
+    pub(crate) down_timer_adverts: Option<u8>,
+    pub(crate) lower_prio_no_advert: Option<bool>,
+    pub(crate) higher_prio_send_advert: Option<bool>,
+    pub(crate) check_unicast_src: bool,
+    pub(crate) skip_check_adv_addr: Option<bool>,
+    pub(crate) script_user: Option<UserWords>,
+    pub(crate) script_security: bool,
+    pub(crate) log_all_failures: bool,
+    pub(crate) uid_range: Option<(u32, u32)>,
+    pub(crate) control_group: Option<Named>,
+    pub(crate) exit_on_unknown_call: bool,
+}
+
+/// Reads one `global_defs`; several of them add up.
+pub(super) fn read(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    lowering.block("global_defs", line, TABLE, draft);
+}
+
+fn router_id(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.router_id = lowering.required(line, 1, "a name").map(|word| word.text.to_owned());
+    lowering.end(line, 2);
+}
+
+fn vrrp_version(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.version = lowering.number(line, 1, 2, 3);
+    lowering.end(line, 2);
+}
+
+fn mcast_group4(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    match lowering.address_at(line, 1) {
+        Some(IpAddr::V4(address)) if address.is_multicast() => draft.group4 = Some(address),
+        Some(_) => {
+            lowering.error(code::WRONG_FAMILY, line.span, "vrrp_mcast_group4 needs an IPv4 multicast address")
+        }
+        None => {}
+    }
+}
+
+fn mcast_group6(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    match lowering.address_at(line, 1) {
+        Some(IpAddr::V6(address)) if address.is_multicast() => draft.group6 = Some(address),
+        Some(_) => {
+            lowering.error(code::WRONG_FAMILY, line.span, "vrrp_mcast_group6 needs an IPv6 multicast address")
+        }
+        None => {}
+    }
+}
+
+fn startup_delay(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.startup_delay = lowering.seconds(line, 1, 1_000, 4_294_967_295);
+    lowering.end(line, 2);
+}
+
+fn garp_delay(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.garp_delay = lowering.unsigned(line, 1, 0, 4294);
+}
+
+fn garp_repeat(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.garp_repeat = at_least_one(lowering, line);
+}
+
+fn garp_refresh(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.garp_refresh = lowering.unsigned(line, 1, 0, 4_294_967_295);
+}
+
+fn garp_refresh_repeat(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.garp_refresh_repeat = at_least_one(lowering, line);
+}
+
+fn garp_lower_prio_delay(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.garp_lower_prio_delay = lowering.unsigned(line, 1, 0, 4294);
+}
+
+fn garp_lower_prio_repeat(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.garp_lower_prio_repeat = lowering.unsigned(line, 1, 0, 2_147_483_647);
+}
+
+/// A count whose zero becomes one, with a warning.
+pub(super) fn at_least_one(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Option<u32> {
+    let count: u32 = lowering.unsigned(line, 1, 0, 2_147_483_647)?;
+    if count == 0 {
+        let message = format!("{} 0 is taken as 1", line.keyword());
+        lowering.report(Problem::warning(code::ADJUSTED, line.span, message));
+    }
+    Some(count.max(1))
+}
+
+fn min_garp(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.min_garp = lowering.boolean(line, 1).unwrap_or(false);
+}
+
+fn down_timer_adverts(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.down_timer_adverts = lowering.unsigned(line, 1, 1, 100);
+}
+
+fn lower_prio_no_advert(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.lower_prio_no_advert = lowering.boolean(line, 1);
+}
+
+fn higher_prio_send_advert(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.higher_prio_send_advert = lowering.boolean(line, 1);
+}
+
+fn check_unicast_src(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.check_unicast_src = true;
+}
+
+fn skip_check_adv_addr(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.skip_check_adv_addr = lowering.boolean(line, 1);
+}
+
+fn script_user(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    if lowering.required(line, 1, "a user").is_some() {
+        draft.script_user = lowering.user(line, 1);
+    }
+}
+
+fn script_security(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.script_security = true;
+}
+
+fn log_all_failures(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.log_all_failures = lowering.boolean(line, 1).unwrap_or(false);
+}
+
+fn uid_range(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let first: Option<u32> = lowering.unsigned(line, 1, 1, 4_294_967_293);
+    let last: Option<u32> = lowering.unsigned(line, 2, 1, 4_294_967_293);
+    let (Some(first), Some(last)) = (first, last) else { return };
+    if last.saturating_sub(first) < 3 {
+        lowering.error(code::OUT_OF_RANGE, line.span, "daemon_uid_range needs at least four user ids");
+        return;
+    }
+    draft.uid_range = Some((first, last));
+}
+
+fn control_group(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.control_group = lowering.required(line, 1, "a group").map(Named::of);
+}
+
+fn seccomp_unknown(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.exit_on_unknown_call = lowering.choice(line, 1, &["enosys", "exit"]) == Some(1);
+}
+
+/// Keywords of `global_defs`.
+pub(super) static TABLE: &[Row<GlobalDraft>] = &[
+    active("router_id", router_id),
+    active("checker_log_all_failures", log_all_failures),
+    active("vrrp_mcast_group4", mcast_group4),
+    active("vrrp_mcast_group6", mcast_group6),
+    active("vrrp_garp_master_delay", garp_delay),
+    active("vrrp_garp_master_repeat", garp_repeat),
+    active("vrrp_garp_master_refresh", garp_refresh),
+    active("vrrp_garp_master_refresh_repeat", garp_refresh_repeat),
+    active("vrrp_garp_lower_prio_delay", garp_lower_prio_delay),
+    active("vrrp_garp_lower_prio_repeat", garp_lower_prio_repeat),
+    active("vrrp_down_timer_adverts", down_timer_adverts),
+    active("vrrp_min_garp", min_garp),
+    active("vrrp_lower_prio_no_advert", lower_prio_no_advert),
+    active("vrrp_higher_prio_send_advert", higher_prio_send_advert),
+    active("vrrp_version", vrrp_version),
+    active("vrrp_check_unicast_src", check_unicast_src),
+    active("vrrp_skip_check_adv_addr", skip_check_adv_addr),
+    active("script_user", script_user),
+    active("enable_script_security", script_security),
+    active("vrrp_startup_delay", startup_delay),
+    inactive("process_names", Shape::Flag),
+    inactive("process_name", Shape::Words(1, 1)),
+    inactive("vrrp_process_name", Shape::Words(1, 1)),
+    inactive("checker_process_name", Shape::Words(1, 1)),
+    inactive("lvs_process_name", Shape::Words(1, 1)).old_for("checker_process_name"),
+    inactive("bfd_process_name", Shape::Words(1, 1)),
+    inactive("use_symlink_paths", Shape::Bool),
+    inactive("set_supplementary_groups", Shape::Bool),
+    inactive("notification_email_from", Shape::Words(1, 1)),
+    inactive("smtp_server", Shape::Words(1, 64)),
+    inactive("smtp_helo_name", Shape::Words(1, 1)),
+    inactive("smtp_connect_timeout", Shape::Number(1, 4_294)),
+    inactive("notification_email", Shape::Lines),
+    inactive("smtp_alert", Shape::Bool),
+    inactive("startup_script", Shape::Script),
+    inactive("startup_script_timeout", Shape::Number(1, 1_000)),
+    inactive("shutdown_script", Shape::Script),
+    inactive("shutdown_script_timeout", Shape::Number(1, 1_000)),
+    inactive("max_auto_priority", Shape::Words(0, 1)),
+    inactive("min_auto_priority_delay", Shape::Number(1, 10_000_000)),
+    inactive("smtp_alert_vrrp", Shape::Bool),
+    inactive("smtp_alert_checker", Shape::Bool),
+    inactive("dynamic_interfaces", Shape::Words(0, 64)),
+    inactive("no_email_faults", Shape::Flag),
+    inactive("default_interface", Shape::Words(1, 1)),
+    inactive("disable_local_igmp", Shape::Flag),
+    refused("v3_checksum_as_v2", Shape::Flag, "peers would discard the adverts"),
+    inactive("lvs_timeouts", Shape::Words(0, 64)),
+    inactive("lvs_flush", Shape::Flag),
+    inactive("lvs_flush_on_stop", Shape::Words(0, 64)),
+    inactive("lvs_flush_onstop", Shape::Words(0, 64)).old_for("lvs_flush_on_stop"),
+    inactive("lvs_sync_daemon", Shape::Words(1, 64)),
+    inactive("vrrp_garp_interval", Shape::Decimal(1, 4_294_967_295)),
+    inactive("vrrp_gna_interval", Shape::Decimal(1, 4_294_967_295)),
+    inactive("vrrp_garp_extra_if", Shape::Words(0, 64)),
+    inactive("vrrp_vmac_garp_intvl", Shape::Words(0, 64)).old_for("vrrp_garp_extra_if"),
+    inactive("vrrp_iptables", Shape::Words(0, 64)),
+    inactive("vrrp_ipsets", Shape::Words(0, 64)),
+    inactive("nftables", Shape::Words(0, 1)),
+    inactive("nftables_priority", Shape::Number(-2_147_483_648, 2_147_483_647)),
+    inactive("nftables_ifindex", Shape::Flag),
+    refused("vrrp_strict", Shape::Bool, "rules that it asks for would not be kept"),
+    inactive("vrrp_priority", Shape::Number(-20, 19)),
+    inactive("vrrp_no_swap", Shape::Flag),
+    inactive("vrrp_rt_priority", Shape::Number(1, 99)),
+    inactive("vrrp_cpu_affinity", Shape::Words(1, 64)),
+    inactive("vrrp_rlimit_rttime", Shape::Number(1, 4_294_967_295)),
+    inactive("vrrp_rlimit_rtime", Shape::Number(1, 4_294_967_295)).old_for("vrrp_rlimit_rttime"),
+    inactive("nftables_ipvs", Shape::Words(0, 1)),
+    inactive("nftables_ipvs_priority", Shape::Number(-2_147_483_648, 2_147_483_647)),
+    inactive("nftables_ipvs_start_fwmark", Shape::Number(1, 4_294_967_295)),
+    inactive("nftables_counters", Shape::Flag),
+    inactive("notify_fifo", Shape::Words(1, 64)),
+    inactive("notify_fifo_script", Shape::Script),
+    inactive("vrrp_notify_fifo", Shape::Words(1, 64)),
+    inactive("vrrp_notify_fifo_script", Shape::Script),
+    inactive("vrrp_notify_priority_changes", Shape::Bool),
+    inactive("fifo_write_vrrp_states_on_reload", Shape::Flag),
+    inactive("lvs_notify_fifo", Shape::Words(1, 64)),
+    inactive("lvs_notify_fifo_script", Shape::Script),
+    inactive("checker_priority", Shape::Number(-20, 19)),
+    inactive("checker_no_swap", Shape::Flag),
+    inactive("checker_rt_priority", Shape::Number(1, 99)),
+    inactive("checker_cpu_affinity", Shape::Words(1, 64)),
+    inactive("checker_rlimit_rttime", Shape::Number(1, 4_294_967_295)),
+    inactive("checker_rlimit_rtime", Shape::Number(1, 4_294_967_295)).old_for("checker_rlimit_rttime"),
+    inactive("bfd_priority", Shape::Number(-20, 19)),
+    inactive("bfd_no_swap", Shape::Flag),
+    inactive("bfd_rt_priority", Shape::Number(1, 99)),
+    inactive("bfd_cpu_affinity", Shape::Words(1, 64)),
+    inactive("bfd_rlimit_rttime", Shape::Number(1, 4_294_967_295)),
+    inactive("bfd_rlimit_rtime", Shape::Number(1, 4_294_967_295)).old_for("bfd_rlimit_rttime"),
+    inactive("snmp_socket", Shape::Words(1, 1)),
+    inactive("enable_traps", Shape::Flag),
+    inactive("enable_snmp_vrrp", Shape::Flag),
+    inactive("enable_snmp_keepalived", Shape::Flag).old_for("enable_snmp_vrrp"),
+    inactive("enable_snmp_rfc", Shape::Flag),
+    inactive("enable_snmp_rfcv2", Shape::Flag),
+    inactive("enable_snmp_rfcv3", Shape::Flag),
+    inactive("enable_snmp_checker", Shape::Flag),
+    inactive("snmp_vs_stats_update_interval", Shape::Decimal(1_000, 30_000_000)),
+    inactive("snmp_rs_stats_update_interval", Shape::Decimal(1_000, 30_000_000)),
+    inactive("enable_dbus", Shape::Flag),
+    inactive("dbus_service_name", Shape::Words(1, 1)),
+    inactive("dbus_no_interface_name", Shape::Words(1, 1)),
+    inactive("vrrp_netlink_cmd_rcv_bufs", Shape::Number(0, 4_294_967_295)),
+    inactive("vrrp_netlink_cmd_rcv_bufs_force", Shape::Bool),
+    inactive("vrrp_netlink_monitor_rcv_bufs", Shape::Number(0, 4_294_967_295)),
+    inactive("vrrp_netlink_monitor_rcv_bufs_force", Shape::Bool),
+    inactive("process_monitor_rcv_bufs", Shape::Number(0, 4_294_967_295)),
+    inactive("process_monitor_rcv_bufs_force", Shape::Bool),
+    inactive("lvs_netlink_cmd_rcv_bufs", Shape::Number(0, 4_294_967_295)),
+    inactive("lvs_netlink_cmd_rcv_bufs_force", Shape::Bool),
+    inactive("lvs_netlink_monitor_rcv_bufs", Shape::Number(0, 4_294_967_295)),
+    inactive("lvs_netlink_monitor_rcv_bufs_force", Shape::Bool),
+    inactive("rs_init_notifies", Shape::Bool),
+    inactive("no_checker_emails", Shape::Bool),
+    inactive("vrrp_rx_bufs_policy", Shape::Words(1, 64)),
+    inactive("vrrp_rx_bufs_multiplier", Shape::Number(0, 4_294_967_295)),
+    refused(
+        "vrrp_delay_after_boot",
+        Shape::Decimal(1_000, 4_294_967_295),
+        "elections would begin earlier than it asks for",
+    ),
+    inactive("log_unknown_vrids", Shape::Flag),
+    refused("vrrp_owner_ignore_adverts", Shape::Bool, "adverts would be heard that it asks to ignore"),
+    inactive("vmac_prefix", Shape::Words(1, 1)),
+    inactive("vmac_addr_prefix", Shape::Words(1, 1)),
+    inactive("umask", Shape::Words(1, 64)),
+    inactive("random_seed", Shape::Number(0, 4_294_967_295)),
+    inactive("reload_check_config", Shape::Words(0, 1)),
+    inactive("reload_time_file", Shape::Words(1, 1)),
+    inactive("reload_repeat", Shape::Flag),
+    inactive("reload_file", Shape::Words(0, 1)),
+    silent("include_check", Shape::Words(0, 64)),
+    inactive("config_save_dir", Shape::Words(1, 1)),
+    inactive("tmp_config_directory", Shape::Words(1, 1)),
+    inactive("data_use_instance", Shape::Bool),
+    inactive("json_version", Shape::Words(1, 1)),
+    inactive("iproute_usr_dir", Shape::Words(1, 1)),
+    inactive("iproute_etc_dir", Shape::Words(1, 1)),
+    inactive("state_dump_file", Shape::Words(1, 1)),
+    inactive("stats_dump_file", Shape::Words(1, 1)),
+    inactive("json_dump_file", Shape::Words(1, 1)),
+    active("daemon_uid_range", uid_range),
+    active("control_group", control_group),
+    active("seccomp_unknown", seccomp_unknown),
+    inactive("vip_lease", Shape::Words(1, 1)),
+    inactive("vip_restore", Shape::Choice(&["restore", "upstream"])),
+];

@@ -1,0 +1,393 @@
+//! Keywords: one file per block, each a table of rows and the functions that read their values.
+//!
+//! A row says what a keyword is called, what follows it and what becomes of it. Adding a keyword is one row
+//! plus its use. The walk below is the same for every block: it finds the row, refuses what has none, and
+//! warns of what is known but does nothing yet. Values end in drafts, which `resolve` turns into the model.
+
+mod checker;
+mod global_defs;
+mod inert;
+mod list;
+mod real_server;
+mod root;
+mod suggest;
+mod url;
+mod value;
+mod virtual_address;
+mod virtual_server;
+mod virtual_server_group;
+mod vrrp_instance;
+mod vrrp_script;
+
+use std::collections::HashSet;
+
+use crate::LoadOptions;
+use crate::diagnostic::{Code, Collector, Problem, code};
+use crate::lexer::{self, Word};
+use crate::text::{Span, Texts};
+use crate::tree::{Block, NodeId, Tree};
+
+pub(crate) use checker::{CheckDraft, CheckerKind, Timing};
+pub(crate) use global_defs::GlobalDraft;
+pub(crate) use real_server::ServerDraft;
+pub(crate) use root::{Draft, lower};
+pub(crate) use url::UrlDraft;
+pub(crate) use value::shown_seconds;
+pub(crate) use value::{Command, Named, UserWords};
+pub(crate) use virtual_address::AddressDraft;
+pub(crate) use virtual_server::{ServiceDraft, ServiceTarget};
+pub(crate) use virtual_server_group::{GroupDraft, GroupEntry, group_addresses};
+pub(crate) use vrrp_instance::{InstanceDraft, NotifyDraft, TrackDraft};
+pub(crate) use vrrp_script::ScriptBlockDraft;
+
+/// What follows a keyword: checked by the walk for keywords that do nothing yet.
+#[derive(Clone, Copy)]
+pub(crate) enum Shape {
+    /// Nothing.
+    Flag,
+    /// An optional `on`, `off`, `true`, `false`, `yes` or `no`.
+    Bool,
+    /// At least and at most so many words.
+    Words(usize, usize),
+    /// A whole number within bounds.
+    Number(i64, i64),
+    /// Seconds with a fraction, within bounds in microseconds.
+    Decimal(u64, u64),
+    /// A command, a user and a group.
+    Script,
+    /// An address.
+    Address,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A block of keywords that do nothing yet.
+    Block(&'static [Row<Inert>]),
+    /// A block of free lines.
+    Lines,
+}
+
+/// What stands for the contents of a block that does nothing yet.
+#[derive(Debug, Default)]
+pub(crate) struct Inert;
+
+/// Reads the value of a keyword into a draft.
+pub(crate) type Handler<B> = fn(&mut B, &mut Lowering<'_>, &Line<'_>);
+
+/// What becomes of a keyword.
+pub(crate) enum Use<B: 'static> {
+    /// It works: this function reads it.
+    Active(Handler<B>),
+    /// It is checked and told once to do nothing yet.
+    Inactive(Shape),
+    /// It is checked and refused, because the service would be wrong without it: why.
+    Refused(Shape, &'static str),
+    /// It is handled elsewhere in the pipeline or changes nothing by design.
+    Silent(Shape),
+}
+
+/// One keyword of a block.
+pub(crate) struct Row<B: 'static> {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What becomes of it.
+    pub(crate) usage: Use<B>,
+    /// The spelling to use instead, when this one is old.
+    pub(crate) instead: Option<&'static str>,
+}
+
+/// A keyword that works.
+pub(crate) const fn active<B>(name: &'static str, handler: Handler<B>) -> Row<B> {
+    Row { name, usage: Use::Active(handler), instead: None }
+}
+
+/// A keyword that does nothing yet.
+pub(crate) const fn inactive<B>(name: &'static str, shape: Shape) -> Row<B> {
+    Row { name, usage: Use::Inactive(shape), instead: None }
+}
+
+/// A keyword without which the service would be wrong.
+pub(crate) const fn refused<B>(name: &'static str, shape: Shape, why: &'static str) -> Row<B> {
+    Row { name, usage: Use::Refused(shape, why), instead: None }
+}
+
+/// A keyword that needs no attention here.
+pub(crate) const fn silent<B>(name: &'static str, shape: Shape) -> Row<B> {
+    Row { name, usage: Use::Silent(shape), instead: None }
+}
+
+impl<B> Row<B> {
+    /// The same, marked as the old spelling of another.
+    pub(crate) const fn old_for(mut self, instead: &'static str) -> Self {
+        self.instead = Some(instead);
+        self
+    }
+}
+
+/// A statement split into words.
+#[derive(Debug)]
+pub(crate) struct Line<'t> {
+    /// Its place in the tree.
+    pub(crate) node: NodeId,
+    /// Whether it has a block.
+    pub(crate) block: Block,
+    /// The whole statement.
+    pub(crate) span: Span,
+    /// Its text.
+    pub(crate) text: &'t str,
+    /// Its words, the keyword first.
+    pub(crate) words: Vec<Word<'t>>,
+}
+
+impl<'t> Line<'t> {
+    /// The keyword.
+    pub(crate) fn keyword(&self) -> &'t str {
+        self.words.first().map_or("", |word| word.text)
+    }
+
+    /// Where the keyword stands.
+    pub(crate) fn keyword_span(&self) -> Span {
+        self.words.first().map_or(self.span, |word| word.span)
+    }
+
+    /// Word number `index`; 0 is the keyword.
+    pub(crate) fn word(&self, index: usize) -> Option<Word<'t>> {
+        self.words.get(index).copied()
+    }
+
+    /// Words behind the keyword.
+    pub(crate) fn values(&self) -> &[Word<'t>] {
+        self.words.get(1..).unwrap_or(&[])
+    }
+}
+
+/// State of the walk over the tree.
+pub(crate) struct Lowering<'t> {
+    pub(crate) texts: &'t Texts,
+    tree: &'t Tree,
+    problems: &'t mut Collector,
+    options: &'t LoadOptions,
+    /// Keywords already told to do nothing yet.
+    told: HashSet<(&'static str, &'static str)>,
+    /// Word lists to be used again.
+    spare: Vec<Vec<Word<'t>>>,
+    /// Inside a block that does nothing yet, which was told already.
+    quiet: bool,
+    /// Blocks being read, outermost first: what they are called and where they stand.
+    open: Vec<(&'static str, Span)>,
+    /// First keyword that stands in a block where it doesn't belong, and that block.
+    misplaced: Option<(Span, Span)>,
+}
+
+impl<'t> Lowering<'t> {
+    pub(crate) fn new(
+        texts: &'t Texts,
+        tree: &'t Tree,
+        problems: &'t mut Collector,
+        options: &'t LoadOptions,
+    ) -> Self {
+        Self {
+            texts,
+            tree,
+            problems,
+            options,
+            told: HashSet::new(),
+            spare: Vec::new(),
+            quiet: false,
+            open: Vec::new(),
+            misplaced: None,
+        }
+    }
+
+    /// Reports a problem.
+    pub(crate) fn report(&mut self, problem: Problem) {
+        self.problems.report(problem);
+    }
+
+    /// Reports an error without advice.
+    pub(crate) fn error(&mut self, code: Code, span: Span, message: impl Into<String>) {
+        self.problems.report(Problem::error(code, span, message));
+    }
+
+    /// A statement split into words; an open quote is reported.
+    fn line(&mut self, node: NodeId) -> Option<Line<'t>> {
+        let about = self.tree.node(node)?;
+        let text = self.texts.text(about.span);
+        let mut words = self.spare.pop().unwrap_or_default();
+        words.clear();
+        let open_quote = lexer::words(text, about.span, &mut words);
+        if let Some(quote) = open_quote
+            && !words.first().is_some_and(|keyword| is_script_keyword(keyword.text))
+        {
+            self.error(code::UNTERMINATED_QUOTE, quote, "Unterminated quote: the rest of the line is lost");
+        }
+        Some(Line { node, block: about.block, span: about.span, text, words })
+    }
+
+    fn give_back(&mut self, line: Line<'t>) {
+        self.spare.push(line.words);
+    }
+
+    /// Reads the block of a statement with a table.
+    pub(crate) fn block<B>(
+        &mut self,
+        name: &'static str,
+        parent: &Line<'_>,
+        table: &'static [Row<B>],
+        draft: &mut B,
+    ) {
+        if parent.block == Block::Absent {
+            self.error(
+                code::MISSING_OPEN,
+                parent.span.after(),
+                format!("Missing '{{' after {}", parent.keyword()),
+            );
+            return;
+        }
+        self.open.push((name, parent.span));
+        for child in self.tree.children(parent.node) {
+            self.statement(name, child, table, draft);
+        }
+        self.open.pop();
+    }
+
+    /// Reads the free lines of a statement's block; words on the statement itself, from `from` on, come first.
+    pub(crate) fn entries(&mut self, parent: &Line<'_>, mut entry: impl FnMut(&mut Self, &Line<'_>)) {
+        if parent.block == Block::Absent {
+            self.error(
+                code::MISSING_OPEN,
+                parent.span.after(),
+                format!("Missing '{{' after {}", parent.keyword()),
+            );
+            return;
+        }
+        for child in self.tree.children(parent.node) {
+            let Some(line) = self.line(child) else { continue };
+            if line.block != Block::Absent {
+                self.misplaced_block(&line, parent);
+            } else if !line.words.is_empty() {
+                entry(self, &line);
+            }
+            self.give_back(line);
+        }
+    }
+
+    fn misplaced_block(&mut self, line: &Line<'_>, parent: &Line<'_>) {
+        if self.misplaced.is_none() {
+            self.misplaced = Some((line.keyword_span(), parent.span));
+        }
+        self.report(
+            Problem::error(
+                code::MISPLACED_KEYWORD,
+                line.keyword_span(),
+                format!("{} can't stand inside {}", line.keyword(), parent.keyword()),
+            )
+            .note(parent.span, format!("{} was opened here; is its '}}' missing?", parent.keyword())),
+        );
+    }
+
+    fn statement<B>(&mut self, block: &'static str, node: NodeId, table: &'static [Row<B>], draft: &mut B) {
+        let Some(line) = self.line(node) else { return };
+        let keyword = line.keyword();
+        match table.iter().find(|row| row.name == keyword) {
+            Some(row) => self.row(block, row, &line, draft),
+            None if line.words.is_empty() => {}
+            None => self.unknown(table, &line),
+        }
+        self.give_back(line);
+    }
+
+    fn row<B>(&mut self, block: &'static str, row: &'static Row<B>, line: &Line<'_>, draft: &mut B) {
+        if let Some(instead) = row.instead
+            && self.told.insert((block, row.name))
+        {
+            let message = format!("{} is the old spelling of {instead}", row.name);
+            self.report(Problem::warning(code::DEPRECATED, line.keyword_span(), message));
+        }
+        match &row.usage {
+            Use::Active(handler) => handler(draft, self, line),
+            Use::Silent(shape) => self.check(*shape, line),
+            Use::Inactive(shape) => {
+                self.check(*shape, line);
+                if !self.quiet && self.told.insert((block, row.name)) {
+                    let message = format!("{}: accepted, not active yet", row.name);
+                    self.report(Problem::warning(code::NOT_ACTIVE, line.keyword_span(), message));
+                }
+            }
+            Use::Refused(shape, why) => {
+                self.check(*shape, line);
+                self.refuse(line, row.name, why);
+            }
+        }
+    }
+
+    /// Refuses something that isn't active yet, or warns of it when that is asked for.
+    pub(crate) fn refuse(&mut self, line: &Line<'_>, what: &str, why: &str) {
+        let span = line.keyword_span();
+        self.report(if self.options.allow_inactive {
+            Problem::warning(code::NOT_ACTIVE, span, format!("{what}: accepted, not active yet: {why}"))
+        } else {
+            Problem::error(code::NOT_ACTIVE_REFUSED, span, format!("{what} is not active yet: {why}"))
+        });
+    }
+
+    fn unknown<B>(&mut self, table: &'static [Row<B>], line: &Line<'_>) {
+        let keyword = line.keyword();
+        let span = line.keyword_span();
+        if let Some((inner, opened)) = self.open.last().copied()
+            && let Some(home) = root::home_of(keyword, &self.open)
+        {
+            if self.misplaced.is_none() {
+                self.misplaced = Some((span, opened));
+            }
+            let message = format!("{keyword} can't stand inside {inner}; it belongs {home}");
+            self.report(
+                Problem::error(code::MISPLACED_KEYWORD, span, message)
+                    .note(opened, format!("{inner} was opened here; is its '}}' missing?")),
+            );
+            return;
+        }
+        let place = self.open.last().map_or_else(String::new, |(block, _)| format!(" in {block}"));
+        let problem =
+            Problem::error(code::UNKNOWN_KEYWORD, span, format!("Unknown keyword '{keyword}'{place}"));
+        let names = table.iter().map(|row| row.name);
+        self.report(match suggest::nearest(keyword, names) {
+            Some(name) => problem.help(format!("did you mean {name}?")),
+            None => problem,
+        });
+    }
+
+    /// Names the blocks that are never closed; a misplaced keyword tells which one it is.
+    fn unclosed(&mut self) {
+        let mut blocks: Vec<Span> =
+            self.tree.unclosed.iter().filter_map(|id| Some(self.tree.node(*id)?.span)).collect();
+        if blocks.is_empty() {
+            return;
+        }
+        let misplaced = self.misplaced;
+        if let Some((_, block)) = misplaced {
+            blocks = vec![block];
+        }
+        let count = self.tree.unclosed.len();
+        for block in blocks {
+            let name = self.texts.text(block);
+            let message = format!("block '{name}' is never closed: {count} '}}' missing at the end");
+            let problem = Problem::error(code::UNCLOSED_BLOCK, block, message);
+            self.report(match misplaced {
+                Some((keyword, _)) => {
+                    let keyword_text = self.texts.text(keyword);
+                    problem.note(
+                        keyword,
+                        format!("{keyword_text} stands inside it: close the block before this line"),
+                    )
+                }
+                None => problem,
+            });
+        }
+    }
+}
+
+/// Keywords whose value is split as a shell would.
+pub(crate) fn is_script_keyword(keyword: &str) -> bool {
+    keyword.starts_with("notify")
+        || keyword.ends_with("_script")
+        || matches!(keyword, "script" | "misc_path" | "quorum_up" | "quorum_down" | "regex")
+}

@@ -1,0 +1,353 @@
+//! Words into values: numbers, times, addresses, booleans, commands. Each reports what is wrong and where.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::{Line, Lowering, Shape, inert};
+use crate::diagnostic::{Problem, code};
+use crate::lexer::{Escapes, Word, split_command};
+use crate::text::Span;
+
+/// A name and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) text: String,
+    pub(crate) span: Span,
+}
+
+impl Named {
+    pub(crate) fn of(word: Word<'_>) -> Self {
+        Self { text: word.text.to_owned(), span: word.span }
+    }
+}
+
+/// A user and a group as words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UserWords {
+    pub(crate) user: Named,
+    pub(crate) group: Option<Named>,
+    /// A colon in front of the group asks for the user's supplementary groups.
+    pub(crate) supplementary: bool,
+}
+
+/// A command, split, and who is to run it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Command {
+    pub(crate) argv: Vec<String>,
+    pub(crate) span: Span,
+    pub(crate) user: Option<UserWords>,
+}
+
+impl<'t> Lowering<'t> {
+    /// The word at `index`, or an error that it is missing.
+    pub(crate) fn required<'l>(&mut self, line: &Line<'l>, index: usize, what: &str) -> Option<Word<'l>> {
+        let word = line.word(index);
+        if word.is_none() {
+            self.report(Problem::error(
+                code::MISSING_VALUE,
+                line.span.after(),
+                format!("{} needs {what}", line.keyword()),
+            ));
+        }
+        word
+    }
+
+    /// Warns of words from `index` on, which nothing reads.
+    pub(crate) fn end(&mut self, line: &Line<'_>, index: usize) {
+        if let Some(word) = line.word(index) {
+            let message = format!("nothing reads '{}' behind {}", word.text, line.keyword());
+            self.report(Problem::warning(code::SURPLUS_WORDS, word.span, message));
+        }
+    }
+
+    /// The whole number at `index` within bounds.
+    pub(crate) fn number(&mut self, line: &Line<'_>, index: usize, low: i64, high: i64) -> Option<i64> {
+        let word = self.required(line, index, "a number")?;
+        self.number_word(line.keyword(), word, low, high)
+    }
+
+    /// A word as a whole number within bounds.
+    pub(crate) fn number_word(&mut self, what: &str, word: Word<'_>, low: i64, high: i64) -> Option<i64> {
+        let text = if word.quoted { word.text.trim_start() } else { word.text };
+        let Ok(value) = text.strip_prefix('+').unwrap_or(text).parse::<i64>() else {
+            let digits = text.trim_start_matches(['-', '+']);
+            let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            let (code, message) = if whole {
+                (code::OUT_OF_RANGE, format!("{what} must be {low}..={high}, got {text}"))
+            } else {
+                (code::NOT_A_NUMBER, format!("{what} must be a whole number {low}..={high}, got '{text}'"))
+            };
+            self.error(code, word.span, message);
+            return None;
+        };
+        if (low..=high).contains(&value) {
+            return Some(value);
+        }
+        self.error(code::OUT_OF_RANGE, word.span, format!("{what} must be {low}..={high}, got {value}"));
+        None
+    }
+
+    /// The number at `index` as a type that its bounds fit.
+    pub(crate) fn unsigned<T: TryFrom<i64>>(
+        &mut self,
+        line: &Line<'_>,
+        index: usize,
+        low: i64,
+        high: i64,
+    ) -> Option<T> {
+        T::try_from(self.number(line, index, low, high)?).ok()
+    }
+
+    /// Seconds at `index` with at most six decimals, within bounds in microseconds.
+    pub(crate) fn seconds(&mut self, line: &Line<'_>, index: usize, low: u64, high: u64) -> Option<Duration> {
+        let word = self.required(line, index, "a time in seconds")?;
+        self.seconds_word(line.keyword(), word, low, high)
+    }
+
+    /// A word as seconds.
+    pub(crate) fn seconds_word(
+        &mut self,
+        what: &str,
+        word: Word<'_>,
+        low: u64,
+        high: u64,
+    ) -> Option<Duration> {
+        let range = || format!("{what} must be {}..={} seconds", shown(low), shown(high));
+        let Some((micros, rounded)) = microseconds(word.text) else {
+            self.error(code::NOT_A_NUMBER, word.span, format!("{}, got '{}'", range(), word.text));
+            return None;
+        };
+        if !(low..=high).contains(&micros) {
+            self.error(code::OUT_OF_RANGE, word.span, format!("{}, got {}", range(), word.text));
+            return None;
+        }
+        if rounded {
+            let message = format!("{what} has more than six decimals and is rounded to {}", shown(micros));
+            self.report(Problem::warning(code::ADJUSTED, word.span, message));
+        }
+        Some(Duration::from_micros(micros))
+    }
+
+    /// The boolean at `index`; absent means true.
+    pub(crate) fn boolean(&mut self, line: &Line<'_>, index: usize) -> Option<bool> {
+        let Some(word) = line.word(index) else { return Some(true) };
+        match word.text {
+            "on" | "true" | "yes" => Some(true),
+            "off" | "false" | "no" => Some(false),
+            other => {
+                let message =
+                    format!("{} takes on, true, yes, off, false or no, got '{other}'", line.keyword());
+                self.error(code::UNKNOWN_WORD, word.span, message);
+                None
+            }
+        }
+    }
+
+    /// A word as an address, without prefix or range.
+    pub(crate) fn address(&mut self, what: &str, word: Word<'_>) -> Option<IpAddr> {
+        let address = word.text.parse().ok();
+        if address.is_none() {
+            let message = format!("{what} needs an IPv4 or IPv6 address, got '{}'", word.text);
+            self.error(code::BAD_ADDRESS, word.span, message);
+        }
+        address
+    }
+
+    /// The address at `index`.
+    pub(crate) fn address_at(&mut self, line: &Line<'_>, index: usize) -> Option<IpAddr> {
+        let word = self.required(line, index, "an address")?;
+        self.address(line.keyword(), word)
+    }
+
+    /// The interface name at `index`.
+    pub(crate) fn interface(&mut self, line: &Line<'_>, index: usize) -> Option<Named> {
+        let word = self.required(line, index, "an interface name")?;
+        self.interface_word(word)
+    }
+
+    /// A word as an interface name: the kernel allows 15 bytes without slash and blank.
+    pub(crate) fn interface_word(&mut self, word: Word<'_>) -> Option<Named> {
+        let fits = !word.text.is_empty() && word.text.len() <= 15 && !matches!(word.text, "." | "..");
+        if !fits || word.text.contains(['/', ' ', ':']) {
+            let message = format!("'{}' can't be the name of an interface (1 to 15 characters)", word.text);
+            self.error(code::BAD_TEXT, word.span, message);
+            return None;
+        }
+        Some(Named::of(word))
+    }
+
+    /// One of a few words at `index`, by its position in the list.
+    pub(crate) fn choice(&mut self, line: &Line<'_>, index: usize, words: &[&str]) -> Option<usize> {
+        let word = self.required(line, index, &words.join(" or "))?;
+        let found = words.iter().position(|choice| *choice == word.text);
+        if found.is_none() {
+            let message = format!("{} must be {}, got '{}'", line.keyword(), words.join(" or "), word.text);
+            let nearest = super::suggest::nearest(word.text, words.iter().copied());
+            let problem = Problem::error(code::UNKNOWN_WORD, word.span, message);
+            self.report(match nearest {
+                Some(name) => problem.help(format!("did you mean {name}?")),
+                None => problem,
+            });
+        }
+        found
+    }
+
+    /// User and group at `index`; absent is no error.
+    pub(crate) fn user(&mut self, line: &Line<'_>, index: usize) -> Option<UserWords> {
+        let user = Named::of(line.word(index)?);
+        let group = line.word(index.saturating_add(1));
+        self.end(line, index.saturating_add(2));
+        let supplementary = group.is_some_and(|word| word.text.starts_with(':'));
+        let group = group.map(|word| Named {
+            text: word.text.strip_prefix(':').unwrap_or(word.text).to_owned(),
+            span: word.span,
+        });
+        Some(UserWords { user, group: group.filter(|group| !group.text.is_empty()), supplementary })
+    }
+
+    /// The command of a script keyword, with user and group behind it.
+    pub(crate) fn command(&mut self, line: &Line<'_>) -> Option<Command> {
+        let rest = line.text.get(line.keyword().len()..).unwrap_or("").trim_start();
+        let from = line.text.len().saturating_sub(rest.len());
+        let span = line.span.part(from, line.text.len());
+        if rest.is_empty() {
+            self.required(line, usize::MAX, "a command");
+            return None;
+        }
+        let words = match split_command(rest, Escapes::Keep) {
+            Ok(words) => words,
+            Err(problem) => {
+                self.error(code::BAD_COMMAND, span, format!("command of {}: {problem}", line.keyword()));
+                return None;
+            }
+        };
+        let mut words = words.into_iter();
+        let argv = match split_command(&words.next().unwrap_or_default(), Escapes::Decode) {
+            Ok(argv) if argv.is_empty() => {
+                self.error(code::MISSING_VALUE, span, format!("{} needs a command", line.keyword()));
+                return None;
+            }
+            Ok(argv) => argv,
+            Err(problem) => {
+                self.error(code::BAD_COMMAND, span, format!("command of {}: {problem}", line.keyword()));
+                return None;
+            }
+        };
+        let user = words.next().map(|user| {
+            let group = words.next();
+            let supplementary = group.as_ref().is_some_and(|group| group.starts_with(':'));
+            let group = group.map(|group| group.strip_prefix(':').map(str::to_owned).unwrap_or(group));
+            let named = |text| Named { text, span };
+            UserWords { user: named(user), group: group.map(named), supplementary }
+        });
+        if let Some(word) = words.next() {
+            let message = format!("nothing reads '{word}' behind the command of {}", line.keyword());
+            let problem = Problem::warning(code::SURPLUS_WORDS, span, message);
+            self.report(problem.help("a command with arguments must stand in one pair of quotes"));
+        }
+        Some(Command { argv, span, user })
+    }
+
+    /// Checks what follows a keyword that does nothing yet.
+    pub(crate) fn check(&mut self, shape: Shape, line: &Line<'_>) {
+        match shape {
+            Shape::Flag => self.end(line, 1),
+            Shape::Bool => {
+                self.boolean(line, 1);
+            }
+            Shape::Words(least, most) => {
+                if least > 0 {
+                    self.required(line, least, "a value");
+                }
+                self.end(line, most.saturating_add(1));
+            }
+            Shape::Number(low, high) => {
+                self.number(line, 1, low, high);
+                self.end(line, 2);
+            }
+            Shape::Decimal(low, high) => {
+                self.seconds(line, 1, low, high);
+                self.end(line, 2);
+            }
+            Shape::Script => {
+                self.command(line);
+            }
+            Shape::Address => {
+                self.address_at(line, 1);
+            }
+            Shape::Choice(words) => {
+                self.choice(line, 1, words);
+            }
+            Shape::Block(table) => inert::block(self, line, table),
+            Shape::Lines => self.entries(line, |_, _| {}),
+        }
+        let takes_block = matches!(shape, Shape::Block(_) | Shape::Lines);
+        if !takes_block {
+            self.no_block(line);
+        }
+    }
+
+    /// Reports a block behind a keyword that takes none.
+    pub(crate) fn no_block(&mut self, line: &Line<'_>) {
+        if line.block != crate::tree::Block::Absent {
+            self.error(
+                code::UNEXPECTED_OPEN,
+                line.span.after(),
+                format!("Unexpected '{{' after {}", line.keyword()),
+            );
+        }
+    }
+}
+
+/// Text as microseconds, and whether digits beyond the sixth decimal were rounded away.
+fn microseconds(text: &str) -> Option<(u64, bool)> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let kept = fraction.get(..6).unwrap_or(fraction);
+    let mut micros: u64 = format!("{kept:0<6}").parse().ok()?;
+    let excess = fraction.get(6..).unwrap_or("");
+    if excess.as_bytes().first().is_some_and(|digit| *digit >= b'5') {
+        micros = micros.saturating_add(1);
+    }
+    let rounded = excess.bytes().any(|digit| digit != b'0');
+    Some((whole.checked_mul(1_000_000)?.checked_add(micros)?, rounded))
+}
+
+/// A length of time as seconds with only the decimals that matter.
+pub(crate) fn shown_seconds(time: Duration) -> String {
+    shown(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// Microseconds as seconds with only the decimals that matter.
+pub(crate) fn shown(micros: u64) -> String {
+    let (whole, part) = (micros / 1_000_000, micros % 1_000_000);
+    if part == 0 {
+        return whole.to_string();
+    }
+    format!("{whole}.{part:06}").trim_end_matches('0').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_keep_six_decimals_and_round_half_up() {
+        assert_eq!(microseconds("1.5"), Some((1_500_000, false)));
+        assert_eq!(microseconds("0.0000005"), Some((1, true)));
+        assert_eq!(microseconds(".25"), Some((250_000, false)));
+        assert_eq!(microseconds("1.2.3"), None);
+        assert_eq!(microseconds(""), None);
+        assert_eq!(microseconds("99999999999999999999"), None);
+    }
+
+    #[test]
+    fn microseconds_are_shown_as_seconds() {
+        assert_eq!(shown(4_294_967_295), "4294.967295");
+        assert_eq!(shown(1_000), "0.001");
+    }
+}

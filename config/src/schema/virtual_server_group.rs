@@ -1,0 +1,152 @@
+//! `virtual_server_group`: addresses, ranges, prefixes and marks that share one virtual server.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::*;
+use crate::model::vrrp::Family;
+
+/// One line of a group.
+#[derive(Debug)]
+pub(crate) enum GroupEntry {
+    /// Addresses from first to last, with one port.
+    Addresses {
+        /// First address.
+        first: IpAddr,
+        /// Last address, of the same family.
+        last: IpAddr,
+        /// Port, 0 for any.
+        port: u16,
+    },
+    /// `fwmark`.
+    Mark {
+        /// The mark.
+        mark: u32,
+        /// Its family, when written.
+        family: Option<Family>,
+    },
+}
+
+/// `virtual_server_group` as written.
+#[derive(Debug)]
+pub(crate) struct GroupDraft {
+    pub(crate) name: Named,
+    pub(crate) entries: Vec<GroupEntry>,
+}
+
+/// Addresses that one group may hold.
+const GROUP_ADDRESSES: u128 = 65_536;
+
+/// Reads one block.
+pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let Some(name) = lowering.required(line, 1, "a name") else { return };
+    lowering.end(line, 2);
+    let mut group = GroupDraft { name: Named::of(name), entries: Vec::new() };
+    lowering.entries(line, |lowering, line| group.entries.extend(entry(lowering, line)));
+    draft.groups.push(group);
+}
+
+fn entry(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Option<GroupEntry> {
+    let word = line.word(0)?;
+    if word.text == "fwmark" {
+        let mark = lowering.unsigned(line, 1, 1, 4_294_967_295)?;
+        let family = match line.word(2) {
+            None => None,
+            Some(_) => Some(match lowering.choice(line, 2, &["inet", "inet6"])? {
+                0 => Family::Inet,
+                _ => Family::Inet6,
+            }),
+        };
+        lowering.end(line, 3);
+        return Some(GroupEntry::Mark { mark, family });
+    }
+    let port = match line.word(1) {
+        None => 0,
+        Some(word) if word.text.bytes().all(|byte| byte == b'0') => 0,
+        Some(_) => lowering.unsigned(line, 1, 1, 65_535)?,
+    };
+    lowering.end(line, 2);
+    let Some((first, last)) = addresses(word.text) else {
+        let message = format!(
+            "'{}' is no address, range (ADDRESS-LAST, ADDRESS-ADDRESS) or prefix without host bits",
+            word.text
+        );
+        lowering.error(code::BAD_ADDRESS, word.span, message);
+        return None;
+    };
+    if number(last).saturating_sub(number(first)) >= GROUP_ADDRESSES {
+        let message = format!("{} holds more than {GROUP_ADDRESSES} addresses", word.text);
+        lowering.error(code::OUT_OF_RANGE, word.span, message);
+        return None;
+    }
+    Some(GroupEntry::Addresses { first, last, port })
+}
+
+/// First and last address of a line's first word.
+fn addresses(text: &str) -> Option<(IpAddr, IpAddr)> {
+    if let Some((address, mask)) = text.split_once('/') {
+        let first: IpAddr = address.parse().ok()?;
+        let bits: u32 = if first.is_ipv4() { 32 } else { 128 };
+        let length: u32 = mask.parse().ok().filter(|length| (1..=bits).contains(length))?;
+        let host = bits.saturating_sub(length);
+        let hosts = if host == 0 { 0 } else { u128::MAX >> 128_u32.saturating_sub(host) };
+        return (number(first) & hosts == 0).then(|| (first, address_of(first, number(first) | hosts)));
+    }
+    let Some((start, end)) = text.split_once('-') else {
+        let address = text.parse().ok()?;
+        return Some((address, address));
+    };
+    let first: IpAddr = start.parse().ok()?;
+    let last = match (end.parse::<IpAddr>(), first) {
+        (Ok(last), _) => last,
+        (Err(_), IpAddr::V4(_)) => {
+            let last: u8 = end.parse().ok()?;
+            address_of(first, (number(first) & !0xff) | u128::from(last))
+        }
+        (Err(_), IpAddr::V6(_)) => {
+            let last = u16::from_str_radix(end, 16).ok()?;
+            address_of(first, (number(first) & !0xffff) | u128::from(last))
+        }
+    };
+    (first.is_ipv4() == last.is_ipv4() && number(last) >= number(first)).then_some((first, last))
+}
+
+/// Every address from first to last.
+pub(crate) fn group_addresses(first: IpAddr, last: IpAddr) -> impl Iterator<Item = IpAddr> {
+    (number(first)..=number(last)).map(move |value| address_of(first, value))
+}
+
+/// Address as a number.
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u128::from(u32::from(address)),
+        IpAddr::V6(address) => u128::from(address),
+    }
+}
+
+/// Number as an address of the same family as another.
+fn address_of(like: IpAddr, value: u128) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from(u32::try_from(value).unwrap_or(u32::MAX))),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(text: &str) -> Option<(String, String)> {
+        addresses(text).map(|(first, last)| (first.to_string(), last.to_string()))
+    }
+
+    #[test]
+    fn ranges_and_prefixes_expand() {
+        let pair = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
+        assert_eq!(range("192.0.2.1-9"), pair("192.0.2.1", "192.0.2.9"));
+        assert_eq!(range("2001:db8::10-1f"), pair("2001:db8::10", "2001:db8::1f"));
+        assert_eq!(range("192.0.2.0/30"), pair("192.0.2.0", "192.0.2.3"));
+        assert_eq!(range("192.0.2.1-198.51.100.1"), pair("192.0.2.1", "198.51.100.1"));
+        assert_eq!(range("192.0.2.1/30"), None);
+        assert_eq!(range("192.0.2.9-1"), None);
+    }
+}

@@ -1,0 +1,373 @@
+//! `vrrp_instance` and its `authentication`, `unicast_peer` and `track_*` blocks.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::*;
+pub(crate) use list::TrackDraft;
+
+/// `vrrp_instance` as written.
+#[derive(Debug, Default)]
+pub(crate) struct InstanceDraft {
+    pub(crate) name: String,
+    pub(crate) span: Span,
+    pub(crate) interface: Option<Named>,
+    pub(crate) master: Option<bool>,
+    pub(crate) vrid: Option<(u8, Span)>,
+    pub(crate) priority: Option<(u8, Span)>,
+    pub(crate) advert_int: Option<(Duration, Span)>,
+    pub(crate) version: Option<i64>,
+    pub(crate) native_ipv6: bool,
+    pub(crate) nopreempt: Option<Span>,
+    pub(crate) preempt_delay: Option<(Duration, Span)>,
+    pub(crate) addresses: Vec<AddressDraft>,
+    pub(crate) excluded: Vec<AddressDraft>,
+    pub(crate) peers: Vec<PeerDraft>,
+    pub(crate) multicast_source: Option<(IpAddr, Span)>,
+    pub(crate) unicast_source: Option<(IpAddr, Span)>,
+    pub(crate) unicast_ttl: Option<u8>,
+    pub(crate) auth_type: Option<Span>,
+    pub(crate) auth_pass: Option<(String, Span)>,
+    pub(crate) track_interfaces: Vec<TrackDraft>,
+    pub(crate) track_scripts: Vec<TrackDraft>,
+    pub(crate) dont_track_primary: bool,
+    pub(crate) garp_delay: Option<u32>,
+    pub(crate) garp_repeat: Option<u32>,
+    pub(crate) garp_refresh: Option<u32>,
+    pub(crate) garp_refresh_repeat: Option<u32>,
+    pub(crate) garp_lower_prio_delay: Option<u32>,
+    pub(crate) garp_lower_prio_repeat: Option<u32>,
+    pub(crate) down_timer_adverts: Option<u8>,
+    pub(crate) lower_prio_no_advert: Option<bool>,
+    pub(crate) higher_prio_send_advert: Option<bool>,
+    pub(crate) check_unicast_src: bool,
+    pub(crate) skip_check_adv_addr: Option<bool>,
+    pub(crate) no_virtual_ipaddress: bool,
+    pub(crate) notify: NotifyDraft,
+}
+
+/// One peer.
+#[derive(Debug)]
+pub(crate) struct PeerDraft {
+    pub(crate) address: IpAddr,
+    pub(crate) span: Span,
+}
+
+/// The scripts of an instance as written.
+#[derive(Debug, Default)]
+pub(crate) struct NotifyDraft {
+    pub(crate) master: Option<Command>,
+    pub(crate) backup: Option<Command>,
+    pub(crate) fault: Option<Command>,
+    pub(crate) stop: Option<Command>,
+    pub(crate) any: Option<Command>,
+}
+
+/// Reads one block.
+pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let Some(name) = lowering.required(line, 1, "a name") else { return };
+    lowering.end(line, 2);
+    let mut instance =
+        InstanceDraft { name: name.text.to_owned(), span: name.span, ..InstanceDraft::default() };
+    lowering.block("vrrp_instance", line, TABLE, &mut instance);
+    draft.instances.push(instance);
+}
+
+fn interface(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.interface = lowering.interface(line, 1);
+    lowering.end(line, 2);
+    if let Some(name) = draft.interface.as_ref().filter(|name| name.text == "lo") {
+        lowering.error(code::CONFLICT, name.span, "VRRP can't run on lo: no peer hears it there");
+    }
+}
+
+fn state(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.master = lowering.choice(line, 1, &["MASTER", "BACKUP"]).map(|index| index == 0);
+    lowering.end(line, 2);
+}
+
+fn virtual_router_id(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    if let Some(vrid) = lowering.unsigned(line, 1, 1, 255) {
+        draft.vrid = Some((vrid, line.word(1).map_or(line.span, |word| word.span)));
+    }
+    lowering.end(line, 2);
+}
+
+fn priority(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    if let Some(priority) = lowering.unsigned(line, 1, 1, 255) {
+        draft.priority = Some((priority, line.word(1).map_or(line.span, |word| word.span)));
+    }
+    lowering.end(line, 2);
+}
+
+fn advert_int(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    if let Some(interval) = lowering.seconds(line, 1, 10_000, 255_000_000) {
+        draft.advert_int = Some((interval, line.word(1).map_or(line.span, |word| word.span)));
+    }
+    lowering.end(line, 2);
+}
+
+fn version(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.version = lowering.number(line, 1, 2, 3);
+    lowering.end(line, 2);
+}
+
+fn native_ipv6(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.native_ipv6 = true;
+}
+
+fn preempt(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.nopreempt = None;
+}
+
+fn nopreempt(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.nopreempt = Some(line.span);
+}
+
+fn preempt_delay(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    if let Some(delay) = lowering.seconds(line, 1, 0, 1_000_000_000) {
+        draft.preempt_delay = Some((delay, line.span));
+    }
+    lowering.end(line, 2);
+}
+
+fn virtual_ipaddress(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let addresses = &mut draft.addresses;
+    lowering.entries(line, |lowering, line| addresses.extend(virtual_address::read(lowering, line)));
+}
+
+fn virtual_ipaddress_excluded(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let excluded = &mut draft.excluded;
+    lowering.entries(line, |lowering, line| excluded.extend(virtual_address::read(lowering, line)));
+}
+
+fn unicast_peer(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let peers = &mut draft.peers;
+    lowering.entries(line, |lowering, line| {
+        let Some(word) = line.word(0) else { return };
+        if let Some(address) = lowering.address("unicast_peer", word) {
+            peers.push(PeerDraft { address, span: word.span });
+        }
+        let mut at = 1;
+        while let Some(option) = line.word(at) {
+            if !matches!(option.text, "min_ttl" | "max_ttl") {
+                let message = format!("Unknown keyword '{}' behind a peer", option.text);
+                lowering.error(code::UNKNOWN_KEYWORD, option.span, message);
+                return;
+            }
+            lowering.number(line, at.saturating_add(1), 0, 255);
+            let why = "adverts from outside these bounds would be accepted";
+            lowering.refuse(line, option.text, why);
+            at += 2;
+        }
+    });
+}
+
+fn mcast_src_ip(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.multicast_source = lowering.address_at(line, 1).map(|address| (address, line.span));
+    lowering.end(line, 2);
+}
+
+fn unicast_src_ip(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.unicast_source = lowering.address_at(line, 1).map(|address| (address, line.span));
+    lowering.end(line, 2);
+}
+
+fn unicast_ttl(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.unicast_ttl = lowering.unsigned(line, 1, 0, 255);
+    lowering.end(line, 2);
+}
+
+fn authentication(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.block("authentication", line, AUTHENTICATION, draft);
+}
+
+fn auth_type(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    match lowering.choice(line, 1, &["PASS", "AH"]) {
+        Some(0) => draft.auth_type = Some(line.span),
+        Some(_) => lowering.refuse(line, "auth_type AH", "adverts would travel unsigned"),
+        None => {}
+    }
+}
+
+fn auth_pass(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let Some(word) = lowering.required(line, 1, "a password") else { return };
+    lowering.end(line, 2);
+    if word.text.len() > 8 {
+        let message = "only the first eight characters of auth_pass count";
+        lowering.report(Problem::warning(code::ADJUSTED, word.span, message));
+    }
+    draft.auth_pass = Some((word.text.to_owned(), word.span));
+}
+
+fn track_interface(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let tracked = &mut draft.track_interfaces;
+    lowering.entries(line, |lowering, line| tracked.extend(list::tracked(lowering, line)));
+}
+
+fn track_script(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let tracked = &mut draft.track_scripts;
+    lowering.entries(line, |lowering, line| tracked.extend(list::tracked(lowering, line)));
+}
+
+fn dont_track_primary(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.dont_track_primary = true;
+}
+
+fn garp_delay(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.garp_delay = lowering.unsigned(line, 1, 0, 4294);
+}
+
+fn garp_repeat(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.garp_repeat = global_defs::at_least_one(lowering, line);
+}
+
+fn garp_refresh(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.garp_refresh = lowering.unsigned(line, 1, 0, 4_294_967_295);
+}
+
+fn garp_refresh_repeat(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.garp_refresh_repeat = global_defs::at_least_one(lowering, line);
+}
+
+fn garp_lower_prio_delay(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.garp_lower_prio_delay = lowering.unsigned(line, 1, 0, 4294);
+}
+
+fn garp_lower_prio_repeat(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.garp_lower_prio_repeat = lowering.unsigned(line, 1, 0, 2_147_483_647);
+}
+
+fn down_timer_adverts(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.down_timer_adverts = lowering.unsigned(line, 1, 1, 100);
+}
+
+fn accept(_draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+}
+
+fn lower_prio_no_advert(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.lower_prio_no_advert = lowering.boolean(line, 1);
+}
+
+fn higher_prio_send_advert(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.higher_prio_send_advert = lowering.boolean(line, 1);
+}
+
+fn check_unicast_src(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.check_unicast_src = true;
+}
+
+fn skip_check_adv_addr(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.skip_check_adv_addr = lowering.boolean(line, 1);
+}
+
+fn no_virtual_ipaddress(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.no_virtual_ipaddress = true;
+}
+
+fn notify_master(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.notify.master = lowering.command(line);
+}
+
+fn notify_backup(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.notify.backup = lowering.command(line);
+}
+
+fn notify_fault(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.notify.fault = lowering.command(line);
+}
+
+fn notify_stop(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.notify.stop = lowering.command(line);
+}
+
+fn notify(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.notify.any = lowering.command(line);
+}
+
+static AUTHENTICATION: &[Row<InstanceDraft>] =
+    &[active("auth_type", auth_type), active("auth_pass", auth_pass)];
+
+/// Keywords of `vrrp_instance`.
+pub(super) static TABLE: &[Row<InstanceDraft>] = &[
+    active("unicast_peer", unicast_peer),
+    active("check_unicast_src", check_unicast_src),
+    active("native_ipv6", native_ipv6).old_for("an IPv6 address"),
+    active("state", state),
+    active("interface", interface),
+    active("dont_track_primary", dont_track_primary),
+    active("track_interface", track_interface),
+    active("track_script", track_script),
+    active("mcast_src_ip", mcast_src_ip),
+    active("unicast_src_ip", unicast_src_ip),
+    active("virtual_router_id", virtual_router_id),
+    active("unicast_ttl", unicast_ttl),
+    active("version", version),
+    active("priority", priority),
+    active("advert_int", advert_int),
+    active("virtual_ipaddress", virtual_ipaddress),
+    active("virtual_ipaddress_excluded", virtual_ipaddress_excluded),
+    active("no_virtual_ipaddress", no_virtual_ipaddress),
+    active("accept", accept),
+    active("skip_check_adv_addr", skip_check_adv_addr),
+    active("preempt", preempt).old_for("not writing nopreempt"),
+    active("nopreempt", nopreempt),
+    active("preempt_delay", preempt_delay),
+    active("notify_backup", notify_backup),
+    active("notify_master", notify_master),
+    active("notify_fault", notify_fault),
+    active("notify_stop", notify_stop),
+    active("notify", notify),
+    active("garp_master_delay", garp_delay),
+    active("garp_master_refresh", garp_refresh),
+    active("garp_master_repeat", garp_repeat),
+    active("garp_master_refresh_repeat", garp_refresh_repeat),
+    active("garp_lower_prio_delay", garp_lower_prio_delay),
+    active("garp_lower_prio_repeat", garp_lower_prio_repeat),
+    active("down_timer_adverts", down_timer_adverts),
+    active("lower_prio_no_advert", lower_prio_no_advert),
+    active("higher_prio_send_advert", higher_prio_send_advert),
+    active("authentication", authentication),
+    refused("use_vmac", Shape::Words(0, 64), "the virtual router would answer from another MAC address"),
+    refused("use_vmac_addr", Shape::Flag, "addresses would answer from another MAC address"),
+    inactive("vmac_xmit_base", Shape::Flag),
+    refused("use_ipvlan", Shape::Words(0, 64), "adverts would leave from another address"),
+    refused("unicast_fault_no_peer", Shape::Flag, "an instance without peers would send to everybody"),
+    refused("old_unicast_checksum", Shape::Words(0, 64), "peers would discard its adverts"),
+    refused("vrf", Shape::Words(1, 1), "adverts would leave through another routing domain"),
+    refused("track_file", Shape::Lines, "the file would not change who is Master"),
+    refused("track_process", Shape::Lines, "the processes would not change who is Master"),
+    refused("track_bfd", Shape::Lines, "the session would not change who is Master"),
+    refused("mcast_dst_ip", Shape::Words(1, 1), "no other router would hear its adverts"),
+    refused("track_src_ip", Shape::Flag, "a missing source address would be no fault"),
+    inactive("promote_secondaries", Shape::Flag),
+    inactive("linkbeat_use_polling", Shape::Flag).old_for("linkbeat_interfaces"),
+    refused("v3_checksum_as_v2", Shape::Bool, "peers would discard its adverts"),
+    inactive("virtual_routes", Shape::Lines),
+    inactive("virtual_rules", Shape::Lines),
+    refused("no_accept", Shape::Flag, "packets to the addresses would be accepted"),
+    refused("strict_mode", Shape::Bool, "rules that it asks for would not be kept"),
+    inactive("debug", Shape::Number(0, 4)),
+    inactive("notify_deleted", Shape::Words(0, 64)),
+    inactive("notify_master_rx_lower_pri", Shape::Script),
+    inactive("smtp_alert", Shape::Bool),
+    inactive("notify_priority_changes", Shape::Bool),
+    inactive("lvs_sync_daemon_interface", Shape::Words(1, 1)).old_for("lvs_sync_daemon"),
+    refused("timer_expired_backup", Shape::Words(0, 1), "a late Master would not step down"),
+    refused("thread_timer_expired", Shape::Words(0, 1), "a late Master would not step down")
+        .old_for("timer_expired_backup"),
+    inactive("garp_extra_if", Shape::Words(0, 64)),
+    inactive("vmac_garp_intvl", Shape::Words(0, 64)).old_for("garp_extra_if"),
+    refused("owner_ignore_adverts", Shape::Bool, "adverts would be heard that it asks to ignore"),
+    inactive("kernel_rx_buf_size", Shape::Number(0, 4_294_967_295)),
+    refused("auth_hmac", Shape::Block(inert::AUTH_HMAC), "adverts would travel unsigned"),
+    inactive("vip_lease", Shape::Words(1, 1)),
+    inactive("vip_restore", Shape::Choice(&["restore", "upstream"])),
+];
