@@ -253,14 +253,14 @@ impl Roster {
     /// Takes the outcome of a run. `None` for a position that no checker has.
     pub fn take(&mut self, position: usize, outcome: Outcome, out: &mut Vec<Effect>) -> Option<Taken> {
         let place = self.checkers.get(position)?.place;
-        let url = self.url(position).map(|url| url.path.clone());
         let old = self.checkers.get(position)?.standing;
+        if let (Outcome::Pass(_), false, Some(url)) = (outcome, old.up, self.url(position)) {
+            let what = if url.digest.is_some() { "MD5 digest" } else { "HTTP status code" };
+            let label = self.label(position)?;
+            out.push(Effect::Log(format!("{what} success to {label} url({})", url.path)));
+        }
         let mut standing = old;
         let (change, next) = standing.take(self.check(position)?, outcome);
-        if let (Some(path), Outcome::Pass(_), false) = (url, outcome, old.up) {
-            let label = self.label(position)?;
-            out.push(Effect::Log(format!("HTTP status code success to {label} url({path})")));
-        }
         out.extend(self.line(position, change).map(Effect::Log));
         self.checkers.get_mut(position)?.standing = standing;
         let (alive, weight) = self.state_of(place.service, place.server, position);
@@ -413,6 +413,11 @@ impl Roster {
 
     fn line(&self, position: usize, change: Change) -> Option<String> {
         let check = self.check(position)?;
+        match change {
+            Change::None | Change::ConfirmedDown(_) => return None,
+            Change::Retrying(_) if !check.log_all_failures => return None,
+            Change::Up | Change::Down { .. } | Change::Retrying(_) => {}
+        }
         let label = self.label(position)?;
         let (name, succeeded) = match &check.kind {
             CheckKind::Tcp(_) => ("TCP_CHECK", format!("TCP connection to {label} success.")),
@@ -420,7 +425,7 @@ impl Roster {
             CheckKind::Misc { script, .. } => {
                 let place = self.checkers.get(position)?.place;
                 let address = self.real_server(place)?.destination.address;
-                return misc_line(&format!("Misc check to [{address}] for [script {script}]"), check, change);
+                return misc_line(&format!("Misc check to [{address}] for [script {script}]"), change);
             }
         };
         match change {
@@ -432,7 +437,6 @@ impl Roster {
             Change::Down { failure, .. } => {
                 Some(format!("{name} on service {label} failed. reason=\"{failure}\""))
             }
-            Change::Retrying(_) if !check.log_all_failures => None,
             Change::Retrying(failure) => Some(match (&check.kind, failure) {
                 (CheckKind::Tcp(_), Failure::ConnectTimeout) => format!("TCP connection to {label} timeout."),
                 (CheckKind::Tcp(_), _) => format!("TCP connection to {label} failed. reason=\"{failure}\""),
@@ -444,11 +448,10 @@ impl Roster {
     }
 }
 
-fn misc_line(subject: &str, check: &Check, change: Change) -> Option<String> {
+fn misc_line(subject: &str, change: Change) -> Option<String> {
     match change {
         Change::None | Change::ConfirmedDown(_) => None,
         Change::Up => Some(format!("{subject} succeeded.")),
-        Change::Retrying(_) if !check.log_all_failures => None,
         Change::Down { failure: Failure::ScriptTimeout, .. } | Change::Retrying(Failure::ScriptTimeout) => {
             Some(format!("{subject} timed out."))
         }

@@ -42,6 +42,8 @@ pub(super) enum Progress {
     Waiting,
     /// It stands; its request has yet to be sent. A new deadline begins.
     Connected,
+    /// The request is sent.
+    Sent,
     /// The share of this turn is used up; call again without waiting for an event.
     Unfinished,
     /// The check is over.
@@ -49,7 +51,7 @@ pub(super) enum Progress {
 }
 
 /// Most reads of one connection in one turn.
-const READS: usize = 4;
+const READS: usize = 2;
 
 impl Connection {
     /// Starts to connect.
@@ -100,7 +102,7 @@ impl Connection {
     }
 
     fn send(&mut self) -> Progress {
-        let Stage::Sending { request, sent, .. } = &mut self.stage else { return Progress::Unfinished };
+        let Stage::Sending { request, sent, .. } = &mut self.stage else { return Progress::Waiting };
         while let Some(rest) = request.get(*sent..).filter(|rest| !rest.is_empty()) {
             match (&self.socket).write(rest) {
                 Ok(written) => *sent = sent.saturating_add(written),
@@ -113,11 +115,10 @@ impl Connection {
                 Err(error) => return Progress::Done(Outcome::Fail(Failure::Send(error.kind()))),
             }
         }
-        let old = std::mem::replace(&mut self.stage, Stage::Connecting);
-        if let Stage::Sending { exchange, .. } = old {
+        if let Stage::Sending { exchange, .. } = std::mem::replace(&mut self.stage, Stage::Connecting) {
             self.stage = Stage::Receiving(exchange);
         }
-        Progress::Unfinished
+        Progress::Sent
     }
 }
 

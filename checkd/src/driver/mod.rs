@@ -198,7 +198,7 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
         }
         self.settle(steps, *now);
         self.announce();
-        self.report()?;
+        self.report(*now)?;
         self.outbox.send(&mut self.link, self.live.as_ref())?;
         let sent = self.link.flush().map_err(|_| Halt::End(End::ParentGone))?;
         match self.phase {
@@ -238,7 +238,7 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 }
                 Step::Script(position) => {
                     let Some((check, script)) = roster.script(position) else { continue };
-                    self.outbox.order(CheckdToParent::RunCheck { generation, check, script });
+                    self.outbox.first(CheckdToParent::RunCheck { generation, check, script });
                 }
             }
         }
@@ -316,7 +316,7 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
             ToDaemon::Quiesce => {
                 self.quiesce(now);
                 self.phase = Phase::Quiet;
-                self.outbox.order(FromDaemon::Quiesced.into());
+                self.outbox.last(FromDaemon::Quiesced);
                 Ok(())
             }
             ToDaemon::Resume => {
@@ -347,7 +347,7 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
             self.link.log(Level::Info, format!("{} results for unknown checks were dropped", self.strays));
         }
         self.announced = usize::MAX;
-        self.outbox.order(FromDaemon::Stopped.into());
+        self.outbox.last(FromDaemon::Stopped);
         self.phase = Phase::Ending(now + LAST_WORDS);
     }
 
@@ -423,9 +423,8 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 self.runs.plan(&roster, false, now);
             }
         }
-        self.outbox.order(FromDaemon::Committed(generation).into());
+        self.outbox.commit(&roster);
         self.outbox.take(after, generation, Deltas::Dropped);
-        self.outbox.restart(&roster);
         self.announced = 0;
         self.live = Some(roster);
     }
@@ -444,8 +443,8 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
     }
 
     /// What is counted elsewhere and told when it grows.
-    fn report(&mut self) -> Result<(), Halt> {
-        if let Some((count, reason)) = self.runs.take_postponed() {
+    fn report(&mut self, now: MonoTime) -> Result<(), Halt> {
+        if let Some((count, reason)) = self.runs.take_postponed(now) {
             let text = format!("{count} checks could not start and are postponed. reason=\"{reason}\"");
             self.link.log(Level::Warning, text);
         }

@@ -1,7 +1,8 @@
 //! What goes to the parent: ordered messages, and tables of which only the newest state matters.
 //!
 //! Coalesces changes of the desired table and of verdicts between two sends, so that a parent that is slow gets fewer
-//! and newer messages, and memory stays bounded. Called by the driver once per loop turn.
+//! and newer messages, and memory stays bounded. The table goes before the events, so that a notify script finds it
+//! changed, as with keepalived. Called by the driver once per loop turn.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -25,17 +26,19 @@ const MAX_EVENTS: usize = 65_536;
 /// What waits to be sent.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    ordered: VecDeque<CheckdToParent>,
+    first: VecDeque<CheckdToParent>,
     logs: VecDeque<String>,
-    lost: u64,
     table: Option<VecDeque<DesiredEntry>>,
     // A sorry server is `None`, so that the key has an order.
     deltas: BTreeMap<(ServiceId, Option<ServerId>), Presence>,
+    events: VecDeque<CheckdToParent>,
+    lost: u64,
     verdicts: BTreeSet<usize>,
+    last: Option<FromDaemon>,
 }
 
 impl Outbox {
-    /// Takes effects of a generation. With `deltas` false, changes of the table are left to [`Self::table`].
+    /// Takes effects of a generation.
     pub(super) fn take(&mut self, effects: Vec<Effect>, generation: Generation, deltas: Deltas) {
         for effect in effects {
             match effect {
@@ -48,21 +51,22 @@ impl Outbox {
                     self.deltas.insert((service, server), presence);
                 }
                 Effect::Event { service, server, up } => {
-                    self.order(CheckdToParent::ServiceEvent { generation, service, server, up });
+                    self.event(CheckdToParent::ServiceEvent { generation, service, server, up });
                 }
-                Effect::Notify(script) => self.order(CheckdToParent::RunNotify { generation, script }),
+                Effect::Notify(script) => self.event(CheckdToParent::RunNotify { generation, script }),
                 Effect::Log(text) => self.logs.push_back(text),
             }
         }
     }
 
-    /// Queues a message behind those that wait.
-    pub(super) fn order(&mut self, message: CheckdToParent) {
-        if self.ordered.len() >= MAX_EVENTS {
-            self.lost = self.lost.saturating_add(1);
-            return;
-        }
-        self.ordered.push_back(message);
+    /// Queues a message that goes before tables and events.
+    pub(super) fn first(&mut self, message: CheckdToParent) {
+        self.first.push_back(message);
+    }
+
+    /// The message that goes when nothing else waits.
+    pub(super) fn last(&mut self, message: FromDaemon) {
+        self.last = Some(message);
     }
 
     /// A verdict changed.
@@ -70,8 +74,11 @@ impl Outbox {
         self.verdicts.insert(position);
     }
 
-    /// Another configuration is in use: the whole table and all verdicts go out, what waited is void.
-    pub(super) fn restart(&mut self, roster: &Roster) {
+    /// Another configuration is in use: the whole table and all verdicts go out. Events of the old one go before the
+    /// word that it is no longer used.
+    pub(super) fn commit(&mut self, roster: &Roster) {
+        self.first.append(&mut self.events);
+        self.first.push_back(FromDaemon::Committed(roster.generation()).into());
         self.deltas.clear();
         self.table = Some(roster.table().collect());
         self.verdicts = (0..roster.checks()).collect();
@@ -79,7 +86,9 @@ impl Outbox {
 
     /// Nothing waits here.
     pub(super) fn is_empty(&self) -> bool {
-        self.ordered.is_empty()
+        self.first.is_empty()
+            && self.events.is_empty()
+            && self.last.is_none()
             && self.logs.is_empty()
             && self.table.is_none()
             && self.deltas.is_empty()
@@ -101,17 +110,25 @@ impl Outbox {
         Ok(())
     }
 
+    fn event(&mut self, message: CheckdToParent) {
+        if self.events.len() >= MAX_EVENTS {
+            self.lost = self.lost.saturating_add(1);
+            return;
+        }
+        self.events.push_back(message);
+    }
+
     fn next(&mut self, roster: Option<&Roster>) -> Option<CheckdToParent> {
-        if let Some(message) = self.ordered.pop_front() {
-            return Some(message);
-        }
-        if self.lost > 0 {
-            let text =
-                format!("{} events were lost: the parent does not read", std::mem::take(&mut self.lost));
-            return Some(CheckdToParent::from(FromDaemon::Log { level: Level::Error, text }));
-        }
-        let roster = roster?;
-        let generation = roster.generation();
+        self.first
+            .pop_front()
+            .or_else(|| self.next_entries(roster?.generation()))
+            .or_else(|| self.events.pop_front())
+            .or_else(|| self.loss())
+            .or_else(|| self.next_verdicts(roster?))
+            .or_else(|| self.last.take().map(CheckdToParent::from))
+    }
+
+    fn next_entries(&mut self, generation: Generation) -> Option<CheckdToParent> {
         if let Some(table) = &mut self.table {
             let entries: Vec<DesiredEntry> = table.drain(..table.len().min(MAX_BATCH)).collect();
             let complete = table.is_empty();
@@ -120,22 +137,30 @@ impl Outbox {
             }
             return Some(CheckdToParent::Desired { generation, entries, complete });
         }
-        if !self.deltas.is_empty() {
-            let entries = std::iter::from_fn(|| self.deltas.pop_first())
-                .take(MAX_BATCH)
-                .map(|((service, server), presence)| DesiredEntry {
-                    service,
-                    server: server.map_or(ServerRef::Sorry, ServerRef::Real),
-                    presence,
-                })
-                .collect();
-            return Some(CheckdToParent::Desired { generation, entries, complete: false });
-        }
+        let entries: Vec<DesiredEntry> = std::iter::from_fn(|| self.deltas.pop_first())
+            .take(MAX_BATCH)
+            .map(|((service, server), presence)| DesiredEntry {
+                service,
+                server: server.map_or(ServerRef::Sorry, ServerRef::Real),
+                presence,
+            })
+            .collect();
+        (!entries.is_empty()).then_some(CheckdToParent::Desired { generation, entries, complete: false })
+    }
+
+    fn next_verdicts(&mut self, roster: &Roster) -> Option<CheckdToParent> {
         let verdicts: Vec<_> = std::iter::from_fn(|| self.verdicts.pop_first())
             .take(MAX_BATCH)
             .filter_map(|position| roster.verdict(position))
             .collect();
+        let generation = roster.generation();
         (!verdicts.is_empty()).then_some(CheckdToParent::Verdicts { generation, verdicts })
+    }
+
+    fn loss(&mut self) -> Option<CheckdToParent> {
+        let lost = std::mem::take(&mut self.lost);
+        let text = format!("{lost} events were lost: the parent does not read");
+        (lost > 0).then(|| FromDaemon::Log { level: Level::Error, text }.into())
     }
 }
 

@@ -62,18 +62,18 @@ pub(super) enum Step {
 
 /// Runs that this machine could not start: that says nothing of the servers.
 #[derive(Debug, Default)]
-pub(super) struct Postponed {
-    /// How many.
-    pub(super) count: u64,
-    /// The last reason, until it is taken for the log.
-    pub(super) reason: Option<io::Error>,
-    told: bool,
+struct Postponed {
+    count: u64,
+    reason: Option<io::Error>,
+    quiet_until: MonoTime,
 }
 
 /// Most runs started in one turn.
 const STARTS: usize = 128;
 /// When a run that could not start is tried again.
 const POSTPONE: Duration = Duration::from_secs(1);
+/// Least time between two lines about runs that could not start.
+const QUIET: Duration = Duration::from_secs(60);
 /// How much later than its time limit the end of a script may be reported: the parent ends it by TERM, then KILL.
 const SCRIPT_GRACE: Duration = Duration::from_secs(5);
 const BUFFER: usize = 16 * 1024;
@@ -166,7 +166,7 @@ impl Runs {
         let Some(check) = roster.check(position) else { return };
         let url = roster.url(position);
         // Each stage begins at once: the event that it would wait for may have come already.
-        for _ in 0..3 {
+        loop {
             match connection.advance(&check.kind, url, &mut self.buffer) {
                 Progress::Waiting => return,
                 Progress::Connected => {
@@ -174,7 +174,8 @@ impl Runs {
                         self.alarms.set(position, now + endpoint.timeout);
                     }
                 }
-                Progress::Unfinished => {}
+                Progress::Sent => {}
+                Progress::Unfinished => break,
                 Progress::Done(outcome) => {
                     self.end(position, outcome, steps);
                     return;
@@ -239,10 +240,14 @@ impl Runs {
         self.alarms.set(position, at);
     }
 
-    /// The reason why runs could not start, once until one starts again.
-    pub(super) fn take_postponed(&mut self) -> Option<(u64, io::Error)> {
+    /// How many runs could not start since the last call that said so, and the last reason; now and then.
+    pub(super) fn take_postponed(&mut self, now: MonoTime) -> Option<(u64, io::Error)> {
+        if now < self.postponed.quiet_until {
+            return None;
+        }
         let reason = self.postponed.reason.take()?;
-        (!std::mem::replace(&mut self.postponed.told, true)).then_some((self.postponed.count, reason))
+        self.postponed.quiet_until = now + QUIET;
+        Some((std::mem::take(&mut self.postponed.count), reason))
     }
 
     fn start(
@@ -274,7 +279,6 @@ impl Runs {
                     self.close(position);
                     return self.postpone(position, error, now);
                 }
-                self.postponed.told = false;
                 self.alarms.set(position, now + endpoint.timeout);
             }
             Opened::Done(outcome) => steps.push(Step::Ended { position, due, outcome }),

@@ -26,6 +26,7 @@ fn is_run(message: &CheckdToParent) -> bool {
 fn the_first_configuration_confines_before_it_is_prepared() {
     let mut parent = Parent::start(false);
     parent.load(1, &[service(vec![server(1, vec![])])]);
+    parent.settle();
     let order: Vec<_> = parent
         .seen
         .iter()
@@ -155,6 +156,7 @@ fn a_reload_keeps_states_and_runs_the_scripts_of_what_is_gone_before_it_is_commi
     parent.load(1, &[service(vec![first(), second(), server(3, vec![])])]);
     parent.until_table(&[(0, Some(0), 1), (0, Some(2), 1)]);
     parent.load(2, &[service(vec![second(), first(), server(4, vec![])])]);
+    parent.settle();
     assert_eq!(parent.table.keys().copied().collect::<Vec<_>>(), [(0, Some(1)), (0, Some(2))]);
     let committed = |message: &CheckdToParent| {
         *message == CheckdToParent::Common(FromDaemon::Committed(Generation::new(2)))

@@ -1,4 +1,4 @@
-//! The driver on a thread, with this program as its parent and as the real servers on loopback.
+//! The driver, on a thread or as the confined program, with this program as its parent and as the real servers on loopback.
 #![expect(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
@@ -6,6 +6,7 @@
     reason = "test code: a failure is a panic, and one variant at a time is of interest"
 )]
 
+mod confined;
 mod conversation;
 mod servers;
 mod support;

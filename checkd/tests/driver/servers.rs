@@ -12,7 +12,7 @@ use socket2::SockRef;
 use crate::support::{Parent, http, server, service, tcp};
 
 /// A server that treats every connection with `behaviour`, for as long as the test program runs.
-fn serve(behaviour: fn(TcpStream)) -> SocketAddr {
+pub(super) fn serve(behaviour: fn(TcpStream)) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -24,7 +24,7 @@ fn serve(behaviour: fn(TcpStream)) -> SocketAddr {
 }
 
 /// A port on which nobody listens.
-fn closed() -> SocketAddr {
+pub(super) fn closed() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
@@ -48,7 +48,7 @@ fn wait_for_close(stream: &mut TcpStream) {
     while matches!(stream.read(&mut rest), Ok(1..)) {}
 }
 
-fn good(stream: TcpStream) {
+pub(super) fn good(stream: TcpStream) {
     answer(stream, b"HTTP/1.0 200 OK\r\nServer: test\r\n\r\nhello");
 }
 
@@ -78,7 +78,7 @@ fn not_http(stream: TcpStream) {
     answer(stream, b"SSH-2.0-OpenSSH_9.2\r\n\r\n");
 }
 
-fn silent(mut stream: TcpStream) {
+pub(super) fn silent(mut stream: TcpStream) {
     wait_for_close(&mut stream);
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,15 +21,24 @@ use ipc::messages::checkd::{CheckdToParent, ParentToCheckd};
 use ipc::messages::{FromDaemon, ToDaemon};
 use ipc::reactor;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use sandbox::Confinement;
+use sandbox::profile::CHECKD;
+use sandbox::system::process::{Ending, wait_pidfd};
+use sandbox::{Confinement, SpawnSpec, Spawned};
 
 /// How long a test waits for a message before it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A driver on a thread, and what it said so far.
+enum Daemon {
+    /// On a thread, not confined.
+    Thread(JoinHandle<Result<End, DriverError>>),
+    /// The program itself, in its sandbox.
+    Process(Spawned),
+}
+
+/// A driver, and what it said so far.
 pub struct Parent {
     channel: Channel<ParentToCheckd, CheckdToParent>,
-    thread: Option<JoinHandle<Result<End, DriverError>>>,
+    daemon: Daemon,
     /// The table as the messages describe it.
     pub table: BTreeMap<(u32, Option<u32>), u32>,
     /// Entries of a whole that is not complete yet.
@@ -47,9 +57,30 @@ impl Parent {
                 Ok(Confinement { landlock_abi: 0, file_system: false, tcp, scopes: false, seccomp: false })
             })
         });
+        Self::of(ours, Daemon::Thread(thread))
+    }
+
+    /// Starts the program as the parent does, so that it confines itself.
+    pub fn start_confined() -> Self {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let spawned = sandbox::spawn(&SpawnSpec {
+            executable: Path::new(env!("CARGO_BIN_EXE_checkd")),
+            argv0: "checkd",
+            arguments: &[],
+            profile: &CHECKD,
+            identity: None,
+            channel: theirs.into(),
+            realtime: None,
+            environment: &[],
+        })
+        .unwrap();
+        Self::of(ours, Daemon::Process(spawned))
+    }
+
+    fn of(socket: UnixStream, daemon: Daemon) -> Self {
         Self {
-            channel: Channel::new(ours, false).unwrap(),
-            thread: Some(thread),
+            channel: Channel::new(socket, false).unwrap(),
+            daemon,
             table: BTreeMap::new(),
             whole: BTreeMap::new(),
             fresh: true,
@@ -142,16 +173,41 @@ impl Parent {
         self.until(|message| *message == CheckdToParent::Common(FromDaemon::Pong(4711)));
     }
 
-    /// Closes the socket, or waits for the end that was ordered.
-    pub fn end(mut self) -> End {
-        let (spare, _) = UnixStream::pair().unwrap();
-        drop(std::mem::replace(&mut self.channel, Channel::new(spare, false).unwrap()));
-        self.thread.take().unwrap().join().unwrap().unwrap()
+    /// Process id of a confined daemon.
+    pub fn pid(&self) -> i32 {
+        match &self.daemon {
+            Daemon::Thread(_) => unreachable!(),
+            Daemon::Process(process) => process.pid,
+        }
     }
 
-    /// How the driver ended, without closing the socket.
-    pub fn ended(mut self) -> Result<End, DriverError> {
-        self.thread.take().unwrap().join().unwrap()
+    /// Closes the socket: how the daemon on its thread ends then.
+    pub fn end(self) -> End {
+        drop(self.channel);
+        match self.daemon {
+            Daemon::Thread(thread) => thread.join().unwrap().unwrap(),
+            Daemon::Process(_) => unreachable!(),
+        }
+    }
+
+    /// Closes the socket: how the process ends then.
+    pub fn exit(self) -> Ending {
+        drop(self.channel);
+        match self.daemon {
+            Daemon::Thread(_) => unreachable!(),
+            Daemon::Process(process) => {
+                poll(&mut [PollFd::new(process.pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::MAX).unwrap();
+                wait_pidfd(process.pidfd.as_fd()).unwrap().unwrap()
+            }
+        }
+    }
+
+    /// How the daemon on its thread ended, without closing the socket.
+    pub fn ended(self) -> Result<End, DriverError> {
+        match self.daemon {
+            Daemon::Thread(thread) => thread.join().unwrap(),
+            Daemon::Process(_) => unreachable!(),
+        }
     }
 
     fn next(&mut self, deadline: MonoTime) -> CheckdToParent {

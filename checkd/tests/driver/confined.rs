@@ -1,0 +1,83 @@
+//! The program itself in its sandbox: everything that checks need works, and nothing is refused meanwhile.
+
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::Duration;
+
+use ipc::messages::checkd::CheckdToParent;
+use ipc::messages::{Confined, FromDaemon, StopMode, ToDaemon};
+use sandbox::system::process::Ending;
+
+use crate::servers::{closed, good, serve, silent};
+use crate::support::{Parent, http, misc, server, service, tcp};
+
+fn confinement(parent: &Parent) -> &Confined {
+    let confined = parent.seen.iter().find_map(|message| match message {
+        CheckdToParent::Common(FromDaemon::Confined(confined)) => Some(confined),
+        _ => None,
+    });
+    confined.unwrap()
+}
+
+fn refused_calls(parent: &Parent) -> Option<&CheckdToParent> {
+    parent
+        .seen
+        .iter()
+        .find(|message| matches!(message, CheckdToParent::Common(FromDaemon::UnknownCalls { .. })))
+}
+
+#[test]
+fn checks_reloads_and_stop_need_no_call_outside_the_profile() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut bound = tcp(listener.local_addr().unwrap());
+    if let config::model::check::CheckKind::Tcp(endpoint) = &mut bound.kind {
+        endpoint.bind_to = Some("127.0.0.9".parse().unwrap());
+    }
+    let services = [service(vec![
+        server(1, vec![http(serve(good), None)]),
+        server(2, vec![http(serve(silent), None)]),
+        server(3, vec![tcp(closed())]),
+        server(4, vec![bound]),
+        server(5, vec![misc(1)]),
+    ])];
+    let mut parent = Parent::start_confined();
+    parent.load(1, &services);
+    assert!(confinement(&parent).seccomp);
+    let wanted = [(0, Some(0), 1), (0, Some(3), 1), (0, Some(4), 1)];
+    parent.until_table(&wanted);
+    let connected = "TCP connection to [127.0.0.1]:tcp:";
+    assert!(parent.logs().iter().any(|line| line.starts_with(connected) && line.ends_with("success.")));
+    parent.load(2, &services);
+    assert_eq!(parent.table.len(), 3);
+    parent.send(ToDaemon::Quiesce);
+    parent.until(|message| *message == CheckdToParent::Common(FromDaemon::Quiesced));
+    parent.send(ToDaemon::Stop(StopMode::Withdraw));
+    parent.until(|message| *message == CheckdToParent::Common(FromDaemon::Stopped));
+    assert_eq!(refused_calls(&parent), None);
+    assert_eq!(parent.exit(), Ending::Exited(0));
+}
+
+#[test]
+fn without_descriptors_checks_are_postponed_and_no_server_is_blamed() {
+    let address = serve(silent);
+    let servers = (0..60)
+        .map(|index| {
+            let mut check = http(address, None);
+            check.delay_loop = Duration::from_secs(30);
+            if let config::model::check::CheckKind::Http(http) = &mut check.kind {
+                http.endpoint.timeout = Duration::from_secs(30);
+            }
+            server(index, vec![check])
+        })
+        .collect();
+    let mut parent = Parent::start_confined();
+    parent.load(1, &[service(servers)]);
+    let pid = parent.pid().to_string();
+    let limited = Command::new("prlimit").args(["--pid", &pid, "--nofile=32:"]).status().unwrap();
+    assert!(limited.success());
+    parent.until_log("could not start and are postponed");
+    parent.settle();
+    assert_eq!(parent.table.len(), 60);
+    assert_eq!(parent.notified(), [1000]);
+    assert_eq!(parent.exit(), Ending::Exited(0));
+}
