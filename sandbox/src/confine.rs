@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::landlock::{self, LandlockError};
 use crate::profile::{Profile, Tcp};
-use crate::seccomp::{self, SeccompError};
+use crate::seccomp::{self, Reading, SeccompError};
 use crate::system::process;
 
 /// What the configuration adds to a profile.
@@ -121,6 +121,13 @@ fn panic_line(info: &PanicHookInfo<'_>) -> String {
     }
 }
 
+/// Drops what the profile does not list: nothing after a start by [`crate::spawn()`], much after one by hand.
+fn keep_capabilities(profile: &Profile) -> io::Result<()> {
+    let listed = profile.capabilities.iter().fold(0, |mask, capability| mask | capability.bitmask());
+    let kept = process::all_held()? & listed;
+    process::set_capabilities(kept, kept)
+}
+
 /// Confines this process for ever. Open every socket and file that the profile does not allow before it.
 ///
 /// # Errors
@@ -133,7 +140,9 @@ pub fn confine(
     process::forbid_inspection().map_err(ConfineError::Process)?;
     let architecture = TargetArch::try_from(std::env::consts::ARCH).map_err(SeccompError::from)?;
     let pid = nix::unistd::getpid().as_raw();
-    let filters = seccomp::compile(profile, pid, architecture)?;
+    let reading = if grants.read_paths.is_empty() { Reading::Nothing } else { Reading::Granted };
+    let filters = seccomp::compile(profile, reading, pid, architecture)?;
+    keep_capabilities(profile).map_err(ConfineError::Process)?;
     process::install_trap_handler(unknown == UnknownCalls::Exit).map_err(ConfineError::Process)?;
     let landlock_abi = landlock::restrict(profile, grants)?;
     seccomp::install(&filters)?;

@@ -13,7 +13,9 @@ use seccompiler::{
 };
 use thiserror::Error;
 
-use crate::profile::{Calls, Compare, NEVER, NEVER_OF_ARCHITECTURE, Profile, QUIETLY_REFUSED, Rule, Test};
+use crate::profile::{
+    Calls, Compare, NEVER, NEVER_OF_ARCHITECTURE, Profile, QUIETLY_REFUSED, READ_FILES, Rule, Test,
+};
 
 /// Why the system calls of a process could not be restricted.
 #[derive(Debug, Error)]
@@ -29,12 +31,22 @@ pub enum SeccompError {
     Pid(i32),
 }
 
+/// Whether the configuration grants paths to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// No file is ever opened.
+    Nothing,
+    /// Files may be opened for reading.
+    Granted,
+}
+
 /// The filters of a profile for the process `pid`, in the order of their installation.
 ///
 /// # Errors
 /// [`SeccompError::Compile`] for a page that does not compile.
 pub fn compile(
     profile: &Profile,
+    reading: Reading,
     pid: i32,
     architecture: TargetArch,
 ) -> Result<Vec<BpfProgram>, SeccompError> {
@@ -51,7 +63,9 @@ pub fn compile(
         filter(rules(&quiet, pid)?, SeccompAction::Allow, not_implemented, architecture)?,
     ];
     if let Calls::Listed(lists) = profile.calls {
-        let listed: Vec<&Rule> = lists.iter().copied().flatten().chain(QUIETLY_REFUSED).collect();
+        let files = if reading == Reading::Granted { READ_FILES } else { &[] };
+        let listed: Vec<&Rule> =
+            lists.iter().copied().flatten().chain(files).chain(QUIETLY_REFUSED).collect();
         filters.push(filter(rules(&listed, pid)?, SeccompAction::Trap, SeccompAction::Allow, architecture)?);
     }
     Ok(filters)
@@ -132,7 +146,7 @@ mod tests {
     fn every_page_compiles_for_both_architectures() {
         for profile in ALL {
             for architecture in [TargetArch::x86_64, TargetArch::aarch64] {
-                let filters = compile(profile, 4711, architecture).expect("compiles");
+                let filters = compile(profile, Reading::Granted, 4711, architecture).expect("compiles");
                 let expected = if profile.name == "config worker" { 2 } else { 3 };
                 assert_eq!(filters.len(), expected, "{}", profile.name);
                 assert!(filters.iter().all(|filter| filter.len() < MOST_INSTRUCTIONS), "{}", profile.name);
@@ -154,7 +168,7 @@ mod tests {
     fn a_page_names_each_call_once_and_with_a_reason() {
         for profile in ALL {
             let mut seen = BTreeSet::new();
-            for rule in listed(profile).into_iter().chain(QUIETLY_REFUSED) {
+            for rule in listed(profile).into_iter().chain(QUIETLY_REFUSED).chain(READ_FILES) {
                 assert!(seen.insert(rule.call), "{} names call {} twice", profile.name, rule.call);
                 assert!(!rule.why.is_empty(), "{} call {}", profile.name, rule.call);
             }
@@ -176,6 +190,9 @@ mod tests {
 
     #[test]
     fn a_negative_process_id_is_an_error() {
-        assert!(matches!(compile(&VRRPD, -1, TargetArch::x86_64), Err(SeccompError::Pid(-1))));
+        assert!(matches!(
+            compile(&VRRPD, Reading::Nothing, -1, TargetArch::x86_64),
+            Err(SeccompError::Pid(-1))
+        ));
     }
 }

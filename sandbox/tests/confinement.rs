@@ -283,6 +283,108 @@ fn a_refused_step_is_an_error_that_names_it() {
     );
 }
 
+#[test]
+fn a_granted_path_can_be_read_and_nothing_else_opened() {
+    let probe = Probe::new("reading");
+    let (spawned, channel) =
+        probe.start(&CHECKD, &["checkd", "reading", "open-passwd", "list-root", "create-file"]);
+    let lines = results(&channel);
+    // The table speaks of a profile without grants; what counts here is the last word.
+    assert_eq!(
+        lines[1..4],
+        ["open-passwd ENOSYS ok", "list-root ENOSYS EACCES", "create-file ENOSYS ENOSYS"]
+    );
+    drop(channel);
+    assert_eq!(wait(&spawned), Ending::Exited(0));
+}
+
+#[test]
+fn without_landlock_the_filters_still_hold_and_the_lack_is_told() {
+    let probe = Probe::new("no-landlock");
+    let (spawned, channel) = probe.start(
+        &CHECKD,
+        &[
+            "checkd",
+            "no-landlock",
+            "reading",
+            "open-shadow",
+            "open-passwd",
+            "fork",
+            "connect-other",
+            "connect-abstract",
+        ],
+    );
+    let lines = results(&channel);
+    // The table speaks of a kernel with landlock; what counts here is the last word.
+    assert_eq!(
+        lines[..6],
+        [
+            "landlock 0 false",
+            "open-shadow ENOSYS EACCES",
+            "open-passwd ENOSYS ok",
+            "fork ENOSYS ENOSYS",
+            "connect-other EACCES ok",
+            "connect-abstract EPERM ok",
+        ]
+    );
+    drop(channel);
+    assert_eq!(wait(&spawned), Ending::Exited(0));
+}
+
+#[test]
+fn the_channel_arrives_at_fd_3_whatever_its_number_was() {
+    let probe = Probe::new("channel");
+    // Low numbers are free, then taken one by one: the channel is once 3 itself, once above it with 3 free.
+    for fillers in 0..4 {
+        let mut filler: Vec<fs::File> =
+            (0..fillers).map(|_| fs::File::open("/dev/zero").expect("open")).collect();
+        let (theirs, ours) = UnixStream::pair().expect("socketpair");
+        filler.clear();
+        let spec = SpawnSpec {
+            executable: &probe.path(),
+            argv0: "checkd",
+            arguments: &["checkd", "fork"],
+            profile: &CHECKD,
+            identity: Some(probe.ids[1]),
+            channel: OwnedFd::from(theirs),
+            realtime: None,
+            environment: &[],
+        };
+        let spawned = spawn(&spec).expect("spawned");
+        drop(spec);
+        assert_eq!(results(&ours)[1], "fork ENOSYS ENOSYS");
+        drop(ours);
+        assert_eq!(wait(&spawned), Ending::Exited(0));
+    }
+}
+
+#[test]
+fn under_the_name_of_a_daemon_the_probe_takes_its_place_and_writes_to_a_directory() {
+    let probe = Probe::new("named");
+    let (executable, results) = (probe.directory.join("ipvsd"), probe.directory.join("probe-results"));
+    fs::copy(probe.path(), &executable).expect("copy");
+    fs::create_dir(&results).expect("directory");
+    fs::set_permissions(&results, fs::Permissions::from_mode(0o777)).expect("mode");
+    fs::write(results.join("acts"), "fork\nsocket-tcp\n").expect("acts");
+    let (ours, theirs) = UnixStream::pair().expect("socketpair");
+    let spec = SpawnSpec {
+        executable: &executable,
+        argv0: "ipvsd",
+        arguments: &["--anything"],
+        profile: &IPVSD,
+        identity: Some(probe.ids[2]),
+        channel: OwnedFd::from(theirs),
+        realtime: None,
+        environment: &[],
+    };
+    let spawned = spawn(&spec).expect("spawned");
+    drop(ours);
+    assert_eq!(wait(&spawned), Ending::Exited(0));
+    let text = fs::read_to_string(results.join(format!("ipvsd-{}", spawned.pid))).expect("results");
+    assert!(text.contains("\nfork ENOSYS ENOSYS\nsocket-tcp ENOSYS ENOSYS\nrefused 2 "), "{text}");
+    assert!(text.ends_with("\ndone\n"), "{text}");
+}
+
 /// Runs the probe with its standard error open; the probe stays root but is confined as ipvsd.
 fn standard_error(probe: &Probe, word: &str) -> (String, Option<i32>) {
     let mut command = Command::new(probe.path());

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use sandbox::system::process::{Ending, pidfd_open, reap_any, wait_pidfd};
 
 #[test]
+#[expect(clippy::zombie_processes, reason = "waited for through its pidfd, which is what is tested")]
 fn orphans_are_reaped_and_an_owned_child_is_left_to_its_owner() {
     use std::os::fd::AsFd;
     nix::sys::prctl::set_child_subreaper(true).expect("subreaper");

@@ -3,6 +3,8 @@
 //! Pages are data; `seccomp` and `landlock` turn them into kernel filters, `spawn` into identity and limits. A system
 //! call, capability or path that a page does not list is refused. Callers: the parent (user, capabilities, limits) and
 //! each daemon (the rest).
+//!
+//! The lists for aarch64 (no `poll`, no `epoll_wait`) are compiled but have not been tried on such a machine.
 
 mod checkd;
 mod ipvsd;
@@ -15,6 +17,7 @@ pub use caps::Capability;
 pub use checkd::CHECKD;
 pub use ipvsd::IPVSD;
 pub use rule::{Compare, Rule, Test};
+pub(crate) use shared::READ_FILES;
 pub use shared::{NEVER, NEVER_OF_ARCHITECTURE, QUIETLY_REFUSED};
 pub use vrrpd::VRRPD;
 pub use worker::WORKER;

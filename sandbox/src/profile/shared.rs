@@ -173,5 +173,12 @@ pub(super) const MESSAGES: &[Rule] = &[
     call(libc::SYS_getpeername, "remote address"),
 ];
 
+/// Added when the configuration grants paths to read; landlock says which.
+pub(crate) const READ_FILES: &[Rule] = &[
+    when(libc::SYS_openat, &[&[lacks(2, WRITING)]], "granted files and directories, for reading only"),
+    call(libc::SYS_getdents64, "granted directories"),
+];
+
+const WRITING: i32 = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
 const PR_SET_VMA: i32 = 0x5356_4d41;
 const FIONBIO: i32 = 0x5421;

@@ -357,6 +357,17 @@ fn check_long(result: c_long) -> io::Result<()> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Version of the kernel's landlock interface, 0 without landlock: what a confinement can reach on this machine.
+#[must_use]
+pub fn landlock_abi() -> u32 {
+    const VERSION: c_ulong = 1;
+    let nothing = ptr::null::<u8>();
+    // SAFETY: landlock_create_ruleset(2) with a null attribute, size 0 and the version flag reads no memory and opens
+    // nothing.
+    let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0_usize, VERSION) };
+    u32::try_from(abi).unwrap_or(0)
+}
+
 /// Opens a pidfd (close-on-exec) of a process.
 ///
 /// # Errors

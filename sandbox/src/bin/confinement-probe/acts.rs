@@ -111,6 +111,7 @@ const INVAL: Outcome = Outcome::Fails(Errno::EINVAL);
 pub(crate) const ACTS: &[Act] = &[
     // Files.
     act("open-shadow", |_| File::open("/etc/shadow").map(drop), [OK, ACCES, NOSYS, NOSYS, NOSYS, OK]),
+    act("open-passwd", |_| File::open("/etc/passwd").map(drop), [OK, OK, NOSYS, NOSYS, NOSYS, OK]),
     act("list-root", |_| std::fs::read_dir("/").map(drop), [OK, OK, NOSYS, NOSYS, NOSYS, OK]),
     act("create-file", create_file, [OK, OK, NOSYS, NOSYS, NOSYS, ACCES]),
     act("create-memfd", create_memfd, [OK, OK, NOSYS, NOSYS, NOSYS, OK]),

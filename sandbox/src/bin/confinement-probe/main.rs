@@ -2,9 +2,11 @@
 //!
 //! `confinement-probe PLACE [ACT...]`, PLACE being `unconfined`, `spawned`, `vrrpd`, `checkd`, `ipvsd` or `worker`.
 //! Started under another program's name without a known PLACE (a copy of the probe in the place of a daemon, started
-//! by the real parent), the file name is the place. Without acts, all that the process survives are tried.
-//! `confinement-probe list` names the acts. Two more words may stand among the acts: `strict` (an unlisted system call
-//! ends the process) and `panic` (panics before the first act).
+//! by the real parent), the file name is the place, and the acts are the words of the file `acts` in the directory
+//! `probe-results` beside the executable. Without acts, all that the process survives are tried.
+//! `confinement-probe list` names the acts. More words may stand among the acts: `strict` (an unlisted system call ends
+//! the process), `panic` (panics before the first act), `reading` (/etc/passwd is a granted path),
+//! `no-landlock` (as on a kernel without it).
 //!
 //! It opens what the acts need, confines itself as the daemon of that name would, and writes one line for each act:
 //! name, expected, got. An act that must end the process is announced with `trying` instead of a result, so that the
@@ -19,16 +21,20 @@ mod raw;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use nix::errno::Errno;
 use sandbox::profile::{CHECKD, IPVSD, Profile, VRRPD, WORKER};
 use sandbox::system::{fd, process};
 use sandbox::{Confinement, Grants, UnknownCalls, confine, start_daemon};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
 use acts::{ACTS, Act, Outcome, Place};
 use fixture::Fixture;
+
+/// Directory for results beside the executable.
+const RESULTS: &str = "probe-results";
 
 fn main() -> ExitCode {
     match run() {
@@ -49,9 +55,11 @@ fn run() -> io::Result<()> {
         return list();
     }
     let own_name = executable.file_name().and_then(|name| name.to_str());
-    let place = named.as_deref().and_then(place).or_else(|| own_name.and_then(place));
-    let place = place.ok_or_else(|| io::Error::other("no such place"))?;
-    let wanted: Vec<String> = arguments.collect();
+    let (place, wanted) = match (named.as_deref().and_then(place), own_name.and_then(place)) {
+        (Some(place), _) => (place, arguments.collect()),
+        (None, Some(place)) => (place, acts_of_file(&executable)),
+        (None, None) => return Err(io::Error::other("no such place")),
+    };
     let channel = fd::take_channel().ok();
     let mut output = Output::choose(&executable, place, channel.as_ref())?;
     let fixture = Fixture::open()?;
@@ -62,9 +70,8 @@ fn run() -> io::Result<()> {
         nix::mount::mount(nothing, "/", nothing, private, nothing)?;
     }
     let has_word = |word: &str| wanted.iter().any(|name| name == word);
-    let unknown = if has_word("strict") { UnknownCalls::Exit } else { UnknownCalls::Refuse };
     if let Some(profile) = profile(place) {
-        let confinement = confine_as_daemon(place, profile, &fixture, unknown)?;
+        let confinement = confine_as_daemon(place, profile, &fixture, &has_word)?;
         output.line(format_args!("landlock {} {}", confinement.landlock_abi, confinement.scopes))?;
     }
     assert!(!has_word("panic"), "as asked\nin two lines");
@@ -75,6 +82,12 @@ fn run() -> io::Result<()> {
     output.line(format_args!("refused {count} {last}"))?;
     output.line(format_args!("done"))?;
     channel.map_or(Ok(()), wait_for_end)
+}
+
+/// The words of the file that chooses the acts where the command line belongs to somebody else.
+fn acts_of_file(executable: &Path) -> Vec<String> {
+    let file = executable.with_file_name(RESULTS).join("acts");
+    std::fs::read_to_string(file).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
 /// Writes the name of every act.
@@ -112,13 +125,27 @@ fn confine_as_daemon(
     place: Place,
     profile: &'static Profile,
     fixture: &Fixture,
-    unknown: UnknownCalls,
+    has_word: &dyn Fn(&str) -> bool,
 ) -> io::Result<Confinement> {
     start_daemon(profile)?;
+    if has_word("no-landlock") {
+        hide_landlock().map_err(io::Error::other)?;
+    }
     let ports = [fixture.granted.local_addr()?.port()];
     let tcp_connect_ports: &[u16] = if place == Place::Checkd { &ports } else { &[] };
-    let grants = Grants { tcp_connect_ports, ..Grants::default() };
+    let read_paths: &[&Path] = if has_word("reading") { &[Path::new("/etc/passwd")] } else { &[] };
+    let grants = Grants { tcp_connect_ports, tcp_bind_ports: &[], read_paths };
+    let unknown = if has_word("strict") { UnknownCalls::Exit } else { UnknownCalls::Refuse };
     confine(profile, &grants, unknown).map_err(io::Error::other)
+}
+
+/// Makes the kernel answer as one without landlock does.
+fn hide_landlock() -> Result<(), seccompiler::Error> {
+    let call = (libc::SYS_landlock_create_ruleset, Vec::new());
+    let refused = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
+    let filter = SeccompFilter::new([call].into(), SeccompAction::Allow, refused, architecture)?;
+    seccompiler::apply_filter(&BpfProgram::try_from(filter)?)
 }
 
 fn is_wanted(act: &Act, place: Place, wanted: &[String]) -> bool {
@@ -149,8 +176,8 @@ enum Output {
 }
 
 impl Output {
-    fn choose(executable: &std::path::Path, place: Place, channel: Option<&UnixStream>) -> io::Result<Self> {
-        let directory: PathBuf = executable.with_file_name("probe-results");
+    fn choose(executable: &Path, place: Place, channel: Option<&UnixStream>) -> io::Result<Self> {
+        let directory: PathBuf = executable.with_file_name(RESULTS);
         if directory.is_dir() {
             let name = format!("{place:?}-{}", std::process::id()).to_lowercase();
             return Ok(Self::File(File::create(directory.join(name))?));
