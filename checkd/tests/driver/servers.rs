@@ -172,6 +172,7 @@ fn a_server_leaves_when_it_stops_listening_and_comes_back() {
     parent.until_log("TCP connection to [127.0.0.1]:tcp:");
     drop(listener);
     parent.until_table(&[(0, Some(1), 1)]);
+    parent.settle();
     assert_eq!(parent.notified(), [1000, 11]);
     let _listener = TcpListener::bind(address).unwrap();
     parent.until_table(&[(0, Some(0), 1), (0, Some(1), 1)]);
