@@ -4,14 +4,22 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::FileExt;
 
 use libc::{c_int, c_long, c_ulong};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::socket::{MsgFlags, SockaddrIn, UnixAddr, bind, connect, sendto, setsockopt, sockopt};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::socket::{
+    MsgFlags, SockFlag, SockaddrIn, UnixAddr, bind, connect, sendto, setsockopt, sockopt,
+};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::unistd::Uid;
+use sandbox::system::fd::{receive_with_fds, send_with_fds};
 use sandbox::system::process;
 
 use crate::fixture::Fixture;
@@ -109,6 +117,16 @@ const INVAL: Outcome = Outcome::Fails(Errno::EINVAL);
 /// Every act. Columns: unconfined, spawned, vrrpd, checkd, ipvsd, worker.
 #[rustfmt::skip]
 pub(crate) const ACTS: &[Act] = &[
+    // What a daemon needs all the time.
+    act("allocate", allocate, [OK, OK, OK, OK, OK, OK]),
+    act("event-loop", event_loop, [OK, OK, OK, OK, OK, OK]),
+    act("pass-descriptor", pass_descriptor, [OK, OK, OK, OK, OK, OK]),
+    act("read-memfd", read_memfd, [OK, OK, OK, OK, OK, OK]),
+    act("write-memfd", write_memfd, [OK, OK, OK, NOSYS, NOSYS, OK]),
+    act("netlink-request", netlink_request, [OK, OK, OK, OK, OK, OK]),
+    act("join-group", join_group, [OK, PERM, OK, NOSYS, NOSYS, PERM]),
+    act("signal-itself", signal_itself, [OK, OK, OK, OK, OK, OK]),
+    act("signal-parent-thread", signal_parent_thread, [OK, PERM, NOSYS, NOSYS, NOSYS, PERM]),
     // Files.
     act("open-shadow", |_| File::open("/etc/shadow").map(drop), [OK, ACCES, NOSYS, NOSYS, NOSYS, OK]),
     act("open-passwd", |_| File::open("/etc/passwd").map(drop), [OK, OK, NOSYS, NOSYS, NOSYS, OK]),
@@ -177,6 +195,94 @@ pub(crate) const ACTS: &[Act] = &[
 
 /// execve in the x32 interface.
 const X32_EXECVE: c_long = 0x4000_0000 + 520;
+
+/// Grows and shrinks the heap by several ways, with hash seeds.
+fn allocate(_: &Fixture) -> io::Result<()> {
+    let mut large = vec![1_u8; 16 << 20];
+    large.truncate(1);
+    large.shrink_to_fit();
+    let small: std::collections::HashMap<u32, Vec<u8>> = (0..10_000).map(|key| (key, vec![0; 100])).collect();
+    if small.len() == 10_000 { Ok(()) } else { Err(Errno::ENOMEM.into()) }
+}
+
+/// epoll with an event counter and an absolute timer.
+fn event_loop(_: &Fixture) -> io::Result<()> {
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    let waker = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+    epoll.add(&waker, EpollEvent::new(EpollFlags::EPOLLIN, 1))?;
+    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
+    let soon = Expiration::OneShot(TimeSpec::from_duration(std::time::Duration::from_nanos(1)));
+    timer.set(soon, TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+    epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, 2))?;
+    waker.write(1)?;
+    let mut events = [EpollEvent::empty(); 2];
+    epoll.wait(&mut events, EpollTimeout::from(1000_u16))?;
+    waker.read()?;
+    Ok(())
+}
+
+/// A descriptor there and back, as on the channel.
+fn pass_descriptor(fixture: &Fixture) -> io::Result<()> {
+    let [here, there] = &fixture.pair;
+    send_with_fds(here.as_fd(), b"x", &[fixture.namespace.as_fd()])?;
+    let (_, fds) = receive_with_fds(there.as_fd(), &mut [0; 8], 1)?;
+    if fds.len() == 1 { Ok(()) } else { Err(Errno::EBADF.into()) }
+}
+
+/// Length, seals and bytes, as of a generation.
+fn read_memfd(fixture: &Fixture) -> io::Result<()> {
+    let length = fixture.program.metadata()?.len();
+    let copy = fixture.program.try_clone()?;
+    nix::fcntl::fcntl(&copy, nix::fcntl::FcntlArg::F_GET_SEALS)?;
+    copy.read_exact_at(&mut [0; 4], length.saturating_sub(4))
+}
+
+fn write_memfd(fixture: &Fixture) -> io::Result<()> {
+    fixture.slots.write_all_at(b"lease", 0)
+}
+
+/// Asks the generic-netlink controller for a family through a socket that was open before.
+fn netlink_request(fixture: &Fixture) -> io::Result<()> {
+    let mut request = [0_u8; 32];
+    // nlmsghdr (length, GENL_ID_CTRL, NLM_F_REQUEST), genlmsghdr (CTRL_CMD_GETFAMILY), CTRL_ATTR_FAMILY_NAME "nlctrl".
+    let words: [u16; 6] = [32, 0, 16, 1, 0, 0];
+    let tail: [u16; 6] = [3 | 1 << 8, 0, 11, 2, u16::from_ne_bytes(*b"nl"), u16::from_ne_bytes(*b"ct")];
+    let end = [u16::from_ne_bytes(*b"rl"), 0];
+    let values = words.into_iter().chain([0, 0]).chain(tail).chain(end);
+    request.chunks_mut(2).zip(values).for_each(|(to, from)| to.copy_from_slice(&from.to_ne_bytes()));
+    setsockopt(&fixture.netlink, sockopt::RcvBuf, &65536)?;
+    nix::sys::socket::send(fixture.netlink.as_raw_fd(), &request, MsgFlags::MSG_DONTWAIT)?;
+    let mut answer = [0_u8; 4096];
+    let length = nix::sys::socket::recv(fixture.netlink.as_raw_fd(), &mut answer, MsgFlags::MSG_DONTWAIT)?;
+    if length > 36 { Ok(()) } else { Err(Errno::EBADMSG.into()) }
+}
+
+/// What vrrpd does at the start of an instance.
+fn join_group(_: &Fixture) -> io::Result<()> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let raw =
+        call(libc::SYS_socket, [number(libc::AF_INET), number(libc::SOCK_RAW | flags.bits()), 112, 0, 0, 0])?;
+    let fd = c_int::try_from(raw).map_err(io::Error::other)?;
+    let membership = [224_u8, 0, 0, 18, 127, 0, 0, 1, 0, 0, 0, 0];
+    let option = |name: c_int, value: *const u8, length: c_ulong| {
+        call(libc::SYS_setsockopt, [number(fd), 0, number(name), address(value), length, 0])
+    };
+    option(libc::IP_ADD_MEMBERSHIP, membership.as_ptr(), 12)?;
+    option(libc::IP_MULTICAST_TTL, [255_u8, 0, 0, 0].as_ptr(), 4)?;
+    option(libc::IP_PKTINFO, [1_u8, 0, 0, 0].as_ptr(), 4)?;
+    call(libc::SYS_close, [number(fd), 0, 0, 0, 0, 0]).map(drop)
+}
+
+/// Signal 0 to its own thread, as abort does with another number.
+fn signal_itself(_: &Fixture) -> io::Result<()> {
+    let (pid, thread) = (nix::unistd::getpid().as_raw(), nix::unistd::gettid().as_raw());
+    call(libc::SYS_tgkill, [number(pid), number(thread), 0, 0, 0, 0]).map(drop)
+}
+
+fn signal_parent_thread(fixture: &Fixture) -> io::Result<()> {
+    let parent = number(fixture.parent);
+    call(libc::SYS_tgkill, [parent, parent, 0, 0, 0, 0]).map(drop)
+}
 
 fn create_file(_: &Fixture) -> io::Result<()> {
     let path = format!("/tmp/confinement-probe-{}", std::process::id());

@@ -5,11 +5,11 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
 use libc::c_ulong;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::sys::socket::{AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, socket};
 use sandbox::system::process::pidfd_open;
 
 /// The part of the fixture that exists before confinement.
@@ -34,6 +34,12 @@ pub(crate) struct Fixture {
     pub abstract_listener: UnixListener,
     /// A copy of /bin/true in memory.
     pub program: File,
+    /// A file in memory, as vrrpd's slots.
+    pub slots: File,
+    /// Two connected Unix sockets.
+    pub pair: [UnixStream; 2],
+    /// A generic-netlink socket, as ipvsd opens it.
+    pub netlink: OwnedFd,
     /// The network namespace of the process.
     pub namespace: File,
 }
@@ -57,6 +63,9 @@ impl Fixture {
             udp: UdpSocket::bind("127.0.0.1:0")?,
             abstract_listener: UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?,
             program,
+            slots: File::from(memfd_create("slots", MFdFlags::MFD_CLOEXEC).map_err(io::Error::from)?),
+            pair: UnixStream::pair()?.into(),
+            netlink: netlink()?,
             namespace: File::open("/proc/self/ns/net")?,
         })
     }
@@ -69,6 +78,14 @@ impl Fixture {
 
 fn tcp() -> io::Result<OwnedFd> {
     Ok(socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?)
+}
+
+/// Connected to the kernel, by the address that an unbound socket sends to.
+fn netlink() -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkGeneric)?;
+    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+    Ok(socket)
 }
 
 /// Start of the first mapping of a process.
