@@ -1,5 +1,7 @@
 //! Suites that need a kernel with IPVS: each test boots user-mode Linux once and runs a group of scenarios in it.
 
+use std::process::{Command, Stdio};
+
 use tests::lab::sandbox::build_directory;
 use tests::lab::uml;
 
@@ -12,12 +14,47 @@ fn group(group: &str, subject: &str) {
     assert!(passed, "{said}\nresults in {}", out.display());
 }
 
-#[test]
-fn health_checks_drive_the_table_with_c() {
-    group("health", "c");
+macro_rules! groups {
+    ($($name:ident: $group:literal with $subject:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            group($group, $subject);
+        })*
+    };
+}
+
+groups! {
+    health_checks_drive_the_table_with_c: "health" with "c";
+    packets_reach_servers_with_c: "forwarding" with "c";
+    the_service_survives_with_c: "restart" with "c";
+    health_checks_drive_the_table: "health" with "ours";
+    packets_reach_servers: "forwarding" with "ours";
+    the_service_survives: "restart" with "ours";
+}
+
+/// Runs the demo as `make demo` does and returns what it printed and whether it exited with 0.
+fn demo(options: &[&str]) -> (String, bool) {
+    let output = Command::new(build_directory().join("lab-demo"))
+        .args(options)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the demo can be started");
+    (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.success())
 }
 
 #[test]
-fn packets_reach_servers_with_c() {
-    group("forwarding", "c");
+fn the_demo_holds_every_line() {
+    let (said, held) = demo(&[]);
+    assert!(held, "{said}");
+}
+
+/// Broken on purpose: what dies on the Master is not replaced.
+#[test]
+fn a_broken_demo_exits_with_an_error() {
+    let (said, held) = demo(&["--broken"]);
+    assert!(!held, "{said}");
+    let failed = |what: &str| said.lines().any(|line| line.starts_with("FAIL") && line.contains(what));
+    assert!(failed("kill -9"), "it failed elsewhere:\n{said}");
+    let held = |what: &str| said.lines().any(|line| line.starts_with("ok") && line.contains(what));
+    assert!(held("election") && held("requests spread"), "it failed before it was broken:\n{said}");
 }

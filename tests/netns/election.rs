@@ -108,4 +108,13 @@ elections! {
     c_over_c_by_v2: v2(), C over C;
     c_over_c_by_v3: v3(), C over C;
     c_over_c_by_v3_over_ipv6: v3_over_ipv6(), C over C;
+    ours_over_ours_by_v2: v2(), Ours over Ours;
+    ours_over_ours_by_v3: v3(), Ours over Ours;
+    ours_over_ours_by_v3_over_ipv6: v3_over_ipv6(), Ours over Ours;
+    ours_over_c_by_v2: v2(), Ours over C;
+    ours_over_c_by_v3: v3(), Ours over C;
+    ours_over_c_by_v3_over_ipv6: v3_over_ipv6(), Ours over C;
+    c_over_ours_by_v2: v2(), C over Ours;
+    c_over_ours_by_v3: v3(), C over Ours;
+    c_over_ours_by_v3_over_ipv6: v3_over_ipv6(), C over Ours;
 }

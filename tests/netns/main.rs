@@ -2,5 +2,8 @@
 //! sandbox of its own, as root.
 
 mod election;
+mod ending;
+mod hostile;
 mod restart;
 mod service;
+mod startup;

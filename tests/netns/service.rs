@@ -12,34 +12,15 @@ const ADDRESS: IpAddr = front4(50);
 /// Two failed runs two seconds apart, the last of them up to a second long; then four adverts.
 const MOVE: Duration = Duration::from_secs(12);
 
-fn config(service: &str, state: &str, priority: u8) -> String {
-    format!(
-        "vrrp_script chk_web {{
-        script \"killall -0 {service}\"
-        interval 2
-        weight 2
-        fall 2
-        rise 2
-}}
+/// The file as it is used, with this laboratory's names.
+const FILE: &str = include_str!("../corpus/two-web-one-address.conf");
 
-vrrp_instance VI_1 {{
-        interface eth0
-        state {state}
-        virtual_router_id 51
-        priority {priority}
-        virtual_ipaddress {{
-            10.77.0.50/24 dev eth0
-        }}
-        track_script {{
-            chk_web
-        }}
-        authentication {{
-            auth_type PASS
-            auth_pass 1111
-        }}
-}}
-"
-    )
+fn config(service: &str, state: &str, priority: u8) -> String {
+    FILE.replace("apache2", service)
+        .replace("eth3", "eth0")
+        .replace("192.0.2.175/26", "10.77.0.50/24")
+        .replace("state MASTER", &format!("state {state}"))
+        .replace("priority 101", &format!("priority {priority}"))
 }
 
 fn address_follows_the_service(lab: &Lab, subject: Subject) -> Result<(), Failure> {
@@ -69,4 +50,9 @@ fn address_follows_the_service(lab: &Lab, subject: Subject) -> Result<(), Failur
 #[test]
 fn the_address_follows_a_service_with_c() {
     sandboxed(90, |lab| address_follows_the_service(lab, Subject::C));
+}
+
+#[test]
+fn the_address_follows_a_service_with_ours() {
+    sandboxed(90, |lab| address_follows_the_service(lab, Subject::Ours));
 }

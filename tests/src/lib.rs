@@ -2,6 +2,7 @@
 //! what goes over the wire. Used by the suites beside this folder and by the programs `lab-demo` and `lab-bench`.
 //! Everything runs as root in namespaces of its own that end with the run; nothing here is installed.
 
+pub mod bench;
 pub mod demo;
 pub mod kernel;
 pub mod lab;

@@ -34,7 +34,8 @@ fn main() -> ExitCode {
 
 /// Both parts, then the table.
 fn whole(restarts: Restarts) -> Result<bool, Failure> {
-    let out = build_directory().join("lab-out/demo");
+    let kind = if restarts == Restarts::Off { "lab-out/demo-broken" } else { "lab-out/demo" };
+    let out = build_directory().join(kind);
     let (site, powers) = (out.join("site"), out.join("powers"));
     let words: &[&str] = if restarts == Restarts::Off { &["stage", "--broken"] } else { &["stage"] };
     if host_has_ipvs() {

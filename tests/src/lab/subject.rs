@@ -194,6 +194,25 @@ impl Director {
         }
         drop(self.child.wait());
     }
+
+    /// Kills everything without a moment in which anybody could see another one die: all are stopped first.
+    pub fn freeze_and_kill(&mut self) {
+        let mut pids: Vec<i32> = self.daemons().iter().map(|process| process.pid).collect();
+        pids.push(self.pid());
+        for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+            for pid in pids.iter().rev() {
+                process::signal(*pid, signal);
+            }
+        }
+        drop(self.child.wait());
+    }
+
+    /// What the service manager runs after a stop.
+    pub fn withdraw_leftovers(&self, host: &Host) -> Result<(), Failure> {
+        let run_dir = self.run_dir.to_string_lossy();
+        let program = install_ours()?.join("keepalived");
+        host.run(&program.to_string_lossy(), &["--withdraw-leftovers", "--run-dir", &run_dir]).map(|_| ())
+    }
 }
 
 impl Drop for Director {

@@ -1,0 +1,105 @@
+//! Frames that are no adverts: they are counted, cost at most a few log lines, and move nothing.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tests::lab::config_text::{VrrpInstance, global};
+use tests::lab::failure::require;
+use tests::lab::lan::front4;
+use tests::lab::{Director, Failure, Host, Lan, Subject, sandboxed, wait_until};
+
+const ADDRESS: IpAddr = front4(50);
+const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+
+/// An advert of version 3, VRID 51, priority 250, which would win if it were good; then spoiled.
+fn advert(spoil: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = vec![0x31, 51, 250, 1, 0, 20, 0, 0, 10, 77, 0, 50];
+    let length = u16::try_from(bytes.len()).unwrap_or(0);
+    let pseudo = [&SOURCE.octets()[..], &GROUP.octets(), &[0, 112], &length.to_be_bytes()].concat();
+    let sum = checksum(&[pseudo, bytes.clone()].concat());
+    bytes[6..8].copy_from_slice(&sum.to_be_bytes());
+    spoil(&mut bytes);
+    bytes
+}
+
+/// The internet checksum (RFC 1071).
+fn checksum(bytes: &[u8]) -> u16 {
+    let mut sum: u32 =
+        bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0))).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or(0)
+}
+
+fn send(host: &Host, ttl: u32, frames: &[Vec<u8>]) -> Result<(), Failure> {
+    host.enter(|| -> std::io::Result<()> {
+        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(112)))?;
+        socket.bind(&SocketAddrV4::new(SOURCE, 0).into())?;
+        socket.set_multicast_if_v4(&SOURCE)?;
+        socket.set_multicast_ttl_v4(ttl)?;
+        for frame in frames {
+            socket.send_to(frame, &SocketAddrV4::new(GROUP, 0).into())?;
+        }
+        Ok(())
+    })?
+    .map_err(|cause| Failure::instrument("sending frames", cause))
+}
+
+#[test]
+fn spoiled_adverts_are_counted_and_move_nothing() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("client", 100), ("d1", 1)])?;
+        let (client, d1) = (lan.host("client")?, lan.host("d1")?);
+        let config = global("lab") + &VrrpInstance::new(3, "0.2", 200, ADDRESS).text();
+        let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+        wait_until("d1 holds the address", Duration::from_secs(5), || d1.has(ADDRESS))?;
+        let before = director.status()?;
+        let lines = director.log().lines().count();
+
+        let spoiled = [
+            advert(|bytes| bytes.truncate(6)),
+            advert(|bytes| bytes.truncate(1)),
+            advert(|bytes| bytes.resize(1400, 0)),
+            advert(|bytes| bytes[6] ^= 1),
+            advert(|bytes| bytes[0] = 0x51),
+            advert(|bytes| bytes[0] = 0x32),
+            advert(|bytes| bytes[3] = 200),
+        ];
+        for _ in 0..20 {
+            send(client, 255, &spoiled)?;
+        }
+        for _ in 0..20 {
+            send(client, 64, &[advert(|_| ())])?;
+        }
+
+        let rejected = |status: &serde_json::Value| status["instances"][0]["rejected"].as_u64().unwrap_or(0);
+        wait_until("160 rejected adverts are counted", Duration::from_secs(5), || {
+            director.status().is_ok_and(|status| rejected(&status) >= rejected(&before) + 160)
+        })?;
+        let after = director.status()?;
+        require(after["instances"][0]["state"] == "Master", || format!("{}", after["instances"][0]))?;
+        require(after["instances"][0]["transitions"] == before["instances"][0]["transitions"], || {
+            "a transition was made".to_owned()
+        })?;
+        require(d1.has(ADDRESS), || "the address is gone".to_owned())?;
+        let more = director.log().lines().count() - lines;
+        require(more < 20, || format!("160 frames cost {more} log lines"))
+    });
+}
+
+/// The control: the same frame unspoiled is obeyed.
+#[test]
+fn the_same_advert_unspoiled_wins() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("client", 100), ("d1", 1)])?;
+        let (client, d1) = (lan.host("client")?, lan.host("d1")?);
+        let config = global("lab") + &VrrpInstance::new(3, "0.2", 200, ADDRESS).text();
+        let _director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+        wait_until("d1 holds the address", Duration::from_secs(5), || d1.has(ADDRESS))?;
+        send(client, 255, &[advert(|_| ())])?;
+        wait_until("d1 yields", Duration::from_millis(500), || !d1.has(ADDRESS)).map(|_| ())
+    });
+}

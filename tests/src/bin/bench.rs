@@ -1,0 +1,102 @@
+//! `make bench`: `lab-bench FILE` takes all figures, prints them and writes FILE. `inside` and `guest` are its parts:
+//! it starts them itself, in a sandbox and in a user-mode kernel.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use serde_json::Value;
+use tests::bench::table::{self, Machine};
+use tests::bench::{Figure, measure, memory};
+use tests::lab::sandbox::{build_directory, private_run_directory, sandbox_command};
+use tests::lab::{Failure, Lab, uml};
+
+fn main() -> ExitCode {
+    let argument = std::env::args().nth(1).unwrap_or_default();
+    let outcome = match argument.as_str() {
+        "" => return ExitCode::from(2),
+        "inside" => inside(),
+        "guest" => guest(),
+        file => whole(Path::new(file)),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            writeln!(std::io::stderr(), "bench: {failure}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn whole(file: &Path) -> Result<bool, Failure> {
+    let out = build_directory().join("lab-out/bench");
+    let (wire, site) = (out.join("wire"), out.join("site"));
+    let noise_ms = measure::noise_floor();
+    drop(std::fs::remove_dir_all(&out));
+    let program = std::env::current_exe().map_err(|cause| Failure::instrument("own path", cause))?;
+    let status = sandbox_command(900)
+        .arg(program)
+        .arg("inside")
+        .env("LAB_OUT", &wire)
+        .status()
+        .map_err(|cause| Failure::instrument("sandbox", cause))?;
+    if !status.success() {
+        return Err(Failure::new(format!("the measurement in the sandbox failed, see {}", wire.display())));
+    }
+    if !uml::boot(180, &site, "lab-bench", &["guest"], &mut std::io::stderr())? {
+        return Err(Failure::new(format!("the measurement in the guest failed, see {}", site.display())));
+    }
+    let mut figures = read(&wire)?;
+    figures.extend(read(&site)?);
+    let document = table::document(&machine(noise_ms), &figures);
+    writeln!(std::io::stdout(), "{document}").ok();
+    table::save(file, &document)?;
+    Ok(figures.iter().all(Figure::passes))
+}
+
+fn machine(noise_ms: f64) -> Machine {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let said = Command::new("/usr/sbin/keepalived").arg("-v").output();
+    let said = said.map(|output| String::from_utf8_lossy(&output.stderr).into_owned()).unwrap_or_default();
+    Machine {
+        kernel: kernel.trim().to_owned(),
+        processors: std::thread::available_parallelism().map_or(1, usize::from),
+        reference: said.lines().next().unwrap_or("none").trim().to_owned(),
+        noise_ms,
+    }
+}
+
+fn inside() -> Result<bool, Failure> {
+    private_run_directory()?;
+    let lab = here()?;
+    let mut figures = measure::figures(&lab)?;
+    figures.extend(memory::vrrp_alone(&lab)?);
+    write(&lab, &figures)
+}
+
+fn guest() -> Result<bool, Failure> {
+    let lab = here()?;
+    write(&lab, &memory::whole_site(&lab)?)
+}
+
+fn here() -> Result<Lab, Failure> {
+    let out = std::env::var_os("LAB_OUT").map_or(PathBuf::from("/run/out"), PathBuf::from);
+    Lab::here("bench", &out)
+}
+
+fn write(lab: &Lab, figures: &[Figure]) -> Result<bool, Failure> {
+    let rows: Vec<Value> = figures.iter().map(Figure::to_json).collect();
+    std::fs::write(lab.out.join(FIGURES), Value::from(rows).to_string())
+        .map_err(|cause| Failure::instrument("figures", cause))?;
+    Ok(true)
+}
+
+fn read(out: &Path) -> Result<Vec<Figure>, Failure> {
+    let text =
+        std::fs::read_to_string(out.join(FIGURES)).map_err(|cause| Failure::instrument("figures", cause))?;
+    let rows: Value = serde_json::from_str(&text).map_err(|cause| Failure::instrument("figures", cause))?;
+    Ok(rows.as_array().into_iter().flatten().filter_map(Figure::from_json).collect())
+}
+
+const FIGURES: &str = "figures.json";
