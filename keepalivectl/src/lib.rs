@@ -1,1 +1,100 @@
-//! Placeholder.
+//! Command-line client of the control socket.
+//!
+//! Needs no privilege of its own: the parent checks who connects. What comes back is trusted as far as it is
+//! printed: control characters never reach the terminal, because names are quoted by the parent's JSON.
+
+pub mod args;
+pub mod client;
+pub mod show;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use args::{Args, Command};
+use client::{CallError, Client};
+use config::diagnostic::Severity;
+use config::names::{OfflineNames, SystemNames};
+use config::{LoadOptions, load};
+use ipc::messages::ctl::{NoParameters, Reloaded, Request, RestartParameters, Restarted, Status};
+
+/// Exit codes (keepalivectl(1)).
+mod exit {
+    pub(super) const REFUSED: u8 = 1;
+    pub(super) const UNREACHABLE: u8 = 3;
+    pub(super) const CONFIG: u8 = 5;
+    pub(super) const NO_CONFIG: u8 = 6;
+}
+
+/// Does what the command line says and prints the result.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    let mut out = io::stdout().lock();
+    let result = match &args.command {
+        Command::Status { json } => call(args, &Request::GetStatus(NoParameters {})).and_then(|value| {
+            let status: Status = decode(value.clone())?;
+            let text = if *json { pretty(&value) } else { show::status(&status) };
+            print(&mut out, &text)
+        }),
+        Command::Restart { daemon } => {
+            let request = Request::Restart(RestartParameters { daemon: (*daemon).into() });
+            call(args, &request).and_then(|value| {
+                let restarted: Restarted = decode(value)?;
+                print(&mut out, &show::restarted((*daemon).into(), &restarted))
+            })
+        }
+        Command::Reload => call(args, &Request::Reload(NoParameters {})).and_then(|value| {
+            let reloaded: Reloaded = decode(value)?;
+            print(&mut out, &show::reloaded(&reloaded))
+        }),
+        Command::Stop => call(args, &Request::Stop(NoParameters {})).map(|_| ExitCode::SUCCESS),
+        Command::Config { command } => Ok(config_command(command, &mut out)),
+    };
+    result.unwrap_or_else(|error| {
+        let _unheard = writeln!(io::stderr(), "keepalivectl: {error}");
+        ExitCode::from(match error {
+            CallError::Failed { .. } => exit::REFUSED,
+            CallError::Connect { .. } | CallError::Io(_) | CallError::Malformed(_) => exit::UNREACHABLE,
+        })
+    })
+}
+
+fn call(args: &Args, request: &Request) -> Result<serde_json::Value, CallError> {
+    Client::connect(&args.run_dir.join("control.sock"))?.call(request)
+}
+
+fn decode<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, CallError> {
+    serde_json::from_value(value).map_err(|error| CallError::Malformed(error.to_string()))
+}
+
+fn pretty(value: &serde_json::Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+fn print(out: &mut impl Write, text: &str) -> Result<ExitCode, CallError> {
+    writeln!(out, "{}", text.trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `config check`: exit code 0 accepted, 5 refused, 6 without a file.
+fn config_command(command: &args::ConfigCommand, out: &mut impl Write) -> ExitCode {
+    let args::ConfigCommand::Check { file, offline, json } = command;
+    let options = LoadOptions::default();
+    let loaded = if *offline {
+        load(&config::source::Files, &OfflineNames, file, &options)
+    } else {
+        load(&config::source::Files, &SystemNames::default(), file, &options)
+    };
+    let text = if *json {
+        config::diagnostic::json(&loaded.diagnostics)
+    } else {
+        config::diagnostic::human(&loaded.diagnostics)
+    };
+    let _closed_pipe = write!(out, "{text}");
+    ExitCode::from(if loaded.missing {
+        exit::NO_CONFIG
+    } else if loaded.count(Severity::Error) > 0 {
+        exit::CONFIG
+    } else {
+        0
+    })
+}

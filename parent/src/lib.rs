@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The parent: supervises three confined daemons and acts for them.
+//!
+//! It speaks no network protocol and parses nothing but the control socket: reading and resolving a configuration
+//! happens in the config worker. `boot` leads to `run`; the other modules decide or do one thing each.
+
+pub mod args;
+pub mod boot;
+pub mod broker;
+pub mod control;
+pub mod effects;
+pub mod hang;
+pub mod log_sink;
+pub mod record;
+pub mod reload;
+pub mod run;
+pub mod service;
+pub mod supervisor;
+pub mod vault;
+pub mod worker;

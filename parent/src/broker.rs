@@ -1,0 +1,387 @@
+//! Checks every message of a daemon against the configuration it names, and remembers what a successor needs.
+//!
+//! Pure: a message goes in, [`Effect`]s come out. Daemons are not trusted: an identifier outside its table or a
+//! script of another purpose is dropped and counted; a generation that was never handed out likewise.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use config::model::parts::{ParentPart, Presence, ServerRef};
+use config::model::process::{InstanceNotify, Purpose};
+use config::model::units::{CheckId, Generation, InstanceId, Priority, ScriptId, ServerId, ServiceId};
+use ipc::messages::checkd::{CheckdToParent, DesiredEntry, MAX_BATCH, Verdict};
+use ipc::messages::ctl::{Daemon, InstanceStatus, ServerStatus, ServiceStatus};
+use ipc::messages::vrrpd::{InstanceCounters, VrrpState, VrrpdToParent};
+
+/// What a message leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Run a tracked script and tell vrrpd how it ended.
+    RunTracked(Generation, ScriptId),
+    /// Run a checker's script and tell checkd how it ended.
+    RunCheck(Generation, CheckId, ScriptId),
+    /// Run a script that nobody waits for.
+    RunNotify(Generation, ScriptId),
+    /// An instance changed its state: its scripts run in order.
+    Notify {
+        /// Name of the instance.
+        name: String,
+        /// New state.
+        state: VrrpState,
+        /// Effective priority.
+        priority: Priority,
+        /// Its scripts.
+        scripts: InstanceNotify,
+        /// Configuration that the scripts belong to.
+        generation: Generation,
+    },
+    /// Hand on to ipvsd.
+    Desired(Generation, Vec<DesiredEntry>, bool),
+}
+
+/// A message that named something that it may not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused;
+
+#[derive(Debug, Clone)]
+struct InstanceMemory {
+    state: VrrpState,
+    priority: Priority,
+    reason: String,
+    transitions: u64,
+    counters: Option<InstanceCounters>,
+}
+
+impl Default for InstanceMemory {
+    fn default() -> Self {
+        Self {
+            state: VrrpState::Init,
+            priority: Priority::RESIGN,
+            reason: String::new(),
+            transitions: 0,
+            counters: None,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Era {
+    generation: Generation,
+    part: Rc<ParentPart>,
+}
+
+/// What the parent remembers for its daemons.
+#[derive(Debug)]
+pub struct Broker {
+    committed: Era,
+    previous: Option<Era>,
+    vrrpd_confirmed: bool,
+    checkd_confirmed: bool,
+    instances: Vec<InstanceMemory>,
+    verdicts: BTreeMap<CheckId, Verdict>,
+    desired: BTreeMap<(ServiceId, ServerRef), Presence>,
+    whole: bool,
+    service_up: BTreeMap<(ServiceId, Option<ServerId>), bool>,
+}
+
+impl Broker {
+    /// The first configuration.
+    #[must_use]
+    pub fn new(generation: Generation, part: Rc<ParentPart>) -> Self {
+        let instances = vec![InstanceMemory::default(); part.instances.len()];
+        Self {
+            committed: Era { generation, part },
+            previous: None,
+            vrrpd_confirmed: true,
+            checkd_confirmed: true,
+            instances,
+            verdicts: BTreeMap::new(),
+            desired: BTreeMap::new(),
+            whole: false,
+            service_up: BTreeMap::new(),
+        }
+    }
+
+    /// A new configuration is committed. What is known of instances goes on by name; checkd repeats the rest
+    /// under its new identifiers.
+    pub fn commit(&mut self, generation: Generation, part: Rc<ParentPart>) {
+        let mut known: BTreeMap<String, InstanceMemory> = std::mem::take(&mut self.instances)
+            .into_iter()
+            .zip(&self.committed.part.instances)
+            .map(|(memory, instance)| (instance.name.clone(), memory))
+            .collect();
+        self.instances =
+            part.instances.iter().map(|instance| known.remove(&instance.name).unwrap_or_default()).collect();
+        let old = std::mem::replace(&mut self.committed, Era { generation, part });
+        self.previous = Some(old);
+        self.vrrpd_confirmed = false;
+        self.checkd_confirmed = false;
+        self.verdicts.clear();
+        self.desired.clear();
+        self.whole = false;
+        self.service_up.clear();
+    }
+
+    /// A daemon uses the committed configuration: it no longer speaks of the previous one.
+    pub fn confirmed(&mut self, daemon: Daemon) {
+        match daemon {
+            Daemon::Vrrpd => self.vrrpd_confirmed = true,
+            Daemon::Checkd => self.checkd_confirmed = true,
+            Daemon::Ipvsd => {}
+        }
+    }
+
+    /// Number of the committed configuration.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.committed.generation
+    }
+
+    /// The committed configuration.
+    #[must_use]
+    pub fn part(&self) -> &Rc<ParentPart> {
+        &self.committed.part
+    }
+
+    /// The parent's part of a generation that may still be named.
+    #[must_use]
+    pub fn part_of(&self, generation: Generation) -> Option<&Rc<ParentPart>> {
+        if generation == self.committed.generation {
+            return Some(&self.committed.part);
+        }
+        self.previous.as_ref().filter(|era| era.generation == generation).map(|era| &era.part)
+    }
+
+    /// A message of vrrpd, other than the common ones and those about sockets.
+    ///
+    /// # Errors
+    /// It names what it may not name.
+    pub fn vrrpd(&mut self, message: VrrpdToParent, out: &mut Vec<Effect>) -> Result<(), Refused> {
+        match message {
+            VrrpdToParent::Transition { generation, instance, state, priority, notify, reason } => {
+                let part = self.era(generation, self.vrrpd_confirmed)?;
+                let known = part.instances.get(instance.index()).ok_or(Refused)?;
+                let (name, scripts) = (known.name.clone(), known.notify.clone());
+                if let Some(memory) = self.memory(&name) {
+                    memory.state = state;
+                    memory.priority = priority;
+                    memory.reason = bounded(reason);
+                    memory.transitions = memory.transitions.saturating_add(u64::from(notify));
+                }
+                if notify {
+                    out.push(Effect::Notify { name, state, priority, scripts, generation });
+                }
+                Ok(())
+            }
+            VrrpdToParent::PriorityChanged { generation, instance, priority } => {
+                let part = self.era(generation, self.vrrpd_confirmed)?;
+                let name = part.instances.get(instance.index()).ok_or(Refused)?.name.clone();
+                if let Some(memory) = self.memory(&name) {
+                    memory.priority = priority;
+                }
+                Ok(())
+            }
+            VrrpdToParent::RunScript { generation, script } => {
+                self.may_run(generation, script, Purpose::Tracked, self.vrrpd_confirmed)?;
+                out.push(Effect::RunTracked(generation, script));
+                Ok(())
+            }
+            VrrpdToParent::Counters(counters) => {
+                for counter in counters.into_iter().take(self.instances.len()) {
+                    let memory = self.instances.get_mut(counter.instance.index()).ok_or(Refused)?;
+                    memory.counters = Some(counter);
+                }
+                Ok(())
+            }
+            VrrpdToParent::Common(_) | VrrpdToParent::Vault(_) | VrrpdToParent::Unvault(_) => Err(Refused),
+        }
+    }
+
+    /// A message of checkd, other than the common ones.
+    ///
+    /// # Errors
+    /// It names what it may not name.
+    pub fn checkd(&mut self, message: CheckdToParent, out: &mut Vec<Effect>) -> Result<(), Refused> {
+        match message {
+            CheckdToParent::Desired { generation, entries, complete } => {
+                if generation != self.committed.generation || entries.len() > MAX_BATCH {
+                    return Err(Refused);
+                }
+                for entry in &entries {
+                    self.check_entry(entry)?;
+                    self.desired.insert((entry.service, entry.server), entry.presence);
+                }
+                self.whole |= complete;
+                out.push(Effect::Desired(generation, entries, complete));
+                Ok(())
+            }
+            CheckdToParent::Verdicts { generation, verdicts } => {
+                let checks = self.era(generation, self.checkd_confirmed)?.checks;
+                let current = generation == self.committed.generation;
+                for verdict in verdicts {
+                    if verdict.check.value() >= checks {
+                        return Err(Refused);
+                    }
+                    if current {
+                        self.verdicts.insert(verdict.check, verdict);
+                    }
+                }
+                Ok(())
+            }
+            CheckdToParent::ServiceEvent { generation, service, server, up } => {
+                let part = self.era(generation, self.checkd_confirmed)?;
+                let known = part.services.get(service.index()).ok_or(Refused)?;
+                if server.is_some_and(|server| server.index() >= known.servers.len()) {
+                    return Err(Refused);
+                }
+                if generation == self.committed.generation {
+                    self.service_up.insert((service, server), up);
+                }
+                Ok(())
+            }
+            CheckdToParent::RunCheck { generation, check, script } => {
+                self.may_run(generation, script, Purpose::MiscCheck, self.checkd_confirmed)?;
+                out.push(Effect::RunCheck(generation, check, script));
+                Ok(())
+            }
+            CheckdToParent::RunNotify { generation, script } => {
+                self.may_run(generation, script, Purpose::ServerNotify, self.checkd_confirmed)?;
+                out.push(Effect::RunNotify(generation, script));
+                Ok(())
+            }
+            CheckdToParent::Common(_) => Err(Refused),
+        }
+    }
+
+    /// Verdicts for a successor of checkd, under the identifiers of the committed configuration.
+    pub fn verdicts(&self) -> impl Iterator<Item = Verdict> + '_ {
+        self.verdicts.values().copied()
+    }
+
+    /// The whole that a successor of ipvsd gets; `None` until checkd has told it.
+    #[must_use]
+    pub fn desired(&self) -> Option<Vec<DesiredEntry>> {
+        self.whole.then(|| {
+            self.desired
+                .iter()
+                .map(|(&(service, server), &presence)| DesiredEntry { service, server, presence })
+                .collect()
+        })
+    }
+
+    /// Instances that are Master, by identifier of the committed configuration.
+    pub fn masters(&self) -> impl Iterator<Item = InstanceId> + '_ {
+        (0_u32..)
+            .zip(&self.instances)
+            .filter(|(_, memory)| memory.state == VrrpState::Master)
+            .map(|(index, _)| InstanceId::new(index))
+    }
+
+    /// What Masters held was withdrawn in a dead vrrpd's place: they are no longer Master. Returns name, priority
+    /// and scripts of each.
+    pub fn released(&mut self) -> Vec<(String, Priority, InstanceNotify)> {
+        let part = Rc::clone(&self.committed.part);
+        let masters = self.instances.iter_mut().zip(&part.instances);
+        masters
+            .filter(|(memory, _)| memory.state == VrrpState::Master)
+            .map(|(memory, instance)| {
+                memory.state = VrrpState::Fault;
+                memory.reason =
+                    "released: the VRRP process died and could not be succeeded in time".to_owned();
+                memory.transitions = memory.transitions.saturating_add(1);
+                (instance.name.clone(), memory.priority, instance.notify.clone())
+            })
+            .collect()
+    }
+
+    /// Instances for status.
+    #[must_use]
+    pub fn instance_status(&self) -> Vec<InstanceStatus> {
+        let known = self.committed.part.instances.iter().zip(&self.instances);
+        known
+            .map(|(instance, memory)| InstanceStatus {
+                name: instance.name.clone(),
+                vrid: instance.vrid.value(),
+                state: memory.state,
+                priority: memory.priority.value(),
+                reason: memory.reason.clone(),
+                transitions: memory.transitions,
+                sent: memory.counters.map_or(0, |counters| counters.sent),
+                received: memory.counters.map_or(0, |counters| counters.received),
+                rejected: memory.counters.map_or(0, |counters| counters.rejected),
+            })
+            .collect()
+    }
+
+    /// Virtual servers for status.
+    #[must_use]
+    pub fn service_status(&self) -> Vec<ServiceStatus> {
+        (0_u32..)
+            .zip(&self.committed.part.services)
+            .map(|(index, service)| {
+                let id = ServiceId::new(index);
+                let weight = |server| self.desired.get(&(id, server)).copied().flatten();
+                let servers = (0_u32..).zip(&service.servers).map(|(position, name)| ServerStatus {
+                    name: name.clone(),
+                    up: self.service_up.get(&(id, Some(ServerId::new(position)))).copied(),
+                    weight: weight(ServerRef::Real(ServerId::new(position))),
+                });
+                ServiceStatus {
+                    name: service.name.clone(),
+                    up: self.service_up.get(&(id, None)).copied(),
+                    servers: servers.collect(),
+                    sorry_weight: weight(ServerRef::Sorry),
+                }
+            })
+            .collect()
+    }
+
+    fn era(&self, generation: Generation, confirmed: bool) -> Result<&ParentPart, Refused> {
+        if generation == self.committed.generation {
+            return Ok(&self.committed.part);
+        }
+        match &self.previous {
+            Some(era) if era.generation == generation && !confirmed => Ok(&era.part),
+            _ => Err(Refused),
+        }
+    }
+
+    fn may_run(
+        &self,
+        generation: Generation,
+        script: ScriptId,
+        purpose: Purpose,
+        confirmed: bool,
+    ) -> Result<(), Refused> {
+        let part = self.era(generation, confirmed)?;
+        match part.scripts.get(script.index()) {
+            Some(known) if known.purpose == purpose => Ok(()),
+            _ => Err(Refused),
+        }
+    }
+
+    fn check_entry(&self, entry: &DesiredEntry) -> Result<(), Refused> {
+        let service = self.committed.part.services.get(entry.service.index()).ok_or(Refused)?;
+        match entry.server {
+            ServerRef::Real(server) if server.index() < service.servers.len() => Ok(()),
+            ServerRef::Real(_) => Err(Refused),
+            ServerRef::Sorry => Ok(()),
+        }
+    }
+
+    fn memory(&mut self, name: &str) -> Option<&mut InstanceMemory> {
+        let position = self.committed.part.instances.iter().position(|instance| instance.name == name)?;
+        self.instances.get_mut(position)
+    }
+}
+
+fn bounded(mut text: String) -> String {
+    if text.len() > 256 {
+        let end = (0..=256).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

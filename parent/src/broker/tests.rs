@@ -1,0 +1,147 @@
+//! What daemons may name, and what is remembered of it.
+
+use super::*;
+use std::time::Duration;
+
+use config::model::parts::{ParentInstance, ParentService};
+use config::model::process::{Identity, Script};
+use config::model::units::{Vrid, Weight};
+use config::model::vrrp::Family;
+
+fn script(purpose: Purpose) -> Script {
+    Script {
+        name: "s".to_owned(),
+        argv: vec!["/bin/true".to_owned()],
+        identity: Identity { uid: 0, gid: 0, groups: vec![] },
+        purpose,
+        timeout: None,
+    }
+}
+
+fn part(names: &[&str]) -> Rc<ParentPart> {
+    Rc::new(ParentPart {
+        process: config::model::process::ProcessSettings::default(),
+        scripts: vec![script(Purpose::Tracked), script(Purpose::MiscCheck), script(Purpose::ServerNotify)],
+        instances: names
+            .iter()
+            .map(|name| ParentInstance {
+                name: (*name).to_owned(),
+                vrid: Vrid::new(1).unwrap(),
+                family: Family::Inet,
+                patience: Duration::from_secs(3),
+                addresses: vec![],
+                notify: InstanceNotify::default(),
+            })
+            .collect(),
+        services: vec![ParentService { name: "v".to_owned(), servers: vec!["r".to_owned()] }],
+        checks: 1,
+    })
+}
+
+const G1: Generation = Generation::new(1);
+const G2: Generation = Generation::new(2);
+
+fn transition(generation: Generation, instance: u32, state: VrrpState) -> VrrpdToParent {
+    VrrpdToParent::Transition {
+        generation,
+        instance: InstanceId::new(instance),
+        state,
+        priority: Priority::new(100),
+        notify: true,
+        reason: String::new(),
+    }
+}
+
+fn entry(service: u32, server: u32) -> CheckdToParent {
+    CheckdToParent::Desired {
+        generation: G1,
+        entries: vec![DesiredEntry {
+            service: ServiceId::new(service),
+            server: ServerRef::Real(ServerId::new(server)),
+            presence: Some(Weight::new(1).unwrap()),
+        }],
+        complete: true,
+    }
+}
+
+#[test]
+fn an_instance_outside_the_table_is_refused() {
+    let mut broker = Broker::new(G1, part(&["a"]));
+    assert_eq!(broker.vrrpd(transition(G1, 1, VrrpState::Master), &mut vec![]), Err(Refused));
+    assert_eq!(broker.vrrpd(transition(G1, 0, VrrpState::Master), &mut vec![]), Ok(()));
+    assert_eq!(broker.masters().count(), 1);
+}
+
+#[test]
+fn vrrpd_can_not_run_a_checkers_script() {
+    let mut broker = Broker::new(G1, part(&["a"]));
+    let mut out = vec![];
+    let ask = |script| VrrpdToParent::RunScript { generation: G1, script: ScriptId::new(script) };
+    assert_eq!(broker.vrrpd(ask(1), &mut out), Err(Refused));
+    assert_eq!(broker.vrrpd(ask(9), &mut out), Err(Refused));
+    assert_eq!(out, []);
+    assert_eq!(broker.vrrpd(ask(0), &mut out), Ok(()));
+    assert_eq!(out, [Effect::RunTracked(G1, ScriptId::new(0))]);
+}
+
+#[test]
+fn checkd_can_not_name_a_server_that_is_not_configured() {
+    let mut broker = Broker::new(G1, part(&[]));
+    let mut out = vec![];
+    assert_eq!(broker.checkd(entry(0, 1), &mut out), Err(Refused));
+    assert_eq!(broker.checkd(entry(1, 0), &mut out), Err(Refused));
+    assert_eq!(out, []);
+    assert_eq!(broker.desired(), None);
+    assert_eq!(broker.checkd(entry(0, 0), &mut out), Ok(()));
+    assert_eq!(broker.desired().unwrap().len(), 1);
+}
+
+#[test]
+fn the_previous_generation_is_valid_until_the_daemon_confirms_the_new_one() {
+    let mut broker = Broker::new(G1, part(&["a"]));
+    broker.commit(G2, part(&["b", "a"]));
+    assert_eq!(broker.vrrpd(transition(G1, 0, VrrpState::Master), &mut vec![]), Ok(()));
+    assert_eq!(broker.masters().collect::<Vec<_>>(), [InstanceId::new(1)], "found by name");
+    broker.confirmed(Daemon::Vrrpd);
+    assert_eq!(broker.vrrpd(transition(G1, 0, VrrpState::Backup), &mut vec![]), Err(Refused));
+}
+
+#[test]
+fn a_generation_that_was_never_handed_out_is_refused() {
+    let mut broker = Broker::new(G1, part(&["a"]));
+    let never = Generation::new(7);
+    assert_eq!(broker.vrrpd(transition(never, 0, VrrpState::Master), &mut vec![]), Err(Refused));
+}
+
+#[test]
+fn states_survive_a_reload_by_name() {
+    let mut broker = Broker::new(G1, part(&["a", "b"]));
+    broker.vrrpd(transition(G1, 1, VrrpState::Master), &mut vec![]).unwrap();
+    broker.commit(G2, part(&["b"]));
+    assert_eq!(broker.masters().collect::<Vec<_>>(), [InstanceId::new(0)]);
+}
+
+#[test]
+fn a_verdict_of_an_unknown_checker_is_refused() {
+    let mut broker = Broker::new(G1, part(&[]));
+    let verdict =
+        |check| Verdict { check: CheckId::new(check), up: true, tested: true, failures: 0, weight: None };
+    let told = |check| CheckdToParent::Verdicts { generation: G1, verdicts: vec![verdict(check)] };
+    assert_eq!(broker.checkd(told(1), &mut vec![]), Err(Refused));
+    assert_eq!(broker.checkd(told(0), &mut vec![]), Ok(()));
+    assert_eq!(broker.verdicts().count(), 1);
+}
+
+#[test]
+fn a_successor_that_repeats_its_state_notifies_nobody() {
+    let mut broker = Broker::new(G1, part(&["a"]));
+    let mut out = vec![];
+    let VrrpdToParent::Transition { generation, instance, state, priority, reason, .. } =
+        transition(G1, 0, VrrpState::Master)
+    else {
+        panic!()
+    };
+    let repeat = VrrpdToParent::Transition { generation, instance, state, priority, notify: false, reason };
+    broker.vrrpd(repeat, &mut out).unwrap();
+    assert_eq!(out, []);
+}

@@ -1,0 +1,191 @@
+//! Runs programs for the daemons: started without a shell, watched by pidfd, ended when their time is up.
+//!
+//! Driver. Which program may run is decided before ([`crate::broker`]); whether it may still run as root is
+//! decided here, at every run: a path that somebody else could have changed since is refused.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use config::model::process::Script;
+use config::model::units::{CheckId, Generation, MonoTime, ScriptId};
+use config::names::{Names, SystemNames};
+use ipc::messages::RunOutcome;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use sandbox::system::process::{Ending, pidfd_open, wait_pidfd};
+
+/// Who waits for the outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// vrrpd.
+    Tracked(Generation, ScriptId),
+    /// checkd.
+    Check(Generation, CheckId),
+    /// The queue of this instance.
+    Instance(String),
+    /// Nobody.
+    Nobody,
+}
+
+/// Why a program did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It is still running from the last time.
+    #[error("it is still running")]
+    Busy,
+    /// Too many programs run at once.
+    #[error("{0} scripts are running already")]
+    TooMany(usize),
+    /// It may not run.
+    #[error("{0}")]
+    Unsafe(String),
+    /// It can't be executed.
+    #[error("it can't be executed: {0}")]
+    Exec(#[from] io::Error),
+}
+
+#[derive(Debug)]
+struct Run {
+    pid: i32,
+    pidfd: OwnedFd,
+    purpose: Purpose,
+    name: String,
+    deadline: Option<MonoTime>,
+    asked_to_end: bool,
+    out_of_time: bool,
+}
+
+/// All programs that run now.
+#[derive(Debug, Default)]
+pub struct Runner {
+    runs: BTreeMap<usize, Run>,
+    started: u64,
+}
+
+/// Most programs at once.
+const MAX_RUNS: usize = 1024;
+/// Time between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(2);
+
+impl Runner {
+    /// Starts `script` with `extra` arguments behind its own. `key` names the run; the returned descriptor is to be
+    /// watched for reading under it.
+    ///
+    /// # Errors
+    /// It still runs, it may not run, or it can't be executed.
+    pub fn start(
+        &mut self,
+        key: usize,
+        script: &Script,
+        extra: &[String],
+        purpose: Purpose,
+        now: MonoTime,
+    ) -> Result<i32, RunError> {
+        let awaited = matches!(purpose, Purpose::Tracked(..) | Purpose::Check(..));
+        if awaited && self.runs.values().any(|run| run.purpose == purpose) {
+            return Err(RunError::Busy);
+        }
+        if self.runs.len() >= MAX_RUNS {
+            return Err(RunError::TooMany(self.runs.len()));
+        }
+        let (program, arguments) =
+            script.argv.split_first().ok_or_else(|| RunError::Unsafe("it has no command".to_owned()))?;
+        let names = SystemNames::default();
+        names.script(program, &script.identity).map_err(|problem| RunError::Unsafe(problem.to_string()))?;
+        let mut command = Command::new(std::fs::canonicalize(program)?);
+        command
+            .arg0(program)
+            .args(arguments)
+            .args(extra)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .env_remove("IFS")
+            .env_remove("LD_PRELOAD")
+            .env_remove("LD_LIBRARY_PATH");
+        if script.identity.uid != nix::unistd::getuid().as_raw()
+            || script.identity.gid != nix::unistd::getgid().as_raw()
+        {
+            command.gid(script.identity.gid).uid(script.identity.uid);
+        }
+        let child = command.spawn()?;
+        let pid = i32::try_from(child.id()).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        let pidfd = pidfd_open(pid)?;
+        let fd = pidfd.as_raw_fd();
+        let deadline = script.timeout.map(|timeout| now + timeout);
+        let name = script.name.clone();
+        self.runs.insert(
+            key,
+            Run { pid, pidfd, purpose, name, deadline, asked_to_end: false, out_of_time: false },
+        );
+        self.started = self.started.saturating_add(1);
+        Ok(fd)
+    }
+
+    /// The descriptor under `key` is readable. Tells the outcome once the program has ended.
+    pub fn ready(&mut self, key: usize) -> Option<(Purpose, String, RunOutcome)> {
+        let run = self.runs.get(&key)?;
+        let ending = wait_pidfd(run.pidfd.as_fd()).unwrap_or(Some(Ending::Exited(255)))?;
+        let run = self.runs.remove(&key)?;
+        let outcome = match ending {
+            _ if run.out_of_time => RunOutcome::TimedOut,
+            Ending::Exited(status) => RunOutcome::Exited(u8::try_from(status).unwrap_or(255)),
+            Ending::Signalled(signal) => RunOutcome::Signalled(u8::try_from(signal).unwrap_or(255)),
+        };
+        Some((run.purpose, run.name, outcome))
+    }
+
+    /// Ends what is out of time: SIGTERM to the process group, SIGKILL two seconds later.
+    pub fn tick(&mut self, now: MonoTime) {
+        for run in self.runs.values_mut().filter(|run| run.deadline.is_some_and(|deadline| now >= deadline)) {
+            let signal = if run.asked_to_end { Signal::SIGKILL } else { Signal::SIGTERM };
+            let _gone = killpg(Pid::from_raw(run.pid), signal);
+            run.out_of_time = true;
+            run.asked_to_end = true;
+            run.deadline = Some(now + GRACE);
+        }
+    }
+
+    /// Gives all programs that are still running `patience` before [`Self::tick`] ends them.
+    pub fn limit_all(&mut self, now: MonoTime, patience: Duration) {
+        for run in
+            self.runs.values_mut().filter(|run| run.deadline.is_none_or(|deadline| deadline > now + patience))
+        {
+            run.deadline = Some(now + patience);
+        }
+    }
+
+    /// When [`Self::tick`] wants to be called.
+    #[must_use]
+    pub fn deadline(&self) -> Option<MonoTime> {
+        self.runs.values().filter_map(|run| run.deadline).min()
+    }
+
+    /// Programs that run now.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Programs started so far.
+    #[must_use]
+    pub fn started(&self) -> u64 {
+        self.started
+    }
+
+    /// Process ids that [`Self::ready`] will reap.
+    pub fn pids(&self) -> impl Iterator<Item = i32> + '_ {
+        self.runs.values().map(|run| run.pid)
+    }
+
+    /// True when a run has this key.
+    #[must_use]
+    pub fn has(&self, key: usize) -> bool {
+        self.runs.contains_key(&key)
+    }
+}

@@ -1,0 +1,204 @@
+//! Where log lines of all processes end: syslog, the console, or both. Only the parent holds these.
+//!
+//! Never blocks: a reader that stands still costs dropped lines, which are counted. Text from daemons is not
+//! trusted: control characters are escaped, so that no line can pretend to be two.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use ipc::messages::Level;
+use ipc::messages::ctl::Daemon;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use syslog::Facility;
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// The parent.
+    Parent,
+    /// A daemon.
+    Daemon(Daemon),
+}
+
+impl Speaker {
+    /// Name in front of the line, upstream's where it has one.
+    #[must_use]
+    pub fn ident(self) -> &'static str {
+        match self {
+            Self::Parent => "Keepalived",
+            Self::Daemon(Daemon::Vrrpd) => "Keepalived_vrrp",
+            Self::Daemon(Daemon::Checkd) => "Keepalived_healthcheckers",
+            Self::Daemon(Daemon::Ipvsd) => "Keepalived_ipvs",
+        }
+    }
+}
+
+/// Settings from the command line.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// `-l`: lines go to the console too.
+    pub console: bool,
+    /// Not `-G`: lines go to syslog.
+    pub syslog: bool,
+    /// `-S`.
+    pub facility: Facility,
+    /// `-D`: lines of level Debug are kept.
+    pub detail: bool,
+}
+
+/// The sink.
+#[derive(Debug)]
+pub struct LogSink {
+    settings: Settings,
+    socket: Option<UnixDatagram>,
+    dropped: u64,
+    told: u64,
+}
+
+const SOCKET: &str = "/dev/log";
+
+impl LogSink {
+    /// Connects to syslog if it is wanted; a missing socket is tried again with every line.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let mut sink = Self { settings, socket: None, dropped: 0, told: 0 };
+        sink.connect();
+        sink
+    }
+
+    /// Lines that could not be delivered since start.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Delivers one line, or counts it as dropped.
+    pub fn write(&mut self, speaker: Speaker, pid: Option<i32>, level: Level, text: &str) {
+        if level == Level::Debug && !self.settings.detail {
+            return;
+        }
+        if self.dropped > self.told {
+            let missing = format!("{} log lines were dropped", self.dropped.saturating_sub(self.told));
+            self.told = self.dropped;
+            self.deliver(Speaker::Parent, None, Level::Warning, &missing);
+        }
+        self.deliver(speaker, pid, level, text);
+    }
+
+    fn deliver(&mut self, speaker: Speaker, pid: Option<i32>, level: Level, text: &str) {
+        let text = escaped(text);
+        let syslog = !self.settings.syslog || self.send_to_syslog(speaker, pid, level, &text);
+        let console = !self.settings.console || to_console(speaker, &text);
+        if !syslog || !console {
+            self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+
+    fn connect(&mut self) {
+        if !self.settings.syslog || !Path::new(SOCKET).exists() {
+            return;
+        }
+        let connected = UnixDatagram::unbound().and_then(|socket| {
+            socket.set_nonblocking(true)?;
+            socket.connect(SOCKET)?;
+            Ok(socket)
+        });
+        self.socket = connected.ok();
+    }
+
+    fn send_to_syslog(&mut self, speaker: Speaker, pid: Option<i32>, level: Level, text: &str) -> bool {
+        let line = syslog_line(self.settings.facility, speaker, pid, level, text);
+        for _attempt in 0..2 {
+            let Some(socket) = &self.socket else { return false };
+            match socket.send(line.as_bytes()) {
+                Ok(_) => return true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(_) => {
+                    self.socket = None;
+                    self.connect();
+                }
+            }
+        }
+        false
+    }
+}
+
+/// `<PRI>ident[pid]: text` (RFC 3164 section 4.1). The daemon that receives it stamps the time, in its own zone.
+fn syslog_line(facility: Facility, speaker: Speaker, pid: Option<i32>, level: Level, text: &str) -> String {
+    let severity = match level {
+        Level::Alert => 1,
+        Level::Error => 3,
+        Level::Warning => 4,
+        Level::Notice => 5,
+        Level::Info => 6,
+        Level::Debug => 7,
+    };
+    let priority = u32::try_from(facility_number(facility)).unwrap_or(24) | severity;
+    let pid = pid.unwrap_or_else(|| i32::try_from(std::process::id()).unwrap_or(0));
+    format!("<{priority}>{}[{pid}]: {text}", speaker.ident())
+}
+
+/// Number of a facility, already shifted by three bits.
+#[expect(clippy::as_conversions, reason = "the crate defines the numbers as discriminants of its enum")]
+fn facility_number(facility: Facility) -> i64 {
+    facility as i64
+}
+
+fn to_console(speaker: Speaker, text: &str) -> bool {
+    let stderr = io::stderr();
+    let mut waiting = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    if !matches!(poll(&mut waiting, PollTimeout::ZERO), Ok(1..)) {
+        return false;
+    }
+    let line = format!("{}: {text}\n", speaker.ident());
+    stderr.lock().write_all(line.as_bytes()).is_ok()
+}
+
+/// Longest line in bytes: what a pipe takes without splitting, less the name in front.
+const MAX_LINE: usize = 4000;
+
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if safe.len() >= MAX_LINE {
+            safe.push_str("...");
+            break;
+        }
+        if letter.is_control() {
+            let _infallible = write!(safe, "\\x{:02x}", u32::from(letter));
+        } else {
+            safe.push(letter);
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_break_can_not_forge_a_second_line() {
+        assert_eq!(escaped("a\nKeepalived[1]: b\x1b[0m"), "a\\x0aKeepalived[1]: b\\x1b[0m");
+    }
+
+    #[test]
+    fn a_long_line_is_cut() {
+        assert_eq!(escaped(&"x".repeat(10_000)).len(), MAX_LINE + 3);
+    }
+
+    #[test]
+    fn daemons_carry_upstreams_names() {
+        let line = syslog_line(
+            Facility::LOG_DAEMON,
+            Speaker::Daemon(Daemon::Vrrpd),
+            Some(7),
+            Level::Info,
+            "(VI_1) Entering MASTER STATE",
+        );
+        assert_eq!(line, "<30>Keepalived_vrrp[7]: (VI_1) Entering MASTER STATE");
+    }
+}

@@ -1,0 +1,324 @@
+//! Messages of daemons: the common ones go to supervisor and sink, the others through the broker.
+
+use config::model::units::{Generation, MonoTime};
+use ipc::channel::ReceiveError;
+use ipc::handshake;
+use ipc::messages::checkd::{CheckdToParent, ParentToCheckd};
+use ipc::messages::ctl::Daemon;
+use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd};
+use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
+use ipc::messages::{FromDaemon, Hello, Level, Refusal, RunOutcome};
+use ipc::reactor::Ready;
+
+use super::processes::{Incoming, Link};
+use super::{Source, Suite};
+use crate::broker::Effect;
+use crate::effects::notify::{self, Job, Told};
+use crate::effects::script::{Purpose, RunError};
+use crate::supervisor::{Fault, Serial};
+
+/// Messages of one daemon that are handled in one turn, so that a talkative one starves nobody.
+const PER_TURN: usize = 256;
+
+impl Suite {
+    /// A daemon's socket is ready.
+    pub(super) fn on_channel(&mut self, serial: Serial, event: Ready, now: MonoTime) {
+        if event.writable
+            && let Some(process) = self.processes.get_mut(&serial)
+        {
+            process.link.flush();
+        }
+        if !event.readable {
+            return;
+        }
+        for _message in 0..PER_TURN {
+            if !self.receive_one(serial, now) {
+                return;
+            }
+        }
+        self.unfinished.push(event.key);
+    }
+
+    /// Everything that a dead process has said.
+    pub(super) fn drain(&mut self, serial: Serial, now: MonoTime) {
+        for _message in 0..PER_TURN {
+            if !self.receive_one(serial, now) {
+                return;
+            }
+        }
+    }
+
+    fn receive_one(&mut self, serial: Serial, now: MonoTime) -> bool {
+        let Some(process) = self.processes.get_mut(&serial) else { return false };
+        let (daemon, pid) = (process.daemon, process.pid);
+        match process.link.receive() {
+            Ok(None) | Err(ReceiveError::Closed) => false,
+            Ok(Some(Incoming::Vrrpd(message, fds))) => {
+                self.on_vrrpd(serial, message, fds, now);
+                true
+            }
+            Ok(Some(Incoming::Checkd(message))) => {
+                self.on_checkd(serial, message, now);
+                true
+            }
+            Ok(Some(Incoming::Ipvsd(message))) => {
+                self.on_ipvsd(serial, message, now);
+                true
+            }
+            Err(error) => {
+                self.say(Level::Alert, &format!("{}[{pid}]: {error}", daemon.name()));
+                self.with_supervisor(daemon, |supervisor, out| {
+                    supervisor.faulty(serial, Fault::Violation, out)
+                });
+                false
+            }
+        }
+    }
+
+    fn on_vrrpd(
+        &mut self,
+        serial: Serial,
+        message: VrrpdToParent,
+        fds: Vec<std::os::fd::OwnedFd>,
+        now: MonoTime,
+    ) {
+        match message {
+            VrrpdToParent::Common(message) => self.on_common(serial, message, now),
+            VrrpdToParent::Vault(key) => {
+                let kept = fds.into_iter().next().map(|socket| self.vault.put(key, socket));
+                if kept != Some(Ok(())) {
+                    self.refuse(serial);
+                }
+            }
+            VrrpdToParent::Unvault(key) => self.vault.drop_socket(&key),
+            other @ (VrrpdToParent::Transition { .. }
+            | VrrpdToParent::PriorityChanged { .. }
+            | VrrpdToParent::RunScript { .. }
+            | VrrpdToParent::Counters(_)) => {
+                let mut effects = Vec::new();
+                if self.broker.vrrpd(other, &mut effects).is_err() {
+                    self.refuse(serial);
+                }
+                self.apply(effects, now);
+            }
+        }
+    }
+
+    fn on_checkd(&mut self, serial: Serial, message: CheckdToParent, now: MonoTime) {
+        if let CheckdToParent::Common(message) = message {
+            return self.on_common(serial, message, now);
+        }
+        let mut effects = Vec::new();
+        if self.broker.checkd(message, &mut effects).is_err() {
+            self.refuse(serial);
+        }
+        self.apply(effects, now);
+    }
+
+    fn on_ipvsd(&mut self, serial: Serial, message: IpvsdToParent, now: MonoTime) {
+        match message {
+            IpvsdToParent::Common(message) => self.on_common(serial, message, now),
+            IpvsdToParent::Table(state) => {
+                if let Some(process) = self.processes.get_mut(&serial) {
+                    process.table = Some(state);
+                }
+            }
+            IpvsdToParent::RefusedEntries(count) => {
+                self.say(Level::Warning, &format!("ipvsd refused {count} entries that aren't configured"));
+            }
+        }
+    }
+
+    /// A message that named what it may not name: dropped and counted.
+    fn refuse(&mut self, serial: Serial) {
+        if let Some(process) = self.processes.get_mut(&serial) {
+            process.refused = process.refused.saturating_add(1);
+        }
+    }
+
+    fn on_common(&mut self, serial: Serial, message: FromDaemon, now: MonoTime) {
+        let Some(process) = self.processes.get_mut(&serial) else { return };
+        let (daemon, pid) = (process.daemon, process.pid);
+        process.progress(now);
+        match message {
+            FromDaemon::Hello(hello) => self.on_hello(serial, daemon, hello),
+            FromDaemon::Confined(confined) => process.confined = confined,
+            FromDaemon::Prepared(generation) => self.on_prepared(serial, daemon, generation, now),
+            FromDaemon::Refused { generation, reason } => {
+                self.on_refused(serial, daemon, generation, &reason, now)
+            }
+            FromDaemon::Committed(generation) => self.on_committed(serial, daemon, generation, now),
+            FromDaemon::Quiesced => {
+                self.with_supervisor(daemon, |supervisor, out| supervisor.quiesced(serial, now, out))
+            }
+            FromDaemon::Pong(_) | FromDaemon::Stopped => {}
+            FromDaemon::Log { level, text } => self.relay(daemon, pid, level, &text),
+            FromDaemon::LogDropped(count) => {
+                process.dropped_lines = process.dropped_lines.saturating_add(count);
+                self.relay(daemon, pid, Level::Warning, &format!("{count} log lines were dropped"));
+            }
+            FromDaemon::UnknownCalls { count, last } => {
+                process.unknown_calls = (count, last);
+                let text = format!("system call {last} refused by the filter, {count} refusals since start");
+                self.relay(daemon, pid, Level::Warning, &text);
+            }
+        }
+    }
+
+    fn on_hello(&mut self, serial: Serial, daemon: Daemon, hello: Hello) {
+        let usable = handshake::is_compatible(&hello);
+        let why = format!("its build speaks protocol {}, this one {}", hello.protocol, handshake::PROTOCOL);
+        if let Some(process) = self.processes.get_mut(&serial) {
+            process.build = hello.build;
+        }
+        self.with_supervisor(daemon, |supervisor, out| {
+            if usable {
+                supervisor.greeted(serial, out);
+            } else {
+                supervisor.unusable(serial, &why, out);
+            }
+        });
+    }
+
+    fn on_prepared(&mut self, serial: Serial, daemon: Daemon, generation: Generation, now: MonoTime) {
+        if generation == self.broker.generation() {
+            self.with_supervisor(daemon, |supervisor, out| supervisor.prepared(serial, now, out));
+        } else {
+            self.reload_prepared(daemon, generation, now);
+        }
+    }
+
+    fn on_refused(
+        &mut self,
+        serial: Serial,
+        daemon: Daemon,
+        generation: Generation,
+        reason: &Refusal,
+        now: MonoTime,
+    ) {
+        if generation == self.broker.generation() {
+            let why = match reason {
+                Refusal::Invalid(text) => text.clone(),
+                Refusal::NeedsWiderSandbox => "its sandbox is too narrow".to_owned(),
+                Refusal::Incompatible => "it is of another build".to_owned(),
+            };
+            self.with_supervisor(daemon, |supervisor, out| supervisor.unusable(serial, &why, out));
+        } else {
+            self.reload_refused(daemon, generation, reason, now);
+        }
+    }
+
+    fn on_committed(&mut self, serial: Serial, daemon: Daemon, generation: Generation, now: MonoTime) {
+        if generation != self.broker.generation() {
+            return self.refuse(serial);
+        }
+        self.broker.confirmed(daemon);
+        self.with_supervisor(daemon, |supervisor, out| supervisor.committed(serial, now, out));
+        self.reload_confirmed(daemon);
+    }
+
+    fn apply(&mut self, effects: Vec<Effect>, now: MonoTime) {
+        for effect in effects {
+            match effect {
+                Effect::RunTracked(generation, script) => {
+                    let job = Job { generation, script, extra: Vec::new() };
+                    let purpose = Purpose::Tracked(generation, script);
+                    if !self.start_script(&job, purpose.clone(), now) {
+                        self.deliver(purpose, RunOutcome::NotRun);
+                    }
+                }
+                Effect::RunCheck(generation, check, script) => {
+                    let job = Job { generation, script, extra: Vec::new() };
+                    let purpose = Purpose::Check(generation, check);
+                    if !self.start_script(&job, purpose.clone(), now) {
+                        self.deliver(purpose, RunOutcome::NotRun);
+                    }
+                }
+                Effect::RunNotify(generation, script) => {
+                    let job = Job { generation, script, extra: Vec::new() };
+                    self.start_script(&job, Purpose::Nobody, now);
+                }
+                Effect::Notify { name, state, priority, scripts, generation } => {
+                    let jobs = notify::jobs(&scripts, generation, &name, Told::State(state), priority);
+                    let jobs = self.queues.push(&name, jobs, now);
+                    self.start_jobs(&name, jobs, now);
+                }
+                Effect::Desired(generation, entries, complete) => {
+                    let acting =
+                        self.supervisors.get(&Daemon::Ipvsd).and_then(|supervisor| supervisor.acting());
+                    let Some(serial) = acting else { continue };
+                    let Some(process) = self.processes.get_mut(&serial) else { continue };
+                    if let Link::Ipvsd(channel) = &mut process.link {
+                        let sent =
+                            channel.send(&ParentToIpvsd::Desired { generation, entries, complete }, &[]);
+                        self.check_sent(serial, sent);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts the scripts of one change of an instance.
+    pub(super) fn start_jobs(&mut self, name: &str, jobs: Vec<Job>, now: MonoTime) {
+        let mut jobs = std::collections::VecDeque::from(jobs);
+        while let Some(job) = jobs.pop_front() {
+            if !self.start_script(&job, Purpose::Instance(name.to_owned()), now) {
+                jobs.extend(self.queues.ended(name, now));
+            }
+        }
+    }
+
+    /// False when the script did not start; the reason is logged.
+    fn start_script(&mut self, job: &Job, purpose: Purpose, now: MonoTime) -> bool {
+        let Some(part) = self.broker.part_of(job.generation).cloned() else { return false };
+        let Some(script) = part.scripts.get(job.script.index()) else { return false };
+        let key = self.key(Source::Script);
+        match self.runner.start(key, script, &job.extra, purpose, now) {
+            Ok(fd) if self.reactor.watch_reads(fd, key).is_ok() => true,
+            Ok(_) => false,
+            Err(error) => {
+                self.sources.remove(&key);
+                if !matches!(error, RunError::Busy) {
+                    self.say(Level::Error, &format!("script {} did not run: {error}", script.name));
+                }
+                false
+            }
+        }
+    }
+
+    /// A script's pidfd is readable.
+    pub(super) fn on_script(&mut self, key: usize, now: MonoTime) {
+        let Some((purpose, name, outcome)) = self.runner.ready(key) else { return };
+        self.sources.remove(&key);
+        if outcome == RunOutcome::TimedOut {
+            self.say(Level::Warning, &format!("script {name} ran out of time and was ended"));
+        }
+        self.deliver(purpose.clone(), outcome);
+        if let Purpose::Instance(instance) = purpose {
+            let jobs = self.queues.ended(&instance, now);
+            self.start_jobs(&instance, jobs, now);
+        }
+    }
+
+    fn deliver(&mut self, purpose: Purpose, outcome: RunOutcome) {
+        let daemon = match &purpose {
+            Purpose::Tracked(..) => Daemon::Vrrpd,
+            Purpose::Check(..) => Daemon::Checkd,
+            Purpose::Instance(_) | Purpose::Nobody => return,
+        };
+        let Some(serial) = self.supervisors.get(&daemon).and_then(|supervisor| supervisor.acting()) else {
+            return;
+        };
+        let Some(process) = self.processes.get_mut(&serial) else { return };
+        let sent = match (&mut process.link, purpose) {
+            (Link::Vrrpd(channel), Purpose::Tracked(generation, script)) => {
+                channel.send(&ParentToVrrpd::ScriptResult { generation, script, outcome }, &[])
+            }
+            (Link::Checkd(channel), Purpose::Check(generation, check)) => {
+                channel.send(&ParentToCheckd::ScriptResult { generation, check, outcome }, &[])
+            }
+            _ => Ok(()),
+        };
+        self.check_sent(serial, sent);
+    }
+}

@@ -1,0 +1,340 @@
+//! The parent's loop: waits, hands what happened to the deciding modules, and does what they say.
+//!
+//! Driver. Decisions stand in `supervisor` (processes), `broker` (messages), `reload` (configurations), `hang` and
+//! `effects::notify`; this module owns descriptors and calls them. No turn may block: everything slow happens in
+//! other processes.
+
+mod messages;
+mod orders;
+mod processes;
+mod release;
+mod reloading;
+mod status;
+mod stopping;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use config::model::units::{Generation, MonoTime};
+use ipc::messages::Level;
+use ipc::messages::ctl::{Daemon, ParentCounters};
+use ipc::reactor::{self, Reactor, Ready};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use sandbox::user::Ids;
+
+use crate::broker::Broker;
+use crate::control::Control;
+use crate::effects::notify::Queues;
+use crate::effects::script::Runner;
+use crate::log_sink::{LogSink, Speaker};
+use crate::record::Record;
+use crate::service;
+use crate::supervisor::{Action, Serial, Supervisor};
+use crate::vault::Vault;
+use crate::worker::{Loading, Parts};
+use processes::Process;
+use release::Releasing;
+use reloading::{Committing, Stage};
+use stopping::Stopping;
+
+/// What boot found out.
+#[derive(Debug)]
+pub struct Settings {
+    /// Configuration file.
+    pub config_path: String,
+    /// `-i`.
+    pub config_id: Option<String>,
+    /// The suite's own executable, for the config worker.
+    pub executable: PathBuf,
+    /// Where the daemons' executables are.
+    pub daemon_dir: PathBuf,
+    /// Users of vrrpd, checkd, ipvsd and the worker; `None` in degraded mode.
+    pub identities: Option<[Ids; 4]>,
+    /// Not `-R`.
+    pub respawn: bool,
+    /// Not `-C`.
+    pub vrrp: bool,
+    /// Not `-P`.
+    pub checks: bool,
+    /// `-V`: addresses stay when the suite stops.
+    pub keep_addresses: bool,
+    /// `-I`: the kernel's table stays when the suite stops.
+    pub keep_table: bool,
+    /// `--ignore-sigint`.
+    pub ignore_interrupt: bool,
+    /// Parts of the confinement that this machine doesn't give.
+    pub degraded: Vec<String>,
+}
+
+/// What a descriptor belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Signals,
+    Listener,
+    Client,
+    Channel(Serial),
+    Pidfd(Serial),
+    Script,
+    Worker,
+    WorkerPidfd,
+    Release,
+    ReleasePidfd,
+}
+
+/// The suite while it runs.
+#[derive(Debug)]
+pub struct Suite {
+    settings: Settings,
+    reactor: Reactor,
+    sources: BTreeMap<usize, Source>,
+    next_key: usize,
+    unfinished: Vec<usize>,
+    signals: SignalFd,
+    log: LogSink,
+    control: Control,
+    record: Record,
+    runner: Runner,
+    queues: Queues,
+    broker: Broker,
+    vault: Vault,
+    parts: Rc<Parts>,
+    supervisors: BTreeMap<Daemon, Supervisor>,
+    processes: BTreeMap<Serial, Process>,
+    next_serial: u64,
+    actions: VecDeque<(Daemon, Action)>,
+    stage: Option<Stage>,
+    retired_workers: Vec<Loading>,
+    reload_again: bool,
+    committing: Option<Committing>,
+    reload_waiters: Vec<usize>,
+    restart_waiters: BTreeMap<Daemon, usize>,
+    stop_waiters: Vec<usize>,
+    last_reload: Option<String>,
+    last_generation: Generation,
+    releasing: Option<Releasing>,
+    after_release: Vec<(Daemon, Serial)>,
+    stopping: Option<Stopping>,
+    counters: ParentCounters,
+    started: MonoTime,
+    exit: Option<u8>,
+}
+
+/// Longest sleep of the loop, so that pings and orphans have their turn.
+const PULSE: Duration = Duration::from_secs(1);
+
+impl Suite {
+    /// Takes over what boot prepared.
+    ///
+    /// # Errors
+    /// Descriptors are missing.
+    pub fn new(
+        settings: Settings,
+        parts: Parts,
+        log: LogSink,
+        control: Control,
+        record: Record,
+    ) -> io::Result<Self> {
+        let reactor = Reactor::new()?;
+        let mut mask = SigSet::empty();
+        for signal in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD] {
+            mask.add(signal);
+        }
+        mask.thread_block()?;
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        let generation = Generation::new(1);
+        let part = Rc::new(parts.parent.clone());
+        let vault = Vault::new(part.instances.len())?;
+        let supervisors = Daemon::ALL
+            .map(|daemon| (daemon, Supervisor::new(daemon, settings.respawn, part.process.child_wait_time)));
+        let now = reactor::now();
+        Ok(Self {
+            settings,
+            reactor,
+            sources: BTreeMap::new(),
+            next_key: 0,
+            unfinished: Vec::new(),
+            signals,
+            log,
+            control,
+            record,
+            runner: Runner::default(),
+            queues: Queues::default(),
+            broker: Broker::new(generation, part),
+            vault,
+            parts: Rc::new(parts),
+            supervisors: supervisors.into(),
+            processes: BTreeMap::new(),
+            next_serial: 1,
+            actions: VecDeque::new(),
+            stage: None,
+            retired_workers: Vec::new(),
+            reload_again: false,
+            committing: None,
+            reload_waiters: Vec::new(),
+            restart_waiters: BTreeMap::new(),
+            stop_waiters: Vec::new(),
+            last_reload: None,
+            last_generation: generation,
+            releasing: None,
+            after_release: Vec::new(),
+            stopping: None,
+            counters: ParentCounters::default(),
+            started: now,
+            exit: None,
+        })
+    }
+
+    /// Runs until the suite has stopped.
+    ///
+    /// # Errors
+    /// The kernel refuses to wait.
+    pub fn run(mut self) -> io::Result<ExitCode> {
+        use std::os::fd::AsRawFd;
+        let signals = self.key(Source::Signals);
+        self.reactor.watch_reads(self.signals.as_raw_fd(), signals)?;
+        let listener = self.key(Source::Listener);
+        self.reactor.watch_reads(self.control.fd(), listener)?;
+        self.note_addresses();
+        let now = reactor::now();
+        self.start_needed(now);
+        self.perform(now);
+        service::ready("running");
+        let mut ready = Vec::new();
+        while self.exit.is_none() {
+            let deadline =
+                if self.unfinished.is_empty() { self.deadline(reactor::now()) } else { reactor::now() };
+            let now = self.reactor.turn(Some(deadline), &mut ready)?;
+            self.turn(&ready, now);
+            let took = reactor::now().since(now);
+            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            self.counters.turns = self.counters.turns.saturating_add(1);
+            self.counters.longest_turn_us = self.counters.longest_turn_us.max(micros);
+        }
+        self.record.remove();
+        Ok(ExitCode::from(self.exit.unwrap_or(0)))
+    }
+
+    fn turn(&mut self, ready: &[Ready], now: MonoTime) {
+        for key in std::mem::take(&mut self.unfinished) {
+            self.on_ready(Ready { key, readable: true, writable: false }, now);
+        }
+        for &event in ready {
+            self.on_ready(event, now);
+        }
+        self.tick(now);
+        self.perform(now);
+    }
+
+    fn on_ready(&mut self, event: Ready, now: MonoTime) {
+        let Some(&source) = self.sources.get(&event.key) else { return };
+        match source {
+            Source::Signals => self.on_signals(now),
+            Source::Listener => self.on_connection(),
+            Source::Client => self.on_client(event, now),
+            Source::Channel(serial) => self.on_channel(serial, event, now),
+            Source::Pidfd(serial) => self.on_death(serial, now),
+            Source::Script => self.on_script(event.key, now),
+            Source::Worker => self.on_worker(now),
+            Source::WorkerPidfd => self.on_worker_end(event.key),
+            Source::Release => self.on_release(event, now),
+            Source::ReleasePidfd => self.on_release_end(now),
+        }
+    }
+
+    fn tick(&mut self, now: MonoTime) {
+        for daemon in Daemon::ALL {
+            let next = self.serial();
+            self.with_supervisor(daemon, |supervisor, out| {
+                if supervisor.deadline().is_some_and(|deadline| now >= deadline) {
+                    supervisor.tick(next, now, out);
+                }
+            });
+        }
+        self.watch_over(now);
+        self.runner.tick(now);
+        for (name, jobs) in self.queues.tick(now) {
+            self.start_jobs(&name, jobs, now);
+        }
+        self.tick_reload(now);
+        self.tick_release(now);
+        self.tick_stop(now);
+    }
+
+    fn deadline(&self, now: MonoTime) -> MonoTime {
+        let supervisors = self.supervisors.values().filter_map(Supervisor::deadline);
+        let processes = self.processes.values().map(|process| process.next_check());
+        let others = [
+            self.runner.deadline(),
+            self.queues.deadline(),
+            self.reload_deadline(),
+            self.releasing.as_ref().map(|releasing| releasing.deadline),
+            self.stopping.as_ref().map(|stopping| stopping.deadline),
+        ];
+        supervisors.chain(processes).chain(others.into_iter().flatten()).fold(now + PULSE, MonoTime::min)
+    }
+
+    /// Lets a supervisor decide and queues what it wants done.
+    fn with_supervisor(&mut self, daemon: Daemon, decide: impl FnOnce(&mut Supervisor, &mut Vec<Action>)) {
+        let mut out = Vec::new();
+        if let Some(supervisor) = self.supervisors.get_mut(&daemon) {
+            decide(supervisor, &mut out);
+        }
+        self.actions.extend(out.into_iter().map(|action| (daemon, action)));
+    }
+
+    fn key(&mut self, source: Source) -> usize {
+        let key = self.next_key;
+        self.next_key = self.next_key.wrapping_add(1);
+        self.sources.insert(key, source);
+        key
+    }
+
+    fn serial(&mut self) -> Serial {
+        let serial = Serial(self.next_serial);
+        self.next_serial = self.next_serial.saturating_add(1);
+        serial
+    }
+
+    fn say(&mut self, level: Level, text: &str) {
+        self.log.write(Speaker::Parent, None, level, text);
+    }
+
+    /// Remembers on disk what a successor of the whole suite would have to withdraw.
+    fn note_addresses(&mut self) {
+        let addresses =
+            self.broker.part().instances.iter().flat_map(|instance| instance.addresses.clone()).collect();
+        if let Err(error) = self.record.write(addresses) {
+            self.say(
+                Level::Error,
+                &format!("run directory: {error}; leftovers can't be withdrawn by the next start"),
+            );
+        }
+    }
+
+    fn is_needed(&self, daemon: Daemon) -> bool {
+        match daemon {
+            Daemon::Vrrpd => self.settings.vrrp && self.parts.has_vrrp,
+            Daemon::Checkd | Daemon::Ipvsd => self.settings.checks && self.parts.has_checks,
+        }
+    }
+
+    /// Starts what the configuration needs and stops what it doesn't.
+    fn start_needed(&mut self, now: MonoTime) {
+        for daemon in Daemon::ALL {
+            let needed = self.is_needed(daemon);
+            let serial = self.serial();
+            self.with_supervisor(daemon, |supervisor, out| {
+                if needed {
+                    supervisor.start(serial, now, out);
+                } else {
+                    supervisor.stop(now, out);
+                }
+            });
+        }
+    }
+}

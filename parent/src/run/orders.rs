@@ -1,0 +1,109 @@
+//! Orders from outside: signals and control requests.
+
+use config::model::units::MonoTime;
+use ipc::messages::Level;
+use ipc::messages::ctl::{Daemon, Request};
+use ipc::reactor::Ready;
+use nix::sys::signal::Signal;
+
+use super::{Source, Suite};
+use crate::control::{Asked, Refused};
+
+impl Suite {
+    pub(super) fn on_signals(&mut self, now: MonoTime) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            let signal = i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
+            match signal {
+                Some(Signal::SIGHUP) => self.order_reload(None, now),
+                Some(Signal::SIGINT) if self.settings.ignore_interrupt => {}
+                Some(Signal::SIGTERM | Signal::SIGINT) => self.begin_stop(0, now),
+                Some(Signal::SIGCHLD) => self.reap_orphans(),
+                _ => {}
+            }
+        }
+    }
+
+    /// As PID 1 every orphan of the machine or container ends here.
+    fn reap_orphans(&mut self) {
+        if std::process::id() != 1 {
+            return;
+        }
+        let owned: Vec<i32> =
+            self.processes.values().map(|process| process.pid).chain(self.runner.pids()).collect();
+        if let Err(error) = sandbox::system::process::reap_any(&owned) {
+            self.say(Level::Warning, &format!("orphans can't be reaped: {error}"));
+        }
+    }
+
+    pub(super) fn on_connection(&mut self) {
+        loop {
+            let key = self.key(Source::Client);
+            match self.control.accept(key) {
+                Some(Ok(fd)) => {
+                    if let Err(error) = self.reactor.watch(fd, key) {
+                        self.say(Level::Warning, &format!("control client: {error}"));
+                    }
+                }
+                Some(Err(Refused)) => {
+                    self.sources.remove(&key);
+                }
+                None => {
+                    self.sources.remove(&key);
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_client(&mut self, event: Ready, now: MonoTime) {
+        if event.writable {
+            self.control.flush(event.key);
+        }
+        if event.readable {
+            while let Some(asked) = self.control.read(event.key) {
+                match asked {
+                    Asked::Request(request) => self.obey(event.key, &request, now),
+                    Asked::Failed => {}
+                }
+            }
+        }
+        if !self.control.has(event.key) {
+            self.sources.remove(&event.key);
+        }
+    }
+
+    fn obey(&mut self, client: usize, request: &Request, now: MonoTime) {
+        match request {
+            Request::GetStatus(_) => {
+                let status = self.status(now);
+                self.control.reply(client, status);
+            }
+            Request::Restart(parameters) => self.order_restart(client, parameters.daemon, now),
+            Request::Reload(_) => self.order_reload(Some(client), now),
+            Request::Stop(_) => {
+                self.stop_waiters.push(client);
+                self.begin_stop(0, now);
+            }
+        }
+    }
+
+    fn order_restart(&mut self, client: usize, daemon: Daemon, now: MonoTime) {
+        let refusal = if self.restart_waiters.contains_key(&daemon) {
+            Some("a restart of it is under way")
+        } else if self.stage.is_some() || self.committing.is_some() {
+            Some("a reload is under way")
+        } else if self.stopping.is_some() {
+            Some("the suite stops")
+        } else if !self.settings.respawn {
+            Some("restarts are switched off (--dont-respawn)")
+        } else {
+            None
+        };
+        if let Some(why) = refusal {
+            return self.control.fail(client, "org.keepalived.Control.NotRestarted", why);
+        }
+        self.restart_waiters.insert(daemon, client);
+        let serial = self.serial();
+        self.with_supervisor(daemon, |supervisor, out| supervisor.replace(serial, now, out));
+    }
+}

@@ -1,0 +1,437 @@
+//! Processes of the daemons: started, watched, told what their supervisor decided.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use config::model::units::MonoTime;
+use ipc::channel::{Channel, ReceiveError, SendError};
+use ipc::messages::checkd::{CheckdToParent, MAX_BATCH, ParentToCheckd};
+use ipc::messages::ctl::{Daemon, Restarted};
+use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd, TableState};
+use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
+use ipc::messages::{Confined, Level, StopMode, ToDaemon};
+use sandbox::profile::{CHECKD, IPVSD, Profile, VRRPD};
+use sandbox::spawn::{SpawnError, SpawnSpec, Spawned, spawn};
+use sandbox::system::process::{Ending, pidfd_send_signal, wait_pidfd};
+use sandbox::user::Ids;
+
+use super::{Settings, Source, Suite};
+use crate::hang::{self, HangWatch};
+use crate::log_sink::Speaker;
+use crate::supervisor::{Action, Fault, Serial};
+
+/// Channel to a daemon, typed by conversation.
+#[derive(Debug)]
+pub(super) enum Link {
+    Vrrpd(Channel<ParentToVrrpd, VrrpdToParent>),
+    Checkd(Channel<ParentToCheckd, CheckdToParent>),
+    Ipvsd(Channel<ParentToIpvsd, IpvsdToParent>),
+}
+
+/// A message of a daemon, typed by conversation.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Vrrpd(VrrpdToParent, Vec<OwnedFd>),
+    Checkd(CheckdToParent),
+    Ipvsd(IpvsdToParent),
+}
+
+/// A daemon's process.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) daemon: Daemon,
+    pub(super) pid: i32,
+    pidfd: OwnedFd,
+    pub(super) link: Link,
+    pub(super) keys: [usize; 2],
+    pub(super) started: MonoTime,
+    pub(super) build: String,
+    pub(super) confined: Confined,
+    pub(super) unknown_calls: (u64, u32),
+    pub(super) dropped_lines: u64,
+    pub(super) refused: u64,
+    pub(super) table: Option<TableState>,
+    watch: HangWatch,
+    next_ping: MonoTime,
+    pings: u64,
+}
+
+const PING: Duration = Duration::from_secs(1);
+
+impl Link {
+    fn new(daemon: Daemon, socket: UnixStream) -> io::Result<Self> {
+        Ok(match daemon {
+            Daemon::Vrrpd => Self::Vrrpd(Channel::new(socket, true)?),
+            Daemon::Checkd => Self::Checkd(Channel::new(socket, false)?),
+            Daemon::Ipvsd => Self::Ipvsd(Channel::new(socket, false)?),
+        })
+    }
+
+    /// Queues what every daemon understands.
+    pub(super) fn tell(&mut self, message: ToDaemon, fds: &[BorrowedFd<'_>]) -> Result<(), SendError> {
+        match self {
+            Self::Vrrpd(channel) => channel.send(&message.into(), fds),
+            Self::Checkd(channel) => channel.send(&message.into(), fds),
+            Self::Ipvsd(channel) => channel.send(&message.into(), fds),
+        }
+    }
+
+    /// Next message, if one is there.
+    pub(super) fn receive(&mut self) -> Result<Option<Incoming>, ReceiveError> {
+        Ok(match self {
+            Self::Vrrpd(channel) => channel.receive()?.map(|(message, fds)| Incoming::Vrrpd(message, fds)),
+            Self::Checkd(channel) => channel.receive()?.map(|(message, _)| Incoming::Checkd(message)),
+            Self::Ipvsd(channel) => channel.receive()?.map(|(message, _)| Incoming::Ipvsd(message)),
+        })
+    }
+
+    /// Sends what waits.
+    pub(super) fn flush(&mut self) {
+        let _peer_gone_is_seen_by_pidfd = match self {
+            Self::Vrrpd(channel) => channel.flush(),
+            Self::Checkd(channel) => channel.flush(),
+            Self::Ipvsd(channel) => channel.flush(),
+        };
+    }
+
+    pub(super) fn fd(&self) -> RawFd {
+        match self {
+            Self::Vrrpd(channel) => channel.as_raw_fd(),
+            Self::Checkd(channel) => channel.as_raw_fd(),
+            Self::Ipvsd(channel) => channel.as_raw_fd(),
+        }
+    }
+}
+
+impl Process {
+    /// When supervision wants to look at it again.
+    pub(super) fn next_check(&self) -> MonoTime {
+        self.watch.deadline().min(self.next_ping)
+    }
+
+    /// A sign of life.
+    pub(super) fn progress(&mut self, at: MonoTime) {
+        self.watch.progress(at);
+    }
+}
+
+/// Profile and position among the identities.
+pub(super) fn profile(daemon: Daemon) -> (&'static Profile, usize) {
+    match daemon {
+        Daemon::Vrrpd => (&VRRPD, 0),
+        Daemon::Checkd => (&CHECKD, 1),
+        Daemon::Ipvsd => (&IPVSD, 2),
+    }
+}
+
+/// User of a daemon.
+pub(super) fn identity(settings: &Settings, daemon: Daemon) -> Option<Ids> {
+    settings.identities.as_ref().and_then(|all| all.get(profile(daemon).1)).copied()
+}
+
+/// Starts a daemon's executable; the socket is the parent's end.
+pub(super) fn launch(
+    settings: &Settings,
+    daemon: Daemon,
+    arguments: &[&str],
+) -> Result<(Spawned, UnixStream), SpawnError> {
+    let failed = |source| SpawnError::Execute { executable: daemon.name().to_owned(), source };
+    let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+    let spec = SpawnSpec {
+        executable: &settings.daemon_dir.join(daemon.name()),
+        argv0: daemon.name(),
+        arguments,
+        profile: profile(daemon).0,
+        identity: identity(settings, daemon),
+        channel: theirs.into(),
+        realtime: None,
+        environment: &[],
+    };
+    Ok((spawn(&spec)?, ours))
+}
+
+impl Suite {
+    /// Does what supervisors decided, until nothing is left.
+    pub(super) fn perform(&mut self, now: MonoTime) {
+        while let Some((daemon, action)) = self.actions.pop_front() {
+            match action {
+                Action::Spawn(serial) => self.spawn(daemon, serial, now),
+                Action::Prepare { serial, inherited } => self.prepare(serial, inherited),
+                Action::Commit(serial) => self.commit(serial, now),
+                Action::Quiesce(serial) => self.tell(serial, ToDaemon::Quiesce),
+                Action::Resume(serial) => self.tell(serial, ToDaemon::Resume),
+                Action::Leave(serial) => self.tell(serial, ToDaemon::Stop(StopMode::Leave)),
+                Action::Withdraw(serial) => {
+                    let mode = self.stop_mode(daemon);
+                    self.tell(serial, ToDaemon::Stop(mode));
+                }
+                Action::Kill(serial) => self.kill(serial),
+                Action::Release => self.release(daemon, now),
+                Action::Log(level, text) => self.say(level, &text),
+                Action::Died(serial, cause) => self.report_death(daemon, serial, &cause),
+                Action::Replaced { old, new, took } => self.report_replacement(daemon, old, new, took),
+                Action::NotReplaced(why) => self.report_failure(daemon, &why),
+                Action::GiveUp => {
+                    self.say(Level::Alert, &format!("{} died and restarts are switched off", daemon.name()));
+                    self.begin_stop(1, now);
+                }
+            }
+        }
+    }
+
+    fn stop_mode(&self, daemon: Daemon) -> StopMode {
+        let keep = match daemon {
+            Daemon::Vrrpd => self.settings.keep_addresses,
+            Daemon::Ipvsd => self.settings.keep_table,
+            Daemon::Checkd => false,
+        };
+        if keep && self.stopping.is_some() { StopMode::Leave } else { StopMode::Withdraw }
+    }
+
+    fn spawn(&mut self, daemon: Daemon, serial: Serial, now: MonoTime) {
+        if daemon == Daemon::Vrrpd && self.releasing.is_some() {
+            self.after_release.push((daemon, serial));
+            return;
+        }
+        match self.try_spawn(daemon, serial, now) {
+            Ok(pid) => {
+                let title = title(daemon);
+                self.say(Level::Info, &format!("Starting {title} child process, pid={pid}"));
+            }
+            Err(error) => {
+                let why = error.to_string();
+                let source =
+                    std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+                self.say(Level::Error, &format!("{why}{source}"));
+                self.bury(daemon, serial, Ending::Exited(127), now);
+            }
+        }
+    }
+
+    fn try_spawn(&mut self, daemon: Daemon, serial: Serial, now: MonoTime) -> Result<i32, SpawnError> {
+        let failed = |source| SpawnError::Execute { executable: daemon.name().to_owned(), source };
+        let (spawned, socket) = launch(&self.settings, daemon, &[])?;
+        let link = Link::new(daemon, socket).map_err(failed)?;
+        let keys = [self.key(Source::Channel(serial)), self.key(Source::Pidfd(serial))];
+        self.reactor.watch(link.fd(), keys[0]).map_err(failed)?;
+        self.reactor.watch_reads(spawned.pidfd.as_raw_fd(), keys[1]).map_err(failed)?;
+        let process = Process {
+            daemon,
+            pid: spawned.pid,
+            pidfd: spawned.pidfd,
+            link,
+            keys,
+            started: now,
+            build: String::new(),
+            confined: Confined::default(),
+            unknown_calls: (0, 0),
+            dropped_lines: 0,
+            refused: 0,
+            table: None,
+            watch: HangWatch::new(now),
+            next_ping: now + PING,
+            pings: 0,
+        };
+        let pid = process.pid;
+        self.processes.insert(serial, process);
+        Ok(pid)
+    }
+
+    fn prepare(&mut self, serial: Serial, inherited: bool) {
+        let generation = self.broker.generation();
+        let Some(process) = self.processes.get_mut(&serial) else { return };
+        if !inherited && process.daemon == Daemon::Vrrpd {
+            self.vault.empty();
+        }
+        let model = match process.daemon {
+            Daemon::Vrrpd => self.parts.vrrpd.as_fd(),
+            Daemon::Checkd => self.parts.checkd.as_fd(),
+            Daemon::Ipvsd => self.parts.ipvsd.as_fd(),
+        };
+        let memory = match &mut process.link {
+            Link::Vrrpd(channel) => {
+                let memory = ParentToVrrpd::Memory { generation, inherited, sockets: self.vault.keys() };
+                channel.send(&memory, &self.vault.fds())
+            }
+            Link::Checkd(channel) => {
+                let verdicts: Vec<_> = self.broker.verdicts().collect();
+                verdicts.chunks(MAX_BATCH).try_for_each(|batch| {
+                    let message = ParentToCheckd::Remembered { generation, verdicts: batch.to_vec() };
+                    channel.send(&message, &[])
+                })
+            }
+            Link::Ipvsd(_) => Ok(()),
+        };
+        let sent = memory.and_then(|()| process.link.tell(ToDaemon::Prepare { generation }, &[model]));
+        self.check_sent(serial, sent);
+    }
+
+    fn commit(&mut self, serial: Serial, now: MonoTime) {
+        let generation = self.broker.generation();
+        self.tell(serial, ToDaemon::Commit(generation));
+        let whole = self.broker.desired();
+        let Some(process) = self.processes.get_mut(&serial) else { return };
+        process.watch = HangWatch::new(now);
+        if let (Link::Ipvsd(channel), Some(whole)) = (&mut process.link, whole) {
+            let sent = send_whole(channel, generation, &whole);
+            self.check_sent(serial, sent);
+        }
+    }
+
+    /// Queues a message; a peer that doesn't read is as good as hung.
+    pub(super) fn tell(&mut self, serial: Serial, message: ToDaemon) {
+        if let Some(process) = self.processes.get_mut(&serial) {
+            let sent = process.link.tell(message, &[]);
+            self.check_sent(serial, sent);
+        }
+    }
+
+    pub(super) fn check_sent(&mut self, serial: Serial, sent: Result<(), SendError>) {
+        let Some(process) = self.processes.get(&serial) else { return };
+        let daemon = process.daemon;
+        match sent {
+            Ok(()) | Err(SendError::Io(_)) => {}
+            Err(error) => {
+                self.say(Level::Error, &format!("message to {}: {error}", daemon.name()));
+                self.with_supervisor(daemon, |supervisor, out| supervisor.faulty(serial, Fault::Hung, out));
+            }
+        }
+    }
+
+    fn kill(&mut self, serial: Serial) {
+        if let Some(process) = self.processes.get(&serial) {
+            let _already_gone = pidfd_send_signal(process.pidfd.as_fd(), 9);
+        }
+    }
+
+    /// A pidfd is readable.
+    pub(super) fn on_death(&mut self, serial: Serial, now: MonoTime) {
+        let Some(process) = self.processes.get(&serial) else { return };
+        let daemon = process.daemon;
+        let ending = match wait_pidfd(process.pidfd.as_fd()) {
+            Ok(Some(ending)) => ending,
+            Ok(None) => return,
+            Err(_) => Ending::Exited(255),
+        };
+        self.drain(serial, now);
+        self.bury(daemon, serial, ending, now);
+        self.perform(now);
+        if let Some(process) = self.processes.remove(&serial) {
+            for key in process.keys {
+                self.sources.remove(&key);
+            }
+        }
+    }
+
+    fn bury(&mut self, daemon: Daemon, serial: Serial, ending: Ending, now: MonoTime) {
+        let acting = self.supervisors.get(&daemon).and_then(|supervisor| supervisor.acting());
+        if acting == Some(serial) {
+            self.reload_saw_death(daemon, now);
+        }
+        let next = self.serial();
+        let masters = if daemon == Daemon::Vrrpd { self.vault.patience_left(now) } else { None };
+        self.with_supervisor(daemon, |supervisor, out| {
+            supervisor.died(serial, next, ending, masters, now, out)
+        });
+    }
+
+    /// Hang rule and pings.
+    pub(super) fn watch_over(&mut self, now: MonoTime) {
+        let shortest = self.vault.shortest_patience();
+        let heartbeat = self.vault.heartbeat();
+        let mut hung = Vec::new();
+        for (&serial, process) in &mut self.processes {
+            let Some(supervisor) = self.supervisors.get(&process.daemon) else { continue };
+            if supervisor.acting() != Some(serial) || !supervisor.is_running() {
+                process.watch = HangWatch::new(now);
+                process.next_ping = now + PING;
+                continue;
+            }
+            if now >= process.next_ping {
+                process.next_ping = now + PING;
+                process.pings = process.pings.saturating_add(1);
+                let _full_queue_is_a_hang = process.link.tell(ToDaemon::Ping(process.pings), &[]);
+            }
+            let mut limit = hang::OTHERS;
+            if let (Daemon::Vrrpd, Some(beat)) = (process.daemon, heartbeat) {
+                process.watch.progress(beat.at);
+                limit = hang::limit(shortest);
+            }
+            if now >= process.watch.deadline() && process.watch.check(limit, now) {
+                let fault = if is_stopped(process.pid) { Fault::Stopped } else { Fault::Hung };
+                hung.push((process.daemon, serial, fault));
+            }
+        }
+        for (daemon, serial, fault) in hung {
+            self.with_supervisor(daemon, |supervisor, out| supervisor.faulty(serial, fault, out));
+        }
+    }
+
+    fn report_death(&mut self, daemon: Daemon, serial: Serial, cause: &str) {
+        let pid = self.processes.get(&serial).map_or(0, |process| process.pid);
+        self.say(
+            Level::Alert,
+            &format!("{} child process({pid}) died: Respawning cause=\"{cause}\"", title(daemon)),
+        );
+    }
+
+    fn report_replacement(&mut self, daemon: Daemon, old: Serial, new: Serial, took: Duration) {
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let old_pid = self.processes.get(&old).map(|process| process.pid);
+        let Some(process) = self.processes.get(&new) else { return };
+        let restarted = Restarted { old_pid, new_pid: process.pid, build: process.build.clone(), took_ms };
+        self.say(
+            Level::Notice,
+            &format!("{} replaced: pid={} took_ms={took_ms}", daemon.name(), restarted.new_pid),
+        );
+        if let Some(client) = self.restart_waiters.remove(&daemon) {
+            self.control.reply(client, restarted);
+        }
+    }
+
+    fn report_failure(&mut self, daemon: Daemon, why: &str) {
+        self.say(Level::Error, &format!("{} not replaced: {why}", daemon.name()));
+        if let Some(client) = self.restart_waiters.remove(&daemon) {
+            self.control.fail(client, "org.keepalived.Control.NotRestarted", why);
+        }
+    }
+
+    /// A line of a daemon for the sink.
+    pub(super) fn relay(&mut self, daemon: Daemon, pid: i32, level: Level, text: &str) {
+        self.log.write(Speaker::Daemon(daemon), Some(pid), level, text);
+    }
+}
+
+/// The whole of what the table should say, in as many messages as it takes.
+pub(super) fn send_whole(
+    channel: &mut Channel<ParentToIpvsd, IpvsdToParent>,
+    generation: config::model::units::Generation,
+    whole: &[ipc::messages::checkd::DesiredEntry],
+) -> Result<(), SendError> {
+    let mut batches = whole.chunks(MAX_BATCH).peekable();
+    if batches.peek().is_none() {
+        return channel
+            .send(&ParentToIpvsd::Desired { generation, entries: Vec::new(), complete: true }, &[]);
+    }
+    while let Some(batch) = batches.next() {
+        let complete = batches.peek().is_none();
+        channel.send(&ParentToIpvsd::Desired { generation, entries: batch.to_vec(), complete }, &[])?;
+    }
+    Ok(())
+}
+
+fn title(daemon: Daemon) -> &'static str {
+    match daemon {
+        Daemon::Vrrpd => "VRRP",
+        Daemon::Checkd => "Healthcheck",
+        Daemon::Ipvsd => "IPVS",
+    }
+}
+
+/// True when somebody has stopped the process by a signal (proc(5), state T).
+fn is_stopped(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(['T', 't']))
+}

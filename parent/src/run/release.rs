@@ -1,0 +1,141 @@
+//! Release: withdraws in a dead vrrpd's place what it held, by a one-shot `vrrpd --release`, and by hand if that fails.
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+use config::model::units::{InstanceId, MonoTime};
+use ipc::channel::Channel;
+use ipc::messages::ctl::Daemon;
+use ipc::messages::vrrpd::{ParentToVrrpd, VrrpState, VrrpdToParent};
+use ipc::messages::{FromDaemon, Level, ToDaemon};
+use ipc::reactor::{self, Ready};
+use sandbox::spawn::Spawned;
+use sandbox::system::process::{pidfd_send_signal, wait_pidfd};
+
+use super::processes::launch;
+use super::{Source, Suite};
+use crate::effects::addresses;
+use crate::effects::notify::{self, Told};
+
+/// A release that is under way.
+#[derive(Debug)]
+pub(super) struct Releasing {
+    process: Spawned,
+    channel: Channel<ParentToVrrpd, VrrpdToParent>,
+    keys: [usize; 2],
+    pub(super) deadline: MonoTime,
+    done: bool,
+}
+
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
+impl Suite {
+    /// A daemon can't be succeeded in time: what it held is withdrawn. Only vrrpd holds anything that may not stay.
+    pub(super) fn release(&mut self, daemon: Daemon, now: MonoTime) {
+        if daemon != Daemon::Vrrpd || self.releasing.is_some() || self.vault.shortest_patience().is_none() {
+            return;
+        }
+        self.say(Level::Warning, "releasing the addresses of the dead VRRP process");
+        match self.try_release(now) {
+            Ok(releasing) => self.releasing = Some(releasing),
+            Err(why) => {
+                self.say(Level::Error, &format!("release: {why}"));
+                self.withdraw_by_hand();
+                self.forget_masters(now);
+            }
+        }
+    }
+
+    fn try_release(&mut self, now: MonoTime) -> Result<Releasing, String> {
+        let words = |error: std::io::Error| error.to_string();
+        let (process, socket) =
+            launch(&self.settings, Daemon::Vrrpd, &["--release"]).map_err(|error| error.to_string())?;
+        let mut channel: Channel<ParentToVrrpd, VrrpdToParent> = Channel::new(socket, true).map_err(words)?;
+        let generation = self.broker.generation();
+        let memory = ParentToVrrpd::Memory { generation, inherited: true, sockets: Vec::new() };
+        let prepare = ParentToVrrpd::Common(ToDaemon::Prepare { generation });
+        channel.send(&memory, &[self.vault.slots().as_fd()]).map_err(|error| error.to_string())?;
+        channel.send(&prepare, &[self.parts.vrrpd.as_fd()]).map_err(|error| error.to_string())?;
+        let commit = ParentToVrrpd::Common(ToDaemon::Commit(generation));
+        channel.send(&commit, &[]).map_err(|error| error.to_string())?;
+        let keys = [self.key(Source::Release), self.key(Source::ReleasePidfd)];
+        self.reactor.watch(channel.as_raw_fd(), keys[0]).map_err(words)?;
+        self.reactor.watch_reads(process.pidfd.as_raw_fd(), keys[1]).map_err(words)?;
+        Ok(Releasing { process, channel, keys, deadline: now + PATIENCE, done: false })
+    }
+
+    /// The release process speaks.
+    pub(super) fn on_release(&mut self, event: Ready, _now: MonoTime) {
+        let mut lines = Vec::new();
+        let Some(releasing) = &mut self.releasing else { return };
+        if event.writable {
+            let _gone_is_seen_by_pidfd = releasing.channel.flush();
+        }
+        while let Ok(Some((message, _))) = releasing.channel.receive() {
+            if let VrrpdToParent::Common(FromDaemon::Log { level, text }) = message {
+                lines.push((level, text));
+            } else if message == VrrpdToParent::Common(FromDaemon::Stopped) {
+                releasing.done = true;
+            }
+        }
+        let pid = releasing.process.pid;
+        for (level, text) in lines {
+            self.relay(Daemon::Vrrpd, pid, level, &text);
+        }
+    }
+
+    /// The release process has ended.
+    pub(super) fn on_release_end(&mut self, now: MonoTime) {
+        self.on_release(Ready { key: 0, readable: true, writable: false }, now);
+        let Some(releasing) = &self.releasing else { return };
+        if matches!(wait_pidfd(releasing.process.pidfd.as_fd()), Ok(None)) {
+            return;
+        }
+        let (done, keys) = (releasing.done, releasing.keys);
+        self.releasing = None;
+        for key in keys {
+            self.sources.remove(&key);
+        }
+        if !done {
+            self.say(Level::Error, "release failed: addresses are deleted one by one");
+            self.withdraw_by_hand();
+        }
+        self.forget_masters(now);
+        for (daemon, serial) in std::mem::take(&mut self.after_release) {
+            self.actions.push_back((daemon, crate::supervisor::Action::Spawn(serial)));
+        }
+    }
+
+    pub(super) fn tick_release(&mut self, now: MonoTime) {
+        if let Some(releasing) = &mut self.releasing
+            && now >= releasing.deadline
+        {
+            let _already_gone = pidfd_send_signal(releasing.process.pidfd.as_fd(), 9);
+            releasing.deadline = now + PATIENCE;
+        }
+    }
+
+    fn withdraw_by_hand(&mut self) {
+        let held: Vec<_> =
+            self.broker.part().instances.iter().flat_map(|instance| instance.addresses.clone()).collect();
+        match addresses::withdraw(&held, reactor::now) {
+            Ok(removed) if removed.is_empty() => {}
+            Ok(removed) => self.say(Level::Warning, &format!("withdrawn: {}", removed.join(" "))),
+            Err(why) => self.say(Level::Alert, &format!("addresses can't be withdrawn: {why}")),
+        }
+    }
+
+    /// Slots of released instances are empty, their scripts are told FAULT: this node serves them no more.
+    fn forget_masters(&mut self, now: MonoTime) {
+        for index in 0..self.vault.slots().count() {
+            let _never_fails_below_count = self.vault.slots().clear(InstanceId::new(index));
+        }
+        self.vault.empty();
+        let generation = self.broker.generation();
+        for (name, priority, scripts) in self.broker.released() {
+            let jobs = notify::jobs(&scripts, generation, &name, Told::State(VrrpState::Fault), priority);
+            let jobs = self.queues.push(&name, jobs, now);
+            self.start_jobs(&name, jobs, now);
+        }
+    }
+}

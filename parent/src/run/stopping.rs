@@ -1,0 +1,97 @@
+//! The ordered end: addresses first, the kernel's table after them, stop scripts last.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use config::model::units::MonoTime;
+use ipc::messages::Level;
+use ipc::messages::ctl::{Daemon, NoParameters};
+
+use super::Suite;
+use crate::effects::notify::{self, Told};
+use crate::service;
+
+/// A stop that is under way.
+#[derive(Debug)]
+pub(super) struct Stopping {
+    status: u8,
+    step: Step,
+    pub(super) deadline: MonoTime,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// vrrpd withdraws; checkd ends.
+    Addresses,
+    /// ipvsd clears its entries.
+    Table,
+    /// Stop scripts run.
+    Scripts,
+}
+
+/// What stop scripts get before they are ended.
+const SCRIPTS: Duration = Duration::from_secs(1);
+
+impl Suite {
+    /// Ends the suite with this exit status.
+    pub(super) fn begin_stop(&mut self, status: u8, now: MonoTime) {
+        if let Some(stopping) = &mut self.stopping {
+            stopping.status = stopping.status.max(status);
+            return;
+        }
+        service::stopping();
+        self.say(Level::Info, "Stopping");
+        let patience = self.broker.part().process.child_wait_time;
+        let longest = patience.saturating_mul(3) + Duration::from_secs(5);
+        self.stopping = Some(Stopping { status, step: Step::Addresses, deadline: now + longest });
+        for daemon in [Daemon::Vrrpd, Daemon::Checkd] {
+            self.with_supervisor(daemon, |supervisor, out| supervisor.stop(now, out));
+        }
+    }
+
+    pub(super) fn tick_stop(&mut self, now: MonoTime) {
+        let Some(Stopping { step, deadline, .. }) = self.stopping else { return };
+        let gone = |daemon| self.supervisors.get(&daemon).is_none_or(|supervisor| supervisor.is_absent());
+        let overdue = now >= deadline;
+        match step {
+            Step::Addresses if (gone(Daemon::Vrrpd) && self.releasing.is_none()) || overdue => {
+                self.with_supervisor(Daemon::Ipvsd, |supervisor, out| supervisor.stop(now, out));
+                self.advance(Step::Table);
+            }
+            Step::Table if (gone(Daemon::Ipvsd) && gone(Daemon::Checkd)) || overdue => {
+                self.run_stop_scripts(now);
+                self.runner.limit_all(now, SCRIPTS);
+                self.advance(Step::Scripts);
+                self.tick_stop(now);
+            }
+            Step::Scripts if self.runner.running() == 0 || overdue => self.finish(),
+            Step::Addresses | Step::Table | Step::Scripts => {}
+        }
+    }
+
+    fn advance(&mut self, step: Step) {
+        if let Some(stopping) = &mut self.stopping {
+            stopping.step = step;
+        }
+    }
+
+    fn run_stop_scripts(&mut self, now: MonoTime) {
+        let part = Rc::clone(self.broker.part());
+        let generation = self.broker.generation();
+        for (instance, status) in part.instances.iter().zip(self.broker.instance_status()) {
+            let priority = config::model::units::Priority::new(status.priority);
+            let jobs = notify::jobs(&instance.notify, generation, &instance.name, Told::Stop, priority);
+            let jobs = self.queues.push(&instance.name, jobs, now);
+            self.start_jobs(&instance.name, jobs, now);
+        }
+    }
+
+    fn finish(&mut self) {
+        let status = self.stopping.as_ref().map_or(0, |stopping| stopping.status);
+        self.say(Level::Info, &format!("Stopped Keepalived v{}", env!("CARGO_PKG_VERSION")));
+        for client in std::mem::take(&mut self.stop_waiters) {
+            self.control.reply(client, NoParameters {});
+        }
+        self.exit = Some(status);
+    }
+}

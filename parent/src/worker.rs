@@ -1,0 +1,294 @@
+//! The config worker: reads, parses and resolves a configuration in a process of its own.
+//!
+//! Driver, both sides. The parent never parses: it starts its own executable again under the worker's profile, lends
+//! it empty memfds, waits at most ten seconds and seals what was written.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use config::diagnostic::{Severity, human};
+use config::model::parts::ParentPart;
+use config::model::units::MonoTime;
+use config::{LoadOptions, Loaded, load};
+use ipc::channel::{Channel, ReceiveError};
+use ipc::memfd::{self, MemfdError, RecordReader, RecordWriter};
+use ipc::messages::worker::{ParentToWorker, WORKER_MEMFDS, WorkerToParent};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sandbox::profile::WORKER;
+use sandbox::spawn::{SpawnSpec, Spawned, spawn};
+use sandbox::user::Ids;
+
+/// Longest that a worker may take.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Argument that turns the parent's executable into the worker.
+pub const ARGUMENT: &str = "--config-worker";
+
+/// Most bytes of diagnostics that are shown.
+const MAX_TEXT: u64 = 1024 * 1024;
+
+/// What the worker found.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The parts, when the configuration is valid.
+    pub parts: Option<Parts>,
+    /// All diagnostics, for people.
+    pub text: String,
+    /// The main file could not be read.
+    pub missing: bool,
+}
+
+/// A configuration, one sealed part per process.
+#[derive(Debug)]
+pub struct Parts {
+    /// What the parent knows.
+    pub parent: ParentPart,
+    /// vrrpd's part.
+    pub vrrpd: OwnedFd,
+    /// checkd's part.
+    pub checkd: OwnedFd,
+    /// ipvsd's part.
+    pub ipvsd: OwnedFd,
+    /// At least one instance.
+    pub has_vrrp: bool,
+    /// At least one virtual server.
+    pub has_checks: bool,
+}
+
+/// Why there is no outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// It could not be started.
+    #[error("config worker: {0}")]
+    Spawn(#[from] sandbox::spawn::SpawnError),
+    /// A descriptor or memory is missing.
+    #[error("config worker: {0}")]
+    Io(#[from] io::Error),
+    /// What it wrote can't be read.
+    #[error("config worker: {0}")]
+    Parts(#[from] MemfdError),
+    /// It broke the protocol or ended without an answer.
+    #[error("config worker: {0}")]
+    Talk(String),
+    /// It took too long.
+    #[error("config worker gave no answer in 10 s")]
+    Late,
+}
+
+/// A worker that is reading.
+#[derive(Debug)]
+pub struct Loading {
+    channel: Channel<ParentToWorker, WorkerToParent>,
+    /// Its process.
+    pub process: Spawned,
+    memfds: Vec<OwnedFd>,
+    /// When it has taken too long.
+    pub deadline: MonoTime,
+}
+
+impl Loading {
+    /// Starts a worker on `path`.
+    ///
+    /// # Errors
+    /// It can't be started, or descriptors are missing.
+    pub fn start(
+        executable: &Path,
+        identity: Option<Ids>,
+        path: &str,
+        config_id: Option<&str>,
+        now: MonoTime,
+    ) -> Result<Self, WorkerError> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let spec = SpawnSpec {
+            executable,
+            argv0: "keepalived",
+            arguments: &[ARGUMENT],
+            profile: &WORKER,
+            identity,
+            channel: theirs.into(),
+            realtime: None,
+            environment: &[],
+        };
+        let process = spawn(&spec)?;
+        let names = ["parent-part", "vrrpd-part", "checkd-part", "ipvsd-part", "diagnostics"];
+        let memfds = names.into_iter().map(memfd::create).collect::<io::Result<Vec<_>>>()?;
+        let mut channel = Channel::new(ours, false)?;
+        let message = ParentToWorker::Load { path: path.to_owned(), config_id: config_id.map(str::to_owned) };
+        let fds: Vec<BorrowedFd<'_>> = memfds.iter().map(AsFd::as_fd).collect();
+        channel.send(&message, &fds).map_err(|error| WorkerError::Talk(error.to_string()))?;
+        Ok(Self { channel, process, memfds, deadline: now + PATIENCE })
+    }
+
+    /// The channel or the pidfd is readable: the outcome, or `None` when there is none yet.
+    ///
+    /// # Errors
+    /// The worker failed.
+    pub fn ready(&mut self) -> Result<Option<Outcome>, WorkerError> {
+        match self.channel.receive() {
+            Ok(None) => Ok(None),
+            Ok(Some((WorkerToParent::Loaded { errors, missing, has_vrrp, has_checks, .. }, _))) => {
+                self.collect(errors == 0 && !missing, missing, has_vrrp, has_checks).map(Some)
+            }
+            Err(ReceiveError::Closed) => Err(WorkerError::Talk("it ended without an answer".to_owned())),
+            Err(error) => Err(WorkerError::Talk(error.to_string())),
+        }
+    }
+
+    fn collect(
+        &mut self,
+        valid: bool,
+        missing: bool,
+        has_vrrp: bool,
+        has_checks: bool,
+    ) -> Result<Outcome, WorkerError> {
+        for fd in &self.memfds {
+            memfd::seal(fd.as_fd())?;
+        }
+        let mut memfds = std::mem::take(&mut self.memfds).into_iter();
+        let mut next = || memfds.next().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData));
+        let (parent, vrrpd, checkd, ipvsd, text) = (next()?, next()?, next()?, next()?, next()?);
+        let text = read_text(text)?;
+        if !valid {
+            return Ok(Outcome { parts: None, text, missing });
+        }
+        let parent = RecordReader::new(parent)?
+            .read()?
+            .ok_or_else(|| WorkerError::Talk("it wrote no part for the parent".to_owned()))?;
+        let parts = Parts { parent, vrrpd, checkd, ipvsd, has_vrrp, has_checks };
+        Ok(Outcome { parts: Some(parts), text, missing })
+    }
+
+    /// Waits for the outcome; at boot only, when nothing else runs yet.
+    ///
+    /// # Errors
+    /// The worker failed or took too long.
+    pub fn wait(&mut self, now: impl Fn() -> MonoTime) -> Result<Outcome, WorkerError> {
+        loop {
+            if let Some(outcome) = self.ready()? {
+                return Ok(outcome);
+            }
+            let left = self.deadline.since(now());
+            if left.is_zero() {
+                return Err(WorkerError::Late);
+            }
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let _readable = poll(&mut [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)], timeout);
+        }
+    }
+
+    /// Ends the process; it is reaped by its pidfd.
+    pub fn end(&self) {
+        let _gone = sandbox::system::process::pidfd_send_signal(self.process.pidfd.as_fd(), 9);
+    }
+
+    /// Ends the process and waits for it; at boot only. SIGKILL doesn't keep anybody waiting.
+    pub fn end_and_reap(&self) {
+        self.end();
+        let _dead = poll(
+            &mut [PollFd::new(self.process.pidfd.as_fd(), PollFlags::POLLIN)],
+            PollTimeout::from(1_000_u16),
+        );
+        let _reaped = sandbox::system::process::wait_pidfd(self.process.pidfd.as_fd());
+    }
+
+    /// Descriptor to watch for reading.
+    #[must_use]
+    pub fn fd(&self) -> i32 {
+        self.channel.as_raw_fd()
+    }
+}
+
+fn read_text(fd: OwnedFd) -> io::Result<String> {
+    use std::io::{Read, Seek};
+    let mut file = std::fs::File::from(fd);
+    file.rewind()?;
+    let mut bytes = Vec::new();
+    file.take(MAX_TEXT).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The worker itself: what the executable does when it is started with [`ARGUMENT`].
+#[must_use]
+pub fn main() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn serve() -> Result<(), WorkerError> {
+    let socket = sandbox::system::fd::take_channel()?;
+    sandbox::confine::start_daemon(&WORKER)?;
+    let confined = sandbox::confine::confine(
+        &WORKER,
+        &sandbox::confine::Grants::default(),
+        sandbox::confine::UnknownCalls::Refuse,
+    );
+    confined.map_err(|error| WorkerError::Talk(error.to_string()))?;
+    let mut channel: Channel<WorkerToParent, ParentToWorker> = Channel::new(socket, true)?;
+    let (ParentToWorker::Load { path, config_id }, memfds) = loop {
+        match channel.receive() {
+            Ok(Some(message)) => break message,
+            Ok(None) => {
+                let _readable =
+                    poll(&mut [PollFd::new(channel.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE);
+            }
+            Err(error) => return Err(WorkerError::Talk(error.to_string())),
+        }
+    };
+    let loaded = load_system(&path, config_id);
+    let answer = write_parts(&loaded, memfds)?;
+    channel.send(&answer, &[]).map_err(|error| WorkerError::Talk(error.to_string()))?;
+    Ok(())
+}
+
+/// Reads a configuration of this machine.
+#[must_use]
+pub fn load_system(path: &str, config_id: Option<String>) -> Loaded {
+    let host_name =
+        nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let short = host_name.split('.').next().unwrap_or_default().to_owned();
+    let options = LoadOptions { config_id: config_id.unwrap_or(short), host_name, ..LoadOptions::default() };
+    load(&config::source::Files, &config::names::SystemNames::default(), path, &options)
+}
+
+fn write_parts(loaded: &Loaded, memfds: Vec<OwnedFd>) -> Result<WorkerToParent, WorkerError> {
+    use std::io::Write;
+    let memfds: [OwnedFd; WORKER_MEMFDS] =
+        memfds.try_into().map_err(|_| WorkerError::Talk("memfds are missing".to_owned()))?;
+    let [parent, vrrpd, checkd, ipvsd, text] = memfds;
+    std::fs::File::from(text).write_all(human(&loaded.diagnostics).as_bytes())?;
+    let count = |severity| u32::try_from(loaded.count(severity)).unwrap_or(u32::MAX);
+    let errors = count(Severity::Error).max(u32::from(loaded.model.is_none()));
+    if let Some(model) = loaded.model.as_ref().filter(|_| errors == 0) {
+        write_all(parent, &model.parent_part(), std::iter::empty::<()>())?;
+        write_all(vrrpd, &model.vrrp_head(), model.instances.iter())?;
+        write_all(checkd, &model.check_head(), model.virtual_servers.iter())?;
+        write_all(ipvsd, &model.ipvs_head(), model.ipvs_services())?;
+    }
+    Ok(WorkerToParent::Loaded {
+        errors,
+        warnings: count(Severity::Warning),
+        missing: loaded.missing,
+        has_vrrp: loaded.model.as_ref().is_some_and(|model| !model.instances.is_empty()),
+        has_checks: loaded.model.as_ref().is_some_and(|model| !model.virtual_servers.is_empty()),
+    })
+}
+
+fn write_all<H: serde::Serialize, R: serde::Serialize>(
+    fd: OwnedFd,
+    head: &H,
+    records: impl Iterator<Item = R>,
+) -> Result<(), WorkerError> {
+    let mut writer = RecordWriter::new(fd);
+    writer.write(head)?;
+    for record in records {
+        writer.write(&record)?;
+    }
+    writer.finish()?;
+    Ok(())
+}
