@@ -1,0 +1,192 @@
+//! The whole conversation over a socketpair, with a kernel that is a map.
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use config::model::parts::{IpvsHead, IpvsService};
+use ipc::channel::Channel;
+use ipc::memfd::{self, RecordWriter};
+use netlink::ipvs::Key;
+
+use super::*;
+use crate::samples::{FakeKernel, SharedKernel, entry, service, tcp};
+
+/// The parent's end, the daemon's thread, its kernel.
+struct Bench {
+    channel: Channel<ParentToIpvsd, IpvsdToParent>,
+    reactor: Reactor,
+    daemon: JoinHandle<Result<End, DriverError>>,
+    kernel: SharedKernel,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(FakeKernel::default())
+    }
+
+    fn with(kernel: FakeKernel) -> Self {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let kernel: SharedKernel = Arc::new(Mutex::new(kernel));
+        let table = Arc::clone(&kernel);
+        let daemon = std::thread::spawn(move || run(theirs, table, || Ok(Confinement::under(0, &PAGE))));
+        let channel = Channel::new(ours, false).unwrap();
+        let reactor = Reactor::new().unwrap();
+        reactor.watch_reads(channel.as_raw_fd(), 1).unwrap();
+        let mut bench = Self { channel, reactor, daemon, kernel };
+        assert!(matches!(bench.next(), IpvsdToParent::Common(FromDaemon::Hello(_))));
+        assert!(matches!(bench.next(), IpvsdToParent::Common(FromDaemon::Confined(_))));
+        bench
+    }
+
+    /// The next message; panics when none comes within ten seconds.
+    fn next(&mut self) -> IpvsdToParent {
+        let deadline = reactor::now() + Duration::from_secs(10);
+        loop {
+            if let Some((message, _)) = self.channel.receive().unwrap() {
+                return message;
+            }
+            let now = self.reactor.turn(Some(deadline), &mut Vec::new()).unwrap();
+            assert!(now < deadline, "the daemon says nothing");
+        }
+    }
+
+    fn order(&mut self, order: ToDaemon) {
+        self.channel.send(&ParentToIpvsd::Common(order), &[]).unwrap();
+    }
+
+    fn desire(&mut self, generation: u64, entries: Vec<ipc::messages::checkd::DesiredEntry>, complete: bool) {
+        let generation = Generation::new(generation);
+        self.channel.send(&ParentToIpvsd::Desired { generation, entries, complete }, &[]).unwrap();
+    }
+
+    fn prepare(&mut self, generation: u64, services: &[IpvsService]) {
+        let mut writer = RecordWriter::new(memfd::create("model").unwrap());
+        writer.write(&IpvsHead { services: u32::try_from(services.len()).unwrap() }).unwrap();
+        for service in services {
+            writer.write(service).unwrap();
+        }
+        let fd = writer.finish().unwrap();
+        memfd::seal(fd.as_fd()).unwrap();
+        let prepare = ToDaemon::Prepare { generation: Generation::new(generation) };
+        self.channel.send(&ParentToIpvsd::Common(prepare), &[fd.as_fd()]).unwrap();
+    }
+
+    /// Prepares, commits and tells one service with two servers of weight 1 and 2.
+    fn in_step(&mut self) {
+        self.prepare(1, &[service(&[tcp(1, 80)], 2)]);
+        assert_eq!(self.next(), IpvsdToParent::Common(FromDaemon::Prepared(Generation::new(1))));
+        self.order(ToDaemon::Commit(Generation::new(1)));
+        assert_eq!(self.next(), IpvsdToParent::Common(FromDaemon::Committed(Generation::new(1))));
+        self.desire(1, vec![entry(0, 0, Some(1)), entry(0, 1, Some(2))], true);
+        assert_eq!(self.next(), in_step(1, 2));
+    }
+
+    fn weights(&self) -> Vec<u32> {
+        let key = Key::Address { protocol: 6, ip: "192.0.2.1".parse().unwrap(), port: 80 };
+        self.kernel.lock().unwrap().weights(key)
+    }
+}
+
+const PAGE: sandbox::profile::Profile = sandbox::profile::IPVSD;
+
+fn in_step(services: u32, destinations: u32) -> IpvsdToParent {
+    IpvsdToParent::Table(TableState::InStep { services, destinations, repaired: 0 })
+}
+
+#[test]
+fn a_configuration_becomes_a_table_and_a_stop_takes_it_away() {
+    let mut bench = Bench::new();
+    bench.in_step();
+    assert_eq!(bench.weights(), [1, 2]);
+    bench.order(ToDaemon::Ping(7));
+    assert_eq!(bench.next(), IpvsdToParent::Common(FromDaemon::Pong(7)));
+    bench.order(ToDaemon::Stop(StopMode::Withdraw));
+    assert_eq!(bench.next(), IpvsdToParent::Common(FromDaemon::Stopped));
+    assert_eq!(bench.daemon.join().unwrap().unwrap(), End::Stopped);
+    assert!(bench.kernel.lock().unwrap().table.is_empty());
+}
+
+#[test]
+fn a_parent_that_is_gone_ends_the_daemon_and_leaves_the_table() {
+    let mut bench = Bench::new();
+    bench.in_step();
+    drop(bench.channel);
+    assert_eq!(bench.daemon.join().unwrap().unwrap(), End::ParentGone);
+    assert_eq!(bench.kernel.lock().unwrap().table.len(), 1);
+}
+
+#[test]
+fn a_quiesced_daemon_stops_writing_and_leaves_what_it_wrote() {
+    let mut bench = Bench::new();
+    bench.in_step();
+    bench.order(ToDaemon::Quiesce);
+    assert_eq!(bench.next(), IpvsdToParent::Common(FromDaemon::Quiesced));
+    bench.desire(1, vec![entry(0, 0, None)], false);
+    bench.order(ToDaemon::Stop(StopMode::Leave));
+    assert_eq!(bench.next(), IpvsdToParent::Common(FromDaemon::Stopped));
+    assert_eq!(bench.daemon.join().unwrap().unwrap(), End::Stopped);
+    let kernel = bench.kernel.lock().unwrap();
+    assert_eq!(kernel.table.values().map(|entry| entry.destinations.len()).sum::<usize>(), 2);
+}
+
+#[test]
+fn entries_that_name_nothing_are_counted_and_the_rest_is_done() {
+    let mut bench = Bench::new();
+    bench.in_step();
+    bench.desire(1, vec![entry(4, 0, Some(1)), entry(0, 0, None), entry(0, 9, None)], false);
+    assert_eq!(bench.next(), IpvsdToParent::RefusedEntries(2));
+    assert_eq!(bench.next(), in_step(1, 1));
+    bench.desire(99, vec![entry(0, 0, Some(1))], true);
+    assert_eq!(bench.next(), IpvsdToParent::RefusedEntries(1));
+    assert_eq!(bench.weights(), [2]);
+}
+
+#[test]
+fn a_list_that_no_kernel_could_have_is_refused_and_the_old_one_kept() {
+    let mut bench = Bench::new();
+    bench.in_step();
+    bench.prepare(2, &[service(&[tcp(1, 80)], 1), service(&[tcp(1, 80)], 1)]);
+    let refused = FromDaemon::Refused {
+        generation: Generation::new(2),
+        reason: Refusal::Invalid("[192.0.2.1]:tcp:80 stands on the list twice".into()),
+    };
+    assert_eq!(bench.next(), IpvsdToParent::Common(refused));
+    bench.order(ToDaemon::Commit(Generation::new(2)));
+    assert!(matches!(bench.next(), IpvsdToParent::Common(FromDaemon::Refused { .. })));
+    bench.desire(1, vec![entry(0, 0, None)], false);
+    assert_eq!(bench.next(), in_step(1, 1));
+}
+
+#[test]
+fn a_reload_replaces_the_table_in_one_step() {
+    let mut bench = Bench::new();
+    bench.in_step();
+    bench.prepare(2, &[service(&[tcp(2, 80)], 3)]);
+    assert_eq!(bench.next(), IpvsdToParent::Common(FromDaemon::Prepared(Generation::new(2))));
+    bench.desire(2, (0..3).map(|server| entry(0, server, Some(1))).collect(), true);
+    bench.order(ToDaemon::Commit(Generation::new(2)));
+    assert_eq!(bench.next(), IpvsdToParent::Common(FromDaemon::Committed(Generation::new(2))));
+    assert_eq!(bench.next(), in_step(1, 3));
+    assert_eq!(bench.weights(), [0; 0]);
+}
+
+#[test]
+fn a_kernel_without_ipvs_is_told_once_and_the_daemon_stays() {
+    let mut bench = Bench::with(FakeKernel { absent: true, ..FakeKernel::default() });
+    let IpvsdToParent::Common(FromDaemon::Log { level, text }) = bench.next() else { panic!("no log line") };
+    assert_eq!(
+        (level, text.as_str()),
+        (Level::Error, "IPVS: Can't initialize ipvs: No such file or directory")
+    );
+    let unavailable = TableState::Unavailable("No such file or directory".into());
+    assert_eq!(bench.next(), IpvsdToParent::Table(unavailable));
+    bench.prepare(1, &[service(&[tcp(1, 80)], 1)]);
+    assert_eq!(bench.next(), IpvsdToParent::Common(FromDaemon::Prepared(Generation::new(1))));
+    bench.order(ToDaemon::Commit(Generation::new(1)));
+    assert_eq!(bench.next(), IpvsdToParent::Common(FromDaemon::Committed(Generation::new(1))));
+    bench.desire(1, vec![entry(0, 0, Some(1))], true);
+    bench.order(ToDaemon::Ping(1));
+    assert_eq!(bench.next(), IpvsdToParent::Common(FromDaemon::Pong(1)));
+}

@@ -1,0 +1,147 @@
+//! The keeper with a kernel that is a map and a clock that stands still.
+
+use std::sync::{Arc, Mutex};
+
+use config::model::units::Generation;
+use netlink::ipvs::{IpFamily, Key, Service};
+
+use super::*;
+use crate::list::List;
+use crate::samples::{FakeKernel, SharedKernel, entry, service, tcp};
+
+const START: MonoTime = MonoTime::from_nanos(1_000_000_000_000);
+
+fn key() -> Key {
+    Key::Address { protocol: 6, ip: "192.0.2.1".parse().unwrap(), port: 80 }
+}
+
+/// A keeper that has been told of one service with two servers, and its kernel.
+fn told() -> (Keeper<SharedKernel>, SharedKernel) {
+    let kernel = Arc::new(Mutex::new(FakeKernel { clock: START, ..FakeKernel::default() }));
+    let mut keeper = Keeper::new(Arc::clone(&kernel));
+    let mut list = List::new(Generation::new(1));
+    list.add(service(&[tcp(1, 80)], 2)).unwrap();
+    keeper.ledger.prepare(list);
+    assert!(keeper.ledger.commit(Generation::new(1)));
+    keeper.ledger.desire(Generation::new(1), &[entry(0, 0, Some(1)), entry(0, 1, Some(2))], true);
+    (keeper, kernel)
+}
+
+fn in_step() -> (Keeper<SharedKernel>, SharedKernel) {
+    let (mut keeper, kernel) = told();
+    assert_eq!(keeper.turn(), []);
+    assert_eq!(keeper.condition(), Some(TableState::InStep { services: 1, destinations: 2, repaired: 0 }));
+    kernel.lock().unwrap().written = 0;
+    (keeper, kernel)
+}
+
+fn advance(kernel: &SharedKernel, millis: u64) {
+    let mut kernel = kernel.lock().unwrap();
+    kernel.clock = kernel.clock + Duration::from_millis(millis);
+}
+
+#[test]
+fn a_kernel_without_ipvs_costs_one_line_and_a_try_every_five_seconds() {
+    let (mut keeper, kernel) = told();
+    kernel.lock().unwrap().absent = true;
+    let lines = keeper.turn();
+    assert_eq!(lines, [(Level::Error, "IPVS: Can't initialize ipvs: No such file or directory".to_owned())]);
+    assert_eq!(keeper.condition(), Some(TableState::Unavailable("No such file or directory".into())));
+    assert_eq!(keeper.next(), Some(START + Duration::from_secs(5)));
+    advance(&kernel, 5_000);
+    assert_eq!(keeper.turn(), []);
+    kernel.lock().unwrap().absent = false;
+    advance(&kernel, 5_000);
+    assert_eq!(keeper.turn(), [(Level::Info, "IPVS: initialised".to_owned())]);
+    assert_eq!(kernel.lock().unwrap().weights(key()), [1, 2]);
+}
+
+#[test]
+fn an_emptied_table_is_full_again_at_the_next_look() {
+    let (mut keeper, kernel) = in_step();
+    kernel.lock().unwrap().table.clear();
+    assert_eq!(keeper.next(), Some(START + Duration::from_secs(1)));
+    advance(&kernel, 1_000);
+    keeper.turn();
+    assert_eq!(keeper.next(), Some(START + Duration::from_secs(1)));
+    let lines = keeper.turn();
+    assert_eq!(kernel.lock().unwrap().weights(key()), [1, 2]);
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0].1, "IPVS: put back 3 entries that something else had changed");
+    assert_eq!(keeper.condition(), Some(TableState::InStep { services: 1, destinations: 2, repaired: 3 }));
+}
+
+#[test]
+fn a_server_deleted_by_somebody_else_is_back_within_two_looks() {
+    let (mut keeper, kernel) = in_step();
+    let endpoint = kernel.lock().unwrap().destinations(&key())[0].endpoint;
+    Operation::DeleteDestination(key(), endpoint).apply(&mut kernel.lock().unwrap().table);
+    advance(&kernel, 1_000);
+    for _ in 0..4 {
+        keeper.turn();
+    }
+    assert_eq!(kernel.lock().unwrap().weights(key()), [1, 2]);
+}
+
+#[test]
+fn a_paused_keeper_writes_nothing_and_a_resumed_one_reads_before_it_writes() {
+    let (mut keeper, kernel) = in_step();
+    keeper.pause();
+    keeper.ledger.desire(Generation::new(1), &[entry(0, 0, Some(9))], false);
+    assert_eq!(keeper.turn(), []);
+    assert_eq!(keeper.next(), None);
+    assert_eq!(kernel.lock().unwrap().written, 0);
+    for server in kernel.lock().unwrap().table.get_mut(&key()).unwrap().destinations.values_mut() {
+        server.weight = 9;
+    }
+    keeper.resume();
+    keeper.turn();
+    assert_eq!(kernel.lock().unwrap().weights(key()), [9, 2]);
+    assert_eq!(kernel.lock().unwrap().written, 1);
+}
+
+#[test]
+fn a_silent_kernel_is_asked_again_later_and_then_put_in_step() {
+    let (mut keeper, kernel) = in_step();
+    kernel.lock().unwrap().silent = true;
+    keeper.ledger.desire(Generation::new(1), &[entry(0, 0, Some(9))], false);
+    let lines = keeper.turn();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(kernel.lock().unwrap().written, 1);
+    assert_eq!(keeper.next(), Some(START + Duration::from_secs(1)));
+    kernel.lock().unwrap().silent = false;
+    advance(&kernel, 1_000);
+    keeper.turn();
+    assert_eq!(kernel.lock().unwrap().weights(key()), [9, 2]);
+}
+
+#[test]
+fn a_table_that_refuses_everything_costs_eleven_lines() {
+    let kernel = Arc::new(Mutex::new(FakeKernel { clock: START, ..FakeKernel::default() }));
+    let mut keeper = Keeper::new(Arc::clone(&kernel));
+    let mut list = List::new(Generation::new(1));
+    for port in 1..=50 {
+        list.add(service(&[tcp(1, port)], 1)).unwrap();
+    }
+    for key in list.keys() {
+        let subject = crate::reconcile::Subject::Service(key);
+        kernel.lock().unwrap().refuse.insert(subject, nix::errno::Errno::ENOENT);
+    }
+    keeper.ledger.prepare(list);
+    keeper.ledger.commit(Generation::new(1));
+    keeper.ledger.desire(Generation::new(1), &[], true);
+    let lines = keeper.turn();
+    assert_eq!(lines.len(), 11);
+    assert_eq!(lines[10].1, "IPVS cmd errors: 40 more entries");
+}
+
+#[test]
+fn a_withdrawal_removes_our_services_and_no_other() {
+    let (mut keeper, kernel) = in_step();
+    let foreign = Service::new(Key::Mark { mark: 3, family: IpFamily::V4 }, "rr");
+    Operation::AddService(foreign.clone()).apply(&mut kernel.lock().unwrap().table);
+    assert_eq!(keeper.withdraw(), []);
+    assert_eq!(kernel.lock().unwrap().table.keys().copied().collect::<Vec<_>>(), [foreign.key]);
+    assert_eq!(keeper.turn(), []);
+    assert_eq!(kernel.lock().unwrap().table.len(), 1);
+}

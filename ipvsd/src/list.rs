@@ -1,0 +1,363 @@
+//! The list of one generation: which services and servers may stand in the table, and what should be said of each.
+//!
+//! Pure. Checks the list when it is read and every entry that names a place on it. Called by [`crate::ledger`] and,
+//! while a list is being read, by [`crate::driver`]. Entries come from checkd and are untrusted; memory is bounded by
+//! the list itself, because an entry fills a place and makes none.
+
+use std::collections::BTreeMap;
+
+use config::model::ipvs as model;
+use config::model::parts::{IpvsService, Presence, ServerRef};
+use config::model::units::{Generation, ServiceId};
+use config::model::vrrp::Family;
+use ipc::messages::checkd::DesiredEntry;
+use netlink::ipvs::{Destination, Endpoint, Forwarding, IpFamily, Key, Service, ServiceFlags};
+
+use crate::reconcile::Entry;
+
+/// The list of one generation.
+#[derive(Debug, Clone)]
+pub struct List {
+    generation: Generation,
+    services: Vec<Listed>,
+    places: BTreeMap<Key, usize>,
+    whole: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Listed {
+    keys: Vec<Key>,
+    options: model::ServiceOptions,
+    servers: Vec<Place>,
+    sorry: Option<Place>,
+}
+
+/// A server and what should be said of it.
+#[derive(Debug, Clone)]
+struct Place {
+    destination: model::Destination,
+    presence: Presence,
+    /// Named since the last whole ended.
+    named: bool,
+}
+
+/// Why a list can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ListError {
+    /// Two services claim one key.
+    #[error("{0} stands on the list twice")]
+    Duplicate(model::ServiceKey),
+    /// A key that the kernel can't have.
+    #[error("{0} has mark 0")]
+    NoMark(String),
+    /// The scheduler's name is empty or longer than 15 bytes.
+    #[error("{0} names no scheduler that the kernel could have")]
+    Scheduler(String),
+    /// The persistence prefix is longer than an address.
+    #[error("{name} has a persistence prefix of {prefix} bits")]
+    Prefix {
+        /// Name of the service.
+        name: String,
+        /// The prefix.
+        prefix: u8,
+    },
+}
+
+/// Why an entry was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// The list has no such service.
+    #[error("unknown service")]
+    Service,
+    /// The service has no such server.
+    #[error("unknown server")]
+    Server,
+    /// The kernel would read the weight as negative.
+    #[error("weight out of range")]
+    Weight,
+}
+
+impl List {
+    /// An empty list.
+    #[must_use]
+    pub fn new(generation: Generation) -> Self {
+        Self { generation, services: Vec::new(), places: BTreeMap::new(), whole: false }
+    }
+
+    /// Appends the next service; its position is its [`ServiceId`].
+    ///
+    /// # Errors
+    /// The kernel could not have it; the list is of no use then.
+    pub fn add(&mut self, service: IpvsService) -> Result<(), ListError> {
+        let IpvsService { name, keys, options, destinations, sorry } = service;
+        if options.scheduler.is_empty() || options.scheduler.len() > 15 || options.scheduler.contains('\0') {
+            return Err(ListError::Scheduler(name));
+        }
+        let position = self.services.len();
+        let mut listed = Vec::with_capacity(keys.len());
+        for wanted in &keys {
+            let key = key_of(wanted).ok_or_else(|| ListError::NoMark(name.clone()))?;
+            if let Some(prefix) = options.persistence_prefix.filter(|prefix| *prefix > key.family().bits()) {
+                return Err(ListError::Prefix { name, prefix });
+            }
+            if self.places.insert(key, position).is_some() {
+                return Err(ListError::Duplicate(*wanted));
+            }
+            listed.push(key);
+        }
+        let place = |destination| Place { destination, presence: None, named: false };
+        self.services.push(Listed {
+            keys: listed,
+            options,
+            servers: destinations.into_iter().map(place).collect(),
+            sorry: sorry.map(place),
+        });
+        Ok(())
+    }
+
+    /// Number of the configuration.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Number of services so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.services.len()
+    }
+
+    /// True when there is no service.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+
+    /// A whole has been told at least once.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Keys of the table that the list claims.
+    pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.places.keys().copied()
+    }
+
+    /// True when the list claims this key.
+    #[must_use]
+    pub fn has(&self, key: &Key) -> bool {
+        self.places.contains_key(key)
+    }
+
+    /// Takes one entry; true when it changes what should be said.
+    ///
+    /// # Errors
+    /// It names no place on the list, or a weight that the kernel can't have.
+    pub fn take(&mut self, entry: &DesiredEntry) -> Result<bool, EntryError> {
+        let service = self.services.get_mut(entry.service.index()).ok_or(EntryError::Service)?;
+        let place = match entry.server {
+            ServerRef::Real(server) => service.servers.get_mut(server.index()),
+            ServerRef::Sorry => service.sorry.as_mut(),
+        };
+        let place = place.ok_or(EntryError::Server)?;
+        if entry.presence.is_some_and(|weight| weight.value() > MAX_WEIGHT) {
+            return Err(EntryError::Weight);
+        }
+        place.named = true;
+        let changed = place.presence != entry.presence;
+        place.presence = entry.presence;
+        Ok(changed)
+    }
+
+    /// Ends a whole: what wasn't named since the last whole is absent. Returns the services that this changed.
+    pub fn end_whole(&mut self) -> Vec<ServiceId> {
+        self.whole = true;
+        let mut changed = Vec::new();
+        for (position, service) in self.services.iter_mut().enumerate() {
+            let mut touched = false;
+            for place in service.servers.iter_mut().chain(service.sorry.as_mut()) {
+                if !place.named && place.presence.take().is_some() {
+                    touched = true;
+                }
+                place.named = false;
+            }
+            if touched {
+                changed.extend(u32::try_from(position).map(ServiceId::new));
+            }
+        }
+        changed
+    }
+
+    /// Keys under which a service stands.
+    #[must_use]
+    pub fn keys_of(&self, service: ServiceId) -> &[Key] {
+        self.services.get(service.index()).map_or(&[], |service| service.keys.as_slice())
+    }
+
+    /// What the table should say under a key. Where two servers come to one endpoint, the first that is present
+    /// counts, the sorry server last.
+    #[must_use]
+    pub fn entry(&self, key: &Key) -> Option<Entry> {
+        let service = self.services.get(*self.places.get(key)?)?;
+        let mut destinations = BTreeMap::new();
+        for place in service.servers.iter().chain(&service.sorry) {
+            if let Some(weight) = place.presence {
+                let destination = destination_under(key, &place.destination, weight.value());
+                destinations.entry(destination.endpoint).or_insert(destination);
+            }
+        }
+        Some(Entry { service: service_under(key, &service.options), destinations })
+    }
+}
+
+fn key_of(key: &model::ServiceKey) -> Option<Key> {
+    match key {
+        model::ServiceKey::Address { address, port, protocol } => {
+            Some(Key::Address { protocol: protocol.number(), ip: *address, port: *port })
+        }
+        model::ServiceKey::Mark { mark: 0, .. } => None,
+        model::ServiceKey::Mark { mark, family } => {
+            let family = match family {
+                Family::Inet => IpFamily::V4,
+                Family::Inet6 => IpFamily::V6,
+            };
+            Some(Key::Mark { mark: *mark, family })
+        }
+    }
+}
+
+fn service_under(key: &Key, options: &model::ServiceOptions) -> Service {
+    let mut flags = ServiceFlags::none();
+    if options.persistence_timeout.is_some() {
+        flags = flags.with(ServiceFlags::PERSISTENT);
+    }
+    if options.one_packet {
+        flags = flags.with(ServiceFlags::ONE_PACKET);
+    }
+    Service {
+        flags,
+        persistence_timeout: options.persistence_timeout.unwrap_or(0),
+        persistence_prefix: options.persistence_prefix.unwrap_or_else(|| key.family().bits()),
+        ..Service::new(*key, &options.scheduler)
+    }
+}
+
+/// Packets for direct routing and tunnels keep their port, so the destination has the key's (0 under a mark).
+fn destination_under(key: &Key, server: &model::Destination, weight: u32) -> Destination {
+    let kept = match key {
+        Key::Address { port, .. } => *port,
+        Key::Mark { .. } => 0,
+    };
+    let (forwarding, port) = match server.forwarding {
+        model::Forwarding::Nat => (Forwarding::Nat, server.port),
+        model::Forwarding::DirectRouting => (Forwarding::DirectRouting, kept),
+        model::Forwarding::Tunnel => (Forwarding::Tunnel, kept),
+    };
+    Destination {
+        endpoint: Endpoint { ip: server.address, port },
+        forwarding,
+        weight,
+        upper_threshold: server.upper_threshold,
+        lower_threshold: server.lower_threshold,
+    }
+}
+
+const MAX_WEIGHT: u32 = 2_147_483_647;
+
+#[cfg(test)]
+mod tests {
+    use config::model::units::{ServerId, Weight};
+
+    use super::*;
+    use crate::samples::{entry, mark, service, tcp};
+
+    fn list(service: IpvsService) -> List {
+        let mut list = List::new(Generation::new(1));
+        list.add(service).unwrap();
+        list
+    }
+
+    fn key(service: &model::ServiceKey) -> Key {
+        key_of(service).unwrap()
+    }
+
+    #[test]
+    fn direct_routing_takes_the_port_of_the_key_and_nat_its_own() {
+        let mut web = service(&[tcp(1, 80), tcp(1, 443), mark(7)], 2);
+        web.destinations[0].forwarding = model::Forwarding::Nat;
+        web.destinations[1].forwarding = model::Forwarding::DirectRouting;
+        let mut list = list(web);
+        list.take(&entry(0, 0, Some(1))).unwrap();
+        list.take(&entry(0, 1, Some(1))).unwrap();
+        let ports = |wanted: model::ServiceKey| {
+            let entry = list.entry(&key(&wanted)).unwrap();
+            entry.destinations.keys().map(|endpoint| endpoint.port).collect::<Vec<_>>()
+        };
+        assert_eq!(ports(tcp(1, 80)), [8080, 80]);
+        assert_eq!(ports(tcp(1, 443)), [8080, 443]);
+        assert_eq!(ports(mark(7)), [8080, 0]);
+    }
+
+    #[test]
+    fn a_server_that_nobody_named_is_absent_after_a_whole() {
+        let mut list = list(service(&[tcp(1, 80)], 2));
+        list.take(&entry(0, 0, Some(1))).unwrap();
+        list.take(&entry(0, 1, Some(1))).unwrap();
+        assert_eq!(list.end_whole(), []);
+        list.take(&entry(0, 1, Some(1))).unwrap();
+        assert_eq!(list.end_whole(), [ServiceId::new(0)]);
+        assert_eq!(list.entry(&key(&tcp(1, 80))).unwrap().destinations.len(), 1);
+    }
+
+    #[test]
+    fn entries_that_name_nothing_on_the_list_are_refused() {
+        let mut list = list(service(&[tcp(1, 80)], 2));
+        assert_eq!(list.take(&entry(1, 0, Some(1))), Err(EntryError::Service));
+        assert_eq!(list.take(&entry(0, 2, Some(1))), Err(EntryError::Server));
+        let sorry = DesiredEntry {
+            service: ServiceId::new(0),
+            server: ServerRef::Sorry,
+            presence: Some(Weight::ZERO),
+        };
+        assert_eq!(list.take(&sorry), Err(EntryError::Server));
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_refuses_the_list() {
+        let mut list = list(service(&[tcp(1, 80)], 1));
+        assert_eq!(list.add(service(&[tcp(1, 80)], 1)), Err(ListError::Duplicate(tcp(1, 80))));
+    }
+
+    #[test]
+    fn a_sorry_server_that_is_also_a_real_server_gives_way_to_it() {
+        let mut web = service(&[tcp(1, 80)], 1);
+        web.sorry = Some(web.destinations[0]);
+        let mut list = list(web);
+        let sorry = DesiredEntry {
+            service: ServiceId::new(0),
+            server: ServerRef::Sorry,
+            presence: Some(Weight::new(1).unwrap()),
+        };
+        list.take(&sorry).unwrap();
+        list.take(&DesiredEntry { server: ServerRef::Real(ServerId::new(0)), ..entry(0, 0, Some(9)) })
+            .unwrap();
+        let weights: Vec<_> = list
+            .entry(&key(&tcp(1, 80)))
+            .unwrap()
+            .destinations
+            .values()
+            .map(|server| server.weight)
+            .collect();
+        assert_eq!(weights, [9]);
+    }
+
+    #[test]
+    fn persistence_sets_flag_time_and_all_bits() {
+        let mut web = service(&[tcp(1, 80)], 1);
+        web.options.persistence_timeout = Some(360);
+        let wanted = list(web).entry(&key(&tcp(1, 80))).unwrap().service;
+        assert_eq!(wanted.flags, ServiceFlags::PERSISTENT);
+        assert_eq!((wanted.persistence_timeout, wanted.persistence_prefix), (360, 32));
+    }
+}

@@ -1,0 +1,155 @@
+//! What the tests of several modules build from: short words for services, keys and entries, and a kernel.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use config::model::ipvs::{Destination, Forwarding, Protocol, ServiceKey, ServiceOptions};
+use config::model::parts::{IpvsService, ServerRef};
+use config::model::units::{MonoTime, ServerId, ServiceId, Weight};
+use config::model::vrrp::Family;
+use ipc::messages::checkd::DesiredEntry;
+use netlink::frame::KernelError;
+use netlink::ipvs::{Key, Service};
+use netlink::socket::Outcome;
+use nix::errno::Errno;
+
+use crate::kernel::{KernelTable, Trouble};
+use crate::reconcile::{Entry, Operation, Subject};
+
+/// `192.0.2.LAST:PORT` over TCP.
+pub(crate) fn tcp(last: u8, port: u16) -> ServiceKey {
+    ServiceKey::Address { address: format!("192.0.2.{last}").parse().unwrap(), port, protocol: Protocol::Tcp }
+}
+
+/// A mark of IPv4.
+pub(crate) fn mark(mark: u32) -> ServiceKey {
+    ServiceKey::Mark { mark, family: Family::Inet }
+}
+
+/// A service with `servers` destinations 10.0.0.1:8080, 10.0.0.2:8080 ... by NAT.
+pub(crate) fn service(keys: &[ServiceKey], servers: u8) -> IpvsService {
+    IpvsService {
+        name: "web".into(),
+        keys: keys.to_vec(),
+        options: ServiceOptions {
+            scheduler: "rr".into(),
+            persistence_timeout: None,
+            persistence_prefix: None,
+            one_packet: false,
+        },
+        destinations: (1..=servers)
+            .map(|last| Destination {
+                address: format!("10.0.0.{last}").parse().unwrap(),
+                port: 8080,
+                forwarding: Forwarding::Nat,
+                upper_threshold: 0,
+                lower_threshold: 0,
+            })
+            .collect(),
+        sorry: None,
+    }
+}
+
+/// What should be said of a real server.
+pub(crate) fn entry(service: u32, server: u32, weight: Option<u32>) -> DesiredEntry {
+    DesiredEntry {
+        service: ServiceId::new(service),
+        server: ServerRef::Real(ServerId::new(server)),
+        presence: weight.map(|weight| Weight::new(weight).unwrap()),
+    }
+}
+
+/// A kernel that is a map: does what it is told, refuses as the real one does, and fails as it is asked to.
+#[derive(Debug, Default)]
+pub(crate) struct FakeKernel {
+    /// The table.
+    pub(crate) table: BTreeMap<Key, Entry>,
+    /// Operations tried.
+    pub(crate) written: usize,
+    /// Subjects that are refused, whatever is done to them.
+    pub(crate) refuse: BTreeMap<Subject, Errno>,
+    /// It has no IPVS.
+    pub(crate) absent: bool,
+    /// It answers nothing.
+    pub(crate) silent: bool,
+    /// Its clock.
+    pub(crate) clock: MonoTime,
+}
+
+impl FakeKernel {
+    /// Services whose keys are wanted.
+    pub(crate) fn services(&self, wanted: &dyn Fn(&Key) -> bool) -> BTreeMap<Key, Service> {
+        let wanted = self.table.iter().filter(|(key, _)| wanted(key));
+        wanted.map(|(key, entry)| (*key, entry.service.clone())).collect()
+    }
+
+    /// Destinations of a service.
+    pub(crate) fn destinations(&self, key: &Key) -> Vec<netlink::ipvs::Destination> {
+        self.table.get(key).into_iter().flat_map(|entry| entry.destinations.values().copied()).collect()
+    }
+
+    /// Does one operation.
+    pub(crate) fn write(&mut self, operation: &Operation) -> Outcome {
+        self.written += 1;
+        if self.silent {
+            return Outcome::Unanswered;
+        }
+        let subject = operation.subject();
+        let service = self.table.get(&subject.key());
+        let server = match subject {
+            Subject::Destination(_, endpoint) => {
+                service.is_some_and(|entry| entry.destinations.contains_key(&endpoint))
+            }
+            Subject::Service(_) => false,
+        };
+        let error = match operation {
+            _ if self.refuse.contains_key(&subject) => self.refuse.get(&subject).copied(),
+            Operation::AddService(_) => service.map(|_| Errno::EEXIST),
+            _ if service.is_none() => Some(Errno::ESRCH),
+            Operation::EditService(_) | Operation::DeleteService(_) => None,
+            Operation::AddDestination(..) => server.then_some(Errno::EEXIST),
+            Operation::RaiseDestination(..)
+            | Operation::LowerDestination(..)
+            | Operation::DeleteDestination(..) => (!server).then_some(Errno::ENOENT),
+        };
+        match error {
+            Some(errno) => Outcome::Refused(KernelError::bare(errno)),
+            None => {
+                operation.apply(&mut self.table);
+                Outcome::Done
+            }
+        }
+    }
+
+    /// Weights under a key, by address.
+    pub(crate) fn weights(&self, key: Key) -> Vec<u32> {
+        self.destinations(&key).iter().map(|server| server.weight).collect()
+    }
+}
+
+/// A kernel that a test looks into while somebody else uses it.
+pub(crate) type SharedKernel = Arc<Mutex<FakeKernel>>;
+
+impl KernelTable for SharedKernel {
+    fn now(&self) -> MonoTime {
+        self.lock().unwrap().clock
+    }
+
+    fn open(&mut self) -> Result<(), Trouble> {
+        if self.lock().unwrap().absent { Err(Trouble::Absent) } else { Ok(()) }
+    }
+
+    fn services(&mut self, wanted: &dyn Fn(&Key) -> bool) -> Result<BTreeMap<Key, Service>, Trouble> {
+        let kernel = self.lock().unwrap();
+        if kernel.absent { Err(Trouble::Absent) } else { Ok(kernel.services(wanted)) }
+    }
+
+    fn destinations(&mut self, key: &Key) -> Result<Vec<netlink::ipvs::Destination>, Trouble> {
+        Ok(self.lock().unwrap().destinations(key))
+    }
+
+    fn write(&mut self, operations: &[Operation]) -> Vec<Outcome> {
+        let mut kernel = self.lock().unwrap();
+        operations.iter().map(|operation| kernel.write(operation)).collect()
+    }
+}
