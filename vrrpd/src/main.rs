@@ -1,2 +1,47 @@
-//! Wiring of the VRRP daemon.
-fn main() {}
+//! Wiring of the VRRP daemon: take the channel, greet, confine, run. `vrrpd --release` withdraws what a predecessor
+//! held, and ends.
+
+use std::process::ExitCode;
+
+use ipc::daemon::Link;
+use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
+use ipc::messages::{Confined, FromDaemon, Level};
+use ipc::reactor::Reactor;
+use sandbox::profile::VRRPD;
+use sandbox::system::fd::take_channel;
+use sandbox::{Grants, UnknownCalls, confine, start_daemon};
+use vrrpd::driver::{Driver, Purpose};
+use vrrpd::kernel::Kernel;
+
+fn main() -> ExitCode {
+    let release = std::env::args_os().nth(1).is_some_and(|option| option == "--release");
+    let purpose = if release { Purpose::Release } else { Purpose::Serve };
+    if start_daemon(&VRRPD).is_err() {
+        return ExitCode::FAILURE;
+    }
+    let Ok(mut link) = take_channel().map_err(Into::into).and_then(Link::greet) else {
+        return ExitCode::FAILURE;
+    };
+    match open(&mut link) {
+        Ok((reactor, kernel)) => Driver::new(purpose, link, reactor, kernel).run(),
+        Err(error) => {
+            link.log(Level::Error, format!("can't start: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Confinement first, then what needs the kernel.
+fn open(
+    link: &mut Link<VrrpdToParent, ParentToVrrpd>,
+) -> Result<(Reactor, Kernel), Box<dyn std::error::Error>> {
+    let confinement = confine(&VRRPD, &Grants::default(), UnknownCalls::Refuse)?;
+    link.tell(FromDaemon::Confined(Confined {
+        landlock_abi: confinement.landlock_abi,
+        file_system: confinement.file_system,
+        tcp: confinement.tcp,
+        scopes: confinement.scopes,
+        seccomp: confinement.seccomp,
+    }))?;
+    Ok((Reactor::new()?, Kernel::open()?))
+}

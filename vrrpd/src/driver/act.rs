@@ -1,0 +1,245 @@
+//! Doing what a machine decides: adverts, addresses, announcements, log lines, news for the parent.
+
+use config::model::units::{IfIndex, MonoTime, Priority};
+use ipc::messages::Level;
+use ipc::messages::vrrpd::VrrpdToParent;
+
+use super::{Driver, Phase, instance_id};
+use crate::handover;
+use crate::holdings::{self, Progress};
+use crate::log::{self, Limit};
+use crate::proto::advert::Outgoing;
+use crate::proto::machine::{Action, Entered, Input, Note, Notify, State};
+use crate::router::Refusal;
+
+/// Announcements of one instance in one turn.
+const SLICE: usize = 128;
+
+impl Driver {
+    /// Gives an input to a machine and does what follows.
+    pub(super) fn give(&mut self, position: usize, input: Input, now: MonoTime) {
+        let mut actions = Vec::new();
+        let Some(router) = self.routers.get_mut(position) else { return };
+        router.machine.handle(input, now, &mut actions);
+        if actions.is_empty() {
+            return;
+        }
+        for action in actions {
+            self.perform(position, action, now);
+        }
+        self.write_slot(position);
+    }
+
+    fn perform(&mut self, position: usize, action: Action, now: MonoTime) {
+        let Some(router) = self.routers.get_mut(position) else { return };
+        match action {
+            Action::SendAdvert(priority) => self.send_advert(position, priority, now),
+            Action::ClaimAddresses => router.holdings.claim(),
+            Action::VerifyAddresses => router.holdings.verify(),
+            Action::ReleaseAddresses => {
+                router.announcer.released();
+                router.verify_at = None;
+                router.holdings.release();
+            }
+            Action::AnnounceConflict => router.announcer.conflict(now),
+            Action::AnnounceLate => router.announcer.late(),
+            Action::Entered { state, notify } => self.enter(position, state, notify),
+            Action::Note(note) => self.note(position, note, now),
+        }
+    }
+
+    fn send_advert(&mut self, position: usize, priority: Priority, now: MonoTime) {
+        let Some(router) = self.routers.get_mut(position) else { return };
+        let outgoing = Outgoing {
+            version: router.config.version,
+            vrid: router.config.vrid,
+            priority,
+            interval: router.config.advert_interval,
+            addresses: router.carried(),
+            authentication: router.config.authentication,
+        };
+        let mut failure = None;
+        let mut sent = 0_u64;
+        for way in router.ways() {
+            outgoing.encode(way.source, way.destination, &mut self.message);
+            match self.sender.send(&way, &self.message) {
+                Ok(()) => sent = sent.saturating_add(1),
+                Err(error) => failure = Some((way.destination, error)),
+            }
+        }
+        router.counters.sent = router.counters.sent.saturating_add(sent);
+        if sent > 0 {
+            router.last_advert = Some(now);
+            if std::mem::take(&mut router.send_failed) && priority != Priority::RESIGN {
+                router.announcer.late();
+            }
+        }
+        let name = &router.config.name;
+        if let Some((destination, error)) = failure {
+            router.send_failed = true;
+            if let Some(suppressed) = router.limits.allow(log::SEND_FAILED, now, &mut self.budget) {
+                let text = format!("({name}) sending advert to {destination} failed: {error}");
+                self.link.log(Level::Warning, log::with_suppressed(text, suppressed));
+            }
+        } else if priority == Priority::RESIGN {
+            self.link.log(Level::Debug, format!("({name}) sent 0 priority"));
+        }
+    }
+
+    fn enter(&mut self, position: usize, state: Entered, notify: Notify) {
+        let Some(router) = self.routers.get_mut(position) else { return };
+        let reasons = match router.machine.state() {
+            State::Fault(faults) => faults.describe(&router.config, &self.scripts.configs()),
+            State::Init | State::Backup(_) | State::Master { .. } => String::new(),
+        };
+        let mut text = log::entered(&router.config.name, state, &reasons);
+        if notify == Notify::Repetition {
+            text.push_str(" (resumed)");
+        }
+        self.link.log(Level::Info, text);
+        router.master_news = false;
+        if state == Entered::Master {
+            router.counters.became_master =
+                router.counters.became_master.saturating_add(u64::from(notify == Notify::News));
+            // Scripts that follow the news find the addresses in place.
+            router.master_news = notify == Notify::News;
+        }
+        if !router.master_news {
+            self.tell_transition(position, notify, reasons);
+        }
+    }
+
+    fn tell_transition(&mut self, position: usize, notify: Notify, reason: String) {
+        let Some(router) = self.routers.get(position) else { return };
+        let message = VrrpdToParent::Transition {
+            generation: self.generation,
+            instance: instance_id(position),
+            state: handover::state(&router.machine),
+            priority: router.machine.priority(),
+            notify: notify == Notify::News,
+            reason,
+        };
+        if let Err(error) = self.link.send(&message, &[]) {
+            self.link.log(Level::Error, format!("a transition could not be told: {error}"));
+        }
+    }
+
+    fn note(&mut self, position: usize, note: Note, now: MonoTime) {
+        let Some(router) = self.routers.get_mut(position) else { return };
+        if let Note::PriorityChanged { to, .. } = note {
+            let instance = instance_id(position);
+            let message =
+                VrrpdToParent::PriorityChanged { generation: self.generation, instance, priority: to };
+            // The next transition carries the priority too.
+            let _ = self.link.send(&message, &[]);
+        }
+        let suppressed = match log::limit(note) {
+            Limit::None => Some(0),
+            Limit::Budget => self.budget.take(now).then_some(0),
+            Limit::Reason(reason) => router.limits.allow(reason, now, &mut self.budget),
+        };
+        if let Some(suppressed) = suppressed {
+            let (level, text) = log::note(&router.config.name, note, router.machine.priority());
+            self.link.log(level, log::with_suppressed(text, suppressed));
+        }
+    }
+
+    /// One step of addresses and one slice of announcements for every instance.
+    pub(super) fn work(&mut self, now: MonoTime) {
+        for position in 0..self.routers.len() {
+            if self.routers.get(position).is_some_and(|router| router.holdings.is_busy()) {
+                self.step_addresses(position, now);
+            }
+            if self.routers.get(position).is_some_and(|router| router.announcer.is_sending()) {
+                self.announce_slice(position, now);
+            }
+        }
+        let busy = self.routers.iter().any(|router| router.holdings.is_busy());
+        if self.phase == Phase::Stopping && !busy {
+            self.finish_stop();
+        }
+    }
+
+    fn step_addresses(&mut self, position: usize, now: MonoTime) {
+        let Some(router) = self.routers.get_mut(position) else { return };
+        let step = router.holdings.step(&router.config, self.kernel.links());
+        let answers = self.kernel.order(&step.orders);
+        match router.holdings.advance(&step, &answers, self.kernel.links()) {
+            Progress::More | Progress::Released => {}
+            Progress::Claimed => {
+                router.refusal = None;
+                router.announcer.claimed(now);
+                if std::mem::take(&mut router.master_news) {
+                    self.tell_transition(position, Notify::News, String::new());
+                }
+            }
+            Progress::Verified(added) => {
+                router.announcer.resumed(now);
+                for address in added {
+                    self.put_back(position, address, now);
+                }
+            }
+            Progress::Refused(address, words) => self.address_refused(position, address, &words, now),
+        }
+    }
+
+    /// An address that somebody else had removed is in place again: that one alone is announced.
+    fn put_back(&mut self, position: usize, address: usize, now: MonoTime) {
+        let Some(router) = self.routers.get_mut(position) else { return };
+        let repeat = router.config.announce.repeat;
+        if let Some(suppressed) = router.limits.allow(log::RESTORED, now, &mut self.budget)
+            && let Some(configured) = holdings::configured(&router.config, address)
+        {
+            let text = format!("({}) put back address {}", router.config.name, configured.network);
+            self.link.log(Level::Warning, log::with_suppressed(text, suppressed));
+        }
+        for _ in 0..repeat.min(MAX_REPEAT) {
+            self.announce(position, address, now);
+        }
+    }
+
+    /// The instance goes to FAULT, so that a peer takes over, and tries again later.
+    fn address_refused(&mut self, position: usize, address: usize, words: &str, now: MonoTime) {
+        let Some(router) = self.routers.get_mut(position) else { return };
+        router.refusal = Some(Refusal::after(router.refusal, now));
+        router.master_news = false;
+        let name = &router.config.name;
+        let network =
+            holdings::configured(&router.config, address).map(|address| address.network.to_string());
+        let network = network.unwrap_or_default();
+        self.link.log(Level::Error, format!("({name}) the kernel refused address {network}: {words}"));
+        self.judge(position, now);
+    }
+
+    fn announce_slice(&mut self, position: usize, now: MonoTime) {
+        let Some(router) = self.routers.get_mut(position) else { return };
+        if router.holdings.is_busy() {
+            return;
+        }
+        let count = holdings::count(&router.config);
+        for address in router.announcer.slice(count, SLICE) {
+            self.announce(position, address, now);
+        }
+    }
+
+    fn announce(&mut self, position: usize, address: usize, now: MonoTime) {
+        let Some(router) = self.routers.get_mut(position) else { return };
+        let links = self.kernel.links();
+        let Some(place) = holdings::place(&router.config, address, links) else { return };
+        let Some(link) = links.by_index(place.index).filter(|link| !link.is_noarp()) else { return };
+        let Some(hardware) = link.ethernet_address() else { return };
+        let name = link.name.clone();
+        let index = IfIndex::new(link.index);
+        if let Err(error) = self.herald.announce(index, hardware, place.ip) {
+            router.send_failed = true;
+            if let Some(suppressed) = router.limits.allow(log::ANNOUNCE_FAILED, now, &mut self.budget) {
+                let text =
+                    format!("({}) announcing {} on {name} failed: {error}", router.config.name, place.ip);
+                self.link.log(Level::Warning, log::with_suppressed(text, suppressed));
+            }
+        }
+    }
+}
+
+/// Announcements of one address that was put back.
+const MAX_REPEAT: u32 = 10;

@@ -1,0 +1,325 @@
+//! What the parent says: prepare, commit, quiesce, stop, and results of scripts.
+
+use std::os::fd::OwnedFd;
+
+use config::model::units::{Generation, MonoTime};
+use config::model::vrrp::Instance;
+use ipc::channel::ReceiveError;
+use ipc::messages::vrrpd::{ParentToVrrpd, SocketKey, VrrpState};
+use ipc::messages::{FromDaemon, Level, Refusal, RunOutcome, StopMode, ToDaemon};
+use ipc::slots::{Slot, Slots};
+
+use super::preparation::{Preparation, Prepared};
+use super::{Driver, Incoming, Phase, Purpose, instance_id};
+use crate::handover;
+use crate::holdings::Trust;
+use crate::kernel::STEP;
+use crate::proto::machine::{Input, Memory, Settings};
+use crate::router::Router;
+
+/// Messages taken in one turn.
+const MAX_MESSAGES: usize = 64;
+
+impl Driver {
+    /// Takes the parent's messages.
+    pub(super) fn converse(&mut self, now: MonoTime) {
+        for _ in 0..MAX_MESSAGES {
+            match self.link.receive() {
+                Ok(Some((message, fds))) => self.obey(message, fds, now),
+                Ok(None) => return,
+                Err(ReceiveError::Closed) => return self.parent_is_gone(now),
+                Err(error) => {
+                    self.link.log(Level::Error, format!("message from the parent: {error}"));
+                    return self.parent_is_gone(now);
+                }
+            }
+            if self.phase == Phase::Over {
+                return;
+            }
+        }
+        // The event was edge-triggered: come back for the rest.
+        self.judge_all = true;
+    }
+
+    fn obey(&mut self, message: ParentToVrrpd, fds: Vec<OwnedFd>, now: MonoTime) {
+        match message {
+            ParentToVrrpd::Common(common) => self.obey_common(common, fds, now),
+            ParentToVrrpd::Memory { generation, inherited, sockets } => {
+                self.take_memory(generation, inherited, sockets, fds);
+            }
+            ParentToVrrpd::ScriptResult { generation, script, outcome } => {
+                if generation == self.generation && self.phase == Phase::Running {
+                    self.take_result(script, outcome, now);
+                }
+            }
+        }
+    }
+
+    fn obey_common(&mut self, message: ToDaemon, fds: Vec<OwnedFd>, now: MonoTime) {
+        match message {
+            ToDaemon::Prepare { generation } => self.prepare(generation, fds),
+            ToDaemon::Commit(generation) => self.commit(generation, now),
+            ToDaemon::Abort(generation) => {
+                self.preparation.take_if(|preparation| preparation.generation() == generation);
+                self.incoming.take_if(|incoming| incoming.generation == generation);
+            }
+            ToDaemon::Ping(number) => self.tell(FromDaemon::Pong(number)),
+            ToDaemon::Quiesce => self.quiesce(),
+            ToDaemon::Resume => {
+                if self.phase == Phase::Quiesced {
+                    self.phase = Phase::Running;
+                    self.receivers.mark_all();
+                    self.judge_all = true;
+                }
+            }
+            ToDaemon::Stop(StopMode::Withdraw) => self.stop(now),
+            ToDaemon::Stop(StopMode::Leave) => {
+                self.tell(FromDaemon::Stopped);
+                self.phase = Phase::Over;
+            }
+        }
+    }
+
+    fn take_memory(
+        &mut self,
+        generation: Generation,
+        inherited: bool,
+        sockets: Vec<SocketKey>,
+        fds: Vec<OwnedFd>,
+    ) {
+        let mut fds = fds.into_iter();
+        let slots = fds.next().map(Slots::open);
+        match slots {
+            Some(Ok(slots)) => {
+                let sockets = sockets.into_iter().zip(fds).collect();
+                self.incoming = Some(Incoming { generation, inherited, slots, sockets });
+            }
+            Some(Err(error)) => self.link.log(Level::Error, format!("slots are of no use: {error}")),
+            None => self.link.log(Level::Error, "slots are missing"),
+        }
+    }
+
+    fn prepare(&mut self, generation: Generation, fds: Vec<OwnedFd>) {
+        let Some(fd) = fds.into_iter().next() else { return };
+        match Preparation::start(generation, fd) {
+            Ok(preparation) => self.preparation = Some(preparation),
+            Err(error) => self.refuse_generation(generation, error.to_string()),
+        }
+    }
+
+    /// Reads a slice of the configuration that is being prepared.
+    pub(super) fn prepare_slice(&mut self) {
+        let Some(preparation) = self.preparation.as_mut().filter(|preparation| preparation.is_reading())
+        else {
+            return;
+        };
+        let generation = preparation.generation();
+        match preparation.read_slice() {
+            Ok(true) => self.tell(FromDaemon::Prepared(generation)),
+            Ok(false) => {}
+            Err(error) => {
+                self.preparation = None;
+                self.refuse_generation(generation, error.to_string());
+            }
+        }
+    }
+
+    fn refuse_generation(&mut self, generation: Generation, why: String) {
+        self.tell(FromDaemon::Refused { generation, reason: Refusal::Invalid(why) });
+    }
+
+    fn take_result(&mut self, script: config::model::units::ScriptId, outcome: RunOutcome, now: MonoTime) {
+        for line in self.scripts.record(script, outcome) {
+            self.link.log(Level::Info, line);
+        }
+        for position in 0..self.routers.len() {
+            if self.routers.get(position).is_some_and(|router| !router.config.track_scripts.is_empty()) {
+                self.judge(position, now);
+            }
+        }
+    }
+
+    /// Uses what was prepared.
+    fn commit(&mut self, generation: Generation, now: MonoTime) {
+        let prepared = self.preparation.take().filter(|preparation| preparation.generation() == generation);
+        let Some(prepared) = prepared.and_then(Preparation::finish) else {
+            self.refuse_generation(generation, "nothing is prepared".to_owned());
+            return;
+        };
+        let incoming = self.incoming.take().filter(|incoming| incoming.generation == generation);
+        let mut memories: Vec<Option<Slot>> = Vec::new();
+        let first = self.phase == Phase::Waiting;
+        if let Some(incoming) = incoming {
+            if first {
+                self.receivers.inherit(incoming.sockets);
+                if incoming.inherited {
+                    memories = (0..prepared.instances.len())
+                        .map(|position| incoming.slots.read(instance_id(position)).unwrap_or_default())
+                        .collect();
+                }
+            }
+            self.slots = Some(incoming.slots);
+        }
+        self.generation = generation;
+        self.replace(prepared, now);
+        if self.purpose == Purpose::Release {
+            self.release(&memories, now);
+            self.tell(FromDaemon::Committed(generation));
+            return;
+        }
+        self.phase = Phase::Running;
+        self.follow_paths(now);
+        self.resume_all(&memories, now);
+        for position in 0..self.routers.len() {
+            self.judge(position, now);
+            self.write_slot(position);
+        }
+        self.tell(FromDaemon::Committed(generation));
+    }
+
+    /// Replaces the routers by those of a new configuration; what is the same virtual router goes on.
+    fn replace(&mut self, prepared: Prepared, now: MonoTime) {
+        self.startup_delay = prepared.head.global.startup_delay;
+        self.scripts = std::mem::take(&mut self.scripts).replaced(prepared.head.tracked_scripts, now);
+        let mut old = std::mem::take(&mut self.routers);
+        let mut kept: Vec<Option<Router>> = Vec::new();
+        for instance in &prepared.instances {
+            let found = old.iter().position(|router| router.config.name == instance.name);
+            let same =
+                found.filter(|found| old.get(*found).is_some_and(|router| router.is_same_router(instance)));
+            kept.push(same.map(|found| old.swap_remove(found)));
+        }
+        self.dismiss(old, now);
+        for (instance, known) in prepared.instances.into_iter().zip(kept) {
+            let router = match known {
+                Some(known) => self.adapt(known, instance, now),
+                None => Router::new(instance, self.kernel.links()),
+            };
+            self.routers.push(router);
+        }
+        self.told.clear();
+    }
+
+    /// A router that goes on, with other parameters where they differ.
+    fn adapt(&mut self, mut router: Router, instance: Instance, now: MonoTime) -> Router {
+        if router.config == instance {
+            return router;
+        }
+        let removed = router.reconfigure(instance, self.kernel.links(), now);
+        for orders in removed.chunks(STEP) {
+            self.kernel.order(orders);
+        }
+        let mut settled = Vec::new();
+        let settings = Settings::of(&router.config, router.path.source);
+        // Other settings move deadlines and cause no action.
+        router.machine.handle(Input::Configure(settings), now, &mut settled);
+        if router.machine.is_master() {
+            router.holdings.verify();
+        }
+        router
+    }
+
+    /// Routers that are no longer configured resign and withdraw at once.
+    fn dismiss(&mut self, old: Vec<Router>, now: MonoTime) {
+        self.routers = old;
+        for position in 0..self.routers.len() {
+            self.give(position, Input::Shutdown, now);
+        }
+        while self.routers.iter().any(|router| router.holdings.is_busy()) {
+            self.work(now);
+        }
+        self.routers.clear();
+    }
+
+    /// Routers of a fresh process take up what their predecessors were.
+    fn resume_all(&mut self, memories: &[Option<Slot>], now: MonoTime) {
+        for (position, slot) in memories.iter().enumerate() {
+            let Some(slot) = slot else { continue };
+            let Some(router) = self.routers.get_mut(position) else { continue };
+            let Some(memory) = handover::memory(slot, &router.config) else { continue };
+            router.started = true;
+            router.last_advert = slot.last_advert;
+            router.assumed = Some(slot.priority);
+            router.counters.became_master = u64::from(slot.became_master);
+            router.holdings.adopt(&router.config, self.kernel.links(), Trust::Predecessor);
+            let assumed = router.judge(self.kernel.links(), &self.scripts, self.receivers.deaf(), now);
+            self.give_silently(position, Input::Priority(assumed.priority), now);
+            self.give(position, Input::Resume(memory), now);
+        }
+    }
+
+    /// A router that takes part from now on, after nobody.
+    pub(super) fn start(&mut self, position: usize, now: MonoTime) {
+        let Some(router) = self.routers.get_mut(position) else { return };
+        let verdict = router.judge(self.kernel.links(), &self.scripts, self.receivers.deaf(), now);
+        router.started = true;
+        router.holdings.adopt(&router.config, self.kernel.links(), Trust::Nobody);
+        if router.holdings.holds_anything() {
+            let name = &router.config.name;
+            self.link.log(Level::Warning, format!("({name}) withdrawing addresses left by an earlier run"));
+            router.holdings.release();
+        }
+        self.give_silently(position, Input::Priority(verdict.priority), now);
+        let delay = self.startup_delay;
+        self.give(position, Input::Startup { delay, faults: verdict.faults }, now);
+    }
+
+    /// Gives an input to a machine that nobody has heard of yet: what follows is no news.
+    fn give_silently(&mut self, position: usize, input: Input, now: MonoTime) {
+        let mut unsaid = Vec::new();
+        if let Some(router) = self.routers.get_mut(position) {
+            router.machine.handle(input, now, &mut unsaid);
+        }
+    }
+
+    fn quiesce(&mut self) {
+        if self.phase == Phase::Running {
+            for position in 0..self.routers.len() {
+                self.write_slot(position);
+            }
+            self.phase = Phase::Quiesced;
+        }
+        self.tell(FromDaemon::Quiesced);
+    }
+
+    /// Resigns and withdraws; the loop goes on until nothing is left.
+    fn stop(&mut self, now: MonoTime) {
+        if matches!(self.phase, Phase::Stopping | Phase::Over) {
+            return;
+        }
+        self.phase = Phase::Stopping;
+        for position in 0..self.routers.len() {
+            self.give(position, Input::Shutdown, now);
+        }
+    }
+
+    /// Nothing is left to withdraw.
+    pub(super) fn finish_stop(&mut self) {
+        self.tell(FromDaemon::Stopped);
+        self.phase = Phase::Over;
+    }
+
+    /// Without a parent nobody supervises us: the same as an order to stop.
+    pub(super) fn parent_is_gone(&mut self, now: MonoTime) {
+        self.stop(now);
+    }
+
+    /// What a predecessor held is withdrawn in its name: priority 0 for Masters, then addresses.
+    fn release(&mut self, memories: &[Option<Slot>], now: MonoTime) {
+        for position in 0..self.routers.len() {
+            let Some(router) = self.routers.get_mut(position) else { continue };
+            let slot = memories.get(position).copied().flatten();
+            let was_master = slot.is_some_and(|slot| slot.state == VrrpState::Master);
+            let trust = if was_master { Trust::Predecessor } else { Trust::Nobody };
+            router.holdings.adopt(&router.config, self.kernel.links(), trust);
+            if was_master {
+                let interval = router.config.advert_interval;
+                let memory = Memory::Master { last_advert: now, interval };
+                self.give_silently(position, Input::Resume(memory), now);
+            } else if router.holdings.holds_anything() {
+                router.holdings.release();
+            }
+        }
+        self.stop(now);
+    }
+}

@@ -1,0 +1,359 @@
+//! The loop: listen, decide, speak, put addresses in place, announce; in this order, every turn.
+//!
+//! Performs what `proto` decides and tells it what happens. No wait, no unbounded work: at most 256 datagrams, one
+//! step of addresses per instance, one slice of announcements per instance and one slice of a new configuration in a
+//! turn. Called by `main`; the parent's messages are trusted as far as their types go, datagrams not at all.
+
+mod act;
+mod conversation;
+mod listen;
+mod preparation;
+mod receivers;
+mod watch;
+
+use std::os::fd::AsRawFd;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use config::model::units::{Generation, InstanceId, MonoTime};
+use ipc::daemon::Link;
+use ipc::messages::vrrpd::{InstanceCounters, ParentToVrrpd, SocketKey, VrrpdToParent};
+use ipc::messages::{FromDaemon, Level};
+use ipc::reactor::{Reactor, Ready, now};
+use ipc::slots::{Heartbeat, Slots};
+
+use crate::handover;
+use crate::kernel::Kernel;
+use crate::proto::limit::Budget;
+use crate::proto::machine::Input;
+use crate::router::Router;
+use crate::scripts::Scripts;
+use crate::socket::announce::Herald;
+use crate::socket::send::Sender;
+use preparation::Preparation;
+use receivers::Receivers;
+
+/// What the process is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Serve until told to end.
+    Serve,
+    /// Resign and withdraw what a predecessor held, then end.
+    Release,
+}
+
+/// The daemon.
+#[derive(Debug)]
+pub struct Driver {
+    purpose: Purpose,
+    phase: Phase,
+    reactor: Reactor,
+    link: Link<VrrpdToParent, ParentToVrrpd>,
+    kernel: Kernel,
+    kernel_readable: bool,
+    receivers: Receivers,
+    sender: Sender,
+    herald: Herald,
+    message: Vec<u8>,
+    budget: Budget,
+    generation: Generation,
+    slots: Option<Slots>,
+    turns: u64,
+    beat_at: MonoTime,
+    startup_delay: Duration,
+    scripts: Scripts,
+    routers: Vec<Router>,
+    judge_all: bool,
+    retry_at: Option<MonoTime>,
+    counters_at: MonoTime,
+    told: Vec<u64>,
+    unmatched: u64,
+    incoming: Option<Incoming>,
+    preparation: Option<Preparation>,
+}
+
+/// How far the process has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No configuration is committed.
+    Waiting,
+    /// Takes part in elections.
+    Running,
+    /// A successor is about to take over: nothing is read, sent or changed.
+    Quiesced,
+    /// Everything is being withdrawn; `Stopped` follows.
+    Stopping,
+    /// The loop ends.
+    Over,
+}
+
+/// Memory that came before its `Prepare`.
+#[derive(Debug)]
+struct Incoming {
+    generation: Generation,
+    inherited: bool,
+    slots: Slots,
+    sockets: Vec<(SocketKey, std::os::fd::OwnedFd)>,
+}
+
+const LINK: usize = 0;
+const KERNEL: usize = 1;
+
+/// Longest time between two signs of life.
+const IDLE_BEAT: Duration = Duration::from_secs(1);
+/// Least time between two signs of life while Master.
+const SHORTEST_BEAT: Duration = Duration::from_millis(20);
+/// Pause between two reports of counters, and between two tries to open a socket.
+const SECOND: Duration = Duration::from_secs(1);
+/// Longest time that a stop waits for the parent to read the answer.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+impl Driver {
+    /// A daemon that waits for its first configuration.
+    #[must_use]
+    pub fn new(
+        purpose: Purpose,
+        link: Link<VrrpdToParent, ParentToVrrpd>,
+        reactor: Reactor,
+        kernel: Kernel,
+    ) -> Self {
+        let started = now();
+        Self {
+            purpose,
+            phase: Phase::Waiting,
+            reactor,
+            link,
+            kernel,
+            kernel_readable: true,
+            receivers: Receivers::default(),
+            sender: Sender::default(),
+            herald: Herald::default(),
+            message: Vec::new(),
+            budget: Budget::default(),
+            generation: Generation::new(0),
+            slots: None,
+            turns: 0,
+            beat_at: started,
+            startup_delay: Duration::ZERO,
+            scripts: Scripts::default(),
+            routers: Vec::new(),
+            judge_all: false,
+            retry_at: None,
+            counters_at: started,
+            told: Vec::new(),
+            unmatched: 0,
+            incoming: None,
+            preparation: None,
+        }
+    }
+
+    /// Runs until the parent orders the end or is gone.
+    pub fn run(mut self) -> ExitCode {
+        let watched = self
+            .reactor
+            .watch(self.link.as_raw_fd(), LINK)
+            .and_then(|()| self.reactor.watch_reads(self.kernel.events_fd(), KERNEL));
+        if let Err(error) = watched {
+            self.link.log(Level::Error, format!("event loop can't start: {error}"));
+            return ExitCode::FAILURE;
+        }
+        // What came before the first wait makes no event.
+        self.converse(now());
+        let mut ready = Vec::new();
+        while self.phase != Phase::Over {
+            let deadline = self.deadline();
+            match self.reactor.turn(deadline, &mut ready) {
+                Ok(now) => self.turn(&ready, now),
+                Err(error) => {
+                    self.link.log(Level::Error, format!("event loop failed: {error}"));
+                    return ExitCode::FAILURE;
+                }
+            }
+        }
+        self.bid_farewell();
+        ExitCode::SUCCESS
+    }
+
+    fn turn(&mut self, ready: &[Ready], now: MonoTime) {
+        self.turns = self.turns.saturating_add(1);
+        let mut converse = false;
+        for event in ready {
+            match event.key {
+                LINK => {
+                    converse |= event.readable;
+                    if event.writable && self.link.flush().is_err() {
+                        self.parent_is_gone(now);
+                    }
+                }
+                KERNEL => self.kernel_readable |= event.readable,
+                key => self.receivers.mark(key),
+            }
+        }
+        if converse {
+            self.converse(now);
+        }
+        if self.kernel_readable {
+            self.watch(now);
+        }
+        if self.phase == Phase::Running {
+            self.retry(now);
+            self.listen(now);
+            self.tick(now);
+            self.run_scripts(now);
+        }
+        if matches!(self.phase, Phase::Running | Phase::Stopping) {
+            self.work(now);
+        }
+        self.prepare_slice();
+        self.give_sign_of_life(now);
+    }
+
+    /// Deadlines of all machines and announcements.
+    fn tick(&mut self, now: MonoTime) {
+        for position in 0..self.routers.len() {
+            let Some(router) = self.routers.get_mut(position) else { continue };
+            router.announcer.tick(now);
+            if router.verify_at.take_if(|at| now >= *at).is_some() && router.machine.is_master() {
+                router.holdings.verify();
+            }
+            if router.tries_again_at().is_some_and(|at| now >= at) {
+                self.judge(position, now);
+            }
+            let due = self.routers.get(position).and_then(|router| router.machine.poll_deadline());
+            if due.is_some_and(|at| now >= at) {
+                self.give(position, Input::Tick, now);
+            }
+        }
+    }
+
+    fn run_scripts(&mut self, now: MonoTime) {
+        for script in self.scripts.due(now) {
+            let message = VrrpdToParent::RunScript { generation: self.generation, script };
+            // What a full queue loses is asked for again: the answer counts as lost.
+            let _ = self.link.send(&message, &[]);
+        }
+    }
+
+    /// Sockets that could not be opened are tried again every second.
+    fn retry(&mut self, now: MonoTime) {
+        if self.retry_at.take_if(|at| now >= *at).is_some() {
+            self.refresh_sockets(now);
+            self.judge_all = true;
+        }
+        if std::mem::take(&mut self.judge_all) {
+            for position in 0..self.routers.len() {
+                self.judge(position, now);
+            }
+        }
+    }
+
+    /// When the loop must turn next.
+    fn deadline(&self) -> Option<MonoTime> {
+        let at_once = MonoTime::default();
+        if self.preparation.as_ref().is_some_and(Preparation::is_reading) || self.kernel_readable {
+            return Some(at_once);
+        }
+        let mut deadline = Some(self.beat_at);
+        let busy = |router: &Router| router.holdings.is_busy() || router.announcer.is_sending();
+        match self.phase {
+            Phase::Running => {
+                if self.receivers.may_have_more() || self.judge_all || self.routers.iter().any(busy) {
+                    return Some(at_once);
+                }
+                let of_routers = self.routers.iter().flat_map(|router| {
+                    [
+                        router.machine.poll_deadline(),
+                        router.announcer.poll_deadline(),
+                        router.verify_at,
+                        router.tries_again_at(),
+                    ]
+                });
+                deadline = of_routers.flatten().chain(deadline).min();
+                deadline = deadline.into_iter().chain(self.scripts.poll_deadline()).min();
+                deadline = deadline.into_iter().chain(self.retry_at).min();
+            }
+            Phase::Stopping => return Some(at_once),
+            Phase::Waiting | Phase::Quiesced | Phase::Over => {}
+        }
+        deadline
+    }
+
+    /// Writes the heartbeat, at the latest a twelfth of the shortest patience after the last one while Master, and
+    /// tells counters once a second.
+    fn give_sign_of_life(&mut self, now: MonoTime) {
+        if let Some(slots) = &self.slots
+            && self.phase != Phase::Quiesced
+        {
+            // A sealed memfd takes every write inside its length.
+            let _ = slots.beat(Heartbeat { turns: self.turns, at: now });
+        }
+        let shortest = self.routers.iter().filter(|router| router.machine.is_master());
+        let shortest = shortest.map(|router| router.config.patience()).min();
+        let pause = shortest.map_or(IDLE_BEAT, |patience| (patience / 12).max(SHORTEST_BEAT).min(IDLE_BEAT));
+        self.beat_at = now + pause;
+        if self.phase == Phase::Running && now >= self.counters_at {
+            self.counters_at = now + SECOND;
+            self.tell_counters();
+        }
+    }
+
+    fn tell_counters(&mut self) {
+        let mut changed = Vec::new();
+        self.told.resize(self.routers.len(), 0);
+        for ((position, router), told) in (0_u32..).zip(&self.routers).zip(&mut self.told) {
+            let counters = router.counters;
+            let rejected = counters.rejected.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
+            let sum = counters.sent.saturating_add(counters.received).saturating_add(rejected);
+            let sum = sum.saturating_add(counters.became_master);
+            if sum != *told {
+                *told = sum;
+                changed.push(InstanceCounters {
+                    instance: InstanceId::new(position),
+                    sent: counters.sent,
+                    received: counters.received,
+                    rejected,
+                    became_master: counters.became_master,
+                });
+            }
+        }
+        for part in changed.chunks(MAX_COUNTERS) {
+            // Counters that a full queue loses are told with the next change.
+            let _ = self.link.send(&VrrpdToParent::Counters(part.to_vec()), &[]);
+        }
+    }
+
+    /// Writes what a successor needs to know of one instance.
+    fn write_slot(&self, position: usize) {
+        let Some((slots, router)) = self.slots.as_ref().zip(self.routers.get(position)) else { return };
+        let slot = handover::slot(
+            &router.machine,
+            &router.config,
+            router.last_advert,
+            router.counters.became_master,
+        );
+        // A sealed memfd takes every write inside its length.
+        let _ = slots.write(instance_id(position), &slot);
+    }
+
+    fn bid_farewell(&mut self) {
+        let end = now() + FAREWELL;
+        let mut ready = Vec::new();
+        while matches!(self.link.flush(), Ok(false)) && now() < end {
+            if self.reactor.turn(Some(end), &mut ready).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn tell(&mut self, message: FromDaemon) {
+        // A parent that doesn't read 4 MiB of messages is gone or will kill us.
+        let _ = self.link.tell(message);
+    }
+}
+
+fn instance_id(position: usize) -> InstanceId {
+    InstanceId::new(u32::try_from(position).unwrap_or(u32::MAX))
+}
+
+/// Counters in one message: 64 KiB hold them.
+const MAX_COUNTERS: usize = 1024;

@@ -1,0 +1,103 @@
+//! Following the kernel: interfaces that come, go, fall silent or are renamed; addresses that somebody removes.
+
+use config::model::units::MonoTime;
+use ipc::messages::Level;
+use netlink::route::RouteEvent;
+
+use super::receivers::Wanted;
+use super::{Driver, Phase, SECOND};
+use crate::kernel::link::Place;
+use crate::proto::machine::{Input, Settings};
+
+impl Driver {
+    /// Takes in what has changed and draws the consequences.
+    pub(super) fn watch(&mut self, now: MonoTime) {
+        let (events, more) = match self.kernel.hear() {
+            Ok(heard) => heard,
+            Err(error) => {
+                self.link.log(Level::Error, format!("reading links and addresses: {error}"));
+                (Vec::new(), true)
+            }
+        };
+        self.kernel_readable = more;
+        let lost = more && events.is_empty();
+        let mut removed = Vec::new();
+        for event in events {
+            if let RouteEvent::AddressRemoved(address) = &event {
+                removed.push(Place::of(address));
+            }
+            self.kernel.note(event);
+            self.judge_all = true;
+        }
+        self.judge_all |= lost;
+        if self.phase != Phase::Running || !self.judge_all {
+            return;
+        }
+        self.judge_all = false;
+        self.follow_paths(now);
+        for position in 0..self.routers.len() {
+            self.judge(position, now);
+        }
+        self.put_back_removed(&removed, lost, now);
+    }
+
+    /// Interfaces and source addresses may have changed.
+    pub(super) fn follow_paths(&mut self, now: MonoTime) {
+        for position in 0..self.routers.len() {
+            let Some(router) = self.routers.get_mut(position) else { continue };
+            if router.refresh_path(self.kernel.links()) {
+                let settings = Settings::of(&router.config, router.path.source);
+                self.give(position, Input::Configure(settings), now);
+            }
+        }
+        self.refresh_sockets(now);
+    }
+
+    /// Opens and closes receive sockets as the instances need them.
+    pub(super) fn refresh_sockets(&mut self, now: MonoTime) {
+        let mut wanted: Vec<Wanted> = Vec::new();
+        for router in &self.routers {
+            let Some(key) = router.socket_key() else { continue };
+            let vrid = router.config.vrid;
+            match wanted.iter_mut().find(|wish| wish.key == key) {
+                Some(wish) => wish.vrids.push(vrid),
+                None => {
+                    let index = if key.interface.is_empty() { None } else { router.path.interface };
+                    wanted.push(Wanted { key, index, vrids: vec![vrid] });
+                }
+            }
+        }
+        self.receivers.refresh(&wanted, &self.reactor, &mut self.link);
+        self.retry_at = (!self.receivers.deaf().is_empty()).then(|| now + SECOND);
+    }
+
+    /// Recomputes faults and priority of one instance and tells its machine.
+    pub(super) fn judge(&mut self, position: usize, now: MonoTime) {
+        let Some(router) = self.routers.get_mut(position) else { return };
+        let verdict = router.judge(self.kernel.links(), &self.scripts, self.receivers.deaf(), now);
+        if !router.started {
+            if verdict.hold && verdict.faults.is_empty() {
+                return;
+            }
+            self.start(position, now);
+            return;
+        }
+        self.give(position, Input::Priority(verdict.priority), now);
+        self.give(position, Input::Faults(verdict.faults), now);
+    }
+
+    /// Addresses that somebody else removed are put back at once, within a budget.
+    fn put_back_removed(&mut self, removed: &[Place], lost: bool, now: MonoTime) {
+        for router in self.routers.iter_mut().filter(|router| router.machine.is_master()) {
+            if !lost && !removed.iter().any(|place| router.holdings.holds(place)) {
+                continue;
+            }
+            let at = router.restores.next(now);
+            if at <= now {
+                router.holdings.verify();
+            } else {
+                router.verify_at = Some(at);
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Configurations and tables for tests.
+
+use std::time::Duration;
+
+use config::model::units::{AdvertInterval, Priority, Vrid};
+use config::model::vrrp::{
+    Announce, Authentication, Broadcast, Family, Instance, Preempt, Transport, Version, VirtualAddress,
+};
+use netlink::route::{
+    Address, AddressFlags, AddressScope, HardwareKind, Lifetime, Link, LinkFlags, RouteEvent,
+};
+
+use crate::kernel::link::Links;
+
+/// A multicast IPv4 instance on eth0 with priority 100 and these addresses.
+pub(crate) fn instance(addresses: &[&str]) -> Instance {
+    Instance {
+        name: "VI_1".to_owned(),
+        vrid: Vrid::new(51).unwrap(),
+        version: Version::V3,
+        family: Family::Inet,
+        interface: Some("eth0".to_owned()),
+        dont_track_primary: false,
+        wants_master: false,
+        priority: Priority::new(100),
+        advert_interval: AdvertInterval::from_centiseconds(100).unwrap(),
+        preempt: Preempt::After(Duration::ZERO),
+        accept: true,
+        transport: Transport::Multicast { group: "224.0.0.18".parse().unwrap(), source: None },
+        authentication: Authentication::None,
+        addresses: addresses.iter().map(|text| address(text)).collect(),
+        excluded: Vec::new(),
+        track_interfaces: Vec::new(),
+        track_scripts: Vec::new(),
+        announce: Announce::default(),
+        down_timer_adverts: 3,
+        lower_priority_no_advert: false,
+        higher_priority_send_advert: true,
+        check_unicast_source: false,
+        skip_check_advert_addresses: false,
+    }
+}
+
+/// A virtual address on the instance's interface.
+pub(crate) fn address(text: &str) -> VirtualAddress {
+    VirtualAddress {
+        network: text.parse().unwrap(),
+        interface: None,
+        scope: 0,
+        broadcast: Broadcast::Unset,
+        label: None,
+        no_track: false,
+    }
+}
+
+/// The event of a link that is up.
+pub(crate) fn link_up(index: u32, name: &str) -> RouteEvent {
+    link(index, name, LinkFlags::Up | LinkFlags::Running | LinkFlags::Multicast)
+}
+
+/// The event of a link with these flags.
+pub(crate) fn link(index: u32, name: &str, flags: LinkFlags) -> RouteEvent {
+    RouteEvent::LinkChanged(Link {
+        index,
+        name: name.to_owned(),
+        flags,
+        mtu: 1500,
+        hardware: HardwareKind::Ethernet,
+        hardware_address: vec![2, 0, 0, 0, 0, 1],
+        lower: None,
+        controller: None,
+        driver: None,
+    })
+}
+
+/// The event of an address of global scope, made by `protocol`.
+pub(crate) fn address_added(index: u32, text: &str, protocol: Option<u8>) -> RouteEvent {
+    let network: ipnetwork::IpNetwork = text.parse().unwrap();
+    let local = text.starts_with("fe80");
+    RouteEvent::AddressAdded(Address {
+        index,
+        ip: network.ip(),
+        prefix: network.prefix(),
+        peer: None,
+        scope: if local { AddressScope::Link } else { AddressScope::Universe },
+        flags: AddressFlags::empty(),
+        protocol,
+        label: None,
+        lifetime: Lifetime::FOREVER,
+    })
+}
+
+/// eth0 (index 2) with 192.0.2.1/24 and fe80::1/64.
+pub(crate) fn links() -> Links {
+    let mut links = Links::default();
+    links.apply(link_up(2, "eth0"));
+    links.apply(address_added(2, "192.0.2.1/24", None));
+    links.apply(address_added(2, "fe80::1/64", None));
+    links
+}

@@ -1,0 +1,222 @@
+//! Table of links and their addresses, kept up to date by the kernel's events.
+//!
+//! Pure. Answers questions by name and index; forgets what the kernel says is gone. Called by `kernel` and the
+//! driver. Events come from the kernel.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use config::model::units::IfIndex;
+use config::model::vrrp::Family;
+use netlink::route::{Address, AddressScope, Link, PROTOCOL_KEEPALIVED, RouteEvent};
+
+/// Links and addresses.
+#[derive(Debug, Default, Clone)]
+pub struct Links {
+    links: BTreeMap<u32, Link>,
+    addresses: BTreeMap<Place, Address>,
+}
+
+/// What identifies an address in the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Interface.
+    pub index: IfIndex,
+    /// The address.
+    pub ip: IpAddr,
+    /// Bits of its network.
+    pub prefix: u8,
+}
+
+impl Place {
+    /// Place of an address that the kernel tells of.
+    #[must_use]
+    pub fn of(address: &Address) -> Self {
+        Self { index: IfIndex::new(address.index), ip: address.ip, prefix: address.prefix }
+    }
+}
+
+/// Condition of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// There is none of this name.
+    Missing,
+    /// Off, or without carrier.
+    Down,
+    /// Carries packets.
+    Up,
+}
+
+impl Links {
+    /// Enters one event.
+    pub fn apply(&mut self, event: RouteEvent) {
+        match event {
+            RouteEvent::LinkChanged(link) => {
+                self.links.insert(link.index, link);
+            }
+            RouteEvent::LinkGone(index) => {
+                self.links.remove(&index);
+                self.addresses.retain(|place, _| place.index.value() != index);
+            }
+            RouteEvent::AddressAdded(address) => {
+                self.addresses.insert(Place::of(&address), address);
+            }
+            RouteEvent::AddressRemoved(address) => {
+                self.addresses.remove(&Place::of(&address));
+            }
+        }
+    }
+
+    /// Link of this name.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<&Link> {
+        self.links.values().find(|link| link.name == name)
+    }
+
+    /// Link with this index.
+    #[must_use]
+    pub fn by_index(&self, index: IfIndex) -> Option<&Link> {
+        self.links.get(&index.value())
+    }
+
+    /// Condition of the interface of this name.
+    #[must_use]
+    pub fn condition(&self, name: &str) -> Condition {
+        match self.by_name(name) {
+            None => Condition::Missing,
+            Some(link) if link.is_running() || (link.is_loopback() && link.is_up()) => Condition::Up,
+            Some(_) => Condition::Down,
+        }
+    }
+
+    /// The address at this place.
+    #[must_use]
+    pub fn address(&self, place: &Place) -> Option<&Address> {
+        self.addresses.get(place)
+    }
+
+    /// True when some interface has this address, ready for use.
+    #[must_use]
+    pub fn has_ip(&self, ip: IpAddr) -> bool {
+        self.addresses.values().any(|address| address.ip == ip && !address.is_tentative())
+    }
+
+    /// First address of an interface that adverts may come from: not one of `not`, not one that keepalived added,
+    /// ready for use, and of the wanted reach.
+    #[must_use]
+    pub fn source(&self, index: IfIndex, family: Family, reach: Reach, not: &[IpAddr]) -> Option<IpAddr> {
+        let low = Place { index, ip: IpAddr::from([0, 0, 0, 0]), prefix: 0 };
+        self.addresses
+            .range(low..)
+            .take_while(|(place, _)| place.index == index)
+            .map(|(_, address)| address)
+            .find(|address| {
+                Family::of(&address.ip) == family
+                    && address.protocol != Some(PROTOCOL_KEEPALIVED)
+                    && !not.contains(&address.ip)
+                    && !address.is_tentative()
+                    && !address.is_duplicate()
+                    && reach.takes(address)
+            })
+            .map(|address| address.ip)
+    }
+
+    /// True when the kernel says who made an address (Linux 5.18 and later mark 127.0.0.1 so).
+    #[must_use]
+    pub fn tells_makers(&self) -> bool {
+        self.addresses.values().any(|address| address.protocol.is_some())
+    }
+}
+
+/// How far packets from an address go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Beyond the link: global scope.
+    Global,
+    /// The link only (IPv6).
+    Link,
+}
+
+impl Reach {
+    fn takes(self, address: &Address) -> bool {
+        match self {
+            Self::Global => matches!(address.scope, AddressScope::Universe | AddressScope::Site),
+            Self::Link => address.scope == AddressScope::Link,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netlink::route::{AddressFlags, HardwareKind, Lifetime, LinkFlags};
+
+    fn link(index: u32, name: &str, flags: LinkFlags) -> RouteEvent {
+        RouteEvent::LinkChanged(Link {
+            index,
+            name: name.to_owned(),
+            flags,
+            mtu: 1500,
+            hardware: HardwareKind::Ethernet,
+            hardware_address: vec![2, 0, 0, 0, 0, 1],
+            lower: None,
+            controller: None,
+            driver: None,
+        })
+    }
+
+    fn address(index: u32, ip: &str, scope: AddressScope, protocol: Option<u8>) -> Address {
+        Address {
+            index,
+            ip: ip.parse().unwrap(),
+            prefix: 24,
+            peer: None,
+            scope,
+            flags: AddressFlags::empty(),
+            protocol,
+            label: None,
+            lifetime: Lifetime::FOREVER,
+        }
+    }
+
+    fn table() -> Links {
+        let mut links = Links::default();
+        links.apply(link(2, "eth0", LinkFlags::Up | LinkFlags::Running));
+        links.apply(RouteEvent::AddressAdded(address(2, "192.0.2.50", AddressScope::Universe, Some(18))));
+        links.apply(RouteEvent::AddressAdded(address(2, "192.0.2.51", AddressScope::Universe, None)));
+        links.apply(RouteEvent::AddressAdded(address(2, "192.0.2.60", AddressScope::Universe, None)));
+        links.apply(RouteEvent::AddressAdded(address(2, "fe80::1", AddressScope::Link, None)));
+        links
+    }
+
+    #[test]
+    fn a_source_is_neither_ours_nor_a_virtual_address() {
+        let not = ["192.0.2.51".parse().unwrap()];
+        let source = table().source(IfIndex::new(2), Family::Inet, Reach::Global, &not);
+        assert_eq!(source, Some("192.0.2.60".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_link_local_address_is_found_by_its_reach() {
+        let links = table();
+        let source = links.source(IfIndex::new(2), Family::Inet6, Reach::Link, &[]);
+        assert_eq!(source, Some("fe80::1".parse().unwrap()));
+        assert_eq!(links.source(IfIndex::new(2), Family::Inet6, Reach::Global, &[]), None);
+    }
+
+    #[test]
+    fn an_interface_that_vanishes_takes_its_addresses_along() {
+        let mut links = table();
+        links.apply(RouteEvent::LinkGone(2));
+        assert_eq!(links.condition("eth0"), Condition::Missing);
+        assert!(!links.has_ip("192.0.2.60".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_renamed_interface_is_found_by_its_new_name_only() {
+        let mut links = table();
+        links.apply(link(2, "lan0", LinkFlags::Up));
+        assert_eq!(links.condition("eth0"), Condition::Missing);
+        assert_eq!(links.condition("lan0"), Condition::Down);
+    }
+}

@@ -1,0 +1,186 @@
+//! What the kernel knows of links and addresses, and what it is told about addresses.
+//!
+//! Two netlink sockets: one only listens, one only asks. `link` is the table of what was heard, `address` turns
+//! configured addresses into requests. Decides nothing about VRRP. Called by the driver; replies come from the
+//! kernel.
+
+pub mod address;
+pub mod link;
+
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use ipc::reactor::now;
+use netlink::route::{self, Group, RouteEvent};
+use netlink::socket::{OpenError, Outcome, Protocol, ReceiveError, RequestError, Socket};
+use nix::errno::Errno;
+
+use address::Order;
+use link::Links;
+
+/// Most address requests in one step, so that adverts go out between steps.
+pub const STEP: usize = 64;
+
+/// Longest wait for the kernel's answer to one step; it answers at once or never.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Bytes of events that may wait for us.
+const EVENT_BUFFER: usize = 4 * 1024 * 1024;
+
+/// Datagrams of events read in one turn of the loop.
+const MAX_DATAGRAMS: usize = 64;
+
+/// The kernel's tables as far as they concern us.
+#[derive(Debug)]
+pub struct Kernel {
+    events: Socket,
+    requests: Socket,
+    links: Links,
+}
+
+/// Answer to one order about an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Done now.
+    Done,
+    /// It was so already.
+    Already,
+    /// The kernel refused, in its words.
+    Refused(String),
+}
+
+impl Kernel {
+    /// Opens both sockets and reads the tables.
+    ///
+    /// # Errors
+    /// No netlink, or no answer.
+    pub fn open() -> Result<Self, KernelError> {
+        let mut events = Socket::open(Protocol::Route)?;
+        events.enlarge(EVENT_BUFFER);
+        for group in Group::LINKS_AND_ADDRESSES {
+            events.join(group.number())?;
+        }
+        let mut requests = Socket::open(Protocol::Route)?;
+        requests.enlarge(EVENT_BUFFER);
+        let mut kernel = Self { events, requests, links: Links::default() };
+        kernel.read_tables()?;
+        Ok(kernel)
+    }
+
+    /// For the reactor: readable when something has changed.
+    #[must_use]
+    pub fn events_fd(&self) -> RawFd {
+        self.events.as_raw_fd()
+    }
+
+    /// What is known.
+    #[must_use]
+    pub fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// Reads the tables afresh.
+    ///
+    /// # Errors
+    /// The kernel doesn't answer.
+    pub fn read_tables(&mut self) -> Result<(), RequestError> {
+        let mut last = RequestError::Interrupted;
+        for _ in 0..3 {
+            match self.try_read_tables() {
+                Ok(()) => return Ok(()),
+                Err(error @ RequestError::Interrupted) => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    fn try_read_tables(&mut self) -> Result<(), RequestError> {
+        let mut links = Links::default();
+        for question in [route::dump_links(), route::dump_addresses()] {
+            self.requests.dump(&question, patience(Duration::from_secs(2)), |kind, payload| {
+                if let Some(event) = route::decode(kind, payload) {
+                    links.apply(event);
+                }
+            })?;
+        }
+        self.links = links;
+        Ok(())
+    }
+
+    /// Takes in what has changed, a bounded number of events; true in the second place when more may wait.
+    ///
+    /// # Errors
+    /// The kernel doesn't answer after events were lost.
+    pub fn hear(&mut self) -> Result<(Vec<RouteEvent>, bool), RequestError> {
+        let mut heard = Vec::new();
+        for _ in 0..MAX_DATAGRAMS {
+            match self.events.receive() {
+                Ok(None) => return Ok((heard, false)),
+                Ok(Some(replies)) => {
+                    for reply in replies {
+                        if let netlink::frame::Content::Object { kind, payload, .. } = reply.content {
+                            heard.extend(route::decode(kind, payload));
+                        }
+                    }
+                }
+                Err(ReceiveError::Overrun | ReceiveError::Truncated { .. }) => {
+                    self.read_tables()?;
+                    return Ok((Vec::new(), true));
+                }
+                Err(error @ ReceiveError::Os(_)) => return Err(error.into()),
+            }
+        }
+        Ok((heard, true))
+    }
+
+    /// Enters one event into the table.
+    pub fn note(&mut self, event: RouteEvent) {
+        self.links.apply(event);
+    }
+
+    /// Has up to [`STEP`] orders done, and says what became of each.
+    pub fn order(&mut self, orders: &[Order]) -> Vec<Answer> {
+        let messages: Vec<_> = orders.iter().map(Order::message).collect();
+        match self.requests.request(&messages, patience(PATIENCE)) {
+            Ok(outcomes) => {
+                orders.iter().zip(outcomes).map(|(order, outcome)| judge(order, outcome)).collect()
+            }
+            Err(error) => vec![Answer::Refused(error.to_string()); orders.len()],
+        }
+    }
+}
+
+/// Asks the clock how much of a wait is left.
+fn patience(limit: Duration) -> impl FnMut() -> Duration {
+    let deadline = now() + limit;
+    move || deadline.since(now())
+}
+
+fn judge(order: &Order, outcome: Outcome) -> Answer {
+    let harmless = match order {
+        Order::Add(_) => Errno::EEXIST,
+        Order::Remove(_) => Errno::EADDRNOTAVAIL,
+    };
+    match outcome {
+        Outcome::Done => Answer::Done,
+        Outcome::Refused(error) if error.errno == harmless => Answer::Already,
+        // The interface has taken its addresses with it.
+        Outcome::Refused(error) if matches!(order, Order::Remove(_)) && error.errno == Errno::ENODEV => {
+            Answer::Already
+        }
+        Outcome::Refused(error) => Answer::Refused(error.to_string()),
+        Outcome::Unanswered => Answer::Refused("no answer in time".to_owned()),
+    }
+}
+
+/// Why the kernel's tables can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// A socket could not be set up.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The tables could not be read.
+    #[error("reading links and addresses: {0}")]
+    Read(#[from] RequestError),
+}

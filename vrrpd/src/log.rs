@@ -1,0 +1,147 @@
+//! Words of log lines, keepalived's own where it has them, and which of them are limited.
+//!
+//! Pure: makes text, writes none.
+
+use config::model::units::Priority;
+use ipc::messages::Level;
+
+use crate::proto::accept::Reject;
+use crate::proto::machine::{Entered, Note};
+
+/// Line for a state that was entered.
+#[must_use]
+pub fn entered(name: &str, state: Entered, reasons: &str) -> String {
+    match state {
+        Entered::BackupAtStart => format!("({name}) Entering BACKUP STATE (init)"),
+        Entered::Backup => format!("({name}) Entering BACKUP STATE"),
+        Entered::Master => format!("({name}) Entering MASTER STATE"),
+        Entered::Fault => format!("({name}) Entering FAULT STATE: {reasons}"),
+    }
+}
+
+/// Line for a note.
+#[must_use]
+pub fn note(name: &str, note: Note, ours: Priority) -> (Level, String) {
+    match note {
+        Note::LowerDiscarded(heard) => (
+            Level::Info,
+            format!(
+                "({name}) received lower priority ({}) advert from {} - discarding",
+                heard.priority, heard.source
+            ),
+        ),
+        Note::LowerAnswered(heard) => (
+            Level::Info,
+            format!(
+                "({name}) Received advert from {} with lower priority {}, ours {ours}, forcing new election",
+                heard.source, heard.priority
+            ),
+        ),
+        Note::HigherHeard(heard) => (
+            Level::Info,
+            format!(
+                "({name}) Master received advert from {} with higher priority {}, ours {ours}",
+                heard.source, heard.priority
+            ),
+        ),
+        Note::HigherAddressHeard(heard) => (
+            Level::Info,
+            format!(
+                "({name}) Master received advert from {} with same priority {} but higher IP address than ours",
+                heard.source, heard.priority
+            ),
+        ),
+        Note::OwnAddressHeard(heard) => (
+            Level::Warning,
+            format!(
+                "({name}) received advert with priority {} from our own address {}",
+                heard.priority, heard.source
+            ),
+        ),
+        Note::Resigned(heard) => {
+            (Level::Debug, format!("({name}) Backup received priority 0 advertisement from {}", heard.source))
+        }
+        Note::AdvertTimeout => (Level::Debug, format!("({name}) Receive advertisement timeout")),
+        Note::PriorityChanged { from, to } => {
+            (Level::Info, format!("({name}) Changing effective priority from {from} to {to}"))
+        }
+    }
+}
+
+/// How a note is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Not at all: no packet causes it.
+    None,
+    /// By the budget of the process only: it stands beside a change of state.
+    Budget,
+    /// Once a minute, under this number.
+    Reason(usize),
+}
+
+/// How a note is limited.
+#[must_use]
+pub fn limit(note: Note) -> Limit {
+    match note {
+        Note::AdvertTimeout | Note::PriorityChanged { .. } => Limit::None,
+        Note::HigherHeard(_) | Note::HigherAddressHeard(_) | Note::Resigned(_) => Limit::Budget,
+        Note::LowerDiscarded(_) => Limit::Reason(LOWER_DISCARDED),
+        Note::LowerAnswered(_) => Limit::Reason(LOWER_ANSWERED),
+        Note::OwnAddressHeard(_) => Limit::Reason(OWN_ADDRESS),
+    }
+}
+
+/// Appends how many lines were kept back.
+#[must_use]
+pub fn with_suppressed(mut text: String, suppressed: u64) -> String {
+    if suppressed > 0 {
+        text.push_str(&format!(" suppressed={suppressed}"));
+    }
+    text
+}
+
+const LOWER_DISCARDED: usize = Reject::KINDS;
+const LOWER_ANSWERED: usize = Reject::KINDS + 1;
+const OWN_ADDRESS: usize = Reject::KINDS + 2;
+/// Number of the line for other addresses in an advert.
+pub const MISMATCH: usize = Reject::KINDS + 3;
+/// Number of the line for an advert that could not be sent.
+pub const SEND_FAILED: usize = Reject::KINDS + 4;
+/// Number of the line for an announcement that could not be sent.
+pub const ANNOUNCE_FAILED: usize = Reject::KINDS + 5;
+/// Number of the line for an address that was put back.
+pub const RESTORED: usize = Reject::KINDS + 6;
+/// Number of limited lines per instance.
+pub const KINDS: usize = Reject::KINDS + 7;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::accept::Heard;
+    use config::model::units::AdvertInterval;
+
+    #[test]
+    fn lines_are_worded_as_keepalived_words_them() {
+        assert_eq!(entered("VI_1", Entered::BackupAtStart, ""), "(VI_1) Entering BACKUP STATE (init)");
+        assert_eq!(entered("VI_1", Entered::Master, ""), "(VI_1) Entering MASTER STATE");
+        let heard = Heard {
+            source: "192.0.2.1".parse().unwrap(),
+            priority: Priority::new(50),
+            interval: AdvertInterval::from_centiseconds(100).unwrap(),
+        };
+        assert_eq!(
+            note("VI_1", Note::LowerDiscarded(heard), Priority::new(100)).1,
+            "(VI_1) received lower priority (50) advert from 192.0.2.1 - discarding"
+        );
+        assert_eq!(
+            note("VI_1", Note::LowerAnswered(heard), Priority::new(100)).1,
+            "(VI_1) Received advert from 192.0.2.1 with lower priority 50, ours 100, forcing new election"
+        );
+    }
+
+    #[test]
+    fn a_suppressed_count_stands_at_the_end() {
+        assert_eq!(with_suppressed("line".to_owned(), 0), "line");
+        assert_eq!(with_suppressed("line".to_owned(), 7), "line suppressed=7");
+    }
+}

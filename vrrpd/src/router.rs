@@ -1,0 +1,357 @@
+//! One virtual router at run time: its machine and everything that the driver keeps beside it.
+//!
+//! Pure: finds the path of adverts, judges faults and priority from tables that it is shown. Called by the driver.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use config::model::units::{IfIndex, MonoTime, Priority};
+use config::model::vrrp::{Family, Instance, Transport};
+use ipc::messages::vrrpd::SocketKey;
+
+use crate::holdings::{self, Holdings, Restores};
+use crate::kernel::address::Order;
+use crate::kernel::link::{Condition, Links, Reach};
+use crate::log;
+use crate::proto::accept::{Reject, Rules};
+use crate::proto::announce::Announcer;
+use crate::proto::faults::{Faults, Reason};
+use crate::proto::limit::Reasons;
+use crate::proto::machine::{Machine, Settings, State};
+use crate::proto::priority::{Effect, Health, effect, effective};
+use crate::scripts::Scripts;
+use crate::socket::send::Way;
+
+/// A virtual router.
+#[derive(Debug)]
+pub struct Router {
+    /// Its configuration.
+    pub config: Instance,
+    /// Decides.
+    pub machine: Machine,
+    /// Says when to announce.
+    pub announcer: Announcer,
+    /// Judges datagrams.
+    pub rules: Rules,
+    /// Its addresses in the kernel.
+    pub holdings: Holdings,
+    /// Limits its log lines.
+    pub limits: Reasons<{ log::KINDS }>,
+    /// Counts.
+    pub counters: Counters,
+    /// How its adverts leave.
+    pub path: Path,
+    /// The kernel has refused an address.
+    pub refusal: Option<Refusal>,
+    /// When its last advert left.
+    pub last_advert: Option<MonoTime>,
+    /// Its last advert could not be sent: neighbours may have forgotten us.
+    pub send_failed: bool,
+    /// The machine has been started.
+    pub started: bool,
+    /// Effective priority of the predecessor, until all scripts have reported.
+    pub assumed: Option<Priority>,
+    /// News of Master that waits until the addresses are in place.
+    pub master_news: bool,
+    /// When to look for missing addresses.
+    pub verify_at: Option<MonoTime>,
+    /// How often addresses are put back.
+    pub restores: Restores,
+    carried: Vec<IpAddr>,
+}
+
+/// Counts since start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Adverts sent.
+    pub sent: u64,
+    /// Adverts accepted.
+    pub received: u64,
+    /// Datagrams refused, by [`Reject::kind`].
+    pub rejected: [u64; Reject::KINDS],
+    /// Adverts accepted whose addresses differ from ours.
+    pub mismatches: u64,
+    /// Times it became Master.
+    pub became_master: u64,
+}
+
+/// How adverts leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Path {
+    /// Interface, when one is configured and exists.
+    pub interface: Option<IfIndex>,
+    /// Sender.
+    pub source: Option<IpAddr>,
+}
+
+/// The kernel has refused an address; another try comes later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// When the instance may try again.
+    pub until: MonoTime,
+    /// How long this wait is; the next one is twice as long, up to [`Refusal::LONGEST`].
+    pub wait: Duration,
+}
+
+impl Refusal {
+    const FIRST: Duration = Duration::from_secs(1);
+    /// Longest wait.
+    pub const LONGEST: Duration = Duration::from_secs(60);
+
+    /// Wait after a refusal, given the one before.
+    #[must_use]
+    pub fn after(before: Option<Self>, now: MonoTime) -> Self {
+        let wait = before.map_or(Self::FIRST, |before| (before.wait * 2).min(Self::LONGEST));
+        Self { until: now + wait, wait }
+    }
+}
+
+/// What trackers and tables say of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Reasons not to take part.
+    pub faults: Faults,
+    /// Effective priority.
+    pub priority: Priority,
+    /// A script with weight 0 has not run yet.
+    pub hold: bool,
+}
+
+impl Router {
+    /// A router that has not been started.
+    #[must_use]
+    pub fn new(config: Instance, links: &Links) -> Self {
+        let path = Path::find(&config, links);
+        Self {
+            machine: Machine::new(Settings::of(&config, path.source)),
+            announcer: Announcer::new(config.announce),
+            rules: Rules::of(&config, path.interface),
+            holdings: Holdings::new(&config),
+            limits: Reasons::default(),
+            counters: Counters::default(),
+            path,
+            refusal: None,
+            last_advert: None,
+            send_failed: false,
+            started: false,
+            assumed: None,
+            master_news: false,
+            verify_at: None,
+            restores: Restores::default(),
+            carried: config.addresses.iter().map(|address| address.network.ip()).collect(),
+            config,
+        }
+    }
+
+    /// True when another configuration is the same virtual router, so that state and timers go on.
+    #[must_use]
+    pub fn is_same_router(&self, other: &Instance) -> bool {
+        let ours = &self.config;
+        ours.vrid == other.vrid
+            && ours.version == other.version
+            && ours.family == other.family
+            && ours.interface == other.interface
+            && match (&ours.transport, &other.transport) {
+                (Transport::Multicast { group: ours, .. }, Transport::Multicast { group, .. }) => {
+                    ours == group
+                }
+                (Transport::Unicast { .. }, Transport::Unicast { .. }) => true,
+                (Transport::Multicast { .. }, Transport::Unicast { .. })
+                | (Transport::Unicast { .. }, Transport::Multicast { .. }) => false,
+            }
+    }
+
+    /// Addresses that adverts carry.
+    #[must_use]
+    pub fn carried(&self) -> &[IpAddr] {
+        &self.carried
+    }
+
+    /// Takes other parameters of the same virtual router. Returns orders that remove what is no longer configured.
+    pub fn reconfigure(&mut self, config: Instance, links: &Links, now: MonoTime) -> Vec<Order> {
+        let removed = self.holdings.reconfigure(&self.config, &config);
+        self.carried = config.addresses.iter().map(|address| address.network.ip()).collect();
+        self.announcer.configure(config.announce, self.machine.is_master(), now);
+        self.config = config;
+        self.path = Path::find(&self.config, links);
+        self.rules = Rules::of(&self.config, self.path.interface);
+        removed
+    }
+
+    /// Looks up interface and source again; true when either has changed.
+    pub fn refresh_path(&mut self, links: &Links) -> bool {
+        let path = Path::find(&self.config, links);
+        if path == self.path {
+            return false;
+        }
+        self.path = path;
+        self.rules.interface = path.interface;
+        true
+    }
+
+    /// The socket that hears its adverts; `None` while its interface doesn't exist.
+    #[must_use]
+    pub fn socket_key(&self) -> Option<SocketKey> {
+        let inet6 = self.config.family == Family::Inet6;
+        match &self.config.transport {
+            Transport::Multicast { group, .. } => {
+                self.path.interface?;
+                let interface = self.config.interface.clone()?;
+                Some(SocketKey { interface, inet6, group: group.to_string() })
+            }
+            Transport::Unicast { .. } => {
+                Some(SocketKey { interface: String::new(), inet6, group: String::new() })
+            }
+        }
+    }
+
+    /// Ways of one advert: to the group, or to each peer.
+    #[must_use]
+    pub fn ways(&self) -> Vec<Way> {
+        let Some(source) = self.path.source else { return Vec::new() };
+        let interface = self.path.interface;
+        match &self.config.transport {
+            Transport::Multicast { group, .. } => {
+                vec![Way { source, destination: *group, interface, ttl: u8::MAX }]
+            }
+            Transport::Unicast { peers, ttl, .. } => peers
+                .iter()
+                .map(|peer| Way { source, destination: *peer, interface: self.way_out(*peer), ttl: *ttl })
+                .collect(),
+        }
+    }
+
+    /// Only link-local peers need an interface; all others are the routing table's business.
+    fn way_out(&self, peer: IpAddr) -> Option<IfIndex> {
+        match peer {
+            IpAddr::V6(peer) if peer.is_unicast_link_local() => self.path.interface,
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
+        }
+    }
+
+    /// When an instance that is in FAULT because the kernel refused an address may try again.
+    #[must_use]
+    pub fn tries_again_at(&self) -> Option<MonoTime> {
+        match self.machine.state() {
+            State::Fault(faults) if faults.contains(Reason::AddressRefused) => {
+                self.refusal.map(|refusal| refusal.until)
+            }
+            State::Init | State::Backup(_) | State::Master { .. } | State::Fault(_) => None,
+        }
+    }
+
+    /// Judges trackers and tables.
+    #[must_use]
+    pub fn judge(&self, links: &Links, scripts: &Scripts, deaf: &[SocketKey], now: MonoTime) -> Verdict {
+        let mut verdict = Verdict { faults: Faults::none(), priority: self.config.priority, hold: false };
+        self.judge_path(links, deaf, &mut verdict.faults);
+        self.judge_addresses(links, &mut verdict.faults);
+        if self.refusal.is_some_and(|refusal| now < refusal.until) {
+            verdict.faults.add(Reason::AddressRefused);
+        }
+        let mut weights = 0_i32;
+        let mut unknown = false;
+        for (position, track) in self.config.track_interfaces.iter().enumerate() {
+            if self.config.interface.as_ref() == Some(&track.interface) && !self.config.dont_track_primary {
+                continue;
+            }
+            let health = match links.condition(&track.interface) {
+                Condition::Up => Health::Good,
+                Condition::Down | Condition::Missing => Health::Bad,
+            };
+            match effect(track.weight, track.reverse, health) {
+                Effect::Weight(weight) => weights = weights.saturating_add(weight),
+                Effect::Fault => verdict.faults.add(Reason::Interface(position)),
+                Effect::Hold => {}
+            }
+        }
+        for (position, track) in self.config.track_scripts.iter().enumerate() {
+            let health = scripts.health(track.tracked);
+            unknown |= health == Health::Unknown;
+            match effect(track.weight, track.reverse, health) {
+                Effect::Weight(weight) => weights = weights.saturating_add(weight),
+                Effect::Fault => verdict.faults.add(Reason::Script(position)),
+                Effect::Hold => verdict.hold = true,
+            }
+        }
+        verdict.priority = match self.assumed {
+            Some(assumed) if unknown && self.config.priority != Priority::OWNER => assumed,
+            Some(_) | None => effective(self.config.priority, weights),
+        };
+        verdict
+    }
+
+    fn judge_path(&self, links: &Links, deaf: &[SocketKey], faults: &mut Faults) {
+        let multicast = matches!(self.config.transport, Transport::Multicast { .. });
+        if let Some(name) = &self.config.interface {
+            match links.condition(name) {
+                Condition::Missing if multicast || !self.config.dont_track_primary => {
+                    faults.add(Reason::InterfaceMissing);
+                }
+                Condition::Down if !self.config.dont_track_primary => faults.add(Reason::InterfaceDown),
+                Condition::Missing | Condition::Down | Condition::Up => {}
+            }
+            if multicast && links.by_name(name).is_some_and(|link| !link.is_multicast()) {
+                faults.add(Reason::NoMulticast);
+            }
+        }
+        if self.path.source.is_none() {
+            faults.add(Reason::NoSourceAddress);
+        }
+        if self.socket_key().is_some_and(|key| deaf.contains(&key)) {
+            faults.add(Reason::NoSocket);
+        }
+    }
+
+    fn judge_addresses(&self, links: &Links, faults: &mut Faults) {
+        for (position, address) in holdings::all(&self.config).enumerate() {
+            let Some(name) = holdings::interface_of(&self.config, address) else {
+                faults.add(Reason::AddressInterface(position));
+                continue;
+            };
+            if Some(name) == self.config.interface.as_deref() || address.no_track {
+                continue;
+            }
+            if links.condition(name) != Condition::Up {
+                faults.add(Reason::AddressInterface(position));
+            }
+        }
+    }
+}
+
+impl Path {
+    fn find(instance: &Instance, links: &Links) -> Self {
+        let link = instance.interface.as_deref().and_then(|name| links.by_name(name));
+        let interface = link.map(|link| IfIndex::new(link.index));
+        let chosen = || {
+            let virtual_addresses: Vec<IpAddr> =
+                holdings::all(instance).map(|address| address.network.ip()).collect();
+            links.source(interface?, instance.family, reach(instance), &virtual_addresses)
+        };
+        let source = match &instance.transport {
+            Transport::Multicast { source, .. } => source.or_else(chosen),
+            Transport::Unicast { source: Some(source), .. } => Some(*source).filter(|ip| links.has_ip(*ip)),
+            Transport::Unicast { source: None, .. } => chosen(),
+        };
+        Self { interface, source }
+    }
+}
+
+/// IPv6 adverts come from the link-local address (RFC 9568 section 5.1.2.1), but to peers beyond the link.
+fn reach(instance: &Instance) -> Reach {
+    match (instance.family, &instance.transport) {
+        (Family::Inet, _) => Reach::Global,
+        (Family::Inet6, Transport::Multicast { .. }) => Reach::Link,
+        (Family::Inet6, Transport::Unicast { peers, .. }) => {
+            let near = |peer: &IpAddr| match peer {
+                IpAddr::V6(peer) => peer.is_unicast_link_local(),
+                IpAddr::V4(_) => false,
+            };
+            if peers.iter().all(near) { Reach::Link } else { Reach::Global }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "router_tests.rs"]
+mod tests;

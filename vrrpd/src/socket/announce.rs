@@ -1,0 +1,43 @@
+//! Packet socket that sends gratuitous ARP and neighbour advertisements, and hears nothing.
+//!
+//! Sends whole frames; `arp` and `ndp` build them. Called by the driver.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+
+use config::model::units::IfIndex;
+use sandbox::system::fd::send_link_layer;
+use socket2::{Domain, Socket, Type};
+
+use crate::proto::{arp, ndp};
+
+/// The socket, opened when first needed.
+#[derive(Debug, Default)]
+pub struct Herald {
+    socket: Option<Socket>,
+}
+
+impl Herald {
+    /// Announces `address` at `hardware` on the interface.
+    ///
+    /// # Errors
+    /// What the kernel says: interface down, no buffer.
+    pub fn announce(&mut self, interface: IfIndex, hardware: [u8; 6], address: IpAddr) -> io::Result<()> {
+        let socket = match &self.socket {
+            Some(socket) => socket,
+            None => {
+                self.socket.insert(Socket::new_raw(Domain::PACKET, Type::RAW.nonblocking().cloexec(), None)?)
+            }
+        };
+        match address {
+            IpAddr::V4(address) => {
+                send_link_layer(socket.as_fd(), &arp::gratuitous(hardware, address), interface.value())?
+            }
+            IpAddr::V6(address) => {
+                send_link_layer(socket.as_fd(), &ndp::unsolicited(hardware, address), interface.value())?
+            }
+        };
+        Ok(())
+    }
+}
