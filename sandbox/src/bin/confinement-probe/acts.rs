@@ -19,11 +19,11 @@ use nix::sys::socket::{
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::unistd::Uid;
-use sandbox::system::fd::{receive_with_fds, send_with_fds};
+use sandbox::system::fd::{receive_with_fds, send_link_layer, send_with_fds, take_channel};
 use sandbox::system::process;
 
 use crate::fixture::Fixture;
-use crate::raw::call;
+use crate::raw::{call, own};
 
 /// What an act comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +112,7 @@ const REPLACED: Outcome = Outcome::Replaced;
 const NOSYS: Outcome = Outcome::Fails(Errno::ENOSYS);
 const PERM: Outcome = Outcome::Fails(Errno::EPERM);
 const ACCES: Outcome = Outcome::Fails(Errno::EACCES);
+const EXIST: Outcome = Outcome::Fails(Errno::EEXIST);
 const INVAL: Outcome = Outcome::Fails(Errno::EINVAL);
 
 /// Every act. Columns: unconfined, spawned, vrrpd, checkd, ipvsd, worker.
@@ -125,6 +126,8 @@ pub(crate) const ACTS: &[Act] = &[
     act("write-memfd", write_memfd, [OK, OK, OK, NOSYS, NOSYS, OK]),
     act("netlink-request", netlink_request, [OK, OK, OK, OK, OK, OK]),
     act("join-group", join_group, [OK, PERM, OK, NOSYS, NOSYS, PERM]),
+    act("announce", announce, [OK, PERM, OK, NOSYS, NOSYS, PERM]),
+    act("take-channel-again", take_channel_again, [OPEN, EXIST, EXIST, EXIST, EXIST, EXIST]),
     act("signal-itself", signal_itself, [OK, OK, OK, OK, OK, OK]),
     act("signal-parent-thread", signal_parent_thread, [OK, PERM, NOSYS, NOSYS, NOSYS, PERM]),
     // Files.
@@ -262,15 +265,35 @@ fn join_group(_: &Fixture) -> io::Result<()> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let raw =
         call(libc::SYS_socket, [number(libc::AF_INET), number(libc::SOCK_RAW | flags.bits()), 112, 0, 0, 0])?;
-    let fd = c_int::try_from(raw).map_err(io::Error::other)?;
+    let socket = own(c_int::try_from(raw).map_err(io::Error::other)?);
+    let fd = socket.as_raw_fd();
     let membership = [224_u8, 0, 0, 18, 127, 0, 0, 1, 0, 0, 0, 0];
     let option = |name: c_int, value: *const u8, length: c_ulong| {
         call(libc::SYS_setsockopt, [number(fd), 0, number(name), address(value), length, 0])
     };
     option(libc::IP_ADD_MEMBERSHIP, membership.as_ptr(), 12)?;
     option(libc::IP_MULTICAST_TTL, [255_u8, 0, 0, 0].as_ptr(), 4)?;
-    option(libc::IP_PKTINFO, [1_u8, 0, 0, 0].as_ptr(), 4)?;
-    call(libc::SYS_close, [number(fd), 0, 0, 0, 0, 0]).map(drop)
+    option(libc::IP_PKTINFO, [1_u8, 0, 0, 0].as_ptr(), 4).map(drop)
+}
+
+/// An ARP frame (broadcast, protocol 0x0806) on the loopback interface, whose index is 1.
+fn announce(_: &Fixture) -> io::Result<()> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let raw = call(libc::SYS_socket, [number(libc::AF_PACKET), number(kind), 0, 0, 0, 0])?;
+    let fd = c_int::try_from(raw).map_err(io::Error::other)?;
+    let mut frame = [0_u8; 42];
+    frame.iter_mut().take(6).for_each(|byte| *byte = 0xff);
+    frame.iter_mut().skip(12).zip([0x08, 0x06]).for_each(|(to, from)| *to = from);
+    let sent = send_link_layer(own(fd).as_fd(), &frame, 1)?;
+    if sent == 42 { Ok(()) } else { Err(Errno::EMSGSIZE.into()) }
+}
+
+/// The channel has one owner: a second call is refused.
+fn take_channel_again(_: &Fixture) -> io::Result<()> {
+    match take_channel() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Errno::EEXIST.into()),
+        other => other.map(drop),
+    }
 }
 
 /// Signal 0 to its own thread, as abort does with another number.
