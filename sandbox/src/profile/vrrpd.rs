@@ -1,6 +1,6 @@
 //! vrrpd: holds the addresses. Speaks VRRP, ARP, neighbour discovery and rtnetlink; never TCP, a file or a program.
 
-use libc::{AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, SOCK_RAW, SOL_SOCKET};
+use libc::{AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, SOCK_DGRAM, SOCK_RAW, SOL_SOCKET};
 
 use super::rule::{below, call, is, is_not, socket_type, when};
 use super::shared::{LOOP, MESSAGES, RUNTIME};
@@ -30,7 +30,7 @@ const OWN: &[Rule] = &[
             &[is(0, AF_INET6), socket_type(SOCK_RAW), is(2, libc::IPPROTO_ICMPV6)],
             &[is(0, AF_PACKET), socket_type(SOCK_RAW), is(2, 0)],
             &[is(0, AF_PACKET), socket_type(SOCK_RAW), is(2, ETH_P_ARP_BE)],
-            &[is(0, AF_NETLINK), socket_type(SOCK_RAW), is(2, libc::NETLINK_ROUTE)],
+            &[is(0, AF_NETLINK), socket_type(SOCK_DGRAM), is(2, libc::NETLINK_ROUTE)],
         ],
         "adverts; unsolicited neighbour advertisements; gratuitous ARP; addresses and link events",
     ),
