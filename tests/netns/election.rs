@@ -63,8 +63,8 @@ fn election(lab: &Lab, mode: Mode, strong: Subject, weak: Subject) -> Result<(),
     let first = Director::start(lab, d1, strong, &config(200), &[])?;
     wait_until("d1 preempts", down_interval(mode) + mode.interval, || holder("d1"))?;
 
-    drop(first);
     lan.power_off("d1")?;
+    drop(first);
     wait_until("d2 takes over after a power failure", down_interval(mode), || d2.has(mode.address))?;
     second.stop()?;
     require(!d2.has(mode.address), || "after a stop the address must be gone from d2".to_owned())?;

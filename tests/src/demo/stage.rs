@@ -159,8 +159,7 @@ fn power_failure(site: &Site, report: &mut Report) {
         let load = client_asks(site)?;
         pause(Duration::from_secs(1));
         report.say("d1 loses its power: links cut, every process killed");
-        let cut = now();
-        site.lan.power_off("d1")?;
+        let cut = site.lan.power_off("d1")?;
         let answered = |load: &Load| {
             load.so_far()
                 .iter()

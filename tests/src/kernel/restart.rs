@@ -30,8 +30,7 @@ pub(super) fn power_failure(lab: &Lab, subject: Subject) -> Result<(), Failure> 
     let load =
         Load::start(site.client()?, "10.77.0.50", Duration::from_millis(20), Duration::from_millis(500))?;
     pause(Duration::from_millis(500));
-    let cut = crate::lab::clock::now();
-    site.lan.power_off("d1")?;
+    let cut = site.lan.power_off("d1")?;
     // Three adverts and the skew of priority 100, and what a busy machine adds.
     let bound = Duration::from_millis(1500 + 305 + 1500);
     wait_until("an answer after the power failure", bound, || {

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Instant;
 
+use super::clock::now;
 use super::{Failure, Host};
 
 /// A network; its hosts and everything on them end with it.
@@ -90,9 +92,12 @@ impl Lan {
     }
 
     /// Power failure: the cables go dead and every process of the host ends, none with a chance to say goodbye.
-    pub fn power_off(&self, name: &str) -> Result<(), Failure> {
+    /// Returns the moment from which nothing of the host could be heard.
+    pub fn power_off(&self, name: &str) -> Result<Instant, Failure> {
         self.set_cable(name, Cable::Pulled)?;
-        self.host(name)?.kill_everything()
+        let silent = now();
+        self.host(name)?.kill_everything()?;
+        Ok(silent)
     }
 }
 
