@@ -9,6 +9,7 @@ mod lexer;
 pub mod model;
 pub mod names;
 mod preprocess;
+mod print;
 mod resolve;
 mod schema;
 pub mod source;
@@ -21,6 +22,7 @@ use names::Names;
 use source::Source;
 
 pub use preprocess::limit;
+pub use print::print;
 
 /// What a configuration depends on beside its text and the machine.
 #[derive(Debug, Clone, Default)]

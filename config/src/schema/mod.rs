@@ -169,6 +169,8 @@ pub(crate) struct Lowering<'t> {
     told: HashSet<(&'static str, &'static str)>,
     /// Word lists to be used again.
     spare: Vec<Vec<Word<'t>>>,
+    /// Statement whose block was read last.
+    read: Option<NodeId>,
     /// Inside a block that does nothing yet, which was told already.
     quiet: bool,
     /// Blocks being read, outermost first: what they are called and where they stand.
@@ -191,6 +193,7 @@ impl<'t> Lowering<'t> {
             options,
             told: HashSet::new(),
             spare: Vec::new(),
+            read: None,
             quiet: false,
             open: Vec::new(),
             misplaced: None,
@@ -217,7 +220,9 @@ impl<'t> Lowering<'t> {
         if let Some(quote) = open_quote
             && !words.first().is_some_and(|keyword| is_script_keyword(keyword.text))
         {
-            self.error(code::UNTERMINATED_QUOTE, quote, "Unterminated quote: the rest of the line is lost");
+            self.error(code::UNTERMINATED_QUOTE, quote, "Unterminated quote: the line is not read");
+            self.spare.push(words);
+            return None;
         }
         Some(Line { node, block: about.block, span: about.span, text, words })
     }
@@ -247,6 +252,7 @@ impl<'t> Lowering<'t> {
             self.statement(name, child, table, draft);
         }
         self.open.pop();
+        self.read = Some(parent.node);
     }
 
     /// Reads the free lines of a statement's block; words on the statement itself, from `from` on, come first.
@@ -268,6 +274,7 @@ impl<'t> Lowering<'t> {
             }
             self.give_back(line);
         }
+        self.read = Some(parent.node);
     }
 
     fn misplaced_block(&mut self, line: &Line<'_>, parent: &Line<'_>) {
@@ -296,18 +303,28 @@ impl<'t> Lowering<'t> {
     }
 
     fn row<B>(&mut self, block: &'static str, row: &'static Row<B>, line: &Line<'_>, draft: &mut B) {
+        let first = !self.quiet && self.told.insert((block, row.name));
         if let Some(instead) = row.instead
-            && self.told.insert((block, row.name))
+            && first
         {
             let message = format!("{} is the old spelling of {instead}", row.name);
             self.report(Problem::warning(code::DEPRECATED, line.keyword_span(), message));
         }
         match &row.usage {
-            Use::Active(handler) => handler(draft, self, line),
+            Use::Active(handler) => {
+                let errors = self.problems.errors();
+                handler(draft, self, line);
+                if line.block != Block::Absent
+                    && self.read != Some(line.node)
+                    && errors == self.problems.errors()
+                {
+                    self.no_block(line);
+                }
+            }
             Use::Silent(shape) => self.check(*shape, line),
             Use::Inactive(shape) => {
                 self.check(*shape, line);
-                if !self.quiet && self.told.insert((block, row.name)) {
+                if first {
                     let message = format!("{}: accepted, not active yet", row.name);
                     self.report(Problem::warning(code::NOT_ACTIVE, line.keyword_span(), message));
                 }
