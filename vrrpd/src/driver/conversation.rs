@@ -141,6 +141,10 @@ impl Driver {
 
     /// Uses what was prepared.
     fn commit(&mut self, generation: Generation, now: MonoTime) {
+        // A parent that doesn't wait for Prepared (release) has the rest read at once.
+        while self.preparation.as_ref().is_some_and(Preparation::is_reading) {
+            self.prepare_slice();
+        }
         let prepared = self.preparation.take().filter(|preparation| preparation.generation() == generation);
         let Some(prepared) = prepared.and_then(Preparation::finish) else {
             self.refuse_generation(generation, "nothing is prepared".to_owned());
