@@ -3,14 +3,15 @@
 //! Used by vrrpd, checkd and ipvsd alike. Log lines are the first to go when the parent doesn't read; what was
 //! dropped is counted and told later.
 
-use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::channel::{CarriesFds, Channel, ReceiveError, SendError};
+use crate::codec::{self, MAX_FRAME};
 use crate::handshake;
 use crate::messages::{FromDaemon, Level};
 
@@ -41,6 +42,26 @@ where
         let mut link = Self { channel: Channel::new(socket, true)?, dropped_lines: 0, dropped_messages: 0 };
         link.channel.send(&Out::from(handshake::hello()), &[])?;
         Ok(link)
+    }
+
+    /// From here on a panic of this process becomes one log line of the parent before the process ends. Only for
+    /// the daemons' own mains: the hook holds for the whole process.
+    ///
+    /// # Errors
+    /// No descriptors are left.
+    pub fn report_panics(&self) -> io::Result<()>
+    where
+        Out: 'static,
+    {
+        let socket = UnixStream::from(self.channel.as_fd().try_clone_to_owned()?);
+        sandbox::install_panic_hook(Box::new(move |line| {
+            let text = line.chars().take(MAX_LINE / 4).collect();
+            let message = Out::from(FromDaemon::Log { level: Level::Alert, text });
+            let Ok(body) = codec::encode(&message, MAX_FRAME) else { return };
+            let length = u32::try_from(body.len()).unwrap_or(0).to_le_bytes();
+            let _the_process_ends_anyway = (&socket).write_all(&[length.as_slice(), &body].concat());
+        }));
+        Ok(())
     }
 
     /// Queues a log line; dropped and counted when the parent doesn't read.
