@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use checkd::driver::{self, DriverError, End};
+use ipc::daemon::unknown_calls;
 use sandbox::profile::CHECKD;
 use sandbox::system::fd::take_channel;
-use sandbox::{UnknownCalls, confine, start_daemon};
+use sandbox::{confine, start_daemon};
 
 fn main() -> ExitCode {
     match work() {
@@ -17,5 +18,5 @@ fn main() -> ExitCode {
 fn work() -> Result<End, DriverError> {
     start_daemon(&CHECKD)?;
     let socket = take_channel()?;
-    driver::run(socket, |grants| confine(&CHECKD, grants, UnknownCalls::Refuse))
+    driver::run(socket, |grants| confine(&CHECKD, grants, unknown_calls()))
 }

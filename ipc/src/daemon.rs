@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
+use sandbox::UnknownCalls;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -27,6 +28,16 @@ pub struct Link<Out, In> {
     channel: Channel<Out, In>,
     dropped_lines: u64,
     dropped_messages: u64,
+}
+
+/// Argument by which the parent asks for `seccomp_unknown exit`.
+pub const STRICT_ARGUMENT: &str = "--exit-on-unknown-call";
+
+/// What this process's arguments say of system calls that its profile doesn't list.
+#[must_use]
+pub fn unknown_calls() -> UnknownCalls {
+    let strict = std::env::args_os().any(|argument| argument == STRICT_ARGUMENT);
+    if strict { UnknownCalls::Exit } else { UnknownCalls::Refuse }
 }
 
 impl<Out, In> Link<Out, In>

@@ -3,13 +3,16 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use ipc::daemon::Link;
+use ipc::daemon::unknown_calls;
+use ipc::messages::Level;
 use ipc::reactor;
 use ipvsd::driver::{self, DriverError, End};
 use ipvsd::kernel::Netlink;
 use netlink::socket::OpenError;
 use sandbox::profile::IPVSD;
 use sandbox::system::fd::take_channel;
-use sandbox::{Grants, UnknownCalls, confine, start_daemon};
+use sandbox::{Grants, confine, start_daemon};
 
 fn main() -> ExitCode {
     match work() {
@@ -25,13 +28,15 @@ fn main() -> ExitCode {
 fn work() -> Result<End, StartError> {
     start_daemon(&IPVSD).map_err(StartError::Process)?;
     let socket = take_channel().map_err(StartError::Channel)?;
-    let kernel = Netlink::new(reactor::now)?;
-    Ok(driver::run(socket, kernel, || confine(&IPVSD, &Grants::default(), UnknownCalls::Refuse))?)
+    let Ok(mut link) = Link::greet(socket) else { return Ok(End::ParentGone) };
+    link.report_panics().map_err(StartError::Process)?;
+    let kernel = Netlink::new(reactor::now).inspect_err(|error| link.log(Level::Error, error.to_string()))?;
+    Ok(driver::run(link, kernel, || confine(&IPVSD, &Grants::default(), unknown_calls()))?)
 }
 
 #[derive(Debug, thiserror::Error)]
 enum StartError {
-    #[error("can't forbid inspection: {0}")]
+    #[error("can't prepare the process: {0}")]
     Process(io::Error),
     #[error("the parent, which starts this program, left no socket at fd 3: {0}")]
     Channel(io::Error),

@@ -3,18 +3,18 @@
 
 use std::process::ExitCode;
 
-use ipc::daemon::Link;
+use ipc::daemon::{Link, unknown_calls};
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
 use ipc::messages::{Confined, FromDaemon, Level};
 use ipc::reactor::Reactor;
 use sandbox::profile::VRRPD;
 use sandbox::system::fd::take_channel;
-use sandbox::{Grants, UnknownCalls, confine, start_daemon};
+use sandbox::{Grants, confine, start_daemon};
 use vrrpd::driver::{Driver, Purpose};
 use vrrpd::kernel::Kernel;
 
 fn main() -> ExitCode {
-    let release = std::env::args_os().nth(1).is_some_and(|option| option == "--release");
+    let release = std::env::args_os().any(|option| option == "--release");
     let purpose = if release { Purpose::Release } else { Purpose::Serve };
     if start_daemon(&VRRPD).is_err() {
         return ExitCode::FAILURE;
@@ -22,6 +22,9 @@ fn main() -> ExitCode {
     let Ok(mut link) = take_channel().map_err(Into::into).and_then(Link::greet) else {
         return ExitCode::FAILURE;
     };
+    if link.report_panics().is_err() {
+        return ExitCode::FAILURE;
+    }
     match open(&mut link) {
         Ok((reactor, kernel)) => Driver::new(purpose, link, reactor, kernel).run(),
         Err(error) => {
@@ -35,7 +38,7 @@ fn main() -> ExitCode {
 fn open(
     link: &mut Link<VrrpdToParent, ParentToVrrpd>,
 ) -> Result<(Reactor, Kernel), Box<dyn std::error::Error>> {
-    let confinement = confine(&VRRPD, &Grants::default(), UnknownCalls::Refuse)?;
+    let confinement = confine(&VRRPD, &Grants::default(), unknown_calls())?;
     link.tell(FromDaemon::Confined(Confined {
         landlock_abi: confinement.landlock_abi,
         file_system: confinement.file_system,

@@ -5,8 +5,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use config::model::process::UnknownCall;
 use config::model::units::MonoTime;
 use ipc::channel::{Channel, ReceiveError, SendError};
+use ipc::daemon::STRICT_ARGUMENT;
 use ipc::messages::checkd::{CheckdToParent, MAX_BATCH, ParentToCheckd};
 use ipc::messages::ctl::{Daemon, Restarted};
 use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd, TableState};
@@ -212,7 +214,9 @@ impl Suite {
 
     fn try_spawn(&mut self, daemon: Daemon, serial: Serial, now: MonoTime) -> Result<i32, SpawnError> {
         let failed = |source| SpawnError::Execute { executable: daemon.name().to_owned(), source };
-        let (spawned, socket) = launch(&self.settings, daemon, &[])?;
+        let strict = self.broker.part().process.unknown_call == UnknownCall::Exit;
+        let arguments: &[&str] = if strict { &[STRICT_ARGUMENT] } else { &[] };
+        let (spawned, socket) = launch(&self.settings, daemon, arguments)?;
         let link = Link::new(daemon, socket).map_err(failed)?;
         let keys = [self.key(Source::Channel(serial)), self.key(Source::Pidfd(serial))];
         self.reactor.watch(link.fd(), keys[0]).map_err(failed)?;
