@@ -38,6 +38,7 @@ fn main() -> ExitCode {
 fn open(
     link: &mut Link<VrrpdToParent, ParentToVrrpd>,
 ) -> Result<(Reactor, Kernel), Box<dyn std::error::Error>> {
+    link.report_panics()?;
     let confinement = confine(&VRRPD, &Grants::default(), unknown_calls())?;
     link.tell(FromDaemon::Confined(Confined {
         landlock_abi: confinement.landlock_abi,

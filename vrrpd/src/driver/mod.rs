@@ -68,6 +68,7 @@ pub struct Driver {
     counters_at: MonoTime,
     told: Vec<u64>,
     unmatched: u64,
+    refused_calls: u64,
     incoming: Option<Incoming>,
     preparation: Option<Preparation>,
 }
@@ -142,6 +143,7 @@ impl Driver {
             counters_at: started,
             told: Vec::new(),
             unmatched: 0,
+            refused_calls: 0,
             incoming: None,
             preparation: None,
         }
@@ -294,6 +296,15 @@ impl Driver {
         if self.phase == Phase::Running && now >= self.counters_at {
             self.counters_at = now + SECOND;
             self.tell_counters();
+            self.tell_refused_calls();
+        }
+    }
+
+    fn tell_refused_calls(&mut self) {
+        let (count, last) = sandbox::system::process::unknown_calls();
+        if count != self.refused_calls {
+            self.refused_calls = count;
+            self.tell(FromDaemon::UnknownCalls { count, last });
         }
     }
 
