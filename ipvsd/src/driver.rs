@@ -6,10 +6,9 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use config::model::units::Generation;
+use config::model::units::{Generation, MonoTime};
 use ipc::channel::{ReceiveError, SendError};
 use ipc::daemon::Link;
 use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd, TableState};
@@ -49,11 +48,10 @@ pub enum End {
 /// # Errors
 /// [`DriverError`].
 pub fn run<K: KernelTable>(
-    socket: UnixStream,
+    link: Link<IpvsdToParent, ParentToIpvsd>,
     kernel: K,
     confine: impl FnOnce() -> Result<Confinement, ConfineError>,
 ) -> Result<End, DriverError> {
-    let Ok(link) = Link::greet(socket) else { return Ok(End::ParentGone) };
     let reactor = Reactor::new()?;
     reactor.watch(link.as_raw_fd(), LINK)?;
     let mut driver = Driver {
@@ -63,6 +61,7 @@ pub fn run<K: KernelTable>(
         loading: None,
         told: None,
         refused: 0,
+        refusals_told: MonoTime::default(),
         refused_calls: 0,
         unread: true,
     };
@@ -85,6 +84,7 @@ struct Driver<K> {
     told: Option<TableState>,
     /// Entries refused since the parent was told.
     refused: u64,
+    refusals_told: MonoTime,
     refused_calls: u64,
     /// Messages may be left in the link although no event will tell.
     unread: bool,
@@ -123,8 +123,8 @@ impl<K: KernelTable> Driver<K> {
 
     fn turn(&mut self, ready: &mut Vec<Ready>) -> Result<(), Halt> {
         let busy = self.unread || self.loading.is_some();
-        let deadline = if busy { Some(reactor::now()) } else { self.keeper.next() };
-        self.reactor.turn(deadline, ready)?;
+        let deadline = if busy { Some(reactor::now()) } else { self.next() };
+        let now = self.reactor.turn(deadline, ready)?;
         for event in ready.iter().filter(|event| event.key == LINK) {
             self.unread |= event.readable;
             if event.writable {
@@ -136,7 +136,12 @@ impl<K: KernelTable> Driver<K> {
         for (level, text) in self.keeper.turn() {
             self.link.log(level, text);
         }
-        self.report()
+        self.report(now)
+    }
+
+    fn next(&self) -> Option<MonoTime> {
+        let refusals = (self.refused > 0).then(|| self.refusals_told + REFUSALS);
+        self.keeper.next().into_iter().chain(refusals).min()
     }
 
     /// Takes messages, a bounded number per turn.
@@ -242,9 +247,11 @@ impl<K: KernelTable> Driver<K> {
     }
 
     /// Tells what has changed since it was last told.
-    fn report(&mut self) -> Result<(), Halt> {
-        if self.refused > 0 && self.send(&IpvsdToParent::RefusedEntries(self.refused))? {
+    fn report(&mut self, now: MonoTime) -> Result<(), Halt> {
+        let told_lately = now.since(self.refusals_told) < REFUSALS;
+        if self.refused > 0 && !told_lately && self.send(&IpvsdToParent::RefusedEntries(self.refused))? {
             self.refused = 0;
+            self.refusals_told = now;
         }
         if let Some(state) = self.keeper.condition()
             && self.told.as_ref() != Some(&state)
@@ -288,6 +295,9 @@ const LINK: usize = 0;
 
 /// Messages per turn; each has at most 1 024 entries.
 const MESSAGES: usize = 64;
+
+/// From one message about refused entries to the next, at least: the parent logs each.
+const REFUSALS: Duration = Duration::from_secs(1);
 
 /// Longest wait for the parent to read the last messages.
 const FAREWELL: Duration = Duration::from_secs(1);

@@ -145,7 +145,7 @@ impl<K: KernelTable> Keeper<K> {
         match self.kernel.open() {
             Ok(()) => {
                 if matches!(self.access, Access::Closed { .. }) {
-                    self.lines.push((Level::Info, "IPVS: initialised".into()));
+                    self.lines.push((Level::Info, "Initializing ipvs".into()));
                 }
                 self.access = Access::Open;
                 self.ledger.doubt_everything();

@@ -324,6 +324,16 @@ mod tests {
     }
 
     #[test]
+    fn a_weight_that_the_kernel_would_read_as_negative_is_refused() {
+        let bytes = ipc::codec::encode(&3_000_000_000_u32, 64).unwrap();
+        let weight: Weight = ipc::codec::decode(&bytes).unwrap();
+        let mut list = list(service(&[tcp(1, 80)], 1));
+        let forged = DesiredEntry { presence: Some(weight), ..entry(0, 0, None) };
+        assert_eq!(list.take(&forged), Err(EntryError::Weight));
+        assert_eq!(list.entry(&key(&tcp(1, 80))).unwrap().destinations.len(), 0);
+    }
+
+    #[test]
     fn a_key_that_stands_twice_refuses_the_list() {
         let mut list = list(service(&[tcp(1, 80)], 1));
         assert_eq!(list.add(service(&[tcp(1, 80)], 1)), Err(ListError::Duplicate(tcp(1, 80))));

@@ -30,7 +30,9 @@ impl Bench {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let kernel: SharedKernel = Arc::new(Mutex::new(kernel));
         let table = Arc::clone(&kernel);
-        let daemon = std::thread::spawn(move || run(theirs, table, || Ok(Confinement::under(0, &PAGE))));
+        let daemon = std::thread::spawn(move || {
+            run(Link::greet(theirs).unwrap(), table, || Ok(Confinement::under(0, &PAGE)))
+        });
         let channel = Channel::new(ours, false).unwrap();
         let reactor = Reactor::new().unwrap();
         reactor.watch_reads(channel.as_raw_fd(), 1).unwrap();

@@ -52,7 +52,7 @@ fn a_kernel_without_ipvs_costs_one_line_and_a_try_every_five_seconds() {
     assert_eq!(keeper.turn(), []);
     kernel.lock().unwrap().absent = false;
     advance(&kernel, 5_000);
-    assert_eq!(keeper.turn(), [(Level::Info, "IPVS: initialised".to_owned())]);
+    assert_eq!(keeper.turn(), [(Level::Info, "Initializing ipvs".to_owned())]);
     assert_eq!(kernel.lock().unwrap().weights(key()), [1, 2]);
 }
 

@@ -7,7 +7,7 @@ mod parent;
 
 use std::error::Error;
 use std::io::{Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::model::ipvs::{Destination, Forwarding, Protocol, ServiceKey, ServiceOptions};
@@ -26,7 +26,10 @@ use parent::{Daemon, table};
 fn main() -> Result<(), Box<dyn Error>> {
     let program = std::env::current_exe()?.with_file_name("ipvsd");
     let mut kernel = Netlink::new(reactor::now)?;
-    kernel.open()?;
+    if let Err(trouble) = kernel.open() {
+        without_ipvs(&program)?;
+        return Err(format!("needs a kernel with IPVS: {trouble}").into());
+    }
     let mut exercise = Exercise { program, kernel };
     exercise.check("the table is empty at the start", |table| table.is_empty())?;
     exercise.foreign()?;
@@ -40,6 +43,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let daemon = exercise.audit_cost(daemon)?;
     exercise.withdrawn(daemon)?;
     say("ok", "done")
+}
+
+/// All that can be proved where the kernel has no IPVS: the daemon says so, stays, and obeys.
+fn without_ipvs(program: &Path) -> Result<(), Box<dyn Error>> {
+    let mut daemon = Daemon::start(program)?;
+    daemon.configure(1, &list()?)?;
+    daemon.desire(1, &whole(4)?, true)?;
+    daemon.obey(ToDaemon::Ping(1), &FromDaemon::Pong(1))?;
+    let why = daemon.unavailable().ok_or("the daemon doesn't say that there is no table")?;
+    say("ok", &format!("the daemon stays, and reports that the table is unavailable: {why}"))?;
+    daemon.obey(ToDaemon::Stop(StopMode::Withdraw), &FromDaemon::Stopped)?;
+    say("ok", &format!("the daemon's end: {:?}", daemon.end()?))
 }
 
 struct Exercise {

@@ -28,6 +28,8 @@ pub(crate) struct Daemon {
     channel: Channel<ParentToIpvsd, IpvsdToParent>,
     reactor: Reactor,
     process: Spawned,
+    /// Reason of the last message that the table isn't there.
+    unavailable: Option<String>,
 }
 
 impl Daemon {
@@ -47,7 +49,7 @@ impl Daemon {
         let channel = Channel::new(ours, false)?;
         let reactor = Reactor::new()?;
         reactor.watch_reads(channel.as_raw_fd(), 1)?;
-        let mut daemon = Self { channel, reactor, process };
+        let mut daemon = Self { channel, reactor, process, unavailable: None };
         daemon.until("Confined", |message| match message {
             IpvsdToParent::Common(FromDaemon::Confined(confined)) => confined.seccomp.then_some(()),
             IpvsdToParent::Common(_) | IpvsdToParent::Table(_) | IpvsdToParent::RefusedEntries(_) => None,
@@ -69,6 +71,9 @@ impl Daemon {
         let deadline = reactor::now() + Duration::from_secs(20);
         loop {
             while let Some((message, _)) = self.channel.receive()? {
+                if let IpvsdToParent::Table(TableState::Unavailable(why)) = &message {
+                    self.unavailable = Some(why.clone());
+                }
                 if let Some(found) = wanted(&message) {
                     return Ok(found);
                 }
@@ -108,6 +113,11 @@ impl Daemon {
             | IpvsdToParent::Common(_)
             | IpvsdToParent::RefusedEntries(_) => None,
         })
+    }
+
+    /// Why the table isn't there, if the daemon has said so.
+    pub(crate) fn unavailable(&self) -> Option<&str> {
+        self.unavailable.as_deref()
     }
 
     fn answer(&mut self, expected: &FromDaemon) -> Result<(), Box<dyn Error>> {
