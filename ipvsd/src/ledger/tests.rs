@@ -1,6 +1,7 @@
 //! The ledger against a kernel that is a map and refuses as the real one does.
 
 use netlink::ipvs::IpFamily;
+use proptest::prelude::*;
 
 use super::*;
 use crate::samples::{FakeKernel, entry, mark, service, tcp};
@@ -332,4 +333,133 @@ fn a_slice_keeps_the_order_of_the_whole() {
         seen.extend(slice.iter().map(Operation::phase));
     }
     assert_eq!(seen, [0, 0, 2, 2, 2, 2]);
+}
+
+/// One thing that happens to the ledger or to its kernel.
+#[derive(Debug, Clone)]
+enum Event {
+    Desire(u32, u32, Option<u32>),
+    Whole(Vec<(u32, u32)>),
+    Commit(Vec<u16>),
+    ForeignDelete(u16),
+    ForeignWeight(u16, u32),
+    ForeignAdd(u16),
+    Refuse(u16, bool),
+    Unanswered,
+    Audit,
+    Doubt,
+    Serve(u64),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let port = 80..84_u16;
+    let ports = proptest::collection::btree_set(port.clone(), 0..4);
+    prop_oneof![
+        6 => (0..4_u32, 0..2_u32, proptest::option::of(0..3_u32)).prop_map(|(a, b, c)| Event::Desire(a, b, c)),
+        2 => proptest::collection::vec((0..4_u32, 0..2_u32), 0..6).prop_map(Event::Whole),
+        2 => ports.prop_map(|ports| Event::Commit(ports.into_iter().collect())),
+        1 => port.clone().prop_map(Event::ForeignDelete),
+        1 => (port.clone(), 5..9_u32).prop_map(|(port, weight)| Event::ForeignWeight(port, weight)),
+        1 => port.clone().prop_map(Event::ForeignAdd),
+        1 => (port, any::<bool>()).prop_map(|(port, refuse)| Event::Refuse(port, refuse)),
+        1 => Just(Event::Unanswered),
+        2 => Just(Event::Audit),
+        1 => Just(Event::Doubt),
+        6 => (0..10_u64).prop_map(Event::Serve),
+    ]
+}
+
+struct Story {
+    ledger: Ledger,
+    kernel: FakeKernel,
+    generation: u64,
+    now: MonoTime,
+}
+
+impl Story {
+    fn happen(&mut self, event: &Event) {
+        let Self { ledger, kernel, .. } = self;
+        match event {
+            Event::Desire(service, server, weight) => {
+                ledger.desire(Generation::new(self.generation), &[entry(*service, *server, *weight)], false);
+            }
+            Event::Whole(present) => {
+                let told: Vec<_> =
+                    present.iter().map(|(service, server)| entry(*service, *server, Some(1))).collect();
+                ledger.desire(Generation::new(self.generation), &told, true);
+            }
+            Event::Commit(ports) => {
+                self.generation += 1;
+                commit(ledger, list(self.generation, ports));
+            }
+            Event::ForeignDelete(port) => {
+                kernel.table.remove(&key(*port));
+            }
+            Event::ForeignWeight(port, weight) => {
+                for server in
+                    kernel.table.get_mut(&key(*port)).iter_mut().flat_map(|it| it.destinations.values_mut())
+                {
+                    server.weight = *weight;
+                }
+            }
+            Event::ForeignAdd(port) => {
+                kernel.table.entry(key(*port)).or_insert_with(|| Entry {
+                    service: Service::new(key(*port), "lc"),
+                    destinations: BTreeMap::new(),
+                });
+            }
+            Event::Refuse(port, true) => {
+                kernel.refuse.insert(Subject::Service(key(*port)), Errno::ENOENT);
+            }
+            Event::Refuse(port, false) => {
+                kernel.refuse.remove(&Subject::Service(key(*port)));
+            }
+            Event::Unanswered => {
+                let operations = ledger.operations(self.now, 2);
+                for operation in operations.iter().take(1) {
+                    kernel.write(operation);
+                }
+                ledger.learn(&operations, &vec![Outcome::Unanswered; operations.len()], self.now);
+            }
+            Event::Audit => read(kernel, ledger, Purpose::Audit),
+            Event::Doubt => ledger.doubt_everything(),
+            Event::Serve(seconds) => {
+                self.now = self.now + Duration::from_secs(*seconds);
+                serve(kernel, ledger, self.now);
+            }
+        }
+    }
+
+    /// Faults are over; a last whole has been told; everything is audited once.
+    fn ends_well(mut self) {
+        self.kernel.refuse.clear();
+        self.happen(&Event::Whole(vec![(0, 0), (1, 1)]));
+        self.happen(&Event::Serve(120));
+        self.happen(&Event::Audit);
+        let believed: Vec<_> = self.ledger.believed.values().map(|entry| entry.service.clone()).collect();
+        for service in believed {
+            let servers = self.kernel.destinations(&service.key);
+            self.ledger.found_destinations(service, servers, Purpose::Audit);
+        }
+        self.happen(&Event::Serve(0));
+        let list = self.ledger.committed.as_ref().unwrap();
+        for key in list.keys() {
+            assert_eq!(self.kernel.table.get(&key), list.entry(&key).as_ref());
+        }
+        assert!(matches!(self.ledger.condition(), Some(TableState::InStep { .. })));
+        assert!(self.ledger.retiring.is_empty());
+        assert_eq!(self.ledger.next_retry(), None);
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happened_the_table_ends_as_it_should_be(events in proptest::collection::vec(event(), 0..40)) {
+        let (ledger, kernel) = in_step();
+        let mut story = Story { ledger, kernel, generation: 1, now: START };
+        for event in &events {
+            story.happen(event);
+        }
+        story.ends_well();
+    }
 }
