@@ -13,6 +13,7 @@ use netlink::socket::Outcome;
 use crate::audit::{Audit, Look};
 use crate::kernel::{KernelTable, Trouble};
 use crate::ledger::{Ledger, Purpose};
+use crate::limited::Limited;
 use crate::reconcile::Operation;
 
 /// Keeper of a kernel's table.
@@ -26,6 +27,8 @@ pub struct Keeper<K> {
     pace: Pace,
     lines: Vec<(Level, String)>,
     told_repaired: u64,
+    complaints: Limited,
+    repairs: Limited,
 }
 
 #[derive(Debug)]
@@ -58,6 +61,8 @@ impl<K: KernelTable> Keeper<K> {
             pace: Pace::Working,
             lines: Vec::new(),
             told_repaired: 0,
+            complaints: Limited::default(),
+            repairs: Limited::default(),
         }
     }
 
@@ -183,12 +188,8 @@ impl<K: KernelTable> Keeper<K> {
     }
 
     fn complain(&mut self, operations: &[Operation], outcomes: &[Outcome], now: MonoTime) {
-        let mut lines = self.ledger.learn(operations, outcomes, now);
-        let more = lines.len().saturating_sub(LINES);
-        lines.truncate(LINES);
-        self.lines.extend(lines.into_iter().map(|line| (Level::Error, line)));
-        if more > 0 {
-            self.lines.push((Level::Error, format!("IPVS cmd errors: {more} more entries")));
+        for line in self.ledger.learn(operations, outcomes, now) {
+            self.lines.extend(self.complaints.pass(line, now).map(|line| (Level::Error, line)));
         }
     }
 
@@ -227,13 +228,12 @@ impl<K: KernelTable> Keeper<K> {
 
     fn tell_repairs(&mut self) {
         let repaired = self.ledger.repaired();
-        if repaired > self.told_repaired {
-            let count = repaired.saturating_sub(self.told_repaired);
+        let count = repaired.saturating_sub(self.told_repaired);
+        if count > 0 {
             self.told_repaired = repaired;
-            self.lines.push((
-                Level::Warning,
-                format!("IPVS: put back {count} entries that something else had changed"),
-            ));
+            let line = format!("IPVS: entries changed by something else were put back, count={count}");
+            let line = self.repairs.pass(line, self.kernel.now());
+            self.lines.extend(line.map(|line| (Level::Warning, line)));
         }
     }
 }
@@ -246,9 +246,6 @@ const SLICE: usize = 1024;
 
 /// Slices per turn.
 const SLICES: usize = 4;
-
-/// Lines per batch; a table that refuses everything must not flood the log.
-const LINES: usize = 10;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 //! writes the difference. It decides nothing about health, weights or quorum, and it never touches a service that
 //! isn't on its list.
 //!
-//! Pure: [`list`], [`reconcile`], [`ledger`], [`audit`]. Does things: [`loading`] (a new list), [`kernel`] (netlink), [`keeper`] (the order in
+//! Pure: [`list`], [`reconcile`], [`ledger`], [`audit`], [`limited`]. Does things: [`loading`] (a new list), [`kernel`] (netlink), [`keeper`] (the order in
 //! which the kernel is read and written), [`driver`] (the parent, the loop). Everything that the parent passes on
 //! from checkd is untrusted.
 
@@ -14,6 +14,7 @@ pub mod driver;
 pub mod keeper;
 pub mod kernel;
 pub mod ledger;
+pub mod limited;
 pub mod list;
 pub mod loading;
 pub mod reconcile;
