@@ -24,6 +24,8 @@ use crate::reconcile::{Entry, Operation, Subject, reconcile};
 #[derive(Debug, Default)]
 pub struct Ledger {
     committed: Option<List>,
+    /// The generation before the committed one: entries for it may be on their way.
+    replaced: Option<Generation>,
     prepared: Option<List>,
     believed: BTreeMap<Key, Entry>,
     unread: BTreeSet<Key>,
@@ -72,18 +74,20 @@ impl Ledger {
         self.unread.extend(list.keys().filter(|key| !held.contains(key)));
         self.retiring = held.iter().filter(|key| !list.has(key)).copied().collect();
         self.dirty = held.into_iter().chain(list.keys()).collect();
-        self.committed = Some(list);
+        self.replaced = self.committed.replace(list).map(|list| list.generation());
         true
     }
 
     /// Takes entries for the committed or the prepared list and returns how many were refused; all of them when the
-    /// generation is neither.
+    /// generation is neither. Entries for the list that was replaced last are dropped and refused to nobody: they were
+    /// on their way when it was replaced.
     pub fn desire(&mut self, generation: Generation, entries: &[DesiredEntry], complete: bool) -> u64 {
         let is_it = |list: &&mut List| list.generation() == generation;
         let (list, committed) = match self.committed.as_mut().filter(is_it) {
             Some(list) => (list, true),
             None => match self.prepared.as_mut().filter(is_it) {
                 Some(list) => (list, false),
+                None if self.replaced == Some(generation) => return 0,
                 None => return u64::try_from(entries.len()).unwrap_or(u64::MAX).max(1),
             },
         };

@@ -205,6 +205,16 @@ fn entries_of_an_unknown_generation_or_place_are_counted_and_dropped() {
 }
 
 #[test]
+fn entries_that_were_on_their_way_at_a_commit_are_dropped_without_a_count() {
+    let (mut ledger, mut kernel) = in_step();
+    commit(&mut ledger, list(2, &[80]));
+    assert_eq!(ledger.desire(Generation::new(1), &[entry(0, 0, Some(9))], true), 0);
+    ledger.desire(Generation::new(2), &[entry(0, 0, Some(4))], true);
+    serve(&mut kernel, &mut ledger, START);
+    assert_eq!(kernel.weights(key(80)), [4]);
+}
+
+#[test]
 fn a_refused_server_is_held_back_alone_and_tried_after_1_2_and_4_seconds() {
     let (mut ledger, mut kernel) = (Ledger::default(), FakeKernel::default());
     let bad = netlink::ipvs::Endpoint { ip: "10.0.0.1".parse().unwrap(), port: 8080 };
