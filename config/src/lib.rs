@@ -5,6 +5,7 @@
 //! [`names::Names`] about the machine, and returns the model or every problem that keeps it from being one.
 
 pub mod diagnostic;
+mod diff;
 mod lexer;
 pub mod model;
 pub mod names;
@@ -21,8 +22,10 @@ use model::Model;
 use names::Names;
 use source::Source;
 
+pub use diff::{Change, Fate, Kind, diff};
 pub use preprocess::limit;
 pub use print::print;
+pub use schema::catalogue::{Keyword, KeywordUse, keywords};
 
 /// What a configuration depends on beside its text and the machine.
 #[derive(Debug, Clone, Default)]

@@ -170,7 +170,42 @@ fn place(texts: &Texts, span: Span) -> Place {
         line: position.line,
         column: position.column,
         width: position.width,
-        excerpt: position.excerpt.to_owned(),
-        expanded: position.expanded.map(str::to_owned),
+        excerpt: masked(position.excerpt),
+        expanded: position.expanded.map(masked),
+    }
+}
+
+/// True for keywords whose value no diagnostic may show.
+pub(crate) fn is_secret(keyword: &str) -> bool {
+    matches!(keyword, "auth_pass" | "password" | "key")
+}
+
+/// A line with everything behind a secret's keyword replaced, column by column.
+fn masked(line: &str) -> String {
+    let mut rest = line;
+    while let Some(at) = ["auth_pass", "password", "key"].iter().filter_map(|word| rest.find(word)).min() {
+        let from = line.len().saturating_sub(rest.len()).saturating_add(at);
+        let (before, behind) = line.split_at_checked(from).unwrap_or((line, ""));
+        let end = behind.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(behind.len());
+        let (keyword, value) = behind.split_at_checked(end).unwrap_or((behind, ""));
+        let starts = before.chars().next_back().is_none_or(|c| c.is_whitespace() || matches!(c, '{' | '}'));
+        if starts && is_secret(keyword) {
+            let hidden: String = value.chars().map(|c| if c.is_whitespace() { c } else { '*' }).collect();
+            return format!("{before}{keyword}{hidden}");
+        }
+        rest = value;
+    }
+    line.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_diagnostic_shows_a_password() {
+        assert_eq!(masked("  auth_pass s3cret word # x"), "  auth_pass ****** **** * *");
+        assert_eq!(masked("a { auth_pass x }"), "a { auth_pass * *");
+        assert_eq!(masked("monkey key_file keys x"), "monkey key_file keys x");
     }
 }

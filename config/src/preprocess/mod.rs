@@ -19,6 +19,15 @@ use crate::text::{Span, Texts};
 use comment::Stripped;
 use include::Strictness;
 
+/// Directives of the language, as keyword lists call them.
+pub(crate) const DIRECTIVES: &[&str] = &[
+    "include", "includer", "includem", "includew", "includeb", "includea", "@ID", "@^ID", "$NAME=", "$NAME",
+    "~SEQ", "~SEQx", "~LST",
+];
+
+/// Parameters that are built in.
+pub(crate) const DEFINITIONS: &[&str] = &["_PWD", "_INSTANCE", "_RANDOM", "_ENV", "_HASH", "_BANG"];
+
 /// What the lines of a configuration depend on beside its text.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings<'a> {

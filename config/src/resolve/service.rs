@@ -261,6 +261,13 @@ impl Context<'_> {
         let address = draft.address.ip();
         self.same_family(address, forwarding, outer, draft.span);
         let port = destination_port(draft.address.port(), forwarding, outer);
+        if !matches!(draft.address.port(), 0) && port != draft.address.port() {
+            let message = format!(
+                "{}: real_server {} is reached at port {port}: direct routing and tunnels keep the service's port",
+                outer.name, draft.address
+            );
+            self.report(Problem::warning(code::ADJUSTED, draft.span, message));
+        }
         let name = format!("[{address}]:{}:{port}", outer.protocol_name);
         let probe_port = if draft.address.port() == 0 { outer.port } else { draft.address.port() };
         let mut script = |keyword: &str, command| {

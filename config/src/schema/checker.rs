@@ -280,7 +280,7 @@ pub(super) static TCP_CHECK: &[Row<CheckDraft>] = &[
     active("alpha", alpha),
     active("log_all_failures", log_all_failures),
     inactive("bind_port", Shape::Number(1, 65_535)),
-    refused("bind_if", Shape::Words(1, 1), "checks would leave another interface"),
+    refused("bind_if", Shape::Interface, "checks would leave another interface"),
     refused("fwmark", Shape::Number(0, 4_294_967_295), "checks would be routed in another way"),
 ];
 
@@ -301,7 +301,7 @@ pub(super) static HTTP_GET: &[Row<CheckDraft>] = &[
     active("fast_recovery", fast_recovery),
     active("url", url),
     inactive("bind_port", Shape::Number(1, 65_535)),
-    refused("bind_if", Shape::Words(1, 1), "checks would leave another interface"),
+    refused("bind_if", Shape::Interface, "checks would leave another interface"),
     refused("fwmark", Shape::Number(0, 4_294_967_295), "checks would be routed in another way"),
     inactive("nb_get_retry", Shape::Number(0, 4_294_967_295)).old_for("retry"),
     inactive("enable_sni", Shape::Bool),

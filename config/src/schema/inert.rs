@@ -10,17 +10,23 @@ pub(super) fn block(lowering: &mut Lowering<'_>, line: &Line<'_>, table: &'stati
     lowering.quiet = outer;
 }
 
+/// Query types of a DNS_CHECK.
+const DNS_TYPES: [&str; 18] = [
+    "A", "NS", "CNAME", "SOA", "MX", "TXT", "AAAA", "RRSIG", "DNSKEY", "a", "ns", "cname", "soa", "mx",
+    "txt", "aaaa", "rrsig", "dnskey",
+];
+
 /// Keywords of `track_group`.
-pub(super) static TRACK_GROUP: &[Row<Inert>] = &[inactive("group", Shape::Lines)];
+pub(super) static TRACK_GROUP: &[Row<Inert>] = &[inactive("group", Shape::Lines(&vocabulary::NAMES))];
 
 /// Keywords of `vrrp_sync_group`.
 pub(super) static VRRP_SYNC_GROUP: &[Row<Inert>] = &[
-    inactive("group", Shape::Lines),
-    inactive("track_interface", Shape::Lines),
-    inactive("track_script", Shape::Lines),
-    inactive("track_file", Shape::Lines),
-    inactive("track_process", Shape::Lines),
-    inactive("track_bfd", Shape::Lines),
+    inactive("group", Shape::Lines(&vocabulary::NAMES)),
+    inactive("track_interface", Shape::Lines(&vocabulary::TRACK)),
+    inactive("track_script", Shape::Lines(&vocabulary::TRACK)),
+    inactive("track_file", Shape::Lines(&vocabulary::TRACK)),
+    inactive("track_process", Shape::Lines(&vocabulary::TRACK)),
+    inactive("track_bfd", Shape::Lines(&vocabulary::TRACK)),
     inactive("notify_backup", Shape::Script),
     inactive("notify_master", Shape::Script),
     inactive("notify_fault", Shape::Script),
@@ -36,24 +42,24 @@ pub(super) static VRRP_SYNC_GROUP: &[Row<Inert>] = &[
 pub(super) static GARP_GROUP: &[Row<Inert>] = &[
     inactive("garp_interval", Shape::Decimal(0, 4_294_967_295)),
     inactive("gna_interval", Shape::Decimal(0, 4_294_967_295)),
-    inactive("interface", Shape::Words(1, 1)),
-    inactive("interfaces", Shape::Lines),
+    inactive("interface", Shape::Interface),
+    inactive("interfaces", Shape::Lines(&vocabulary::NAMES)),
 ];
 
 /// Keywords of `vrrp_instance/auth_hmac`.
 pub(super) static AUTH_HMAC: &[Row<Inert>] = &[
-    inactive("key", Shape::Words(1, 64)),
+    inactive("key", Shape::Words(2, 2)),
     inactive("active_key", Shape::Number(1, 255)),
     inactive("time_window", Shape::Number(1, 300)),
     inactive("anti_replay", Shape::Choice(&["time", "monotonic"])),
-    inactive("mode", Shape::Words(1, 64)),
+    inactive("mode", Shape::Choice(&["enforce", "permissive", "receive-only"])),
 ];
 
 /// Keywords of `vrrp_track_process`.
 pub(super) static VRRP_TRACK_PROCESS: &[Row<Inert>] = &[
     inactive("process", Shape::Words(1, 64)),
-    inactive("param_match", Shape::Words(0, 64)),
-    inactive("weight", Shape::Words(1, 64)),
+    inactive("param_match", Shape::OptionalChoice(&["initial", "partial"])),
+    inactive("weight", Shape::Weight(-254, 254)),
     inactive("quorum", Shape::Number(1, 65_535)),
     inactive("quorum_max", Shape::Number(0, 65_535)),
     inactive("delay", Shape::Decimal(1, 3_600_000_000)),
@@ -65,15 +71,15 @@ pub(super) static VRRP_TRACK_PROCESS: &[Row<Inert>] = &[
 /// Keywords of `track_file`.
 pub(super) static TRACK_FILE: &[Row<Inert>] = &[
     inactive("file", Shape::Words(1, 1)),
-    inactive("weight", Shape::Words(1, 64)),
-    inactive("init_file", Shape::Words(0, 64)),
+    inactive("weight", Shape::Weight(-254, 254)),
+    inactive("init_file", Shape::Words(0, 2)),
 ];
 
 /// Keywords of `vrrp_track_file`.
 pub(super) static VRRP_TRACK_FILE: &[Row<Inert>] = &[
     inactive("file", Shape::Words(1, 1)),
-    inactive("weight", Shape::Words(1, 64)),
-    inactive("init_file", Shape::Words(0, 64)),
+    inactive("weight", Shape::Weight(-254, 254)),
+    inactive("init_file", Shape::Words(0, 2)),
 ];
 
 /// Keywords of `SSL`.
@@ -89,16 +95,16 @@ pub(super) static BFD_INSTANCE: &[Row<Inert>] = &[
     inactive("source_ip", Shape::Address),
     inactive("neighbor_ip", Shape::Address),
     inactive("neighbour_ip", Shape::Address),
-    inactive("min_rx", Shape::Decimal(1_000_000, 4_294_967_000_000)),
-    inactive("min_tx", Shape::Decimal(1_000_000, 4_294_967_000_000)),
-    inactive("idle_tx", Shape::Decimal(1_000_000_000, 4_294_967_000_000)),
+    inactive("min_rx", Shape::Milliseconds(1_000, 4_294_967_000)),
+    inactive("min_tx", Shape::Milliseconds(1_000, 4_294_967_000)),
+    inactive("idle_tx", Shape::Milliseconds(1_000_000, 4_294_967_000)),
     inactive("multiplier", Shape::Number(1, 255)),
     inactive("passive", Shape::Flag),
     inactive("ttl", Shape::Number(1, 255)),
     inactive("hoplimit", Shape::Number(1, 255)),
     inactive("max_hops", Shape::Number(-1, 255)),
     inactive("multihop", Shape::Bool),
-    inactive("weight", Shape::Words(1, 64)),
+    inactive("weight", Shape::Weight(-254, 254)),
     inactive("vrrp", Shape::Flag),
     inactive("checker", Shape::Flag),
 ];
@@ -110,7 +116,7 @@ pub(super) static SMTP_CHECK: &[Row<Inert>] = &[
     inactive("connect_port", Shape::Number(1, 65_535)),
     inactive("bindto", Shape::Address),
     inactive("bind_port", Shape::Number(1, 65_535)),
-    inactive("bind_if", Shape::Words(1, 1)),
+    inactive("bind_if", Shape::Interface),
     inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
     inactive("fwmark", Shape::Number(0, 4_294_967_295)),
     inactive("retry", Shape::Number(0, 4_294_967_295)),
@@ -128,7 +134,7 @@ pub(super) static SMTP_HOST: &[Row<Inert>] = &[
     inactive("connect_port", Shape::Number(1, 65_535)),
     inactive("bindto", Shape::Address),
     inactive("bind_port", Shape::Number(1, 65_535)),
-    inactive("bind_if", Shape::Words(1, 1)),
+    inactive("bind_if", Shape::Interface),
     inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
     inactive("fwmark", Shape::Number(0, 4_294_967_295)),
     inactive("retry", Shape::Number(0, 4_294_967_295)),
@@ -145,7 +151,7 @@ pub(super) static PING_CHECK: &[Row<Inert>] = &[
     inactive("connect_port", Shape::Number(1, 65_535)),
     inactive("bindto", Shape::Address),
     inactive("bind_port", Shape::Number(1, 65_535)),
-    inactive("bind_if", Shape::Words(1, 1)),
+    inactive("bind_if", Shape::Interface),
     inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
     inactive("fwmark", Shape::Number(0, 4_294_967_295)),
     inactive("retry", Shape::Number(0, 4_294_967_295)),
@@ -162,7 +168,7 @@ pub(super) static UDP_CHECK: &[Row<Inert>] = &[
     inactive("connect_port", Shape::Number(1, 65_535)),
     inactive("bindto", Shape::Address),
     inactive("bind_port", Shape::Number(1, 65_535)),
-    inactive("bind_if", Shape::Words(1, 1)),
+    inactive("bind_if", Shape::Interface),
     inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
     inactive("fwmark", Shape::Number(0, 4_294_967_295)),
     inactive("retry", Shape::Number(0, 4_294_967_295)),
@@ -171,8 +177,8 @@ pub(super) static UDP_CHECK: &[Row<Inert>] = &[
     inactive("delay_loop", Shape::Decimal(1, 4_294_967_295)),
     inactive("alpha", Shape::Bool),
     inactive("log_all_failures", Shape::Bool),
-    inactive("payload", Shape::Words(1, 1)),
-    inactive("require_reply", Shape::Words(0, 1)),
+    inactive("payload", Shape::Words(1, 256)),
+    inactive("require_reply", Shape::Words(0, 256)),
     inactive("min_reply_length", Shape::Number(0, 65_535)),
     inactive("max_reply_length", Shape::Number(0, 65_535)),
 ];
@@ -183,7 +189,7 @@ pub(super) static DNS_CHECK: &[Row<Inert>] = &[
     inactive("connect_port", Shape::Number(1, 65_535)),
     inactive("bindto", Shape::Address),
     inactive("bind_port", Shape::Number(1, 65_535)),
-    inactive("bind_if", Shape::Words(1, 1)),
+    inactive("bind_if", Shape::Interface),
     inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
     inactive("fwmark", Shape::Number(0, 4_294_967_295)),
     inactive("retry", Shape::Number(0, 4_294_967_295)),
@@ -192,7 +198,7 @@ pub(super) static DNS_CHECK: &[Row<Inert>] = &[
     inactive("delay_loop", Shape::Decimal(1, 4_294_967_295)),
     inactive("alpha", Shape::Bool),
     inactive("log_all_failures", Shape::Bool),
-    inactive("type", Shape::Words(1, 64)),
+    inactive("type", Shape::Choice(&DNS_TYPES)),
     inactive("name", Shape::Words(1, 1)),
 ];
 
@@ -202,7 +208,7 @@ pub(super) static SSL_GET: &[Row<Inert>] = &[
     inactive("connect_port", Shape::Number(1, 65_535)),
     inactive("bindto", Shape::Address),
     inactive("bind_port", Shape::Number(1, 65_535)),
-    inactive("bind_if", Shape::Words(1, 1)),
+    inactive("bind_if", Shape::Interface),
     inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
     inactive("fwmark", Shape::Number(0, 4_294_967_295)),
     inactive("retry", Shape::Number(0, 4_294_967_295)),
@@ -213,7 +219,7 @@ pub(super) static SSL_GET: &[Row<Inert>] = &[
     inactive("log_all_failures", Shape::Bool),
     inactive("nb_get_retry", Shape::Number(0, 4_294_967_295)).old_for("retry"),
     inactive("virtualhost", Shape::Words(1, 1)),
-    inactive("http_protocol", Shape::Words(1, 64)),
+    inactive("http_protocol", Shape::Choice(&["1.0", "1.0C", "1.0c", "1.1"])),
     inactive("enable_sni", Shape::Bool),
     inactive("sni_name", Shape::Words(0, 1)),
     inactive("fast_recovery", Shape::Bool),
@@ -227,21 +233,23 @@ pub(super) static SSL_GET: &[Row<Inert>] = &[
 /// Keywords of `virtual_server/real_server/SSL_GET/url`.
 pub(super) static SSL_URL: &[Row<Inert>] = &[
     inactive("path", Shape::Words(1, 1)),
-    inactive("digest", Shape::Words(1, 1)),
-    inactive("status_code", Shape::Words(1, 64)),
+    inactive("digest", Shape::Digest),
+    inactive("status_code", Shape::StatusCodes),
     inactive("virtualhost", Shape::Words(1, 1)),
     inactive("regex", Shape::Words(1, 1)),
     inactive("regex_no_match", Shape::Flag),
-    inactive("regex_options", Shape::Words(1, 64)),
-    inactive("regex_min_offset", Shape::Words(1, 1)),
-    inactive("regex_max_offset", Shape::Words(1, 1)),
-    inactive("regex_stack", Shape::Words(1, 64)),
+    inactive("regex_options", Shape::Options(&vocabulary::REGEX_OPTIONS)),
+    inactive("regex_min_offset", Shape::Number(0, 4_294_967_295)),
+    inactive("regex_max_offset", Shape::Number(0, 4_294_967_295)),
+    inactive("regex_stack", Shape::Numbers(0, 4_294_967_295)),
     inactive("tls_compliant", Shape::Bool),
 ];
 
 /// Keywords of `virtual_server/real_server/FILE_CHECK`.
-pub(super) static FILE_CHECK: &[Row<Inert>] =
-    &[inactive("track_file", Shape::Words(1, 1)), inactive("weight", Shape::Words(1, 64))];
+pub(super) static FILE_CHECK: &[Row<Inert>] = &[
+    inactive("track_file", Shape::Words(1, 1)),
+    inactive("weight", Shape::Weight(-2_147_483_647, 2_147_483_647)),
+];
 
 /// Keywords of `virtual_server/real_server/BFD_CHECK`.
 pub(super) static BFD_CHECK: &[Row<Inert>] =

@@ -4,6 +4,7 @@
 //! plus its use. The walk below is the same for every block: it finds the row, refuses what has none, and
 //! warns of what is known but does nothing yet. Values end in drafts, which `resolve` turns into the model.
 
+pub(crate) mod catalogue;
 mod checker;
 mod global_defs;
 mod inert;
@@ -16,6 +17,7 @@ mod value;
 mod virtual_address;
 mod virtual_server;
 mod virtual_server_group;
+mod vocabulary;
 mod vrrp_instance;
 mod vrrp_script;
 
@@ -51,18 +53,44 @@ pub(crate) enum Shape {
     Words(usize, usize),
     /// A whole number within bounds.
     Number(i64, i64),
+    /// An optional whole number within bounds.
+    OptionalNumber(i64, i64),
+    /// One or more whole numbers within bounds.
+    Numbers(i64, i64),
+    /// An optional `all`, then a whole number within bounds.
+    AllNumber(i64, i64),
+    /// One of these words, or a whole number within bounds.
+    ChoiceOrNumber(&'static [&'static str], i64, i64),
+    /// A whole number within bounds, then an optional `reverse` or `noreverse`.
+    Weight(i64, i64),
     /// Seconds with a fraction, within bounds in microseconds.
     Decimal(u64, u64),
     /// A command, a user and a group.
     Script,
+    /// The same, or nothing.
+    OptionalScript,
     /// An address.
     Address,
+    /// The name of an interface.
+    Interface,
+    /// A word of at most so many bytes.
+    Text(usize),
+    /// An MD5 digest.
+    Digest,
+    /// HTTP status codes and ranges.
+    StatusCodes,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// One of these words or nothing.
+    OptionalChoice(&'static [&'static str]),
     /// A block of keywords that do nothing yet.
     Block(&'static [Row<Inert>]),
-    /// A block of free lines.
-    Lines,
+    /// A block of free lines with these words.
+    Lines(&'static vocabulary::Vocabulary),
+    /// Options behind the keyword.
+    Options(&'static vocabulary::Vocabulary),
+    /// Milliseconds with a fraction, within bounds in microseconds.
+    Milliseconds(u64, u64),
 }
 
 /// What stands for the contents of a block that does nothing yet.

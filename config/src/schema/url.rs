@@ -32,13 +32,19 @@ fn virtualhost(draft: &mut UrlDraft, lowering: &mut Lowering<'_>, line: &Line<'_
 }
 
 fn digest(draft: &mut UrlDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    let Some(word) = lowering.required(line, 1, "an MD5 digest of 32 hexadecimal digits") else { return };
+    draft.digest = digest_at(lowering, line);
+}
+
+/// The digest behind a keyword.
+pub(super) fn digest_at(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Option<[u8; 16]> {
+    let word = lowering.required(line, 1, "an MD5 digest of 32 hexadecimal digits")?;
     lowering.end(line, 2);
-    draft.digest = hexadecimal(word.text);
-    if draft.digest.is_none() {
+    let digest = hexadecimal(word.text);
+    if digest.is_none() {
         let message = format!("digest must be 32 hexadecimal digits, got '{}'", word.text);
         lowering.error(code::BAD_TEXT, word.span, message);
     }
+    digest
 }
 
 fn hexadecimal(text: &str) -> Option<[u8; 16]> {
@@ -49,18 +55,25 @@ fn hexadecimal(text: &str) -> Option<[u8; 16]> {
 }
 
 fn status_code(draft: &mut UrlDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.status.append(&mut status_codes(lowering, line));
+}
+
+/// The codes and ranges behind a keyword.
+pub(super) fn status_codes(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Vec<(u16, u16)> {
+    let mut out = Vec::with_capacity(line.values().len());
     lowering.required(line, 1, "a status code");
     for word in line.values() {
         let (low, high) = word.text.split_once('-').unwrap_or((word.text, word.text));
         let code_of = |text: &str| text.parse::<u16>().ok().filter(|code| (100..=599).contains(code));
         match (code_of(low), code_of(high)) {
-            (Some(low), Some(high)) if low <= high => draft.status.push((low, high)),
+            (Some(low), Some(high)) if low <= high => out.push((low, high)),
             _ => {
                 let message = format!("status_code takes codes or ranges of 100..=599, got '{}'", word.text);
                 lowering.error(code::OUT_OF_RANGE, word.span, message);
             }
         }
     }
+    out
 }
 
 /// Keywords of `virtual_server/real_server/HTTP_GET/url`.
@@ -71,8 +84,8 @@ pub(super) static TABLE: &[Row<UrlDraft>] = &[
     active("virtualhost", virtualhost),
     refused("regex", Shape::Words(1, 1), "any body would pass"),
     inactive("regex_no_match", Shape::Flag),
-    inactive("regex_options", Shape::Words(1, 64)),
-    inactive("regex_min_offset", Shape::Words(1, 1)),
-    inactive("regex_max_offset", Shape::Words(1, 1)),
-    inactive("regex_stack", Shape::Words(1, 64)),
+    inactive("regex_options", Shape::Options(&vocabulary::REGEX_OPTIONS)),
+    inactive("regex_min_offset", Shape::Number(0, 4_294_967_295)),
+    inactive("regex_max_offset", Shape::Number(0, 4_294_967_295)),
+    inactive("regex_stack", Shape::Numbers(0, 4_294_967_295)),
 ];

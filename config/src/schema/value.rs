@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Line, Lowering, Shape, inert};
-use crate::diagnostic::{Problem, code};
+use super::{Line, Lowering, Shape, inert, url};
+use crate::diagnostic::{Problem, code, is_secret};
 use crate::lexer::{Escapes, Word, split_command};
 use crate::text::Span;
 
@@ -55,7 +55,8 @@ impl<'t> Lowering<'t> {
     /// Warns of words from `index` on, which nothing reads.
     pub(crate) fn end(&mut self, line: &Line<'_>, index: usize) {
         if let Some(word) = line.word(index) {
-            let message = format!("nothing reads '{}' behind {}", word.text, line.keyword());
+            let what = if is_secret(line.keyword()) { "what stands" } else { word.text };
+            let message = format!("nothing reads '{what}' behind {}", line.keyword());
             self.report(Problem::warning(code::SURPLUS_WORDS, word.span, message));
         }
     }
@@ -126,6 +127,17 @@ impl<'t> Lowering<'t> {
             self.report(Problem::warning(code::ADJUSTED, word.span, message));
         }
         Some(Duration::from_micros(micros))
+    }
+
+    /// A word as milliseconds within bounds in microseconds.
+    fn milliseconds(&mut self, what: &str, word: Word<'_>, low: u64, high: u64) {
+        let range =
+            || format!("{what} must be {}..={} milliseconds, got '{}'", low / 1_000, high / 1_000, word.text);
+        match microseconds(word.text).map(|(micros, _)| micros.div_ceil(1_000)) {
+            Some(value) if (low..=high).contains(&value) => {}
+            Some(_) => self.error(code::OUT_OF_RANGE, word.span, range()),
+            None => self.error(code::NOT_A_NUMBER, word.span, range()),
+        }
     }
 
     /// The boolean at `index`; absent means true.
@@ -250,10 +262,15 @@ impl<'t> Lowering<'t> {
 
     /// Checks what follows a keyword that does nothing yet.
     pub(crate) fn check(&mut self, shape: Shape, line: &Line<'_>) {
+        let takes_block = matches!(shape, Shape::Block(_) | Shape::Lines(_));
+        if !takes_block {
+            self.no_block(line);
+        }
         match shape {
             Shape::Flag => self.end(line, 1),
             Shape::Bool => {
                 self.boolean(line, 1);
+                self.end(line, 2);
             }
             Shape::Words(least, most) => {
                 if least > 0 {
@@ -261,29 +278,116 @@ impl<'t> Lowering<'t> {
                 }
                 self.end(line, most.saturating_add(1));
             }
-            Shape::Number(low, high) => {
-                self.number(line, 1, low, high);
-                self.end(line, 2);
-            }
-            Shape::Decimal(low, high) => {
-                self.seconds(line, 1, low, high);
-                self.end(line, 2);
-            }
+            Shape::Number(..)
+            | Shape::OptionalNumber(..)
+            | Shape::Numbers(..)
+            | Shape::AllNumber(..)
+            | Shape::ChoiceOrNumber(..)
+            | Shape::Weight(..)
+            | Shape::Decimal(..)
+            | Shape::Milliseconds(..) => self.check_number(shape, line),
             Shape::Script => {
                 self.command(line);
             }
+            Shape::OptionalScript => {
+                if line.word(1).is_some() {
+                    self.command(line);
+                }
+            }
             Shape::Address => {
                 self.address_at(line, 1);
+                self.end(line, 2);
+            }
+            Shape::Interface => {
+                self.interface(line, 1);
+                self.end(line, 2);
+            }
+            Shape::Text(most) => self.text(line, most),
+            Shape::Digest => {
+                url::digest_at(self, line);
+            }
+            Shape::StatusCodes => {
+                url::status_codes(self, line);
             }
             Shape::Choice(words) => {
                 self.choice(line, 1, words);
+                self.end(line, 2);
+            }
+            Shape::OptionalChoice(words) => {
+                if line.word(1).is_some() {
+                    self.choice(line, 1, words);
+                }
+                self.end(line, 2);
             }
             Shape::Block(table) => inert::block(self, line, table),
-            Shape::Lines => self.entries(line, |_, _| {}),
+            Shape::Lines(vocabulary) => {
+                self.entries(line, |lowering, line| vocabulary.check(lowering, line, 0));
+            }
+            Shape::Options(vocabulary) => vocabulary.check(self, line, 1),
         }
-        let takes_block = matches!(shape, Shape::Block(_) | Shape::Lines);
-        if !takes_block {
-            self.no_block(line);
+    }
+
+    /// The shapes that are numbers.
+    fn check_number(&mut self, shape: Shape, line: &Line<'_>) {
+        let mut last = 1;
+        match shape {
+            Shape::OptionalNumber(..) if line.word(1).is_none() => {}
+            Shape::ChoiceOrNumber(words, ..) if line.word(1).is_some_and(|w| words.contains(&w.text)) => {}
+            Shape::Number(low, high)
+            | Shape::OptionalNumber(low, high)
+            | Shape::ChoiceOrNumber(_, low, high) => {
+                self.number(line, 1, low, high);
+            }
+            Shape::Numbers(low, high) => {
+                self.required(line, 1, "a number");
+                for word in line.values() {
+                    self.number_word(line.keyword(), *word, low, high);
+                }
+                last = line.words.len();
+            }
+            Shape::AllNumber(low, high) => {
+                last = if line.word(1).is_some_and(|word| word.text == "all") { 2 } else { 1 };
+                self.number(line, last, low, high);
+            }
+            Shape::Weight(low, high) => {
+                self.number(line, 1, low, high);
+                if line.word(2).is_some_and(|word| matches!(word.text, "reverse" | "noreverse")) {
+                    last = 2;
+                }
+            }
+            Shape::Decimal(low, high) => {
+                self.seconds(line, 1, low, high);
+            }
+            Shape::Milliseconds(low, high) => {
+                if let Some(word) = self.required(line, 1, "a time in milliseconds") {
+                    self.milliseconds(line.keyword(), word, low, high);
+                }
+            }
+            Shape::Flag
+            | Shape::Bool
+            | Shape::Words(..)
+            | Shape::Script
+            | Shape::OptionalScript
+            | Shape::Address
+            | Shape::Interface
+            | Shape::Text(_)
+            | Shape::Digest
+            | Shape::StatusCodes
+            | Shape::Choice(_)
+            | Shape::OptionalChoice(_)
+            | Shape::Block(_)
+            | Shape::Lines(_)
+            | Shape::Options(_) => {}
+        }
+        self.end(line, last.saturating_add(1));
+    }
+
+    fn text(&mut self, line: &Line<'_>, most: usize) {
+        let Some(word) = self.required(line, 1, "a name") else { return };
+        self.end(line, 2);
+        if word.text.len() > most {
+            let message = format!("{} has at most {most} characters, got '{}'", line.keyword(), word.text);
+            self.error(code::BAD_TEXT, word.span, message);
         }
     }
 

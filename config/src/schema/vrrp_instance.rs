@@ -292,7 +292,8 @@ fn notify(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_
     draft.notify.any = lowering.command(line);
 }
 
-static AUTHENTICATION: &[Row<InstanceDraft>] =
+/// Keywords of `authentication`.
+pub(super) static AUTHENTICATION: &[Row<InstanceDraft>] =
     &[active("auth_type", auth_type), active("auth_pass", auth_pass)];
 
 /// Keywords of `vrrp_instance`.
@@ -335,36 +336,48 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     active("lower_prio_no_advert", lower_prio_no_advert),
     active("higher_prio_send_advert", higher_prio_send_advert),
     active("authentication", authentication),
-    refused("use_vmac", Shape::Words(0, 64), "the virtual router would answer from another MAC address"),
+    refused(
+        "use_vmac",
+        Shape::Options(&vocabulary::USE_VMAC),
+        "the virtual router would answer from another MAC address",
+    ),
     refused("use_vmac_addr", Shape::Flag, "addresses would answer from another MAC address"),
     inactive("vmac_xmit_base", Shape::Flag),
-    refused("use_ipvlan", Shape::Words(0, 64), "adverts would leave from another address"),
+    refused(
+        "use_ipvlan",
+        Shape::Options(&vocabulary::USE_IPVLAN),
+        "adverts would leave from another address",
+    ),
     refused("unicast_fault_no_peer", Shape::Flag, "an instance without peers would send to everybody"),
-    refused("old_unicast_checksum", Shape::Words(0, 64), "peers would discard its adverts"),
-    refused("vrf", Shape::Words(1, 1), "adverts would leave through another routing domain"),
-    refused("track_file", Shape::Lines, "the file would not change who is Master"),
-    refused("track_process", Shape::Lines, "the processes would not change who is Master"),
-    refused("track_bfd", Shape::Lines, "the session would not change who is Master"),
-    refused("mcast_dst_ip", Shape::Words(1, 1), "no other router would hear its adverts"),
+    refused("old_unicast_checksum", Shape::OptionalChoice(&["never"]), "peers would discard its adverts"),
+    refused("vrf", Shape::Interface, "adverts would leave through another routing domain"),
+    refused("track_file", Shape::Lines(&vocabulary::TRACK), "the file would not change who is Master"),
+    refused(
+        "track_process",
+        Shape::Lines(&vocabulary::TRACK),
+        "the processes would not change who is Master",
+    ),
+    refused("track_bfd", Shape::Lines(&vocabulary::TRACK), "the session would not change who is Master"),
+    refused("mcast_dst_ip", Shape::Address, "no other router would hear its adverts"),
     refused("track_src_ip", Shape::Flag, "a missing source address would be no fault"),
     inactive("promote_secondaries", Shape::Flag),
     inactive("linkbeat_use_polling", Shape::Flag).old_for("linkbeat_interfaces"),
     refused("v3_checksum_as_v2", Shape::Bool, "peers would discard its adverts"),
-    inactive("virtual_routes", Shape::Lines),
-    inactive("virtual_rules", Shape::Lines),
+    inactive("virtual_routes", Shape::Lines(&vocabulary::ROUTE)),
+    inactive("virtual_rules", Shape::Lines(&vocabulary::RULE)),
     refused("no_accept", Shape::Flag, "packets to the addresses would be accepted"),
     refused("strict_mode", Shape::Bool, "rules that it asks for would not be kept"),
     inactive("debug", Shape::Number(0, 4)),
-    inactive("notify_deleted", Shape::Words(0, 64)),
+    inactive("notify_deleted", Shape::OptionalScript),
     inactive("notify_master_rx_lower_pri", Shape::Script),
     inactive("smtp_alert", Shape::Bool),
     inactive("notify_priority_changes", Shape::Bool),
-    inactive("lvs_sync_daemon_interface", Shape::Words(1, 1)).old_for("lvs_sync_daemon"),
-    refused("timer_expired_backup", Shape::Words(0, 1), "a late Master would not step down"),
-    refused("thread_timer_expired", Shape::Words(0, 1), "a late Master would not step down")
+    inactive("lvs_sync_daemon_interface", Shape::Interface).old_for("lvs_sync_daemon"),
+    refused("timer_expired_backup", Shape::OptionalNumber(1, 254), "a late Master would not step down"),
+    refused("thread_timer_expired", Shape::OptionalNumber(1, 254), "a late Master would not step down")
         .old_for("timer_expired_backup"),
-    inactive("garp_extra_if", Shape::Words(0, 64)),
-    inactive("vmac_garp_intvl", Shape::Words(0, 64)).old_for("garp_extra_if"),
+    inactive("garp_extra_if", Shape::AllNumber(0, 86_400)),
+    inactive("vmac_garp_intvl", Shape::AllNumber(0, 86_400)).old_for("garp_extra_if"),
     refused("owner_ignore_adverts", Shape::Bool, "adverts would be heard that it asks to ignore"),
     inactive("kernel_rx_buf_size", Shape::Number(0, 4_294_967_295)),
     refused("auth_hmac", Shape::Block(inert::AUTH_HMAC), "adverts would travel unsigned"),

@@ -1,0 +1,280 @@
+//! What a reload would do: the difference of two models by identity.
+//!
+//! An instance is known by its name, a virtual server by its key, a real server by its address and port. What
+//! keeps its identity keeps its state; only what is listed here is touched. Decides nothing about timing.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use crate::model::Model;
+use crate::model::check::VirtualServer;
+use crate::model::process::{InstanceNotify, Script};
+use crate::model::units::ScriptId;
+use crate::model::vrrp::Instance;
+
+/// What happens to something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// It is new.
+    Added,
+    /// It goes away.
+    Removed,
+    /// It keeps its state and gets new settings.
+    Changed,
+}
+
+/// What kind of thing it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Process settings and `global_defs`.
+    Globals,
+    /// A `vrrp_instance`.
+    Instance,
+    /// A `virtual_server`.
+    VirtualServer,
+    /// A `real_server`.
+    RealServer,
+}
+
+/// One thing that a reload touches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What kind of thing it is.
+    pub kind: Kind,
+    /// Its name; for a real server that of its virtual server, an arrow and its own.
+    pub name: String,
+    /// What happens to it.
+    pub fate: Fate,
+    /// The settings that differ, in the configuration's words; empty when it comes or goes.
+    pub settings: Vec<&'static str>,
+    /// Routers that back this one up would discard adverts until they are changed too.
+    pub breaks_peers: bool,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Globals => "global_defs",
+            Kind::Instance => "vrrp_instance",
+            Kind::VirtualServer => "virtual_server",
+            Kind::RealServer => "real_server",
+        };
+        f.write_str(kind)?;
+        if !self.name.is_empty() {
+            write!(f, " {}", self.name)?;
+        }
+        match self.fate {
+            Fate::Added => f.write_str(" is added")?,
+            Fate::Removed => f.write_str(" is removed")?,
+            Fate::Changed => write!(f, " changes {}", self.settings.join(", "))?,
+        }
+        if self.breaks_peers {
+            f.write_str("; peers discard its adverts until they are changed too")?;
+        }
+        Ok(())
+    }
+}
+
+/// Everything that a reload from one model to another touches; empty when nothing does.
+#[must_use]
+pub fn diff(old: &Model, new: &Model) -> Vec<Change> {
+    let mut out = Vec::new();
+    let mut settings = Vec::new();
+    differ(&mut settings, "process settings", &old.process, &new.process);
+    differ(&mut settings, "VRRP settings", &old.vrrp_global, &new.vrrp_global);
+    changed(&mut out, Kind::Globals, "", settings, false);
+    instances(&mut out, old, new);
+    services(&mut out, old, new);
+    out
+}
+
+fn changed(out: &mut Vec<Change>, kind: Kind, name: &str, settings: Vec<&'static str>, breaks_peers: bool) {
+    if !settings.is_empty() {
+        out.push(Change { kind, name: name.to_owned(), fate: Fate::Changed, settings, breaks_peers });
+    }
+}
+
+fn comes_or_goes(out: &mut Vec<Change>, kind: Kind, name: &str, fate: Fate) {
+    out.push(Change { kind, name: name.to_owned(), fate, settings: Vec::new(), breaks_peers: false });
+}
+
+fn differ<T: PartialEq>(settings: &mut Vec<&'static str>, name: &'static str, old: &T, new: &T) {
+    if old != new {
+        settings.push(name);
+    }
+}
+
+fn instances(out: &mut Vec<Change>, old: &Model, new: &Model) {
+    let before: HashMap<&str, (&Instance, &InstanceNotify)> = old
+        .instances
+        .iter()
+        .zip(&old.instance_notify)
+        .map(|(instance, notify)| (instance.name.as_str(), (instance, notify)))
+        .collect();
+    let after: HashMap<&str, ()> = new.instances.iter().map(|i| (i.name.as_str(), ())).collect();
+    for gone in old.instances.iter().filter(|instance| !after.contains_key(instance.name.as_str())) {
+        comes_or_goes(out, Kind::Instance, &gone.name, Fate::Removed);
+    }
+    for (instance, notify) in new.instances.iter().zip(&new.instance_notify) {
+        let Some((was, was_notify)) = before.get(instance.name.as_str()) else {
+            comes_or_goes(out, Kind::Instance, &instance.name, Fate::Added);
+            continue;
+        };
+        let mut settings = instance_settings(was, instance);
+        if tracked(old, was) != tracked(new, instance) {
+            settings.push("track_script");
+        }
+        if notify_scripts(old, was_notify) != notify_scripts(new, notify) {
+            settings.push("notify scripts");
+        }
+        let breaks = ["virtual_router_id", "version", "adverts", "authentication"];
+        let breaks_peers = settings.iter().any(|setting| breaks.contains(setting))
+            || (settings.contains(&"advert_int") && instance.version == crate::model::vrrp::Version::V2);
+        changed(out, Kind::Instance, &instance.name, settings, breaks_peers);
+    }
+}
+
+fn instance_settings(was: &Instance, is: &Instance) -> Vec<&'static str> {
+    let mut out = Vec::new();
+    differ(&mut out, "virtual_router_id", &was.vrid, &is.vrid);
+    differ(&mut out, "version", &(was.version, was.family), &(is.version, is.family));
+    differ(&mut out, "interface", &was.interface, &is.interface);
+    differ(&mut out, "dont_track_primary", &was.dont_track_primary, &is.dont_track_primary);
+    differ(&mut out, "state", &was.wants_master, &is.wants_master);
+    differ(&mut out, "priority", &was.priority, &is.priority);
+    differ(&mut out, "advert_int", &was.advert_interval, &is.advert_interval);
+    differ(&mut out, "preemption", &was.preempt, &is.preempt);
+    differ(&mut out, "accept", &was.accept, &is.accept);
+    differ(&mut out, "adverts", &was.transport, &is.transport);
+    differ(&mut out, "authentication", &was.authentication, &is.authentication);
+    differ(&mut out, "virtual_ipaddress", &was.addresses, &is.addresses);
+    differ(&mut out, "virtual_ipaddress_excluded", &was.excluded, &is.excluded);
+    differ(&mut out, "track_interface", &was.track_interfaces, &is.track_interfaces);
+    differ(&mut out, "garp settings", &was.announce, &is.announce);
+    differ(&mut out, "down_timer_adverts", &was.down_timer_adverts, &is.down_timer_adverts);
+    differ(&mut out, "lower_prio_no_advert", &was.lower_priority_no_advert, &is.lower_priority_no_advert);
+    differ(
+        &mut out,
+        "higher_prio_send_advert",
+        &was.higher_priority_send_advert,
+        &is.higher_priority_send_advert,
+    );
+    differ(&mut out, "check_unicast_src", &was.check_unicast_source, &is.check_unicast_source);
+    differ(
+        &mut out,
+        "skip_check_adv_addr",
+        &was.skip_check_advert_addresses,
+        &is.skip_check_advert_addresses,
+    );
+    out
+}
+
+/// What an instance tracks, without positions that shift when others come and go.
+fn tracked<'m>(model: &'m Model, instance: &'m Instance) -> Vec<(i16, bool, Option<TrackedView<'m>>)> {
+    let view = |position: u32| {
+        let tracked = model.tracked_scripts.get(usize::try_from(position).ok()?)?;
+        let times = (tracked.interval, tracked.timeout, tracked.rise, tracked.fall, tracked.init_fail);
+        Some((tracked.name.as_str(), times, script(model, Some(tracked.script))))
+    };
+    instance.track_scripts.iter().map(|track| (track.weight, track.reverse, view(track.tracked))).collect()
+}
+
+/// A tracked script by its content.
+type TrackedView<'m> =
+    (&'m str, (std::time::Duration, std::time::Duration, u32, u32, bool), Option<&'m Script>);
+
+fn script(model: &Model, id: Option<ScriptId>) -> Option<&Script> {
+    model.scripts.get(id?.index())
+}
+
+fn notify_scripts<'m>(model: &'m Model, notify: &InstanceNotify) -> [Option<&'m Script>; 5] {
+    [notify.master, notify.backup, notify.fault, notify.stop, notify.any].map(|id| script(model, id))
+}
+
+fn services(out: &mut Vec<Change>, old: &Model, new: &Model) {
+    let before: HashMap<&str, &VirtualServer> =
+        old.virtual_servers.iter().map(|service| (service.name.as_str(), service)).collect();
+    let after: HashMap<&str, ()> =
+        new.virtual_servers.iter().map(|service| (service.name.as_str(), ())).collect();
+    for gone in old.virtual_servers.iter().filter(|service| !after.contains_key(service.name.as_str())) {
+        comes_or_goes(out, Kind::VirtualServer, &gone.name, Fate::Removed);
+    }
+    for service in &new.virtual_servers {
+        let Some(was) = before.get(service.name.as_str()) else {
+            comes_or_goes(out, Kind::VirtualServer, &service.name, Fate::Added);
+            continue;
+        };
+        let mut settings = Vec::new();
+        differ(&mut settings, "addresses", &was.keys, &service.keys);
+        differ(&mut settings, "scheduling", &was.options, &service.options);
+        differ(&mut settings, "quorum", &(was.quorum, was.hysteresis), &(service.quorum, service.hysteresis));
+        differ(&mut settings, "alpha or omega", &(was.alpha, was.omega), &(service.alpha, service.omega));
+        differ(
+            &mut settings,
+            "sorry_server",
+            &(was.sorry_server, was.sorry_server_inhibit),
+            &(service.sorry_server, service.sorry_server_inhibit),
+        );
+        differ(
+            &mut settings,
+            "quorum scripts",
+            &[script(old, was.quorum_up), script(old, was.quorum_down)],
+            &[script(new, service.quorum_up), script(new, service.quorum_down)],
+        );
+        changed(out, Kind::VirtualServer, &service.name, settings, false);
+        servers(out, (old, was), (new, service));
+    }
+}
+
+fn servers(out: &mut Vec<Change>, (old, was): (&Model, &VirtualServer), (new, is): (&Model, &VirtualServer)) {
+    let before: HashMap<&str, _> =
+        was.real_servers.iter().map(|server| (server.name.as_str(), server)).collect();
+    let after: HashMap<&str, ()> = is.real_servers.iter().map(|server| (server.name.as_str(), ())).collect();
+    let full = |name: &str| format!("{} -> {name}", is.name);
+    for gone in was.real_servers.iter().filter(|server| !after.contains_key(server.name.as_str())) {
+        comes_or_goes(out, Kind::RealServer, &full(&gone.name), Fate::Removed);
+    }
+    for server in &is.real_servers {
+        let Some(was) = before.get(server.name.as_str()) else {
+            comes_or_goes(out, Kind::RealServer, &full(&server.name), Fate::Added);
+            continue;
+        };
+        let mut settings = Vec::new();
+        differ(&mut settings, "weight", &was.weight, &server.weight);
+        differ(&mut settings, "inhibit_on_failure", &was.inhibit_on_failure, &server.inhibit_on_failure);
+        differ(&mut settings, "forwarding or thresholds", &was.destination, &server.destination);
+        differ(
+            &mut settings,
+            "notify scripts",
+            &[script(old, was.notify_up), script(old, was.notify_down)],
+            &[script(new, server.notify_up), script(new, server.notify_down)],
+        );
+        let checks = |model, server| comparable_checks(model, server);
+        if checks(old, was) != checks(new, server) {
+            settings.push("checks");
+        }
+        changed(out, Kind::RealServer, &full(&server.name), settings, false);
+    }
+}
+
+/// Checks without the numbers that shift when others come and go.
+fn comparable_checks<'m>(
+    model: &'m Model,
+    server: &crate::model::check::RealServer,
+) -> Vec<(crate::model::check::Check, Option<&'m Script>)> {
+    use crate::model::check::CheckKind;
+    let comparable = server.checks.iter().map(|check| {
+        let mut check = check.clone();
+        check.id = crate::model::units::CheckId::new(0);
+        let command = match &mut check.kind {
+            CheckKind::Misc { script: id, .. } => {
+                let command = script(model, Some(*id));
+                *id = ScriptId::new(0);
+                command
+            }
+            CheckKind::Tcp(_) | CheckKind::Http(_) => None,
+        };
+        (check, command)
+    });
+    comparable.collect()
+}

@@ -1,0 +1,129 @@
+//! Every keyword that the tables know: for tests, documentation and `docs/compatibility.md`.
+
+use super::vocabulary::{self as words, Vocabulary};
+use super::*;
+
+/// What becomes of a keyword.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeywordUse {
+    /// It works.
+    Active,
+    /// It is accepted with one warning and does nothing yet.
+    Inactive,
+    /// It is refused until it works, because the service would be wrong without it.
+    Refused,
+}
+
+/// One keyword.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyword {
+    /// Path of its block, such as `virtual_server/real_server`; `root` outside every block.
+    pub block: &'static str,
+    /// Its name, or what stands in its place in angle brackets.
+    pub name: &'static str,
+    /// What becomes of it.
+    pub usage: KeywordUse,
+}
+
+/// Every keyword of every table.
+#[must_use]
+pub fn keywords() -> Vec<Keyword> {
+    let mut out = Vec::with_capacity(800);
+    rows(&mut out, "root", root::TABLE);
+    rows(&mut out, "global_defs", global_defs::TABLE);
+    rows(&mut out, "vrrp_script", vrrp_script::TABLE);
+    rows(&mut out, "vrrp_instance", vrrp_instance::TABLE);
+    rows(&mut out, "vrrp_instance/authentication", vrrp_instance::AUTHENTICATION);
+    rows(&mut out, "virtual_server", virtual_server::TABLE);
+    rows(&mut out, "virtual_server/real_server", real_server::TABLE);
+    rows(&mut out, "virtual_server/real_server/TCP_CHECK", checker::TCP_CHECK);
+    rows(&mut out, "virtual_server/real_server/HTTP_GET", checker::HTTP_GET);
+    rows(&mut out, "virtual_server/real_server/HTTP_GET/url", url::TABLE);
+    rows(&mut out, "virtual_server/real_server/MISC_CHECK", checker::MISC_CHECK);
+    for (block, table) in inert::TABLES {
+        rows(&mut out, block, table);
+    }
+    for vocabulary in VOCABULARIES.iter().copied().chain(words::TRACKED) {
+        let names = vocabulary.free.iter().copied().chain(vocabulary.options.iter().map(|(name, _)| *name));
+        out.extend(names.map(|name| Keyword {
+            block: vocabulary.block,
+            name,
+            usage: vocabulary_use(vocabulary.block, name),
+        }));
+    }
+    let directives = crate::preprocess::DIRECTIVES.iter().map(|name| ("root:directive", *name));
+    let definitions = crate::preprocess::DEFINITIONS.iter().map(|name| ("root:definition", *name));
+    out.extend(directives.chain(definitions).map(|(block, name)| Keyword {
+        block,
+        name,
+        usage: KeywordUse::Active,
+    }));
+    out
+}
+
+static VOCABULARIES: &[&Vocabulary] = &[
+    &words::ROUTE,
+    &words::STATIC_ROUTE,
+    &words::ENCAP,
+    &words::RULE,
+    &words::STATIC_RULE,
+    &words::ADDRESS,
+    &words::EXCLUDED,
+    &words::STATIC_ADDRESS,
+    &words::PEER,
+    &words::LINKBEAT,
+    &words::DELAYS,
+    &words::USE_VMAC,
+    &words::USE_IPVLAN,
+    &words::LB_KIND,
+    &words::SYNC_DAEMON,
+    &words::LVS_TIMEOUTS,
+    &words::INCLUDE_CHECK,
+    &words::REGEX_OPTIONS,
+    &words::GROUP_ENTRY,
+];
+
+fn rows<B>(out: &mut Vec<Keyword>, block: &'static str, table: &'static [Row<B>]) {
+    out.extend(table.iter().map(|row| Keyword {
+        block,
+        name: row.name,
+        usage: match &row.usage {
+            Use::Active(_) if row.name.ends_with("_CHECK") || row.name.ends_with("_GET") => {
+                if matches!(row.name, "TCP_CHECK" | "HTTP_GET" | "MISC_CHECK") {
+                    KeywordUse::Active
+                } else {
+                    KeywordUse::Inactive
+                }
+            }
+            Use::Active(_) | Use::Silent(_) => KeywordUse::Active,
+            Use::Inactive(_) => KeywordUse::Inactive,
+            Use::Refused(..) => KeywordUse::Refused,
+        },
+    }));
+}
+
+fn vocabulary_use(block: &str, name: &str) -> KeywordUse {
+    let address = matches!(
+        block,
+        "vrrp_instance/virtual_ipaddress:entry" | "vrrp_instance/virtual_ipaddress_excluded:entry"
+    );
+    match block {
+        _ if address && virtual_address::INACTIVE_OPTIONS.iter().any(|(inactive, _)| *inactive == name) => {
+            KeywordUse::Inactive
+        }
+        _ if address => KeywordUse::Active,
+        "vrrp_instance/unicast_peer:entry" if name != "<IPADDR>" => KeywordUse::Refused,
+        "vrrp_instance/unicast_peer:entry"
+        | "vrrp_instance/track_interface:entry"
+        | "vrrp_instance/track_script:entry"
+        | "virtual_server_group:entry"
+        | "global_defs/include_check:option" => KeywordUse::Active,
+        "vrrp_instance/track_file:entry"
+        | "vrrp_instance/track_process:entry"
+        | "vrrp_instance/track_bfd:entry"
+        | "vrrp_instance/use_vmac:option"
+        | "vrrp_instance/use_ipvlan:option"
+        | "virtual_server/lb_kind:option" => KeywordUse::Refused,
+        _ => KeywordUse::Inactive,
+    }
+}

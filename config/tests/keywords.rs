@@ -1,0 +1,55 @@
+//! The keyword tables and the list of keepalived's keywords, compared both ways.
+
+use std::collections::BTreeSet;
+
+use config::keywords;
+
+/// Keywords of keepalived 2.4.3: block, keyword, arguments, default.
+const LIST: &str = include_str!("keywords.tsv");
+
+/// Our own keywords, which no keepalived knows.
+const OWN: &[(&str, &str)] = &[
+    ("global_defs", "control_group"),
+    ("global_defs", "daemon_uid_range"),
+    ("global_defs", "seccomp_unknown"),
+    ("global_defs", "vip_lease"),
+    ("global_defs", "vip_restore"),
+    ("virtual_server/real_server/SSL_GET", "ca_path"),
+    ("virtual_server/real_server/SSL_GET", "min_cert_days"),
+    ("virtual_server/real_server/SSL_GET", "tls_verify"),
+    ("vrrp_instance", "vip_lease"),
+    ("vrrp_instance", "vip_restore"),
+];
+
+/// Rows of the list that the tables express in another place: each with the reason.
+fn listed() -> BTreeSet<(String, String)> {
+    let rows = LIST.lines().skip(1).filter_map(|line| {
+        let mut fields = line.split('\t');
+        Some((fields.next()?.to_owned(), fields.next()?.to_owned()))
+    });
+    rows.collect()
+}
+
+fn known() -> BTreeSet<(String, String)> {
+    let keywords = keywords().into_iter();
+    keywords.map(|keyword| (keyword.block.to_owned(), keyword.name.to_owned())).collect()
+}
+
+#[test]
+fn every_keyword_of_the_list_is_in_a_table() {
+    let missing: Vec<_> = listed().difference(&known()).cloned().collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn every_keyword_of_the_tables_is_in_the_list_or_our_own() {
+    let own: BTreeSet<(String, String)> =
+        OWN.iter().map(|(block, name)| ((*block).to_owned(), (*name).to_owned())).collect();
+    let extra: BTreeSet<_> = known().difference(&listed()).cloned().collect();
+    assert_eq!(extra, own);
+}
+
+#[test]
+fn no_keyword_stands_twice_in_a_table() {
+    assert_eq!(keywords().len(), known().len());
+}

@@ -1,0 +1,233 @@
+//! Properties of the whole pipeline: whatever the bytes, there are diagnostics and no panic; what was
+//! accepted reads back from its canonical text as the same model.
+
+use config::names::OfflineNames;
+use config::source::Memory;
+use config::{LoadOptions, Loaded, diff, keywords, load, print};
+use proptest::prelude::*;
+
+fn read(text: impl Into<Vec<u8>>, allow_inactive: bool) -> Loaded {
+    let source = Memory::new().with("/etc/keepalived.conf", text).with("/etc/other.conf", "priority 7\n}\n");
+    let options = LoadOptions {
+        config_id: "node1".into(),
+        host_name: "node1".into(),
+        allow_inactive,
+        ..LoadOptions::default()
+    };
+    load(&source, &OfflineNames, "/etc/keepalived.conf", &options)
+}
+
+/// Every diagnostic has a code, a message and, where it has a place, a line.
+fn sound(loaded: &Loaded) {
+    for diagnostic in &loaded.diagnostics {
+        assert!(!diagnostic.message.is_empty());
+        assert!(
+            diagnostic.place.as_ref().is_none_or(|place| place.line > 0 && place.column > 0),
+            "{diagnostic:?}"
+        );
+    }
+    let errors = loaded.count(config::diagnostic::Severity::Error);
+    assert_eq!(loaded.model.is_none(), errors > 0);
+    let _ = config::diagnostic::human(&loaded.diagnostics);
+}
+
+/// Words that a configuration may hold, wherever they fall.
+fn token() -> impl Strategy<Value = String> {
+    let names: Vec<String> = keywords().iter().map(|keyword| keyword.name.to_owned()).collect();
+    prop_oneof![
+        4 => proptest::sample::select(names),
+        3 => proptest::sample::select(vec!["{", "}", "\n", "\n", "\"", "'", "\\", "#", "!", "$", "~SEQ(X,3) ",
+            "~LST({A,B}, {1,2}) ", "$X", "${A}", "$A=x\\\n", "@node1 ", "@^node1 ", "include other.conf\n",
+            "include *\n", "\\x41", "\t", "\0", "é"]).prop_map(str::to_owned),
+        2 => proptest::sample::select(vec!["192.0.2.1", "2001:db8::1/64", "192.0.2.1-9", "eth0", "A", "MASTER",
+            "fwmark", "group", "TCP", "rr", "NAT", "PASS", "weight", "reverse", "\"/bin/x y\""])
+            .prop_map(str::to_owned),
+        1 => any::<i32>().prop_map(|number| number.to_string()),
+        1 => "[0-9]{0,3}\\.[0-9]{0,8}",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_give_diagnostics_and_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2_000)) {
+        sound(&read(bytes, false));
+    }
+
+    #[test]
+    fn any_words_give_diagnostics_and_no_panic(
+        words in proptest::collection::vec(token(), 0..120),
+        allow in any::<bool>(),
+    ) {
+        sound(&read(words.join(" "), allow));
+    }
+
+    #[test]
+    fn what_is_accepted_reads_back_as_the_same_model(text in configuration()) {
+        let loaded = read(text.clone(), false);
+        prop_assert!(loaded.model.is_some(), "{text}\n{}", config::diagnostic::human(&loaded.diagnostics));
+        let model = loaded.model.unwrap_or_default();
+        let canonical = print(&model);
+        let again = read(canonical.clone(), false);
+        prop_assert_eq!(again.model.as_ref(), Some(&model), "{}", canonical);
+        prop_assert_eq!(diff(&model, &model), []);
+        prop_assert_eq!(print(&again.model.unwrap_or_default()), canonical);
+    }
+}
+
+/// A line that may be absent.
+fn maybe(line: impl Strategy<Value = String> + 'static) -> BoxedStrategy<String> {
+    prop_oneof![Just(String::new()), line.prop_map(|line| line + "\n")].boxed()
+}
+
+fn number(keyword: &'static str, range: std::ops::RangeInclusive<u32>) -> BoxedStrategy<String> {
+    maybe(range.prop_map(move |number| format!("{keyword} {number}")))
+}
+
+fn seconds(keyword: &'static str, range: std::ops::RangeInclusive<u32>) -> BoxedStrategy<String> {
+    maybe(range.prop_map(move |millis| format!("{keyword} {}.{:03}", millis / 1_000, millis % 1_000)))
+}
+
+fn flag(keyword: &'static str) -> BoxedStrategy<String> {
+    maybe(Just(keyword.to_owned()))
+}
+
+fn boolean(keyword: &'static str) -> BoxedStrategy<String> {
+    maybe(any::<bool>().prop_map(move |on| format!("{keyword} {on}")))
+}
+
+/// A command whose arguments hold every kind of character.
+fn command(keyword: &'static str) -> BoxedStrategy<String> {
+    let argument = "[a-z0-9 #!$éü{}@*;&|-]{0,8}";
+    maybe(proptest::collection::vec(argument, 0..3).prop_map(move |arguments| {
+        let arguments: Vec<String> =
+            arguments.iter().map(|a| format!("'{}'", a.replace('$', "\\x24"))).collect();
+        format!("{keyword} \"/opt/x {}\" alice", arguments.join(" "))
+    }))
+}
+
+fn instance(index: usize) -> BoxedStrategy<String> {
+    let first = (
+        boolean("lower_prio_no_advert"),
+        boolean("higher_prio_send_advert"),
+        boolean("skip_check_adv_addr"),
+        number("priority", 1..=255),
+        prop_oneof![
+            Just(String::new()),
+            Just("state MASTER\n".to_owned()),
+            Just("state BACKUP\n".to_owned())
+        ],
+        prop_oneof![Just(String::new()), Just("version 2\n".to_owned()), Just("version 3\n".to_owned())],
+        seconds("advert_int", 10..=255_000),
+        seconds("preempt_delay", 0..=1_000_000),
+        flag("nopreempt"),
+        flag("dont_track_primary"),
+        flag("check_unicast_src"),
+        command("notify_master"),
+    );
+    let second = (
+        number("garp_master_delay", 0..=4294),
+        number("garp_master_repeat", 0..=100),
+        number("garp_master_refresh", 0..=100_000),
+        number("garp_lower_prio_delay", 0..=4294),
+        number("garp_lower_prio_repeat", 0..=1000),
+        number("down_timer_adverts", 1..=100),
+        command("notify"),
+        maybe(Just("mcast_src_ip 192.0.2.77".to_owned())),
+        maybe(Just("unicast_peer {\n198.51.100.1\n198.51.100.2\n}".to_owned())),
+        maybe(
+            (-254..=254_i32)
+                .prop_map(|weight| format!("track_interface {{\neth9 weight {weight} reverse\n}}")),
+        ),
+        maybe(Just("track_script {\nweb weight -5 reverse\n}".to_owned())),
+        maybe(
+            "[a-zA-Z0-9#!]{1,8}"
+                .prop_map(|pass| format!("authentication {{\nauth_type PASS\nauth_pass \"{pass}\"\n}}")),
+        ),
+    );
+    (first, second)
+        .prop_map(move |((a, b, c, d, e, f, g, h, i, j, k, l), (m, n, o, p, q, r, s, t, u, v, w, x))| {
+            let body = [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x].concat();
+            let vrid = index + 1;
+            format!(
+                "vrrp_instance V{index} {{\ninterface eth0\nvirtual_router_id {vrid}\n{body}virtual_ipaddress {{\n\
+                 192.0.2.{index}/24 dev eth{index} label x{index} brd +\n}}\n}}\n"
+            )
+        })
+        .boxed()
+}
+
+fn service(index: usize) -> BoxedStrategy<String> {
+    let head = (
+        proptest::sample::select(vec!["TCP", "UDP", "SCTP"]),
+        proptest::sample::select(vec!["rr", "wlc", "sh", "mh"]),
+        proptest::sample::select(vec!["NAT", "DR", "TUN"]),
+        number("quorum", 1..=20),
+        number("hysteresis", 0..=20),
+        number("persistence_timeout", 1..=2_678_400),
+        number("persistence_granularity", 1..=32),
+        seconds("delay_loop", 1..=100_000),
+        flag("alpha"),
+        flag("omega"),
+        command("quorum_up"),
+        maybe(Just("sorry_server 203.0.113.200 99\nsorry_server_inhibit".to_owned())),
+    );
+    let tail = (
+        number("weight", 1..=1000),
+        number("retry", 1..=10),
+        seconds("connect_timeout", 1..=10_000),
+        seconds("warmup", 0..=10_000),
+        boolean("inhibit_on_failure"),
+        maybe(Just("TCP_CHECK {\nretry 0\nbindto 192.0.2.5\n}".to_owned())),
+        maybe(Just(
+            "HTTP_GET {\nurl {\npath \"/a b#c\"\nstatus_code 200 301-303\n}\nhttp_protocol 1.1\n}".to_owned(),
+        )),
+        maybe(Just("MISC_CHECK {\nmisc_path \"/opt/check 'a b'\" bob\nmisc_dynamic\n}".to_owned())),
+        number("uthreshold", 0..=1000),
+        command("notify_down"),
+        proptest::sample::select(vec!["80", "8080", ""]),
+    );
+    (head, tail)
+        .prop_map(move |(head, tail)| {
+            let (protocol, scheduler, kind, a, b, c, d, e, f, g, h, i) = head;
+            let (j, k, l, m, n, o, p, q, r, s, port) = tail;
+            let outer = [a, b, c, d, e, f, g, h, i].concat();
+            let inner = [j, k, l, m, n, o, p, q, r, s].concat();
+            format!(
+                "virtual_server 192.0.2.{index} 80 {{\nprotocol {protocol}\nlb_algo {scheduler}\nlb_kind {kind}\n\
+                 {outer}real_server 203.0.113.{index} {port} {{\n{inner}}}\n}}\n"
+            )
+        })
+        .boxed()
+}
+
+fn configuration() -> impl Strategy<Value = String> {
+    let globals = (
+        seconds("vrrp_startup_delay", 1..=100_000),
+        number("vrrp_garp_master_repeat", 1..=50),
+        number("vrrp_down_timer_adverts", 1..=100),
+        flag("vrrp_min_garp"),
+        prop_oneof![Just(String::new()), Just("seccomp_unknown exit\ncontrol_group adm\n".to_owned())],
+        maybe("[ -!#%-~]{1,20}".prop_map(|name| format!("router_id \"{}\"", name.replace('"', "'")))),
+    );
+    (globals, instance(1), instance(2), service(11), service(12)).prop_map(
+        |((a, b, c, d, e, f), one, two, three, four)| {
+            let script = "vrrp_script web {\nscript \"/opt/web 'x y'\" carol\ninterval 0.5\nweight 7\n}\n";
+            format!("global_defs {{\n{a}{b}{c}{d}{e}{f}}}\n{script}{one}{two}{three}{four}")
+        },
+    )
+}
+
+#[test]
+fn deep_nesting_is_refused_with_one_message() {
+    let loaded = read("a {\n".repeat(100_000), false);
+    assert!(loaded.diagnostics.iter().any(|diagnostic| diagnostic.code.0 == "E0108"));
+}
+
+#[test]
+fn ten_thousand_errors_are_counted_and_not_all_kept() {
+    let loaded = read("nonsense\n".repeat(10_000), false);
+    assert_eq!(loaded.diagnostics.len(), 501);
+    assert!(loaded.diagnostics[500].message.contains("9500 more"));
+}
