@@ -115,6 +115,8 @@ pub struct Verdict {
     pub priority: Priority,
     /// A script with weight 0 has not run yet.
     pub hold: bool,
+    /// Some script has not run yet: the priority may be a predecessor's.
+    pub provisional: bool,
 }
 
 impl Router {
@@ -243,14 +245,18 @@ impl Router {
     /// Judges trackers and tables.
     #[must_use]
     pub fn judge(&self, links: &Links, scripts: &Scripts, deaf: &[SocketKey], now: MonoTime) -> Verdict {
-        let mut verdict = Verdict { faults: Faults::none(), priority: self.config.priority, hold: false };
+        let mut verdict = Verdict {
+            faults: Faults::none(),
+            priority: self.config.priority,
+            hold: false,
+            provisional: false,
+        };
         self.judge_path(links, deaf, &mut verdict.faults);
         self.judge_addresses(links, &mut verdict.faults);
         if self.refusal.is_some_and(|refusal| now < refusal.until) {
             verdict.faults.add(Reason::AddressRefused);
         }
         let mut weights = 0_i32;
-        let mut unknown = false;
         for (position, track) in self.config.track_interfaces.iter().enumerate() {
             if self.config.interface.as_ref() == Some(&track.interface) && !self.config.dont_track_primary {
                 continue;
@@ -267,7 +273,7 @@ impl Router {
         }
         for (position, track) in self.config.track_scripts.iter().enumerate() {
             let health = scripts.health(track.tracked);
-            unknown |= health == Health::Unknown;
+            verdict.provisional |= health == Health::Unknown;
             match effect(track.weight, track.reverse, health) {
                 Effect::Weight(weight) => weights = weights.saturating_add(weight),
                 Effect::Fault => verdict.faults.add(Reason::Script(position)),
@@ -275,7 +281,7 @@ impl Router {
             }
         }
         verdict.priority = match self.assumed {
-            Some(assumed) if unknown && self.config.priority != Priority::OWNER => assumed,
+            Some(assumed) if verdict.provisional && self.config.priority != Priority::OWNER => assumed,
             Some(_) | None => effective(self.config.priority, weights),
         };
         verdict

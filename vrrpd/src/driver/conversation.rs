@@ -26,7 +26,10 @@ impl Driver {
         for _ in 0..MAX_MESSAGES {
             match self.link.receive() {
                 Ok(Some((message, fds))) => self.obey(message, fds, now),
-                Ok(None) => return,
+                Ok(None) => {
+                    self.link_readable = false;
+                    return;
+                }
                 Err(ReceiveError::Closed) => return self.parent_is_gone(now),
                 Err(error) => {
                     self.link.log(Level::Error, format!("message from the parent: {error}"));
@@ -37,8 +40,6 @@ impl Driver {
                 return;
             }
         }
-        // The event was edge-triggered: come back for the rest.
-        self.judge_all = true;
     }
 
     fn obey(&mut self, message: ParentToVrrpd, fds: Vec<OwnedFd>, now: MonoTime) {
@@ -69,6 +70,7 @@ impl Driver {
                 if self.phase == Phase::Quiesced {
                     self.phase = Phase::Running;
                     self.receivers.mark_all();
+                    self.follow_paths(now);
                     self.judge_all = true;
                 }
             }
@@ -225,6 +227,8 @@ impl Driver {
 
     /// Routers that are no longer configured resign and withdraw at once.
     fn dismiss(&mut self, old: Vec<Router>, now: MonoTime) {
+        // Positions are those of neither generation here: no slot may be written.
+        let slots = self.slots.take();
         self.routers = old;
         for position in 0..self.routers.len() {
             self.give(position, Input::Shutdown, now);
@@ -233,6 +237,7 @@ impl Driver {
             self.work(now);
         }
         self.routers.clear();
+        self.slots = slots;
     }
 
     /// Routers of a fresh process take up what their predecessors were.
@@ -305,6 +310,7 @@ impl Driver {
 
     /// Without a parent nobody supervises us: the same as an order to stop.
     pub(super) fn parent_is_gone(&mut self, now: MonoTime) {
+        self.link_readable = false;
         self.stop(now);
     }
 

@@ -51,14 +51,11 @@ impl Driver {
                     return count;
                 }
                 Read::Garbage => None,
-                Read::Datagram(datagram) => match addressee(&self.routers, &datagram) {
-                    Some(position) => self.hear(position, &datagram, now).map(|heard| (position, heard)),
-                    None => None,
-                },
+                Read::Datagram(datagram) => addressee(&self.routers, &datagram)
+                    .and_then(|position| Some((position, self.hear(position, &datagram, now)?))),
             };
-            match heard {
-                Some((position, heard)) => self.give(position, Input::Advert(heard), now),
-                None => self.unmatched = self.unmatched.saturating_add(1),
+            if let Some((position, heard)) = heard {
+                self.give(position, Input::Advert(heard), now);
             }
         }
         share

@@ -50,7 +50,9 @@ pub struct Driver {
     reactor: Reactor,
     link: Link<VrrpdToParent, ParentToVrrpd>,
     kernel: Kernel,
+    link_readable: bool,
     kernel_readable: bool,
+    tables_stale: bool,
     receivers: Receivers,
     sender: Sender,
     herald: Herald,
@@ -67,7 +69,6 @@ pub struct Driver {
     retry_at: Option<MonoTime>,
     counters_at: MonoTime,
     told: Vec<u64>,
-    unmatched: u64,
     refused_calls: u64,
     incoming: Option<Incoming>,
     preparation: Option<Preparation>,
@@ -125,7 +126,9 @@ impl Driver {
             reactor,
             link,
             kernel,
+            link_readable: true,
             kernel_readable: true,
+            tables_stale: false,
             receivers: Receivers::default(),
             sender: Sender::default(),
             herald: Herald::default(),
@@ -142,7 +145,6 @@ impl Driver {
             retry_at: None,
             counters_at: started,
             told: Vec::new(),
-            unmatched: 0,
             refused_calls: 0,
             incoming: None,
             preparation: None,
@@ -159,8 +161,6 @@ impl Driver {
             self.link.log(Level::Error, format!("event loop can't start: {error}"));
             return ExitCode::FAILURE;
         }
-        // What came before the first wait makes no event.
-        self.converse(now());
         let mut ready = Vec::new();
         while self.phase != Phase::Over {
             let deadline = self.deadline();
@@ -178,11 +178,10 @@ impl Driver {
 
     fn turn(&mut self, ready: &[Ready], now: MonoTime) {
         self.turns = self.turns.saturating_add(1);
-        let mut converse = false;
         for event in ready {
             match event.key {
                 LINK => {
-                    converse |= event.readable;
+                    self.link_readable |= event.readable;
                     if event.writable && self.link.flush().is_err() {
                         self.parent_is_gone(now);
                     }
@@ -191,7 +190,7 @@ impl Driver {
                 key => self.receivers.mark(key),
             }
         }
-        if converse {
+        if self.link_readable {
             self.converse(now);
         }
         if self.kernel_readable {
@@ -236,10 +235,13 @@ impl Driver {
         }
     }
 
-    /// Sockets that could not be opened are tried again every second.
+    /// Sockets that could not be opened and tables that could not be read are tried again every second.
     fn retry(&mut self, now: MonoTime) {
         if self.retry_at.take_if(|at| now >= *at).is_some() {
-            self.refresh_sockets(now);
+            if self.tables_stale {
+                self.read_tables(now);
+            }
+            self.follow_paths(now);
             self.judge_all = true;
         }
         if std::mem::take(&mut self.judge_all) {
@@ -252,7 +254,8 @@ impl Driver {
     /// When the loop must turn next.
     fn deadline(&self) -> Option<MonoTime> {
         let at_once = MonoTime::default();
-        if self.preparation.as_ref().is_some_and(Preparation::is_reading) || self.kernel_readable {
+        let reading = self.preparation.as_ref().is_some_and(Preparation::is_reading);
+        if reading || self.kernel_readable || self.link_readable {
             return Some(at_once);
         }
         let mut deadline = Some(self.beat_at);

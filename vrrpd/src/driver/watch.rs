@@ -3,11 +3,12 @@
 use config::model::units::MonoTime;
 use ipc::messages::Level;
 use netlink::route::RouteEvent;
+use netlink::socket::RequestError;
 
 use super::receivers::Wanted;
 use super::{Driver, Phase, SECOND};
 use crate::kernel::link::Place;
-use crate::proto::machine::{Input, Settings};
+use crate::proto::machine::{Input, Settings, State};
 
 impl Driver {
     /// Takes in what has changed and draws the consequences.
@@ -15,8 +16,8 @@ impl Driver {
         let (events, more) = match self.kernel.hear() {
             Ok(heard) => heard,
             Err(error) => {
-                self.link.log(Level::Error, format!("reading links and addresses: {error}"));
-                (Vec::new(), true)
+                self.tables_are_stale(&error, now);
+                (Vec::new(), false)
             }
         };
         self.kernel_readable = more;
@@ -39,6 +40,26 @@ impl Driver {
             self.judge(position, now);
         }
         self.put_back_removed(&removed, lost, now);
+    }
+
+    /// Events were lost and the tables can't be read: tried again in a second.
+    fn tables_are_stale(&mut self, error: &RequestError, now: MonoTime) {
+        if !self.tables_stale {
+            self.link.log(Level::Error, format!("reading links and addresses: {error}"));
+        }
+        self.tables_stale = true;
+        self.retry_at = Some(now + SECOND);
+    }
+
+    /// Reads the tables afresh and has every Master look for missing addresses.
+    pub(super) fn read_tables(&mut self, now: MonoTime) {
+        match self.kernel.read_tables() {
+            Ok(()) => {
+                self.tables_stale = false;
+                self.put_back_removed(&[], true, now);
+            }
+            Err(error) => self.tables_are_stale(&error, now),
+        }
     }
 
     /// Interfaces and source addresses may have changed.
@@ -68,7 +89,8 @@ impl Driver {
             }
         }
         self.receivers.refresh(&wanted, &self.reactor, &mut self.link);
-        self.retry_at = (!self.receivers.deaf().is_empty()).then(|| now + SECOND);
+        let again = self.tables_stale || !self.receivers.deaf().is_empty();
+        self.retry_at = again.then(|| now + SECOND);
     }
 
     /// Recomputes faults and priority of one instance and tells its machine.
@@ -82,8 +104,15 @@ impl Driver {
             self.start(position, now);
             return;
         }
+        if !verdict.provisional {
+            router.assumed = None;
+        }
+        let in_fault = matches!(router.machine.state(), State::Fault(_));
         self.give(position, Input::Priority(verdict.priority), now);
-        self.give(position, Input::Faults(verdict.faults), now);
+        // A fault may end only when every script that could be one has spoken.
+        if !(in_fault && verdict.hold && verdict.faults.is_empty()) {
+            self.give(position, Input::Faults(verdict.faults), now);
+        }
     }
 
     /// Addresses that somebody else removed are put back at once, within a budget.
