@@ -339,7 +339,7 @@ pub fn check(kind: CheckKind) -> Check {
 }
 
 pub fn endpoint(target: SocketAddr) -> Endpoint {
-    Endpoint { target, bind_to: None, timeout: Duration::from_millis(500) }
+    Endpoint { target, bind_to: None, timeout: Duration::from_secs(2) }
 }
 
 pub fn tcp(target: SocketAddr) -> Check {
