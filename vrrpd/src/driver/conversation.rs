@@ -254,6 +254,13 @@ impl Driver {
             let assumed = router.judge(self.kernel.links(), &self.scripts, self.receivers.deaf(), now);
             self.give_silently(position, Input::Priority(assumed.priority), now);
             self.give(position, Input::Resume(memory), now);
+            // A predecessor may have died while it released.
+            if let Some(router) = self.routers.get_mut(position)
+                && !router.machine.is_master()
+                && router.holdings.holds_anything()
+            {
+                router.holdings.release();
+            }
         }
     }
 
