@@ -106,6 +106,16 @@ impl Page<'_> {
         if let Some(group) = process.control_group {
             self.set("control_group", group);
         }
+        for (keyword, fifo) in [
+            ("notify_fifo", &process.fifos.all),
+            ("vrrp_notify_fifo", &process.fifos.vrrp),
+            ("lvs_notify_fifo", &process.fifos.checks),
+        ] {
+            let Some(fifo) = fifo else { continue };
+            self.set(keyword, format!("{} {} {}", word(&fifo.path), fifo.uid, fifo.gid));
+            self.command(&format!("{keyword}_script"), fifo.script);
+        }
+        self.flag("vrrp_notify_priority_changes", process.notify_priority_changes);
         self.set(
             "seccomp_unknown",
             match process.unknown_call {

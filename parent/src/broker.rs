@@ -35,6 +35,24 @@ pub enum Effect {
         /// Configuration that the scripts belong to.
         generation: Generation,
     },
+    /// A virtual server or, with a name, a real server of it went up or down.
+    ServiceChanged {
+        /// Name of the virtual server.
+        service: String,
+        /// Name of the real server.
+        server: Option<String>,
+        /// Up or down.
+        up: bool,
+    },
+    /// The effective priority of an instance changed.
+    PriorityChanged {
+        /// Name of the instance.
+        name: String,
+        /// Its state.
+        state: VrrpState,
+        /// Its effective priority.
+        priority: Priority,
+    },
     /// Hand on to ipvsd.
     Desired(Generation, Vec<DesiredEntry>, bool),
 }
@@ -178,6 +196,8 @@ impl Broker {
                 let name = part.instances.get(instance.index()).ok_or(Refused)?.name.clone();
                 if let Some(memory) = self.memory(&name) {
                     memory.priority = priority;
+                    let state = memory.state;
+                    out.push(Effect::PriorityChanged { name, state, priority });
                 }
                 Ok(())
             }
@@ -234,8 +254,11 @@ impl Broker {
                 if server.is_some_and(|server| server.index() >= known.servers.len()) {
                     return Err(Refused);
                 }
-                if generation == self.committed.generation {
-                    self.service_up.insert((service, server), up);
+                let name = known.name.clone();
+                let server_name = server.and_then(|server| known.servers.get(server.index())).cloned();
+                let key = (service, server);
+                if generation == self.committed.generation && self.service_up.insert(key, up) != Some(up) {
+                    out.push(Effect::ServiceChanged { service: name, server: server_name, up });
                 }
                 Ok(())
             }

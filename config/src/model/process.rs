@@ -53,6 +53,8 @@ pub enum Purpose {
     MiscCheck,
     /// `notify_up`, `notify_down`, `quorum_up`, `quorum_down`: checkd asks, nobody waits.
     ServerNotify,
+    /// `*_fifo_script`: runs as long as the suite does.
+    FifoReader,
 }
 
 /// Commands that follow the state of one instance.
@@ -80,6 +82,30 @@ pub enum UnknownCall {
     Exit,
 }
 
+/// A named pipe that tells changes of state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FifoSettings {
+    /// Absolute path.
+    pub path: String,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Program that reads it; gets the path as its last argument.
+    pub script: Option<ScriptId>,
+}
+
+/// `notify_fifo`, `vrrp_notify_fifo`, `lvs_notify_fifo` and their scripts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Fifos {
+    /// Everything.
+    pub all: Option<FifoSettings>,
+    /// VRRP instances.
+    pub vrrp: Option<FifoSettings>,
+    /// Virtual and real servers.
+    pub checks: Option<FifoSettings>,
+}
+
 /// `global_defs` and root keywords that concern the processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessSettings {
@@ -95,6 +121,10 @@ pub struct ProcessSettings {
     pub unknown_call: UnknownCall,
     /// `control_group`: group id that may use the control socket.
     pub control_group: Option<u32>,
+    /// Named pipes.
+    pub fifos: Fifos,
+    /// `vrrp_notify_priority_changes`.
+    pub notify_priority_changes: bool,
 }
 
 impl Default for ProcessSettings {
@@ -106,6 +136,8 @@ impl Default for ProcessSettings {
             daemon_uid_range: None,
             unknown_call: UnknownCall::Enosys,
             control_group: None,
+            fifos: Fifos::default(),
+            notify_priority_changes: false,
         }
     }
 }

@@ -13,10 +13,10 @@ use std::time::Duration;
 use crate::LoadOptions;
 use crate::diagnostic::{Collector, Problem, code};
 use crate::model::Model;
-use crate::model::process::{ProcessSettings, Purpose, UnknownCall};
+use crate::model::process::{FifoSettings, Fifos, ProcessSettings, Purpose, UnknownCall};
 use crate::model::vrrp::{TrackedScript, VrrpGlobal};
 use crate::names::Names;
-use crate::schema::{Draft, GlobalDraft, ScriptBlockDraft};
+use crate::schema::{Draft, FifoDraft, GlobalDraft, ScriptBlockDraft};
 use script::Scripts;
 
 /// What resolving needs beside the drafts.
@@ -122,6 +122,7 @@ fn process(
         }
         id
     });
+    let fifos = fifos(context);
     let globals = &context.globals;
     ProcessSettings {
         router_id: router_id(globals, options),
@@ -130,7 +131,28 @@ fn process(
         daemon_uid_range: globals.uid_range,
         unknown_call: if globals.exit_on_unknown_call { UnknownCall::Exit } else { UnknownCall::Enosys },
         control_group,
+        fifos,
+        notify_priority_changes: globals.notify_priority_changes,
     }
+}
+
+/// The specific pipe is ignored where it is the one for everything.
+fn fifos(context: &mut Context<'_>) -> Fifos {
+    let drafts = [
+        ("notify_fifo", std::mem::take(&mut context.globals.fifo)),
+        ("vrrp_notify_fifo", std::mem::take(&mut context.globals.vrrp_fifo)),
+        ("lvs_notify_fifo", std::mem::take(&mut context.globals.lvs_fifo)),
+    ];
+    let [all, vrrp, checks] = drafts.map(|(name, draft)| fifo(context, name, draft));
+    let is_same = |pipe: &FifoSettings| all.as_ref().is_some_and(|all| all.path == pipe.path);
+    Fifos { vrrp: vrrp.filter(|pipe| !is_same(pipe)), checks: checks.filter(|pipe| !is_same(pipe)), all }
+}
+
+fn fifo(context: &mut Context<'_>, name: &str, draft: FifoDraft) -> Option<FifoSettings> {
+    let path = draft.path?;
+    let owner = context.owner(draft.owner.as_ref())?;
+    let script = context.optional_script(&format!("{name}_script"), draft.script, Purpose::FifoReader);
+    Some(FifoSettings { path: path.text, uid: owner.uid, gid: owner.gid, script })
 }
 
 fn router_id(globals: &GlobalDraft, options: &LoadOptions) -> String {

@@ -76,6 +76,14 @@ impl Context<'_> {
         self.script(name, command?, None, purpose, None)
     }
 
+    /// Who a file belongs to: the user that is named, else the default of scripts.
+    pub(super) fn owner(&mut self, words: Option<&UserWords>) -> Option<Identity> {
+        match words {
+            Some(words) => self.identity(words),
+            None => self.default_identity(),
+        }
+    }
+
     fn identity(&mut self, words: &UserWords) -> Option<Identity> {
         let Some(user) = self.names.user(&words.user.text) else {
             let message = format!("there is no user {}", words.user.text);

@@ -31,6 +31,18 @@ pub(crate) struct GlobalDraft {
     pub(crate) uid_range: Option<(u32, u32)>,
     pub(crate) control_group: Option<Named>,
     pub(crate) exit_on_unknown_call: bool,
+    pub(crate) fifo: FifoDraft,
+    pub(crate) vrrp_fifo: FifoDraft,
+    pub(crate) lvs_fifo: FifoDraft,
+    pub(crate) notify_priority_changes: bool,
+}
+
+/// A named pipe as written.
+#[derive(Debug, Default)]
+pub(crate) struct FifoDraft {
+    pub(crate) path: Option<Named>,
+    pub(crate) owner: Option<UserWords>,
+    pub(crate) script: Option<Command>,
 }
 
 /// Reads one `global_defs`; several of them add up.
@@ -167,6 +179,44 @@ fn seccomp_unknown(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &
     draft.exit_on_unknown_call = lowering.choice(line, 1, &["enosys", "exit"]) == Some(1);
 }
 
+fn fifo_path(draft: &mut FifoDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let Some(path) = lowering.required(line, 1, "a path") else { return };
+    if !path.text.starts_with('/') {
+        lowering.error(code::BAD_TEXT, path.span, "a FIFO needs an absolute path");
+        return;
+    }
+    draft.path = Some(Named::of(path));
+    draft.owner = lowering.user(line, 2);
+}
+
+fn notify_fifo(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    fifo_path(&mut draft.fifo, lowering, line);
+}
+
+fn notify_fifo_script(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.fifo.script = lowering.command(line);
+}
+
+fn vrrp_notify_fifo(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    fifo_path(&mut draft.vrrp_fifo, lowering, line);
+}
+
+fn vrrp_notify_fifo_script(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.vrrp_fifo.script = lowering.command(line);
+}
+
+fn lvs_notify_fifo(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    fifo_path(&mut draft.lvs_fifo, lowering, line);
+}
+
+fn lvs_notify_fifo_script(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.lvs_fifo.script = lowering.command(line);
+}
+
+fn notify_priority_changes(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.notify_priority_changes = lowering.boolean(line, 1).unwrap_or(false);
+}
+
 /// Keywords of `global_defs`.
 pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     active("router_id", router_id),
@@ -241,14 +291,14 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     inactive("nftables_ipvs_priority", Shape::Number(-2_147_483_648, 2_147_483_647)),
     inactive("nftables_ipvs_start_fwmark", Shape::Number(1, 4_294_967_295)),
     inactive("nftables_counters", Shape::Flag),
-    inactive("notify_fifo", Shape::Words(1, 3)),
-    inactive("notify_fifo_script", Shape::Script),
-    inactive("vrrp_notify_fifo", Shape::Words(1, 3)),
-    inactive("vrrp_notify_fifo_script", Shape::Script),
-    inactive("vrrp_notify_priority_changes", Shape::Bool),
+    active("notify_fifo", notify_fifo),
+    active("notify_fifo_script", notify_fifo_script),
+    active("vrrp_notify_fifo", vrrp_notify_fifo),
+    active("vrrp_notify_fifo_script", vrrp_notify_fifo_script),
+    active("vrrp_notify_priority_changes", notify_priority_changes),
     inactive("fifo_write_vrrp_states_on_reload", Shape::Flag),
-    inactive("lvs_notify_fifo", Shape::Words(1, 3)),
-    inactive("lvs_notify_fifo_script", Shape::Script),
+    active("lvs_notify_fifo", lvs_notify_fifo),
+    active("lvs_notify_fifo_script", lvs_notify_fifo_script),
     inactive("checker_priority", Shape::Number(-20, 19)),
     inactive("checker_no_swap", Shape::Flag),
     inactive("checker_rt_priority", Shape::Number(1, 99)),

@@ -16,7 +16,7 @@ use config::names::{Names, SystemNames};
 use ipc::messages::RunOutcome;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use sandbox::system::process::{Ending, pidfd_open, wait_pidfd};
+use sandbox::system::process::{Ending, pidfd_open, run_as, wait_pidfd};
 
 /// Who waits for the outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Purpose {
     Instance(String),
     /// Nobody.
     Nobody,
+    /// It reads this FIFO as long as the suite runs.
+    FifoReader(String),
 }
 
 /// Why a program did not start.
@@ -108,10 +110,10 @@ impl Runner {
             .env_remove("IFS")
             .env_remove("LD_PRELOAD")
             .env_remove("LD_LIBRARY_PATH");
-        if script.identity.uid != nix::unistd::getuid().as_raw()
-            || script.identity.gid != nix::unistd::getgid().as_raw()
-        {
-            command.gid(script.identity.gid).uid(script.identity.uid);
+        let identity = &script.identity;
+        let own = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+        if (identity.uid, identity.gid) != own || !identity.groups.is_empty() {
+            run_as(&mut command, identity.uid, identity.gid, identity.groups.clone());
         }
         let child = command.spawn()?;
         let pid = i32::try_from(child.id()).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
@@ -160,6 +162,13 @@ impl Runner {
         }
     }
 
+    /// Ends the readers of FIFOs: nothing more will be written.
+    pub fn end_readers(&mut self, now: MonoTime) {
+        for run in self.runs.values_mut().filter(|run| matches!(run.purpose, Purpose::FifoReader(_))) {
+            run.deadline = Some(now);
+        }
+    }
+
     /// When [`Self::tick`] wants to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<MonoTime> {
@@ -187,5 +196,68 @@ impl Runner {
     #[must_use]
     pub fn has(&self, key: usize) -> bool {
         self.runs.contains_key(&key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use config::model::process::{Identity, Purpose as ScriptPurpose};
+    use ipc::reactor::{Reactor, now};
+
+    fn script(test: &str, uid: u32, groups: &[u32]) -> Script {
+        Script {
+            name: "test".to_owned(),
+            argv: ["/bin/sh", "-c", test].map(str::to_owned).to_vec(),
+            identity: Identity { uid, gid: uid, groups: groups.to_vec() },
+            purpose: ScriptPurpose::Tracked,
+            timeout: Some(Duration::from_secs(5)),
+        }
+    }
+
+    fn outcome(script: &Script) -> RunOutcome {
+        let mut runner = Runner::default();
+        let mut reactor = Reactor::new().unwrap();
+        let fd = runner.start(0, script, &["extra".to_owned()], Purpose::Nobody, now()).unwrap();
+        reactor.watch_reads(fd, 0).unwrap();
+        loop {
+            let now = reactor.turn(runner.deadline(), &mut Vec::new()).unwrap();
+            runner.tick(now);
+            if let Some((_, _, outcome)) = runner.ready(0) {
+                return outcome;
+            }
+        }
+    }
+
+    #[test]
+    fn a_script_gets_exactly_its_user_and_groups() {
+        let test = r#"[ "$(id -u) $(id -g) $(id -G)" = "54321 54321 54321 777" ]"#;
+        assert_eq!(outcome(&script(test, 54321, &[777])), RunOutcome::Exited(0));
+    }
+
+    #[test]
+    fn a_script_of_another_user_has_no_capability() {
+        let test = r#"[ "$(sed -n 's/^CapEff:\t//p' /proc/self/status)" = 0000000000000000 ]"#;
+        assert_eq!(outcome(&script(test, 54321, &[])), RunOutcome::Exited(0));
+    }
+
+    #[test]
+    fn a_script_that_ignores_sigterm_is_killed_after_its_grace() {
+        let mut slow = script("trap '' TERM; while :; do sleep 0.1; done", 0, &[]);
+        slow.timeout = Some(Duration::from_millis(50));
+        assert_eq!(outcome(&slow), RunOutcome::TimedOut);
+    }
+
+    #[test]
+    fn a_path_that_others_may_write_does_not_run_as_root() {
+        use std::os::unix::fs::PermissionsExt;
+        let path = std::env::temp_dir().join(format!("keepalived-unsafe-{}", std::process::id()));
+        std::fs::write(&path, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let mut unsafe_script = script("", 0, &[]);
+        unsafe_script.argv = vec![path.display().to_string()];
+        let started = Runner::default().start(0, &unsafe_script, &[], Purpose::Nobody, now());
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(started, Err(RunError::Unsafe(_))), "{started:?}");
     }
 }

@@ -13,6 +13,7 @@ use ipc::reactor::Ready;
 use super::processes::{Incoming, Link};
 use super::{Source, Suite};
 use crate::broker::Effect;
+use crate::effects::fifo::{self, Subject};
 use crate::effects::notify::{self, Job, Told};
 use crate::effects::script::{Purpose, RunError};
 use crate::supervisor::{Fault, Serial};
@@ -238,7 +239,19 @@ impl Suite {
                     let job = Job { generation, script, extra: Vec::new() };
                     self.start_script(&job, Purpose::Nobody, now);
                 }
+                Effect::ServiceChanged { service, server, up } => {
+                    self.pipes.write(Subject::Checks, &fifo::service_record(&service, server.as_deref(), up));
+                }
+                Effect::PriorityChanged { name, state, priority } => {
+                    if self.broker.part().process.notify_priority_changes {
+                        let word = format!("{}_PRIORITY", state.word());
+                        let record = fifo::instance_record(&name, &word, priority.value());
+                        self.pipes.write(Subject::Vrrp, &record);
+                    }
+                }
                 Effect::Notify { name, state, priority, scripts, generation } => {
+                    let record = fifo::instance_record(&name, state.word(), priority.value());
+                    self.pipes.write(Subject::Vrrp, &record);
                     let jobs = notify::jobs(&scripts, generation, &name, Told::State(state), priority);
                     let jobs = self.queues.push(&name, jobs, now);
                     self.start_jobs(&name, jobs, now);
@@ -264,6 +277,25 @@ impl Suite {
         while let Some(job) = jobs.pop_front() {
             if !self.start_script(&job, Purpose::Instance(name.to_owned()), now) {
                 jobs.extend(self.queues.ended(name, now));
+            }
+        }
+    }
+
+    /// Opens the FIFOs of the committed configuration and starts their readers.
+    pub(super) fn open_pipes(&mut self, now: MonoTime) {
+        let part = std::rc::Rc::clone(self.broker.part());
+        let generation = self.broker.generation();
+        for problem in self.pipes.configure(&part.process.fifos) {
+            self.say(Level::Error, &problem);
+        }
+        let fifos = &part.process.fifos;
+        for fifo in [&fifos.all, &fifos.vrrp, &fifos.checks].into_iter().flatten() {
+            let Some(script) = fifo.script.filter(|_| self.fifo_readers.insert(fifo.path.clone())) else {
+                continue;
+            };
+            let job = Job { generation, script, extra: vec![fifo.path.clone()] };
+            if !self.start_script(&job, Purpose::FifoReader(fifo.path.clone()), now) {
+                self.fifo_readers.remove(&fifo.path);
             }
         }
     }
@@ -294,9 +326,18 @@ impl Suite {
             self.say(Level::Warning, &format!("script {name} ran out of time and was ended"));
         }
         self.deliver(purpose.clone(), outcome);
-        if let Purpose::Instance(instance) = purpose {
-            let jobs = self.queues.ended(&instance, now);
-            self.start_jobs(&instance, jobs, now);
+        match purpose {
+            Purpose::Instance(instance) => {
+                let jobs = self.queues.ended(&instance, now);
+                self.start_jobs(&instance, jobs, now);
+            }
+            Purpose::FifoReader(path) => {
+                self.fifo_readers.remove(&path);
+                if self.stopping.is_none() {
+                    self.say(Level::Warning, &format!("the reader of FIFO {path} ended"));
+                }
+            }
+            Purpose::Tracked(..) | Purpose::Check(..) | Purpose::Nobody => {}
         }
     }
 
@@ -304,7 +345,7 @@ impl Suite {
         let daemon = match &purpose {
             Purpose::Tracked(..) => Daemon::Vrrpd,
             Purpose::Check(..) => Daemon::Checkd,
-            Purpose::Instance(_) | Purpose::Nobody => return,
+            Purpose::Instance(_) | Purpose::Nobody | Purpose::FifoReader(_) => return,
         };
         let Some(serial) = self.supervisors.get(&daemon).and_then(|supervisor| supervisor.acting()) else {
             return;

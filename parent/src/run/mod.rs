@@ -12,7 +12,7 @@ mod reloading;
 mod status;
 mod stopping;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,6 +29,7 @@ use sandbox::user::Ids;
 
 use crate::broker::Broker;
 use crate::control::Control;
+use crate::effects::fifo::Pipes;
 use crate::effects::notify::Queues;
 use crate::effects::script::Runner;
 use crate::log_sink::{LogSink, Speaker};
@@ -100,6 +101,8 @@ pub struct Suite {
     record: Record,
     runner: Runner,
     queues: Queues,
+    pipes: Pipes,
+    fifo_readers: BTreeSet<String>,
     broker: Broker,
     vault: Vault,
     parts: Rc<Parts>,
@@ -164,6 +167,8 @@ impl Suite {
             record,
             runner: Runner::default(),
             queues: Queues::default(),
+            pipes: Pipes::default(),
+            fifo_readers: BTreeSet::new(),
             broker: Broker::new(generation, part),
             vault,
             parts: Rc::new(parts),
@@ -201,6 +206,7 @@ impl Suite {
         self.reactor.watch_reads(self.control.fd(), listener)?;
         self.note_addresses();
         let now = reactor::now();
+        self.open_pipes(now);
         self.start_needed(now);
         self.perform(now);
         service::ready("running");

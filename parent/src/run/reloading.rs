@@ -253,6 +253,7 @@ impl Suite {
         }
         self.committing = Some(Committing { waiting: waiting.clone(), warnings });
         self.note_addresses();
+        self.open_pipes(now);
         self.start_needed(now);
         if waiting.is_empty() {
             self.reload_confirmed(Daemon::Vrrpd);

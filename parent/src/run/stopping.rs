@@ -8,6 +8,7 @@ use ipc::messages::Level;
 use ipc::messages::ctl::{Daemon, NoParameters};
 
 use super::Suite;
+use crate::effects::fifo::{Subject, instance_record};
 use crate::effects::notify::{self, Told};
 use crate::service;
 
@@ -61,6 +62,7 @@ impl Suite {
             Step::Table if (gone(Daemon::Ipvsd) && gone(Daemon::Checkd)) || overdue => {
                 self.run_stop_scripts(now);
                 self.runner.limit_all(now, SCRIPTS);
+                self.runner.end_readers(now);
                 self.advance(Step::Scripts);
                 self.tick_stop(now);
             }
@@ -80,6 +82,7 @@ impl Suite {
         let generation = self.broker.generation();
         for (instance, status) in part.instances.iter().zip(self.broker.instance_status()) {
             let priority = config::model::units::Priority::new(status.priority);
+            self.pipes.write(Subject::Vrrp, &instance_record(&instance.name, "STOP", status.priority));
             let jobs = notify::jobs(&instance.notify, generation, &instance.name, Told::Stop, priority);
             let jobs = self.queues.push(&instance.name, jobs, now);
             self.start_jobs(&instance.name, jobs, now);
