@@ -95,8 +95,8 @@ pub struct Refusal {
 
 impl Refusal {
     const FIRST: Duration = Duration::from_secs(1);
-    /// Longest wait.
-    pub const LONGEST: Duration = Duration::from_secs(60);
+    /// Longest wait: every try costs the peer that serves a short interruption.
+    pub const LONGEST: Duration = Duration::from_secs(600);
 
     /// Wait after a refusal, given the one before.
     #[must_use]
