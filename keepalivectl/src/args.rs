@@ -50,13 +50,45 @@ pub enum ConfigCommand {
     Check {
         /// The file.
         file: String,
-        /// Don't look at users, programs and paths of this machine.
-        #[arg(long)]
-        offline: bool,
+        /// How to read it.
+        #[command(flatten)]
+        reading: Reading,
         /// As JSON.
         #[arg(long)]
         json: bool,
     },
+    /// Print a file as canonical text, every default written out.
+    Print {
+        /// The file.
+        file: String,
+        /// How to read it.
+        #[command(flatten)]
+        reading: Reading,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what a reload from one file to another would do.
+    Diff {
+        /// The file in use.
+        old: String,
+        /// The file that would replace it.
+        new: String,
+        /// How to read them.
+        #[command(flatten)]
+        reading: Reading,
+    },
+}
+
+/// How to read a file.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Reading {
+    /// Don't look at users, programs and paths of this machine.
+    #[arg(long)]
+    pub offline: bool,
+    /// Id for lines that begin with `@`; default the node name up to its first dot.
+    #[arg(short = 'i', long = "config-id", value_name = "ID")]
+    pub config_id: Option<String>,
 }
 
 /// Name of a daemon on the command line.

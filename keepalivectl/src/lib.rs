@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod client;
+mod files;
 pub mod show;
 
 use std::io::{self, Write};
@@ -12,17 +13,12 @@ use std::process::ExitCode;
 
 use args::{Args, Command};
 use client::{CallError, Client};
-use config::diagnostic::Severity;
-use config::names::{OfflineNames, SystemNames};
-use config::{LoadOptions, load};
 use ipc::messages::ctl::{NoParameters, Reloaded, Request, RestartParameters, Restarted, Status};
 
 /// Exit codes (keepalivectl(1)).
 mod exit {
     pub(super) const REFUSED: u8 = 1;
     pub(super) const UNREACHABLE: u8 = 3;
-    pub(super) const CONFIG: u8 = 5;
-    pub(super) const NO_CONFIG: u8 = 6;
 }
 
 /// Does what the command line says and prints the result.
@@ -47,7 +43,7 @@ pub fn run(args: &Args) -> ExitCode {
             print(&mut out, &show::reloaded(&reloaded))
         }),
         Command::Stop => call(args, &Request::Stop(NoParameters {})).map(|_| ExitCode::SUCCESS),
-        Command::Config { command } => Ok(config_command(command, &mut out)),
+        Command::Config { command } => Ok(ExitCode::from(files::run(command, &mut out))),
     };
     result.unwrap_or_else(|error| {
         let _unheard = writeln!(io::stderr(), "keepalivectl: {error}");
@@ -73,28 +69,4 @@ fn pretty(value: &serde_json::Value) -> String {
 fn print(out: &mut impl Write, text: &str) -> Result<ExitCode, CallError> {
     writeln!(out, "{}", text.trim_end())?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// `config check`: exit code 0 accepted, 5 refused, 6 without a file.
-fn config_command(command: &args::ConfigCommand, out: &mut impl Write) -> ExitCode {
-    let args::ConfigCommand::Check { file, offline, json } = command;
-    let options = LoadOptions::default();
-    let loaded = if *offline {
-        load(&config::source::Files, &OfflineNames, file, &options)
-    } else {
-        load(&config::source::Files, &SystemNames::default(), file, &options)
-    };
-    let text = if *json {
-        config::diagnostic::json(&loaded.diagnostics)
-    } else {
-        config::diagnostic::human(&loaded.diagnostics)
-    };
-    let _closed_pipe = write!(out, "{text}");
-    ExitCode::from(if loaded.missing {
-        exit::NO_CONFIG
-    } else if loaded.count(Severity::Error) > 0 {
-        exit::CONFIG
-    } else {
-        0
-    })
 }

@@ -1,0 +1,99 @@
+//! `keepalivectl config`: work on configuration files, without a running suite.
+//!
+//! Exit codes: 0 accepted (and for `diff`: nothing changes), 1 `diff` found changes, 5 refused, 6 no such file.
+
+use std::io::{self, Write};
+
+use config::diagnostic::{self, Severity};
+use config::model::Model;
+use config::names::{OfflineNames, SystemNames};
+use config::{LoadOptions, Loaded, load};
+
+use crate::args::{ConfigCommand, Reading};
+
+const CHANGED: u8 = 1;
+const REFUSED: u8 = 5;
+const MISSING: u8 = 6;
+
+/// Does what the command line says; returns the exit code.
+pub(crate) fn run(command: &ConfigCommand, out: &mut impl Write) -> u8 {
+    match command {
+        ConfigCommand::Check { file, reading, json } => check(file, reading, *json, out),
+        ConfigCommand::Print { file, reading, json } => match accepted(file, reading) {
+            Ok(model) => {
+                let text = if *json {
+                    serde_json::to_string_pretty(&model).unwrap_or_default() + "\n"
+                } else {
+                    config::print(&model)
+                };
+                show(out, &text);
+                0
+            }
+            Err(code) => code,
+        },
+        ConfigCommand::Diff { old, new, reading } => match (accepted(old, reading), accepted(new, reading)) {
+            (Ok(old), Ok(new)) => diff(&old, &new, out),
+            (Err(code), _) | (_, Err(code)) => code,
+        },
+    }
+}
+
+fn check(file: &str, reading: &Reading, json: bool, out: &mut impl Write) -> u8 {
+    let loaded = read(file, reading);
+    let text =
+        if json { diagnostic::json(&loaded.diagnostics) } else { diagnostic::human(&loaded.diagnostics) };
+    show(out, &text);
+    verdict(&loaded)
+}
+
+fn diff(old: &Model, new: &Model, out: &mut impl Write) -> u8 {
+    let changes = config::diff(old, new);
+    for change in &changes {
+        show(out, &format!("{change}\n"));
+    }
+    if changes.is_empty() { 0 } else { CHANGED }
+}
+
+/// The model of an accepted file; problems of a refused one go to standard error.
+fn accepted(file: &str, reading: &Reading) -> Result<Model, u8> {
+    let loaded = read(file, reading);
+    let code = verdict(&loaded);
+    match loaded.model {
+        Some(model) if code == 0 => Ok(model),
+        _ => {
+            show(&mut io::stderr(), &diagnostic::human(&loaded.diagnostics));
+            Err(if code == 0 { REFUSED } else { code })
+        }
+    }
+}
+
+fn read(file: &str, reading: &Reading) -> Loaded {
+    let host_name =
+        nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let short = host_name.split('.').next().unwrap_or_default().to_owned();
+    let options = LoadOptions {
+        config_id: reading.config_id.clone().unwrap_or(short),
+        host_name,
+        ..LoadOptions::default()
+    };
+    if reading.offline {
+        load(&config::source::Files, &OfflineNames, file, &options)
+    } else {
+        load(&config::source::Files, &SystemNames::default(), file, &options)
+    }
+}
+
+fn verdict(loaded: &Loaded) -> u8 {
+    if loaded.missing {
+        MISSING
+    } else if loaded.count(Severity::Error) > 0 {
+        REFUSED
+    } else {
+        0
+    }
+}
+
+/// A closed pipe ends the output, not the verdict.
+fn show(out: &mut impl Write, text: &str) {
+    let _closed_pipe = out.write_all(text.as_bytes());
+}
