@@ -158,7 +158,7 @@ fn judge(path: &str, identity: &Identity) -> Result<(), ScriptProblem> {
 }
 
 /// Every component, links included, belongs to root and only root may write it. A link's own mode says
-/// nothing; a sticky directory keeps others from replacing what root owns in it.
+/// nothing; a sticky directory is writable all the same, as others may put a file there first.
 fn judge_components(path: &Path) -> Result<(), ScriptProblem> {
     for part in path.ancestors().filter(|part| !part.as_os_str().is_empty()) {
         let component = part.display().to_string();
@@ -167,7 +167,8 @@ fn judge_components(path: &Path) -> Result<(), ScriptProblem> {
         if about.uid() != 0 {
             return Err(ScriptProblem::NotOwnedByRoot { component, owner: about.uid() });
         }
-        if !about.is_symlink() && about.mode() & 0o022 != 0 {
+        let by_group = about.mode() & 0o020 != 0 && about.gid() != 0;
+        if !about.is_symlink() && (by_group || about.mode() & 0o002 != 0) {
             return Err(ScriptProblem::Writable { component });
         }
     }

@@ -45,7 +45,7 @@ pub(crate) struct Texts {
 #[derive(Debug)]
 struct File {
     name: String,
-    text: Rc<str>,
+    text: Rc<String>,
     line_starts: OnceCell<Vec<u32>>,
 }
 
@@ -71,7 +71,7 @@ const EXPANDED: u16 = u16::MAX;
 
 impl Texts {
     /// Adds a file; `None` when there are too many or it is too large for a span.
-    pub(crate) fn add_file(&mut self, name: &str, text: Rc<str>) -> Option<u16> {
+    pub(crate) fn add_file(&mut self, name: &str, text: Rc<String>) -> Option<u16> {
         let buffer = u16::try_from(self.files.len()).ok().filter(|number| *number < EXPANDED)?;
         u32::try_from(text.len()).ok()?;
         self.files.push(File { name: name.to_owned(), text, line_starts: OnceCell::new() });
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_span_knows_its_line_and_column() {
         let mut texts = Texts::default();
-        let file = texts.add_file("a.conf", Rc::from("one\n  two three\n")).unwrap();
+        let file = texts.add_file("a.conf", Rc::new("one\n  two three\n".to_owned())).unwrap();
         let position = texts.position(Texts::span(file, 10, 15));
         assert_eq!((position.line, position.column, position.width), (2, 7, 5));
         assert_eq!(position.excerpt, "  two three");
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_substituted_line_points_at_the_line_that_was_written() {
         let mut texts = Texts::default();
-        let file = texts.add_file("a.conf", Rc::from("x\npriority $P\n")).unwrap();
+        let file = texts.add_file("a.conf", Rc::new("x\npriority $P\n".to_owned())).unwrap();
         let line = texts.add_expanded("priority 300", Texts::span(file, 2, 13));
         let position = texts.position(line.part(9, 12));
         assert_eq!((position.line, position.column), (2, 1));

@@ -237,7 +237,7 @@ mod tests {
     /// The tree as nested text: `a[b c[d]]`.
     fn shape(text: &str) -> (String, usize, usize) {
         let mut texts = Texts::default();
-        let file = texts.add_file("t", Rc::from(text)).unwrap();
+        let file = texts.add_file("t", Rc::new(text.to_owned())).unwrap();
         let mut lines = Vec::new();
         let mut start = 0;
         for line in text.split('\n') {

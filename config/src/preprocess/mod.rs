@@ -111,9 +111,9 @@ impl Reader<'_> {
             ));
             return Ok(());
         }
-        let (text, lossy): (Rc<str>, bool) = match String::from_utf8(content) {
-            Ok(text) => (text.into(), false),
-            Err(error) => (String::from_utf8_lossy(error.as_bytes()).into(), true),
+        let (text, lossy): (Rc<String>, bool) = match String::from_utf8(content) {
+            Ok(text) => (Rc::new(text), false),
+            Err(error) => (Rc::new(String::from_utf8_lossy(error.as_bytes()).into_owned()), true),
         };
         let Some(buffer) = self.out.texts.add_file(path, Rc::clone(&text)) else {
             return Err(ReadProblem::TooLarge);

@@ -240,12 +240,17 @@ impl Context<'_> {
         }
     }
 
-    fn servers(&mut self, drafts: Vec<ServerDraft>, outer: &Outer<'_>, checks: &mut u32) -> Vec<RealServer> {
+    fn servers(
+        &mut self,
+        drafts: Vec<Box<ServerDraft>>,
+        outer: &Outer<'_>,
+        checks: &mut u32,
+    ) -> Vec<RealServer> {
         let mut seen: HashSet<SocketAddr> = HashSet::with_capacity(drafts.len());
         let mut out = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let span = draft.span;
-            let Some(server) = self.server(draft, outer, checks) else { continue };
+            let Some(server) = self.server(*draft, outer, checks) else { continue };
             if !seen.insert(SocketAddr::new(server.destination.address, server.destination.port)) {
                 let message = format!("{}: real_server {} is listed twice", outer.name, server.name);
                 self.report(Problem::error(code::DUPLICATE, span, message));
@@ -273,8 +278,8 @@ impl Context<'_> {
         let mut script = |keyword: &str, command| {
             self.optional_script(&format!("{name} {keyword}"), command, Purpose::ServerNotify)
         };
-        let notify_up = script("notify_up", draft.notify_up);
-        let notify_down = script("notify_down", draft.notify_down);
+        let notify_up = script("notify_up", draft.notify_up.map(|boxed| *boxed));
+        let notify_down = script("notify_down", draft.notify_down.map(|boxed| *boxed));
         let inner = Inner {
             target: SocketAddr::new(address, probe_port),
             alpha: draft.alpha.unwrap_or(outer.alpha),

@@ -16,8 +16,11 @@ pub(crate) struct Timing {
     pub(crate) delay_loop: Option<Duration>,
 }
 
-/// The longest time that keepalived's words can express, in microseconds.
+/// The longest `connect_timeout`, in microseconds.
 const LONGEST: u64 = 4_294_967_295;
+
+/// The longest other time: ten years, where upstream has no bound that means anything.
+pub(super) const TEN_YEARS: u64 = 315_360_000_000_000;
 
 impl Timing {
     pub(super) fn retry(&mut self, lowering: &mut Lowering<'_>, line: &Line<'_>, least: i64) {
@@ -26,12 +29,12 @@ impl Timing {
     }
 
     pub(super) fn delay_before_retry(&mut self, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-        self.delay_before_retry = lowering.seconds(line, 1, 0, LONGEST);
+        self.delay_before_retry = lowering.seconds(line, 1, 0, TEN_YEARS);
         lowering.end(line, 2);
     }
 
     pub(super) fn warmup(&mut self, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-        self.warmup = lowering.seconds(line, 1, 0, LONGEST);
+        self.warmup = lowering.seconds(line, 1, 0, TEN_YEARS);
         lowering.end(line, 2);
     }
 
@@ -41,7 +44,7 @@ impl Timing {
     }
 
     pub(super) fn delay_loop(&mut self, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-        self.delay_loop = lowering.seconds(line, 1, 1, LONGEST);
+        self.delay_loop = lowering.seconds(line, 1, 1, TEN_YEARS);
         lowering.end(line, 2);
     }
 
@@ -63,9 +66,9 @@ pub(crate) enum CheckerKind {
     /// `TCP_CHECK`.
     Tcp,
     /// `HTTP_GET`.
-    Http(HttpDraft),
+    Http(Box<HttpDraft>),
     /// `MISC_CHECK`.
-    Misc(MiscDraft),
+    Misc(Box<MiscDraft>),
 }
 
 /// `HTTP_GET` as written.
@@ -135,12 +138,12 @@ pub(super) fn http_get(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, lin
         virtual_host: None,
         urls: Vec::new(),
     };
-    read(draft, lowering, line, "HTTP_GET", CheckerKind::Http(http), HTTP_GET);
+    read(draft, lowering, line, "HTTP_GET", CheckerKind::Http(Box::new(http)), HTTP_GET);
 }
 
 /// Reads a `MISC_CHECK`.
 pub(super) fn misc_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    read(draft, lowering, line, "MISC_CHECK", CheckerKind::Misc(MiscDraft::default()), MISC_CHECK);
+    read(draft, lowering, line, "MISC_CHECK", CheckerKind::Misc(Box::default()), MISC_CHECK);
 }
 
 impl CheckDraft {

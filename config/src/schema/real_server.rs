@@ -17,8 +17,8 @@ pub(crate) struct ServerDraft {
     pub(crate) lower_threshold: u32,
     pub(crate) inhibit_on_failure: Option<bool>,
     pub(crate) alpha: Option<bool>,
-    pub(crate) notify_up: Option<Command>,
-    pub(crate) notify_down: Option<Command>,
+    pub(crate) notify_up: Option<Box<Command>>,
+    pub(crate) notify_down: Option<Box<Command>>,
     pub(crate) timing: Timing,
     pub(crate) virtual_host: Option<String>,
     pub(crate) checks: Vec<CheckDraft>,
@@ -43,7 +43,7 @@ pub(super) fn read(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: 
         checks: Vec::new(),
     };
     lowering.block("real_server", line, TABLE, &mut server);
-    draft.servers.push(server);
+    draft.servers.push(Box::new(server));
 }
 
 fn weight(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -76,11 +76,11 @@ fn alpha(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) 
 }
 
 fn notify_up(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.notify_up = lowering.command(line);
+    draft.notify_up = lowering.command(line).map(Box::new);
 }
 
 fn notify_down(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.notify_down = lowering.command(line);
+    draft.notify_down = lowering.command(line).map(Box::new);
 }
 
 fn retry(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
