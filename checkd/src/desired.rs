@@ -44,6 +44,12 @@ pub enum Occasion {
     Change,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scripts {
+    Run,
+    Rest,
+}
+
 /// One virtual server.
 #[derive(Debug)]
 pub struct Service {
@@ -53,6 +59,8 @@ pub struct Service {
     quorum_up: bool,
     sorry_serves: bool,
     sorry_told: Presence,
+    /// Sum of the weights of live servers.
+    live: i64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +68,12 @@ struct Server {
     alive: bool,
     weight: Weight,
     told: Presence,
+}
+
+impl Server {
+    fn live_weight(self) -> i64 {
+        if self.alive { i64::from(self.weight.value()) } else { 0 }
+    }
 }
 
 impl Service {
@@ -71,7 +85,7 @@ impl Service {
             .iter()
             .map(|server| Server { alive: false, weight: server.weight, told: None })
             .collect();
-        Self { id, config, servers, quorum_up: false, sorry_serves: false, sorry_told: None }
+        Self { id, config, servers, quorum_up: false, sorry_serves: false, sorry_told: None, live: 0 }
     }
 
     /// Its configuration.
@@ -94,17 +108,16 @@ impl Service {
 
     /// Takes a state over without a word: at the first look, or from an earlier configuration.
     pub fn assume(&mut self, server: usize, alive: bool, weight: Weight) {
-        if let Some(state) = self.servers.get_mut(server) {
+        self.alter(server, |state| {
             state.alive = alive;
             state.weight = weight;
-        }
+        });
     }
 
     /// Takes over the quorum that a predecessor reported, which its verdicts imply: between the two thresholds of
     /// hysteresis it is taken as up, so that no live server is replaced by the sorry server.
     pub fn assume_quorum(&mut self) {
-        let live = self.live_weight();
-        self.quorum_up = live > 0 && live >= self.lower_threshold();
+        self.quorum_up = self.live > 0 && self.live >= self.lower_threshold();
         self.sorry_serves = !self.quorum_up && self.config.sorry_server.is_some();
     }
 
@@ -122,15 +135,10 @@ impl Service {
 
     /// Sets a real server's state.
     pub fn set_alive(&mut self, server: usize, alive: bool, out: &mut Vec<Effect>) {
-        let (Some(state), Some(config)) =
-            (self.servers.get_mut(server), self.config.real_servers.get(server))
-        else {
-            return;
-        };
-        if state.alive == alive {
+        if self.alter(server, |state| std::mem::replace(&mut state.alive, alive)) != Some(!alive) {
             return;
         }
-        state.alive = alive;
+        let Some(config) = self.config.real_servers.get(server) else { return };
         let (name, service) = (&config.name, &self.config.name);
         out.push(Effect::Log(match (alive, config.inhibit_on_failure) {
             (true, false) => format!("Adding service {name} to VS {service}"),
@@ -139,26 +147,22 @@ impl Service {
             (false, true) => format!("Disabling service {name} of VS {service}"),
         }));
         tell(self.id, server, config, alive, out);
-        self.settle(Occasion::Change, out);
+        self.settle_one(server, out);
     }
 
     /// Sets a real server's weight.
     pub fn set_weight(&mut self, server: usize, weight: Weight, out: &mut Vec<Effect>) {
-        let (Some(state), Some(config)) =
-            (self.servers.get_mut(server), self.config.real_servers.get(server))
-        else {
-            return;
-        };
-        let old = std::mem::replace(&mut state.weight, weight);
+        let old = self.alter(server, |state| std::mem::replace(&mut state.weight, weight));
+        let (Some(old), Some(config)) = (old, self.config.real_servers.get(server)) else { return };
         if old == weight {
             return;
         }
-        let active = if state.alive { "active" } else { "inactive" };
+        let active = if self.is_alive(server) { "active" } else { "inactive" };
         out.push(Effect::Log(format!(
             "Changing weight from {old} to {weight} for {active} service {} of VS {}",
             config.name, self.config.name
         )));
-        self.settle(Occasion::Change, out);
+        self.settle_one(server, out);
     }
 
     /// A server that started as down is down indeed: told once, so that scripts and subscribers know.
@@ -172,19 +176,44 @@ impl Service {
     pub fn settle(&mut self, occasion: Occasion, out: &mut Vec<Effect>) {
         self.update_quorum(occasion, out);
         for index in 0..self.servers.len() {
-            let wanted = self.wanted(index);
-            let Some(server) = self.servers.get_mut(index) else { return };
-            if server.told != wanted {
-                server.told = wanted;
-                let server = ServerRef::Real(server_id(index));
-                out.push(Effect::Desire { service: self.id, server, presence: wanted });
-            }
+            self.say(index, out);
         }
+        self.say_sorry(out);
+    }
+
+    /// The same after a change of one server: the others change with the sorry server only.
+    fn settle_one(&mut self, index: usize, out: &mut Vec<Effect>) {
+        let served = self.sorry_serves;
+        self.update_quorum(Occasion::Change, out);
+        if self.sorry_serves == served {
+            self.say(index, out);
+        } else {
+            self.settle(Occasion::Change, out);
+        }
+    }
+
+    fn say(&mut self, index: usize, out: &mut Vec<Effect>) {
+        let wanted = self.wanted(index);
+        let Some(server) = self.servers.get_mut(index).filter(|server| server.told != wanted) else { return };
+        server.told = wanted;
+        let server = ServerRef::Real(server_id(index));
+        out.push(Effect::Desire { service: self.id, server, presence: wanted });
+    }
+
+    fn say_sorry(&mut self, out: &mut Vec<Effect>) {
         let wanted = self.sorry_wanted();
-        if self.sorry_told != wanted {
-            self.sorry_told = wanted;
+        if std::mem::replace(&mut self.sorry_told, wanted) != wanted {
             out.push(Effect::Desire { service: self.id, server: ServerRef::Sorry, presence: wanted });
         }
+    }
+
+    /// Changes a server and keeps the sum of live weights true.
+    fn alter<T>(&mut self, index: usize, change: impl FnOnce(&mut Server) -> T) -> Option<T> {
+        let server = self.servers.get_mut(index)?;
+        let before = server.live_weight();
+        let result = change(server);
+        self.live = self.live.saturating_sub(before).saturating_add(server.live_weight());
+        Some(result)
     }
 
     /// Everything that the table should hold of this service.
@@ -196,14 +225,12 @@ impl Service {
 
     /// The service, or some of its servers, is gone from the configuration: their down scripts run.
     pub fn retire(&mut self, gone: impl Fn(&RealServer) -> bool, out: &mut Vec<Effect>) {
-        for (index, (server, config)) in self.servers.iter_mut().zip(&self.config.real_servers).enumerate() {
-            if !gone(config) {
+        for index in 0..self.servers.len() {
+            let Some(config) = self.config.real_servers.get(index).filter(|config| gone(config)) else {
                 continue;
-            }
+            };
             out.push(Effect::Log(format!("Removing service {} from VS {}", config.name, self.config.name)));
-            if std::mem::replace(&mut server.alive, false) {
-                tell(self.id, index, config, false, out);
-            }
+            self.bury(index, Scripts::Run, out);
         }
     }
 
@@ -218,12 +245,12 @@ impl Service {
 
     /// The daemon ends and withdraws everything: with `omega` the down scripts run.
     pub fn stop(&mut self, out: &mut Vec<Effect>) {
-        for (index, (server, config)) in self.servers.iter_mut().zip(&self.config.real_servers).enumerate() {
+        let scripts = if self.config.omega { Scripts::Run } else { Scripts::Rest };
+        for index in 0..self.servers.len() {
+            let Some(config) = self.config.real_servers.get(index) else { continue };
             let (name, service) = (&config.name, &self.config.name);
             out.push(Effect::Log(format!("Shutting down service {name} from VS {service}")));
-            if std::mem::replace(&mut server.alive, false) && self.config.omega {
-                tell(self.id, index, config, false, out);
-            }
+            self.bury(index, scripts, out);
         }
         self.quorum_up = false;
         if self.config.omega {
@@ -231,8 +258,16 @@ impl Service {
         }
     }
 
+    fn bury(&mut self, index: usize, scripts: Scripts, out: &mut Vec<Effect>) {
+        let was_alive = self.alter(index, |server| std::mem::replace(&mut server.alive, false)) == Some(true);
+        if let (true, Scripts::Run, Some(config)) = (was_alive, scripts, self.config.real_servers.get(index))
+        {
+            tell(self.id, index, config, false, out);
+        }
+    }
+
     fn update_quorum(&mut self, occasion: Occasion, out: &mut Vec<Effect>) {
-        let live = self.live_weight();
+        let live = self.live;
         let (quorum, hysteresis) = (self.config.quorum, self.config.hysteresis);
         let (lower, upper) =
             (self.lower_threshold(), i64::from(quorum).saturating_add(i64::from(hysteresis)));
@@ -283,10 +318,6 @@ impl Service {
         let script = if self.quorum_up { self.config.quorum_up } else { self.config.quorum_down };
         out.extend(script.map(Effect::Notify));
         out.push(Effect::Event { service: self.id, server: None, up: self.quorum_up });
-    }
-
-    fn live_weight(&self) -> i64 {
-        self.servers.iter().filter(|server| server.alive).map(|server| i64::from(server.weight.value())).sum()
     }
 
     fn lower_threshold(&self) -> i64 {

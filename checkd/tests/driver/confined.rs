@@ -1,12 +1,14 @@
 //! The program itself in its sandbox: everything that checks need works, and nothing is refused meanwhile.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
 use ipc::messages::checkd::CheckdToParent;
 use ipc::messages::{Confined, FromDaemon, StopMode, ToDaemon};
+use ipc::reactor;
 use sandbox::system::process::Ending;
+use socket2::{Domain, Socket, Type};
 
 use crate::servers::{closed, good, serve, silent};
 use crate::support::{Parent, http, misc, server, service, tcp};
@@ -80,4 +82,42 @@ fn without_descriptors_checks_are_postponed_and_no_server_is_blamed() {
     assert_eq!(parent.table.len(), 60);
     assert_eq!(parent.notified(), [1000]);
     assert_eq!(parent.exit(), Ending::Exited(0));
+}
+
+#[test]
+fn five_thousand_checks_are_open_at_once_and_the_parent_is_still_answered() {
+    let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    full.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    full.listen(1).unwrap();
+    let target = full.local_addr().unwrap().as_socket().unwrap();
+    // Nobody accepts: once the queue is full, further connections hang.
+    let _queued: Vec<_> =
+        (0..8).map(|_| TcpStream::connect_timeout(&target, Duration::from_millis(50))).collect();
+    let servers = (0..5000)
+        .map(|index| {
+            let mut check = tcp(target);
+            check.delay_loop = Duration::from_secs(60);
+            if let config::model::check::CheckKind::Tcp(endpoint) = &mut check.kind {
+                endpoint.timeout = Duration::from_secs(3);
+            }
+            server(index, vec![check])
+        })
+        .collect();
+    let mut parent = Parent::start_confined();
+    parent.load(1, &[service(servers)]);
+    let mut most_open = 0;
+    let mut slowest = Duration::ZERO;
+    while !parent.table.is_empty() {
+        let asked = reactor::now();
+        parent.settle();
+        slowest = slowest.max(reactor::now().since(asked));
+        most_open = most_open.max(open_descriptors(parent.pid()));
+    }
+    assert!(most_open >= 5000, "at most {most_open} descriptors were open");
+    assert!(slowest < Duration::from_secs(2), "an answer took {slowest:?}");
+    assert_eq!(refused_calls(&parent), None);
+}
+
+fn open_descriptors(pid: i32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }
