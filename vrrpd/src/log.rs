@@ -73,8 +73,8 @@ pub fn note(name: &str, note: Note, ours: Priority) -> (Level, String) {
 pub enum Limit {
     /// Not at all: no packet causes it.
     None,
-    /// By the budget of the process only: it stands beside a change of state.
-    Budget,
+    /// By the instance's budget for changes of state.
+    Transition,
     /// Once a minute, under this number.
     Reason(usize),
 }
@@ -83,8 +83,10 @@ pub enum Limit {
 #[must_use]
 pub fn limit(note: Note) -> Limit {
     match note {
-        Note::AdvertTimeout | Note::PriorityChanged { .. } => Limit::None,
-        Note::HigherHeard(_) | Note::HigherAddressHeard(_) | Note::Resigned(_) => Limit::Budget,
+        Note::PriorityChanged { .. } => Limit::None,
+        Note::AdvertTimeout | Note::HigherHeard(_) | Note::HigherAddressHeard(_) | Note::Resigned(_) => {
+            Limit::Transition
+        }
         Note::LowerDiscarded(_) => Limit::Reason(LOWER_DISCARDED),
         Note::LowerAnswered(_) => Limit::Reason(LOWER_ANSWERED),
         Note::OwnAddressHeard(_) => Limit::Reason(OWN_ADDRESS),

@@ -16,7 +16,7 @@ use crate::log;
 use crate::proto::accept::{Reject, Rules};
 use crate::proto::announce::Announcer;
 use crate::proto::faults::{Faults, Reason};
-use crate::proto::limit::Reasons;
+use crate::proto::limit::{Budget, LINES_PER_INSTANCE, Reasons};
 use crate::proto::machine::{Machine, Settings, State};
 use crate::proto::priority::{Effect, Health, effect, effective};
 use crate::scripts::Scripts;
@@ -37,6 +37,8 @@ pub struct Router {
     pub holdings: Holdings,
     /// Limits its log lines.
     pub limits: Reasons<{ log::KINDS }>,
+    /// Limits its log lines about changes of state.
+    pub transitions: Budget,
     /// Counts.
     pub counters: Counters,
     /// How its adverts leave.
@@ -130,6 +132,7 @@ impl Router {
             rules: Rules::of(&config, path.interface),
             holdings: Holdings::new(&config),
             limits: Reasons::default(),
+            transitions: Budget::of(LINES_PER_INSTANCE),
             counters: Counters::default(),
             path,
             refusal: None,

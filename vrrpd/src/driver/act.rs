@@ -43,7 +43,7 @@ impl Driver {
             }
             Action::AnnounceConflict => router.announcer.conflict(now),
             Action::AnnounceLate => router.announcer.late(),
-            Action::Entered { state, notify } => self.enter(position, state, notify),
+            Action::Entered { state, notify } => self.enter(position, state, notify, now),
             Action::Note(note) => self.note(position, note, now),
         }
     }
@@ -86,7 +86,7 @@ impl Driver {
         }
     }
 
-    fn enter(&mut self, position: usize, state: Entered, notify: Notify) {
+    fn enter(&mut self, position: usize, state: Entered, notify: Notify, now: MonoTime) {
         let Some(router) = self.routers.get_mut(position) else { return };
         let reasons = match router.machine.state() {
             State::Fault(faults) => faults.describe(&router.config, &self.scripts.configs()),
@@ -96,7 +96,9 @@ impl Driver {
         if notify == Notify::Repetition {
             text.push_str(" (resumed)");
         }
-        self.link.log(Level::Info, text);
+        if let Some(suppressed) = router.transitions.allow(now) {
+            self.link.log(Level::Info, log::with_suppressed(text, suppressed));
+        }
         router.master_news = false;
         if state == Entered::Master {
             router.counters.became_master =
@@ -135,7 +137,7 @@ impl Driver {
         }
         let suppressed = match log::limit(note) {
             Limit::None => Some(0),
-            Limit::Budget => self.budget.take(now).then_some(0),
+            Limit::Transition => router.transitions.allow(now),
             Limit::Reason(reason) => router.limits.allow(reason, now, &mut self.budget),
         };
         if let Some(suppressed) = suppressed {

@@ -24,7 +24,7 @@ use ipc::slots::{Heartbeat, Slots};
 
 use crate::handover;
 use crate::kernel::Kernel;
-use crate::proto::limit::Budget;
+use crate::proto::limit::{Budget, LINES_PER_PROCESS};
 use crate::proto::machine::Input;
 use crate::router::Router;
 use crate::scripts::Scripts;
@@ -133,7 +133,7 @@ impl Driver {
             sender: Sender::default(),
             herald: Herald::default(),
             message: Vec::new(),
-            budget: Budget::default(),
+            budget: Budget::of(LINES_PER_PROCESS),
             generation: Generation::new(0),
             slots: None,
             turns: 0,

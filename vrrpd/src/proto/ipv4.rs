@@ -43,6 +43,7 @@ impl<'a> Packet<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn packet() -> Vec<u8> {
         let mut bytes = vec![0x45, 0xc0, 0, 24, 0, 0, 0, 0, 255, 112, 0, 0, 192, 0, 2, 1, 224, 0, 0, 18];
@@ -74,5 +75,14 @@ mod tests {
         bytes[3] = 19;
         assert_eq!(Packet::parse(&bytes), None);
         assert_eq!(Packet::parse(&[0x41; 24]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_split_into_no_more_than_they_are(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            if let Some(packet) = Packet::parse(&bytes) {
+                prop_assert!(packet.payload.len() + 20 <= bytes.len());
+            }
+        }
     }
 }

@@ -23,6 +23,9 @@ use crate::proto::ipv4::Packet;
 /// Longest datagram that is looked at: 255 IPv6 addresses with header and trailer.
 pub const BUFFER: usize = 8 + 255 * 16 + 8 + 60;
 
+/// Bytes that may wait in a socket: some thousand adverts, so that a burst doesn't push out a Master's.
+const QUEUE: usize = 1024 * 1024;
+
 /// A receive socket.
 #[derive(Debug)]
 pub struct Receiver {
@@ -54,6 +57,8 @@ impl Receiver {
         let domain = if key.inet6 { Domain::IPV6 } else { Domain::IPV4 };
         let kind = Type::RAW.nonblocking().cloexec();
         let socket = Socket::new_raw(domain, kind, Some(Protocol::from(VRRP)))?;
+        // A smaller queue, where the kernel refuses this one, is still a queue.
+        let _ = setsockopt(&socket, sockopt::RcvBufForce, &QUEUE);
         // Nothing may queue up before the filter knows which virtual routers are ours.
         socket.attach_filter(&filter::nothing())?;
         if !key.interface.is_empty() {
