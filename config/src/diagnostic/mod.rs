@@ -128,6 +128,11 @@ impl Collector {
         }
     }
 
+    /// Further errors are counted and not kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.errors >= Self::KEPT
+    }
+
     /// Errors reported so far.
     pub(crate) fn errors(&self) -> usize {
         self.errors

@@ -240,6 +240,7 @@ impl Context<'_> {
         }
     }
 
+    #[expect(clippy::vec_box, reason = "each is freed as soon as its part of the model exists")]
     fn servers(
         &mut self,
         drafts: Vec<Box<ServerDraft>>,

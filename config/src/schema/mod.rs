@@ -394,7 +394,8 @@ impl<'t> Lowering<'t> {
         let problem =
             Problem::error(code::UNKNOWN_KEYWORD, span, format!("Unknown keyword '{keyword}'{place}"));
         let names = table.iter().map(|row| row.name);
-        self.report(match suggest::nearest(keyword, names) {
+        let nearest = if self.problems.is_full() { None } else { suggest::nearest(keyword, names) };
+        self.report(match nearest {
             Some(name) => problem.help(format!("did you mean {name}?")),
             None => problem,
         });

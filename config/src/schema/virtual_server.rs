@@ -42,7 +42,7 @@ pub(crate) struct ServiceDraft {
     pub(crate) sorry: Option<(SocketAddr, Option<Forwarding>, Span)>,
     pub(crate) sorry_inhibit: bool,
     pub(crate) sorry_method: Option<Forwarding>,
-    /// Boxed, so that each is freed as soon as its part of the model exists.
+    #[expect(clippy::vec_box, reason = "each is freed as soon as its part of the model exists")]
     pub(crate) servers: Vec<Box<ServerDraft>>,
 }
 
