@@ -112,6 +112,12 @@ impl Texts {
         buffer.get(start..start.saturating_add(usize::from(span.length))).unwrap_or("")
     }
 
+    /// Key that sorts spans as the text runs, files in the order in which they were opened.
+    pub(crate) fn order(&self, span: Span) -> (u16, u32) {
+        let origin = self.origin(span);
+        (origin.buffer, origin.start)
+    }
+
     /// Where a span stands.
     pub(crate) fn position(&self, span: Span) -> Position<'_> {
         let origin = self.origin(span);

@@ -138,8 +138,9 @@ impl Collector {
         self.errors
     }
 
-    /// Everything, with places, in the order of report; what was not kept is counted at the end.
-    pub(crate) fn finish(self, texts: &Texts) -> Vec<Diagnostic> {
+    /// Everything, with places, in the order of the text; what was not kept is counted at the end.
+    pub(crate) fn finish(mut self, texts: &Texts) -> Vec<Diagnostic> {
+        self.problems.sort_by_key(|problem| problem.span.map(|span| texts.order(span)));
         let mut out: Vec<Diagnostic> =
             self.problems.into_iter().map(|problem| diagnostic(problem, texts)).collect();
         for (severity, count) in [(Severity::Error, self.errors), (Severity::Warning, self.warnings)] {

@@ -98,12 +98,12 @@ impl Context<'_> {
         out
     }
 
-    fn instance(&mut self, draft: InstanceDraft) -> Option<Instance> {
+    fn instance(&mut self, mut draft: InstanceDraft) -> Option<Instance> {
         let family = family(&draft);
         let version = self.version(&draft, family);
         let (priority, wants_master) = self.priority(&draft);
         let transport = self.transport(&draft, family)?;
-        let addresses = self.addresses(&draft, family, version);
+        let addresses = self.addresses(&mut draft, family, version);
         let Some((vrid, _)) = draft.vrid else {
             let message = format!("vrrp_instance {} has no virtual_router_id", draft.name);
             self.report(Problem::error(code::MISSING_KEYWORD, draft.span, message));
@@ -253,17 +253,11 @@ impl Context<'_> {
     /// Advertised addresses, and those beyond what an advert can carry.
     fn addresses(
         &mut self,
-        draft: &InstanceDraft,
+        draft: &mut InstanceDraft,
         family: Family,
         version: Version,
     ) -> (Vec<VirtualAddress>, Vec<VirtualAddress>) {
-        let mut seen = HashSet::with_capacity(draft.addresses.len().saturating_add(draft.excluded.len()));
-        for address in draft.addresses.iter().chain(&draft.excluded) {
-            if !seen.insert((address.network.ip(), address.interface.as_deref())) {
-                let message = format!("{}: address {} is listed twice", draft.name, address.network.ip());
-                self.report(Problem::error(code::DUPLICATE, address.span, message));
-            }
-        }
+        self.without_repeats(draft);
         for address in &draft.addresses {
             if Family::of(&address.network.ip()) != family {
                 let message = format!(
@@ -293,6 +287,22 @@ impl Context<'_> {
             self.report(Problem::warning(code::ADJUSTED, draft.span, message));
         }
         (all, excess)
+    }
+
+    /// Drops addresses that are listed twice, the later ones.
+    fn without_repeats(&mut self, draft: &mut InstanceDraft) {
+        let InstanceDraft { name, addresses, excluded, .. } = draft;
+        let mut seen = HashSet::with_capacity(addresses.len().saturating_add(excluded.len()));
+        for list in [addresses, excluded] {
+            list.retain(|address| {
+                let first = seen.insert((address.network.ip(), address.interface.clone()));
+                if !first {
+                    let message = format!("{name}: address {} is listed twice", address.network.ip());
+                    self.problems.report(Problem::warning(code::GIVEN_TWICE, address.span, message));
+                }
+                first
+            });
+        }
     }
 
     fn preempt(&mut self, draft: &InstanceDraft, wants_master: bool, priority: Priority) -> Preempt {
@@ -349,8 +359,9 @@ impl Context<'_> {
                 Authentication::None
             }
             (None, _) => {
-                let message = format!("{}: auth_pass without auth_type has no effect", draft.name);
-                self.report(Problem::error(code::MISSING_KEYWORD, span, message).help("add auth_type PASS"));
+                let message =
+                    format!("{}: auth_pass without auth_type: nothing is authenticated", draft.name);
+                self.report(Problem::warning(code::NO_EFFECT, span, message).help("add auth_type PASS"));
                 Authentication::None
             }
         }

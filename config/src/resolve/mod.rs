@@ -41,6 +41,7 @@ pub(crate) fn resolve(
         vrrp_global: vrrp_global(&context.globals, options),
         ..Model::default()
     };
+    context.check_default_user();
     let mut blocks: HashMap<String, Tracked> = HashMap::with_capacity(scripts.len());
     for block in scripts {
         if blocks.contains_key(&block.name.text) {
@@ -73,15 +74,10 @@ impl Context<'_> {
         if tracked.position.is_some() {
             return tracked.position;
         }
-        let block = &mut tracked.block;
+        let block = &tracked.block;
         let timeout = block.timeout.unwrap_or(block.interval);
-        let Some(command) = block.command.take() else {
-            // Told once: a second use finds the same block without its command.
-            let message = format!("vrrp_script {} has no script", block.name.text);
-            self.problems.report(Problem::error(code::MISSING_KEYWORD, block.name.span, message));
-            return None;
-        };
-        let user = block.user.take();
+        let command = block.command.clone()?;
+        let user = block.user.clone();
         let script = self.script(&block.name.text, command, user, Purpose::Tracked, Some(timeout))?;
         let position = u32::try_from(model.tracked_scripts.len()).ok()?;
         model.tracked_scripts.push(TrackedScript {
@@ -101,11 +97,16 @@ impl Context<'_> {
 fn unused_scripts(context: &mut Context<'_>, blocks: &HashMap<String, Tracked>) {
     let mut unused: Vec<&ScriptBlockDraft> =
         blocks.values().filter(|tracked| tracked.position.is_none()).map(|tracked| &tracked.block).collect();
-    unused.retain(|block| block.command.is_some());
     unused.sort_by(|a, b| a.name.text.cmp(&b.name.text));
     for block in unused {
-        let message = format!("vrrp_script {} is tracked by no instance and never runs", block.name.text);
-        context.report(Problem::warning(code::UNUSED, block.name.span, message));
+        let name = &block.name.text;
+        context.report(if block.command.is_some() {
+            let message = format!("vrrp_script {name} is tracked by no instance and never runs");
+            Problem::warning(code::UNUSED, block.name.span, message)
+        } else {
+            let message = format!("vrrp_script {name} has no script");
+            Problem::error(code::MISSING_KEYWORD, block.name.span, message)
+        });
     }
 }
 

@@ -18,6 +18,8 @@ use crate::text::Span;
 pub(super) struct Scripts {
     table: Vec<Script>,
     default: Option<Identity>,
+    /// `script_user` doesn't exist, which was told.
+    refused: bool,
     told_root: bool,
     told_path: std::collections::HashSet<String>,
 }
@@ -103,7 +105,18 @@ impl Context<'_> {
         Some(Identity { uid: user.uid, gid, groups })
     }
 
+    /// Reports a `script_user` that doesn't exist, even when no script needs it.
+    pub(super) fn check_default_user(&mut self) {
+        if self.globals.script_user.is_some() {
+            self.scripts.default = self.default_identity();
+            self.scripts.refused = self.scripts.default.is_none();
+        }
+    }
+
     fn default_identity(&mut self) -> Option<Identity> {
+        if self.scripts.refused {
+            return None;
+        }
         if let Some(identity) = &self.scripts.default {
             return Some(identity.clone());
         }

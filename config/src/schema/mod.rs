@@ -32,6 +32,7 @@ use crate::tree::{Block, NodeId, Tree};
 pub(crate) use checker::{CheckDraft, CheckerKind, Timing};
 pub(crate) use global_defs::{FifoDraft, GlobalDraft};
 pub(crate) use real_server::ServerDraft;
+use root::Home;
 pub(crate) use root::{Draft, lower};
 pub(crate) use url::UrlDraft;
 pub(crate) use value::shown_seconds;
@@ -203,8 +204,10 @@ pub(crate) struct Lowering<'t> {
     quiet: bool,
     /// Blocks being read, outermost first: what they are called and where they stand.
     open: Vec<(&'static str, Span)>,
-    /// First keyword that stands in a block where it doesn't belong, and that block.
-    misplaced: Option<(Span, Span)>,
+    /// The first keyword that doesn't belong into its block, and that block, for each such block.
+    misplaced: Vec<(Span, Span)>,
+    /// Statements in the wrong block and where they belong.
+    strays: Vec<(NodeId, Home)>,
 }
 
 impl<'t> Lowering<'t> {
@@ -224,7 +227,8 @@ impl<'t> Lowering<'t> {
             read: None,
             quiet: false,
             open: Vec::new(),
-            misplaced: None,
+            misplaced: Vec::new(),
+            strays: Vec::new(),
         }
     }
 
@@ -296,7 +300,8 @@ impl<'t> Lowering<'t> {
         for child in self.tree.children(parent.node) {
             let Some(line) = self.line(child) else { continue };
             if line.block != Block::Absent {
-                self.misplaced_block(&line, parent);
+                let home = root::home_of(line.keyword(), &self.open);
+                self.misplace(&line, parent.keyword(), parent.span, home);
             } else if !line.words.is_empty() {
                 entry(self, &line);
             }
@@ -305,17 +310,21 @@ impl<'t> Lowering<'t> {
         self.read = Some(parent.node);
     }
 
-    fn misplaced_block(&mut self, line: &Line<'_>, parent: &Line<'_>) {
-        if self.misplaced.is_none() {
-            self.misplaced = Some((line.keyword_span(), parent.span));
+    /// Reports a keyword that stands in the wrong block, the first one of each block, and keeps it for later.
+    fn misplace(&mut self, line: &Line<'_>, inner: &str, opened: Span, home: Option<Home>) {
+        let span = line.keyword_span();
+        if let Some(home) = home {
+            self.strays.push((line.node, home));
         }
+        if self.misplaced.iter().any(|(_, block)| *block == opened) {
+            return;
+        }
+        self.misplaced.push((span, opened));
+        let belongs = home.map_or_else(String::new, |home| format!("; it belongs {}", home.words()));
+        let message = format!("{} can't stand inside {inner}{belongs}", line.keyword());
         self.report(
-            Problem::error(
-                code::MISPLACED_KEYWORD,
-                line.keyword_span(),
-                format!("{} can't stand inside {}", line.keyword(), parent.keyword()),
-            )
-            .note(parent.span, format!("{} was opened here; is its '}}' missing?", parent.keyword())),
+            Problem::error(code::MISPLACED_KEYWORD, span, message)
+                .note(opened, format!("{inner} was opened here; is its '}}' missing?")),
         );
     }
 
@@ -380,14 +389,7 @@ impl<'t> Lowering<'t> {
         if let Some((inner, opened)) = self.open.last().copied()
             && let Some(home) = root::home_of(keyword, &self.open)
         {
-            if self.misplaced.is_none() {
-                self.misplaced = Some((span, opened));
-            }
-            let message = format!("{keyword} can't stand inside {inner}; it belongs {home}");
-            self.report(
-                Problem::error(code::MISPLACED_KEYWORD, span, message)
-                    .note(opened, format!("{inner} was opened here; is its '}}' missing?")),
-            );
+            self.misplace(line, inner, opened, Some(home));
             return;
         }
         let place = self.open.last().map_or_else(String::new, |(block, _)| format!(" in {block}"));
@@ -408,7 +410,7 @@ impl<'t> Lowering<'t> {
         if blocks.is_empty() {
             return;
         }
-        let misplaced = self.misplaced;
+        let misplaced = self.misplaced.first().copied();
         if let Some((_, block)) = misplaced {
             blocks = vec![block];
         }

@@ -24,24 +24,31 @@ pub(crate) struct ServerDraft {
     pub(crate) checks: Vec<CheckDraft>,
 }
 
+impl ServerDraft {
+    /// A block without content.
+    pub(super) fn new(address: SocketAddr, span: Span, forwarding: Option<Forwarding>) -> Self {
+        Self {
+            address,
+            span,
+            weight: None,
+            forwarding,
+            upper_threshold: 0,
+            lower_threshold: 0,
+            inhibit_on_failure: None,
+            alpha: None,
+            notify_up: None,
+            notify_down: None,
+            timing: Timing::default(),
+            virtual_host: None,
+            checks: Vec::new(),
+        }
+    }
+}
+
 /// Reads one block.
 pub(super) fn read(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let Some(address) = virtual_server::socket_address(lowering, line) else { return };
-    let mut server = ServerDraft {
-        address,
-        span: line.span,
-        weight: None,
-        forwarding: draft.forwarding,
-        upper_threshold: 0,
-        lower_threshold: 0,
-        inhibit_on_failure: None,
-        alpha: None,
-        notify_up: None,
-        notify_down: None,
-        timing: Timing::default(),
-        virtual_host: None,
-        checks: Vec::new(),
-    };
+    let mut server = ServerDraft::new(address, line.span, draft.forwarding);
     lowering.block("real_server", line, TABLE, &mut server);
     draft.servers.push(Box::new(server));
 }

@@ -15,27 +15,65 @@ pub(crate) struct Draft {
     pub(crate) services: Vec<ServiceDraft>,
 }
 
-/// Reads the whole tree.
+/// Reads the whole tree. What stands in the wrong block is read where it belongs, to find its problems too.
 pub(crate) fn lower(lowering: &mut Lowering<'_>) -> Draft {
     let mut draft = Draft::default();
     for node in lowering.tree.roots() {
         lowering.statement("the top level", node, TABLE, &mut draft);
     }
+    let mut next = 0;
+    while let Some((node, home)) = lowering.strays.get(next).copied() {
+        next += 1;
+        match home {
+            Home::Root => lowering.statement("the top level", node, TABLE, &mut draft),
+            Home::VirtualServer => {
+                let mut service = ServiceDraft::new(ServiceTarget::Mark(0), Span::default());
+                lowering.statement("virtual_server", node, super::virtual_server::TABLE, &mut service);
+            }
+            Home::RealServer => {
+                let mut server = ServerDraft::new(([0, 0, 0, 0], 0).into(), Span::default(), None);
+                lowering.statement("real_server", node, real_server::TABLE, &mut server);
+            }
+        }
+    }
     lowering.unclosed();
     draft
 }
 
-/// Where a keyword belongs that stands in the innermost of `open` and is unknown there: the words for it.
-pub(super) fn home_of(keyword: &str, open: &[(&'static str, Span)]) -> Option<String> {
-    if keyword == "real_server" && open.iter().any(|(name, _)| *name == "virtual_server") {
-        return Some("in virtual_server".to_owned());
+/// Where a misplaced keyword belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Home {
+    /// Outside every block.
+    Root,
+    /// In a `virtual_server`.
+    VirtualServer,
+    /// In a `real_server`.
+    RealServer,
+}
+
+impl Home {
+    /// Words for it.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Root => "at the top level",
+            Self::VirtualServer => "in virtual_server",
+            Self::RealServer => "in real_server",
+        }
     }
+}
+
+/// Where a keyword belongs that is unknown in the innermost of the open blocks.
+pub(super) fn home_of(keyword: &str, open: &[(&'static str, Span)]) -> Option<Home> {
+    let inside = |block: &str| open.iter().any(|(name, _)| *name == block);
     let is_checker = keyword.ends_with("_CHECK") || keyword.ends_with("_GET");
-    if is_checker && open.iter().any(|(name, _)| *name == "real_server") {
-        return Some("in real_server".to_owned());
+    if keyword == "real_server" && inside("virtual_server") {
+        Some(Home::VirtualServer)
+    } else if is_checker && inside("real_server") && real_server::TABLE.iter().any(|row| row.name == keyword)
+    {
+        Some(Home::RealServer)
+    } else {
+        TABLE.iter().any(|row| row.name == keyword).then_some(Home::Root)
     }
-    let here = TABLE.iter().any(|row| row.name == keyword);
-    here.then(|| "at the top level".to_owned())
 }
 
 fn global_defs(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {

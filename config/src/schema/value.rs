@@ -236,7 +236,8 @@ impl<'t> Lowering<'t> {
         let mut words = words.into_iter();
         let argv = match split_command(&words.next().unwrap_or_default(), Escapes::Decode) {
             Ok(argv) if argv.is_empty() => {
-                self.error(code::MISSING_VALUE, span, format!("{} needs a command", line.keyword()));
+                let message = format!("the command of {} is empty: nothing runs", line.keyword());
+                self.report(Problem::warning(code::NO_EFFECT, span, message));
                 return None;
             }
             Ok(argv) => argv,

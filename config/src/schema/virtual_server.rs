@@ -46,34 +46,41 @@ pub(crate) struct ServiceDraft {
     pub(crate) servers: Vec<Box<ServerDraft>>,
 }
 
+impl ServiceDraft {
+    /// A block without content.
+    pub(super) fn new(target: ServiceTarget, span: Span) -> Self {
+        Self {
+            target,
+            span,
+            family: None,
+            protocol: None,
+            scheduler: None,
+            forwarding: None,
+            persistence_timeout: None,
+            persistence_prefix: None,
+            one_packet: None,
+            timing: Timing::default(),
+            quorum: None,
+            hysteresis: None,
+            quorum_up: None,
+            quorum_down: None,
+            alpha: false,
+            omega: false,
+            inhibit_on_failure: false,
+            weight: None,
+            virtual_host: None,
+            sorry: None,
+            sorry_inhibit: false,
+            sorry_method: None,
+            servers: Vec::new(),
+        }
+    }
+}
+
 /// Reads one block.
 pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let Some(target) = target(lowering, line) else { return };
-    let mut service = ServiceDraft {
-        target,
-        span: line.span,
-        family: None,
-        protocol: None,
-        scheduler: None,
-        forwarding: None,
-        persistence_timeout: None,
-        persistence_prefix: None,
-        one_packet: None,
-        timing: Timing::default(),
-        quorum: None,
-        hysteresis: None,
-        quorum_up: None,
-        quorum_down: None,
-        alpha: false,
-        omega: false,
-        inhibit_on_failure: false,
-        weight: None,
-        virtual_host: None,
-        sorry: None,
-        sorry_inhibit: false,
-        sorry_method: None,
-        servers: Vec::new(),
-    };
+    let mut service = ServiceDraft::new(target, line.span);
     lowering.block("virtual_server", line, TABLE, &mut service);
     draft.services.push(service);
 }
