@@ -79,10 +79,10 @@ impl Driver {
             router.send_failed = true;
             if let Some(suppressed) = router.limits.allow(log::SEND_FAILED, now, &mut self.budget) {
                 let text = format!("({name}) sending advert to {destination} failed: {error}");
-                self.link.log(Level::Warning, log::with_suppressed(text, suppressed));
+                self.outbox.log(Level::Warning, log::with_suppressed(text, suppressed));
             }
         } else if priority == Priority::RESIGN {
-            self.link.log(Level::Debug, format!("({name}) sent 0 priority"));
+            self.outbox.log(Level::Debug, format!("({name}) sent 0 priority"));
         }
     }
 
@@ -97,7 +97,7 @@ impl Driver {
             text.push_str(" (resumed)");
         }
         if let Some(suppressed) = router.transitions.allow(now) {
-            self.link.log(Level::Info, log::with_suppressed(text, suppressed));
+            self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
         }
         router.master_news = false;
         if state == Entered::Master {
@@ -121,9 +121,7 @@ impl Driver {
             notify: notify == Notify::News,
             reason,
         };
-        if let Err(error) = self.link.send(&message, &[]) {
-            self.link.log(Level::Error, format!("a transition could not be told: {error}"));
-        }
+        self.outbox.send(message);
     }
 
     fn note(&mut self, position: usize, note: Note, now: MonoTime) {
@@ -132,8 +130,7 @@ impl Driver {
             let instance = instance_id(position);
             let message =
                 VrrpdToParent::PriorityChanged { generation: self.generation, instance, priority: to };
-            // The next transition carries the priority too.
-            let _ = self.link.send(&message, &[]);
+            self.outbox.send(message);
         }
         let suppressed = match log::limit(note) {
             Limit::None => Some(0),
@@ -142,7 +139,7 @@ impl Driver {
         };
         if let Some(suppressed) = suppressed {
             let (level, text) = log::note(&router.config.name, note, router.machine.priority());
-            self.link.log(level, log::with_suppressed(text, suppressed));
+            self.outbox.log(level, log::with_suppressed(text, suppressed));
         }
     }
 
@@ -193,7 +190,7 @@ impl Driver {
             && let Some(configured) = holdings::configured(&router.config, address)
         {
             let text = format!("({}) put back address {}", router.config.name, configured.network);
-            self.link.log(Level::Warning, log::with_suppressed(text, suppressed));
+            self.outbox.log(Level::Warning, log::with_suppressed(text, suppressed));
         }
         for _ in 0..repeat.min(MAX_REPEAT) {
             self.announce(position, address, now);
@@ -209,7 +206,7 @@ impl Driver {
         let network =
             holdings::configured(&router.config, address).map(|address| address.network.to_string());
         let network = network.unwrap_or_default();
-        self.link.log(Level::Error, format!("({name}) the kernel refused address {network}: {words}"));
+        self.outbox.log(Level::Error, format!("({name}) the kernel refused address {network}: {words}"));
         self.judge(position, now);
     }
 
@@ -237,7 +234,7 @@ impl Driver {
             if let Some(suppressed) = router.limits.allow(log::ANNOUNCE_FAILED, now, &mut self.budget) {
                 let text =
                     format!("({}) announcing {} on {name} failed: {error}", router.config.name, place.ip);
-                self.link.log(Level::Warning, log::with_suppressed(text, suppressed));
+                self.outbox.log(Level::Warning, log::with_suppressed(text, suppressed));
             }
         }
     }

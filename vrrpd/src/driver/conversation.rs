@@ -32,7 +32,7 @@ impl Driver {
                 }
                 Err(ReceiveError::Closed) => return self.parent_is_gone(now),
                 Err(error) => {
-                    self.link.log(Level::Error, format!("message from the parent: {error}"));
+                    self.outbox.log(Level::Error, format!("message from the parent: {error}"));
                     return self.parent_is_gone(now);
                 }
             }
@@ -96,8 +96,8 @@ impl Driver {
                 let sockets = sockets.into_iter().zip(fds).collect();
                 self.incoming = Some(Incoming { generation, inherited, slots, sockets });
             }
-            Some(Err(error)) => self.link.log(Level::Error, format!("slots are of no use: {error}")),
-            None => self.link.log(Level::Error, "slots are missing"),
+            Some(Err(error)) => self.outbox.log(Level::Error, format!("slots are of no use: {error}")),
+            None => self.outbox.log(Level::Error, "slots are missing"),
         }
     }
 
@@ -132,7 +132,7 @@ impl Driver {
 
     fn take_result(&mut self, script: config::model::units::ScriptId, outcome: RunOutcome, now: MonoTime) {
         for line in self.scripts.record(script, outcome) {
-            self.link.log(Level::Info, line);
+            self.outbox.log(Level::Info, line);
         }
         for position in 0..self.routers.len() {
             if self.routers.get(position).is_some_and(|router| !router.config.track_scripts.is_empty()) {
@@ -272,7 +272,7 @@ impl Driver {
         router.holdings.adopt(&router.config, self.kernel.links(), Trust::Nobody);
         if router.holdings.holds_anything() {
             let name = &router.config.name;
-            self.link.log(Level::Warning, format!("({name}) withdrawing addresses left by an earlier run"));
+            self.outbox.log(Level::Warning, format!("({name}) withdrawing addresses left by an earlier run"));
             router.holdings.release();
         }
         self.give_silently(position, Input::Priority(verdict.priority), now);

@@ -76,7 +76,7 @@ impl Driver {
             if let Some(suppressed) = router.limits.allow(log::MISMATCH, now, &mut self.budget) {
                 let name = &router.config.name;
                 let text = format!("({name}) advert from {}: {mismatch}", datagram.source);
-                self.link.log(Level::Info, log::with_suppressed(text, suppressed));
+                self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
             }
         }
         Some(accepted.heard)
@@ -92,7 +92,7 @@ impl Driver {
         if let Some(suppressed) = router.limits.allow(kind, now, &mut self.budget) {
             let name = &router.config.name;
             let text = format!("({name}) advert from {} refused: {reject}", datagram.source);
-            self.link.log(Level::Info, log::with_suppressed(text, suppressed));
+            self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
         }
     }
 }

@@ -7,6 +7,7 @@
 mod act;
 mod conversation;
 mod listen;
+mod outbox;
 mod preparation;
 mod receivers;
 mod watch;
@@ -30,6 +31,7 @@ use crate::router::Router;
 use crate::scripts::Scripts;
 use crate::socket::announce::Herald;
 use crate::socket::send::Sender;
+use outbox::Outbox;
 use preparation::Preparation;
 use receivers::Receivers;
 
@@ -49,6 +51,7 @@ pub struct Driver {
     phase: Phase,
     reactor: Reactor,
     link: Link<VrrpdToParent, ParentToVrrpd>,
+    outbox: Outbox,
     kernel: Kernel,
     link_readable: bool,
     kernel_readable: bool,
@@ -125,6 +128,7 @@ impl Driver {
             phase: Phase::Waiting,
             reactor,
             link,
+            outbox: Outbox::default(),
             kernel,
             link_readable: true,
             kernel_readable: true,
@@ -207,6 +211,7 @@ impl Driver {
         }
         self.prepare_slice();
         self.give_sign_of_life(now);
+        self.outbox.flush(&mut self.link);
     }
 
     /// Deadlines of all machines and announcements.
@@ -229,9 +234,7 @@ impl Driver {
 
     fn run_scripts(&mut self, now: MonoTime) {
         for script in self.scripts.due(now) {
-            let message = VrrpdToParent::RunScript { generation: self.generation, script };
-            // What a full queue loses is asked for again: the answer counts as lost.
-            let _ = self.link.send(&message, &[]);
+            self.outbox.send(VrrpdToParent::RunScript { generation: self.generation, script });
         }
     }
 
@@ -331,8 +334,7 @@ impl Driver {
             }
         }
         for part in changed.chunks(MAX_COUNTERS) {
-            // Counters that a full queue loses are told with the next change.
-            let _ = self.link.send(&VrrpdToParent::Counters(part.to_vec()), &[]);
+            self.outbox.send(VrrpdToParent::Counters(part.to_vec()));
         }
     }
 
@@ -360,8 +362,7 @@ impl Driver {
     }
 
     fn tell(&mut self, message: FromDaemon) {
-        // A parent that doesn't read 4 MiB of messages is gone or will kill us.
-        let _ = self.link.tell(message);
+        self.outbox.send(VrrpdToParent::Common(message));
     }
 }
 

@@ -45,7 +45,7 @@ impl Driver {
     /// Events were lost and the tables can't be read: tried again in a second.
     fn tables_are_stale(&mut self, error: &RequestError, now: MonoTime) {
         if !self.tables_stale {
-            self.link.log(Level::Error, format!("reading links and addresses: {error}"));
+            self.outbox.log(Level::Error, format!("reading links and addresses: {error}"));
         }
         self.tables_stale = true;
         self.retry_at = Some(now + SECOND);

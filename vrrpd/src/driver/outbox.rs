@@ -1,0 +1,43 @@
+//! What the parent is told at the end of a turn: nobody waits for a log line while an address has no owner.
+//!
+//! Keeps the order of lines and messages. Called by the driver; bounded by what one turn does.
+
+use ipc::daemon::Link;
+use ipc::messages::Level;
+use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
+
+/// Lines and messages of one turn.
+#[derive(Debug, Default)]
+pub(super) struct Outbox(Vec<Letter>);
+
+#[derive(Debug)]
+enum Letter {
+    Line(Level, String),
+    Message(VrrpdToParent),
+}
+
+impl Outbox {
+    /// Adds a log line.
+    pub(super) fn log(&mut self, level: Level, text: impl Into<String>) {
+        self.0.push(Letter::Line(level, text.into()));
+    }
+
+    /// Adds a message.
+    pub(super) fn send(&mut self, message: VrrpdToParent) {
+        self.0.push(Letter::Message(message));
+    }
+
+    /// Hands everything to the link. Messages that find its queue full are counted and named there.
+    pub(super) fn flush(&mut self, link: &mut Link<VrrpdToParent, ParentToVrrpd>) {
+        for letter in self.0.drain(..) {
+            match letter {
+                Letter::Line(level, text) => link.log(level, text),
+                Letter::Message(message) => {
+                    if let Err(error) = link.send(&message, &[]) {
+                        link.log(Level::Error, format!("the parent could not be told: {error}"));
+                    }
+                }
+            }
+        }
+    }
+}
