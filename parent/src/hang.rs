@@ -44,6 +44,11 @@ impl HangWatch {
         self.next
     }
 
+    /// The limit may have become shorter since the last check: a Backup that became Master is watched at once.
+    pub fn tighten(&mut self, limit: Duration, now: MonoTime) {
+        self.next = self.next.min(now + limit / 4);
+    }
+
     /// True when the process hangs. A call that comes late proves that this process was starved too, and starts
     /// the watch anew.
     pub fn check(&mut self, limit: Duration, now: MonoTime) -> bool {
@@ -80,6 +85,16 @@ mod tests {
             assert!(!watch.check(LIMIT, at(ms)), "{ms}");
         }
         assert!(watch.check(LIMIT, at(125)));
+    }
+
+    #[test]
+    fn a_shorter_limit_counts_from_now_on() {
+        let mut watch = HangWatch::new(at(0));
+        assert!(!watch.check(OTHERS, at(0)));
+        watch.tighten(LIMIT, at(40));
+        assert_eq!(watch.deadline(), at(65));
+        watch.tighten(OTHERS, at(50));
+        assert_eq!(watch.deadline(), at(65));
     }
 
     #[test]

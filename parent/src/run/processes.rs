@@ -363,6 +363,7 @@ impl Suite {
                 process.watch.progress(beat.at);
                 limit = hang::limit(shortest);
             }
+            process.watch.tighten(limit, now);
             if now >= process.watch.deadline() && process.watch.check(limit, now) {
                 let fault = if is_stopped(process.pid) { Fault::Stopped } else { Fault::Hung };
                 hung.push((process.daemon, serial, fault));
