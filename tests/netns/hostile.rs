@@ -61,13 +61,14 @@ fn spoiled_adverts_are_counted_and_move_nothing() {
 
         let spoiled = [
             advert(|bytes| bytes.truncate(6)),
-            advert(|bytes| bytes.truncate(1)),
             advert(|bytes| bytes.resize(1400, 0)),
             advert(|bytes| bytes[6] ^= 1),
             advert(|bytes| bytes[0] = 0x51),
             advert(|bytes| bytes[0] = 0x32),
             advert(|bytes| bytes[3] = 200),
         ];
+        // Without a VRID it is nobody's: the kernel's filter drops it before it costs anything.
+        send(client, 255, &[advert(|bytes| bytes.truncate(1))])?;
         for _ in 0..20 {
             send(client, 255, &spoiled)?;
         }
@@ -76,8 +77,8 @@ fn spoiled_adverts_are_counted_and_move_nothing() {
         }
 
         let rejected = |status: &serde_json::Value| status["instances"][0]["rejected"].as_u64().unwrap_or(0);
-        wait_until("160 rejected adverts are counted", Duration::from_secs(5), || {
-            director.status().is_ok_and(|status| rejected(&status) >= rejected(&before) + 160)
+        wait_until("140 rejected adverts are counted", Duration::from_secs(5), || {
+            director.status().is_ok_and(|status| rejected(&status) >= rejected(&before) + 140)
         })?;
         let after = director.status()?;
         require(after["instances"][0]["state"] == "Master", || format!("{}", after["instances"][0]))?;
@@ -86,7 +87,7 @@ fn spoiled_adverts_are_counted_and_move_nothing() {
         })?;
         require(d1.has(ADDRESS), || "the address is gone".to_owned())?;
         let more = director.log().lines().count() - lines;
-        require(more < 20, || format!("160 frames cost {more} log lines"))
+        require(more < 20, || format!("140 frames cost {more} log lines"))
     });
 }
 

@@ -119,8 +119,12 @@ fn require_new_sender(master: &Director, successor: i32) -> Result<(), Failure> 
         .and_then(|daemons| daemons.iter().find(|daemon| daemon["daemon"] == "vrrpd"))
         .ok_or_else(|| Failure::new("status names no vrrpd"))?;
     require(daemon["pid"] == successor, || format!("status shows pid {}, not {successor}", daemon["pid"]))?;
-    let sent = status["instances"][0]["sent"].as_u64().unwrap_or(0);
-    require(sent >= 3, || format!("the new process has sent {sent} adverts"))
+    // Counters are told once a second.
+    wait_until("the new process counts its adverts", Duration::from_secs(4), || {
+        let sent = |status: &serde_json::Value| status["instances"][0]["sent"].as_u64().unwrap_or(0);
+        master.status().is_ok_and(|status| sent(&status) >= 3)
+    })
+    .map(|_| ())
 }
 
 macro_rules! undisturbed {
