@@ -3,7 +3,7 @@
 //! Lists that do nothing yet are checked against these; the keyword catalogue names them.
 
 use super::*;
-use Takes::{Address, Nothing, Number, Prefixed, Range, Rest, Word as Text};
+use Takes::{Address, Interface, Nothing, Number, Prefixed, Range, Rest, Word as Text};
 
 /// What follows an option.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,8 @@ pub(crate) enum Takes {
     Number(i64, i64),
     /// An address.
     Address,
+    /// The name of an interface.
+    Interface,
     /// A bound of ports or user ids, `LOW-HIGH` or one number.
     Range,
     /// Everything to the end of the line.
@@ -75,7 +77,7 @@ impl Vocabulary {
                     }
                     at += 1;
                 }
-                Takes::Word | Takes::Number(..) | Takes::Address | Takes::Range => {
+                Takes::Word | Takes::Number(..) | Takes::Address | Takes::Interface | Takes::Range => {
                     let Some(value) = lowering.required(line, at, "a value for its last option") else {
                         return;
                     };
@@ -97,6 +99,9 @@ impl Vocabulary {
             }
             Takes::Address => {
                 lowering.address(name, value);
+            }
+            Takes::Interface => {
+                lowering.interface_word(value);
             }
             Takes::Range => {
                 let (low, high) = value.text.split_once('-').unwrap_or((value.text, value.text));
@@ -162,14 +167,14 @@ const ROUTE_OPTIONS: &[Choice] = &[
     ("tos", Text),
     ("dsfield", Text),
     ("table", Text),
-    ("vrf", Text),
+    ("vrf", Interface),
     ("protocol", Text),
     ("scope", Text),
     ("metric", U32),
     ("priority", U32),
     ("preference", U32),
-    ("dev", Text),
-    ("oif", Text),
+    ("dev", Interface),
+    ("oif", Interface),
     ("onlink", Nothing),
     ("encap", Rest),
     ("expires", U32),
@@ -247,13 +252,13 @@ const RULE_OPTIONS: &[Choice] = &[
     ("sup_pl", Number(0, 2_147_483_647)),
     ("suppress_ifgroup", Text),
     ("sup_group", Text),
-    ("dev", Text),
-    ("iif", Text),
-    ("oif", Text),
+    ("dev", Interface),
+    ("iif", Interface),
+    ("oif", Interface),
     ("tunnel-id", Text),
     ("uidrange", Range),
     ("l3mdev", Nothing),
-    ("protocol", Text),
+    ("protocol", BYTE),
     ("ipproto", Text),
     ("sport", Range),
     ("dport", Range),
