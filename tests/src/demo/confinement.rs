@@ -96,9 +96,9 @@ pub fn kernel_without_landlock() -> bool {
 fn describe(pid: i32, status: &Value) -> String {
     let field = |name| process::status_field(pid, name).unwrap_or_default();
     format!(
-        "uid {}, effective {}, seccomp {}, no_new_privs {}, landlock ABI {}",
+        "uid {}, all sets {}, seccomp {}, no_new_privs {}, landlock ABI {}",
         uid(pid).unwrap_or_default(),
-        field("CapEff").trim_start_matches("00000000"),
+        field("CapEff").trim_start_matches("000000000000"),
         field("Seccomp"),
         field("NoNewPrivs"),
         status["confined"]["landlock_abi"]
