@@ -78,13 +78,14 @@ pub enum ConfineError {
     Seccomp(#[from] SeccompError),
 }
 
-/// Starts a daemon: nobody may inspect it, and a panic becomes one line and an exit. The line goes to fd 2 until
+/// Starts a daemon: nobody may inspect it, a fault ends it, and a panic becomes one line and an exit. The line goes to fd 2 until
 /// [`install_panic_hook`] names a better place.
 ///
 /// # Errors
 /// What prctl(2) says; none is known.
 pub fn start_daemon(profile: &'static Profile) -> io::Result<()> {
     process::forbid_inspection()?;
+    process::default_fault_signals()?;
     install_panic_hook(Box::new(|line| {
         // Nothing is left to do when even this fails.
         let _ = writeln!(io::stderr(), "{}: {line}", profile.name);

@@ -132,6 +132,19 @@ fn every_survivable_act_ends_as_the_table_says() {
 }
 
 #[test]
+fn a_fault_signal_ends_each_daemon() {
+    let probe = Probe::new("fault");
+    for (place, profile) in PLACES {
+        for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT] {
+            let (spawned, channel) = probe.start(profile, &[place, "socket-udp"]);
+            results(&channel);
+            pidfd_send_signal(spawned.pidfd.as_fd(), signal).expect("signal");
+            assert_eq!(wait(&spawned), Ending::Signalled(signal), "{place}");
+        }
+    }
+}
+
+#[test]
 fn every_act_of_the_never_list_kills_each_daemon() {
     let probe = Probe::new("never");
     for (place, profile) in PLACES {

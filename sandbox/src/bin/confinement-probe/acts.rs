@@ -166,7 +166,7 @@ pub(crate) const ACTS: &[Act] = &[
     act("socket-any-raw", |_| socket(libc::AF_INET, libc::SOCK_RAW, 255), [OK, PERM, NOSYS, NOSYS, NOSYS, PERM]),
     act("socket-arp", |_| socket(libc::AF_PACKET, libc::SOCK_RAW, 0x0608), [OK, PERM, OK, NOSYS, NOSYS, PERM]),
     act("socket-sniffer", |_| socket(libc::AF_PACKET, libc::SOCK_RAW, 0x0300), [OK, PERM, NOSYS, NOSYS, NOSYS, PERM]),
-    act("socket-route", |_| socket(libc::AF_NETLINK, libc::SOCK_RAW, 0), [OK, OK, OK, NOSYS, NOSYS, OK]),
+    act("socket-route", |_| socket(libc::AF_NETLINK, libc::SOCK_DGRAM, 0), [OK, OK, OK, NOSYS, NOSYS, OK]),
     act("socket-netfilter", |_| socket(libc::AF_NETLINK, libc::SOCK_RAW, 12), [OK, OK, NOSYS, NOSYS, NOSYS, OK]),
     act("socket-generic", |_| socket(libc::AF_NETLINK, libc::SOCK_RAW, 16), [OK, OK, NOSYS, NOSYS, NOSYS, OK]),
     act("socket-crypto", |_| socket(libc::AF_ALG, libc::SOCK_SEQPACKET, 0), [OPEN, OPEN, NOSYS, NOSYS, NOSYS, OPEN]),
