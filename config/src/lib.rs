@@ -36,6 +36,9 @@ pub struct LoadOptions {
     pub host_name: String,
     /// Keywords that would be refused because they are not active yet are accepted with a warning.
     pub allow_inactive: bool,
+    /// `--compat`: report and continue as keepalived does, instead of refusing; see
+    /// [`diagnostic::Diagnostic::severity`]. What a daemon can't start from is refused all the same.
+    pub compatible: bool,
     /// Seed of `_RANDOM`.
     pub seed: u64,
 }
@@ -62,7 +65,7 @@ impl Loaded {
 /// Reads the configuration at `path`, a file or pattern, with everything that it includes.
 #[must_use]
 pub fn load(source: &dyn Source, names: &dyn Names, path: &str, options: &LoadOptions) -> Loaded {
-    let mut problems = Collector::default();
+    let mut problems = Collector::new(options.compatible);
     let settings = preprocess::Settings { config_id: &options.config_id, seed: options.seed };
     let preprocessed = preprocess::preprocess(source, path, &settings, &mut problems);
     if preprocessed.missing {

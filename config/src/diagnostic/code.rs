@@ -136,6 +136,19 @@ codes! {
     DEFAULTED = "W0603";
 }
 
+/// Errors that refuse a configuration in compatible reading too: what a daemon can't start from, what would
+/// be unsafe, and what ends no other way.
+pub(super) const FATAL: &[Code] = &[
+    UNREADABLE,
+    INCLUDE_STRICT,
+    INCLUDE_LIMIT,
+    EXPANSION_LIMIT,
+    PARAMETER_LIMIT,
+    FILE_TOO_LARGE,
+    NESTING_LIMIT,
+    NOT_ACTIVE_REFUSED,
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -69,6 +69,7 @@ pub struct Note {
 #[derive(Debug)]
 pub(crate) struct Problem {
     severity: Severity,
+    fatal: bool,
     code: Code,
     message: String,
     span: Option<Span>,
@@ -93,6 +94,12 @@ impl Problem {
         self
     }
 
+    /// The same, refusing the configuration in compatible reading too.
+    pub(crate) fn fatal(mut self) -> Self {
+        self.fatal = true;
+        self
+    }
+
     /// The same with a remark on another place.
     pub(crate) fn note(mut self, span: impl Into<Option<Span>>, message: impl Into<String>) -> Self {
         self.notes.push((span.into(), message.into()));
@@ -100,7 +107,8 @@ impl Problem {
     }
 
     fn new(severity: Severity, code: Code, span: Option<Span>, message: String) -> Self {
-        Self { severity, code, message, span, help: None, notes: Vec::new() }
+        let fatal = code::FATAL.contains(&code);
+        Self { severity, fatal, code, message, span, help: None, notes: Vec::new() }
     }
 }
 
@@ -108,7 +116,10 @@ impl Problem {
 #[derive(Debug, Default)]
 pub(crate) struct Collector {
     problems: Vec<Problem>,
+    compatible: bool,
     errors: usize,
+    /// Errors that compatible reading turned into warnings.
+    ignored: usize,
     warnings: usize,
 }
 
@@ -116,8 +127,18 @@ impl Collector {
     /// Problems of each severity that are shown in full.
     pub(crate) const KEPT: usize = 500;
 
+    /// No problems yet; in compatible reading only fatal errors refuse the configuration.
+    pub(crate) fn new(compatible: bool) -> Self {
+        Self { compatible, ..Self::default() }
+    }
+
     /// Adds a problem.
-    pub(crate) fn report(&mut self, problem: Problem) {
+    pub(crate) fn report(&mut self, mut problem: Problem) {
+        if self.compatible && problem.severity == Severity::Error && !problem.fatal {
+            problem.severity = Severity::Warning;
+            problem.notes.push((None, "ignored in compatible reading, as keepalived does".to_owned()));
+            self.ignored = self.ignored.saturating_add(1);
+        }
         let count = match problem.severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,
@@ -131,6 +152,11 @@ impl Collector {
     /// Further errors are counted and not kept.
     pub(crate) fn is_full(&self) -> bool {
         self.errors >= Self::KEPT
+    }
+
+    /// Errors reported so far, those ignored in compatible reading included.
+    pub(crate) fn faults(&self) -> usize {
+        self.errors.saturating_add(self.ignored)
     }
 
     /// Errors reported so far.

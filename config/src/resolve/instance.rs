@@ -49,7 +49,7 @@ pub(super) fn resolve(
         if let Some(other) = on_wire.insert(key, name.clone()) {
             let message =
                 format!("{name} and {other} use virtual_router_id {} on the same interface", instance.vrid);
-            context.report(Problem::error(code::DUPLICATE, span, message));
+            context.report(Problem::error(code::DUPLICATE, span, message).fatal());
         }
         model.instances.push(instance);
         model.instance_notify.push(notify);
@@ -106,7 +106,7 @@ impl Context<'_> {
         let addresses = self.addresses(&mut draft, family, version);
         let Some((vrid, _)) = draft.vrid else {
             let message = format!("vrrp_instance {} has no virtual_router_id", draft.name);
-            self.report(Problem::error(code::MISSING_KEYWORD, draft.span, message));
+            self.report(Problem::error(code::MISSING_KEYWORD, draft.span, message).fatal());
             return None;
         };
         let preempt = self.preempt(&draft, wants_master, priority);
@@ -180,6 +180,14 @@ impl Context<'_> {
                 (Priority::OWNER, true)
             }
             (Some((value, _)), master) => (Priority::new(value), master.unwrap_or(value == 255)),
+            (None, Some(true)) if draft.damaged => {
+                // A misspelt priority must never end in priority 255.
+                let message =
+                    format!("{}: state MASTER without priority beside a line that is refused", draft.name);
+                let help = "write the priority";
+                self.report(Problem::error(code::MISSING_KEYWORD, draft.span, message).help(help).fatal());
+                (Priority::new(100), true)
+            }
             (None, Some(true)) => {
                 let message = format!(
                     "{}: state MASTER without priority makes this node the address owner, priority 255",
@@ -212,7 +220,7 @@ impl Context<'_> {
         if draft.interface.is_none() && needs_interface {
             let message = format!("vrrp_instance {} has no interface", draft.name);
             let help = "only an instance with unicast_peer and unicast_src_ip can do without";
-            self.report(Problem::error(code::MISSING_KEYWORD, draft.span, message).help(help));
+            self.report(Problem::error(code::MISSING_KEYWORD, draft.span, message).help(help).fatal());
             return None;
         }
         if draft.peers.is_empty() {
@@ -258,21 +266,21 @@ impl Context<'_> {
         version: Version,
     ) -> (Vec<VirtualAddress>, Vec<VirtualAddress>) {
         self.without_repeats(draft);
-        for address in &draft.addresses {
-            if Family::of(&address.network.ip()) != family {
-                let message = format!(
-                    "{}: address {} is not of the family of the first one",
-                    draft.name,
-                    address.network.ip()
-                );
+        let name = &draft.name;
+        draft.addresses.retain(|address| {
+            let ip = address.network.ip();
+            let fits = Family::of(&ip) == family;
+            if !fits {
+                let message = format!("{name}: address {ip} is not of the family of the first one");
                 let help = "addresses of the other family belong in virtual_ipaddress_excluded";
-                self.report(Problem::error(code::WRONG_FAMILY, address.span, message).help(help));
+                self.problems.report(Problem::error(code::WRONG_FAMILY, address.span, message).help(help));
             }
-        }
+            fits
+        });
         if draft.addresses.is_empty() && !draft.no_virtual_ipaddress {
             let message = format!("vrrp_instance {} has no virtual_ipaddress", draft.name);
             self.report(match version {
-                Version::V3 => Problem::error(code::MISSING_KEYWORD, draft.span, message),
+                Version::V3 => Problem::error(code::MISSING_KEYWORD, draft.span, message).fatal(),
                 Version::V2 => Problem::warning(code::DEFAULTED, draft.span, message),
             });
         }

@@ -40,13 +40,14 @@ pub(super) fn resolve(
     for service in services {
         let span = service.span;
         let Some(service) = context.service(service, &mut known, &mut checks) else { continue };
-        for key in &service.keys {
-            if !keys.insert(*key) {
-                let message = format!("{key} is served by two virtual servers or twice by one");
-                context.report(Problem::error(code::DUPLICATE, span, message));
-            }
+        let twice: Vec<&ServiceKey> = service.keys.iter().filter(|key| !keys.insert(**key)).collect();
+        for key in &twice {
+            let message = format!("{key} is served by two virtual servers or twice by one");
+            context.report(Problem::error(code::DUPLICATE, span, message));
         }
-        model.virtual_servers.push(service);
+        if twice.is_empty() {
+            model.virtual_servers.push(service);
+        }
     }
     let mut unused: Vec<&GroupDraft> =
         known.values().filter(|group| !group.used).map(|group| &group.draft).collect();
@@ -217,6 +218,7 @@ impl Context<'_> {
             self.report(Problem::warning(code::DEFAULTED, draft.span, message));
             "wlc".to_owned()
         });
+        let mut prefix_length = draft.persistence_prefix.map(|(prefix, _)| prefix);
         if let Some((prefix, span)) = draft.persistence_prefix
             && prefix > 32
             && keys.iter().any(|key| key.family() == Family::Inet)
@@ -224,6 +226,7 @@ impl Context<'_> {
             let message =
                 format!("{name}: an IPv4 service takes a persistence_granularity of 1..=32, got {prefix}");
             self.report(Problem::error(code::OUT_OF_RANGE, span, message));
+            prefix_length = None;
         }
         let by_mark = keys.iter().all(|key| matches!(key, ServiceKey::Mark { .. }));
         let mut one_packet = draft.one_packet.is_some();
@@ -235,7 +238,7 @@ impl Context<'_> {
         ServiceOptions {
             scheduler,
             persistence_timeout: timeout,
-            persistence_prefix: draft.persistence_prefix.map(|(prefix, _)| prefix),
+            persistence_prefix: prefix_length,
             one_packet,
         }
     }
@@ -265,7 +268,9 @@ impl Context<'_> {
     fn server(&mut self, draft: ServerDraft, outer: &Outer<'_>, checks: &mut u32) -> Option<RealServer> {
         let forwarding = draft.forwarding.unwrap_or(outer.forwarding);
         let address = draft.address.ip();
-        self.same_family(address, forwarding, outer, draft.span);
+        if !self.same_family(address, forwarding, outer, draft.span) {
+            return None;
+        }
         let port = destination_port(draft.address.port(), forwarding, outer);
         if !matches!(draft.address.port(), 0) && port != draft.address.port() {
             let message = format!(
@@ -313,18 +318,28 @@ impl Context<'_> {
         })
     }
 
-    fn same_family(&mut self, address: IpAddr, forwarding: Forwarding, outer: &Outer<'_>, span: Span) {
-        if forwarding != Forwarding::Tunnel && outer.families != [Family::of(&address)] {
+    fn same_family(
+        &mut self,
+        address: IpAddr,
+        forwarding: Forwarding,
+        outer: &Outer<'_>,
+        span: Span,
+    ) -> bool {
+        let fits = forwarding == Forwarding::Tunnel || outer.families == [Family::of(&address)];
+        if !fits {
             let message = format!("{}: server {address} is of another family", outer.name);
             let help = "only lb_kind TUN may mix IPv4 and IPv6";
             self.report(Problem::error(code::WRONG_FAMILY, span, message).help(help));
         }
+        fits
     }
 
     fn sorry(&mut self, draft: &ServiceDraft, outer: &Outer<'_>) -> Option<Destination> {
         let (address, before, span) = draft.sorry?;
         let forwarding = draft.sorry_method.or(before).unwrap_or(outer.forwarding);
-        self.same_family(address.ip(), forwarding, outer, span);
+        if !self.same_family(address.ip(), forwarding, outer, span) {
+            return None;
+        }
         Some(Destination {
             address: address.ip(),
             port: destination_port(address.port(), forwarding, outer),
@@ -374,6 +389,7 @@ impl Context<'_> {
         if let Some(source) = draft.bind_to.filter(|source| source.is_ipv4() != target.is_ipv4()) {
             let message = format!("bindto {source} is not of the family of {target}");
             self.report(Problem::error(code::WRONG_FAMILY, draft.span, message));
+            return None;
         }
         let (kind, retry, pause) = match draft.kind {
             CheckerKind::Tcp => (CheckKind::Tcp(self.with_port(endpoint, 0, draft.span, inner)?), 1, 1),

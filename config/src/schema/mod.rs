@@ -237,6 +237,11 @@ impl<'t> Lowering<'t> {
         self.problems.report(problem);
     }
 
+    /// Errors so far, ignored ones included.
+    pub(crate) fn faults(&self) -> usize {
+        self.problems.faults()
+    }
+
     /// Reports an error without advice.
     pub(crate) fn error(&mut self, code: Code, span: Span, message: impl Into<String>) {
         self.problems.report(Problem::error(code, span, message));
@@ -349,11 +354,11 @@ impl<'t> Lowering<'t> {
         }
         match &row.usage {
             Use::Active(handler) => {
-                let errors = self.problems.errors();
+                let faults = self.problems.faults();
                 handler(draft, self, line);
                 if line.block != Block::Absent
                     && self.read != Some(line.node)
-                    && errors == self.problems.errors()
+                    && faults == self.problems.faults()
                 {
                     self.no_block(line);
                 }

@@ -11,6 +11,8 @@ pub(crate) use list::TrackDraft;
 pub(crate) struct InstanceDraft {
     pub(crate) name: String,
     pub(crate) span: Span,
+    /// Something in its block was refused.
+    pub(crate) damaged: bool,
     pub(crate) interface: Option<Named>,
     pub(crate) master: Option<bool>,
     pub(crate) vrid: Option<(u8, Span)>,
@@ -69,7 +71,9 @@ pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'
     lowering.end(line, 2);
     let mut instance =
         InstanceDraft { name: name.text.to_owned(), span: name.span, ..InstanceDraft::default() };
+    let faults = lowering.faults();
     lowering.block("vrrp_instance", line, TABLE, &mut instance);
+    instance.damaged = lowering.faults() > faults;
     draft.instances.push(instance);
 }
 
@@ -77,7 +81,8 @@ fn interface(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line
     draft.interface = lowering.interface(line, 1);
     lowering.end(line, 2);
     if let Some(name) = draft.interface.as_ref().filter(|name| name.text == "lo") {
-        lowering.error(code::CONFLICT, name.span, "VRRP can't run on lo: no peer hears it there");
+        let message = "VRRP can't run on lo: no peer hears it there";
+        lowering.report(Problem::error(code::CONFLICT, name.span, message).fatal());
     }
 }
 
