@@ -34,6 +34,9 @@ pub fn status(status: &Status) -> String {
                 instance.name, instance.vrid, instance.priority
             ),
         );
+        for (reason, count) in &instance.rejected_by {
+            line(&mut text, &format!("  rejected {reason} {count}"));
+        }
     }
     for service in &status.services {
         show_service(&mut text, service);

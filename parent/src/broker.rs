@@ -11,7 +11,7 @@ use config::model::process::{InstanceNotify, Purpose};
 use config::model::units::{CheckId, Generation, InstanceId, Priority, ScriptId, ServerId, ServiceId};
 use ipc::messages::checkd::{CheckdToParent, DesiredEntry, MAX_BATCH, Verdict};
 use ipc::messages::ctl::{Daemon, InstanceStatus, ServerStatus, ServiceStatus};
-use ipc::messages::vrrpd::{InstanceCounters, VrrpState, VrrpdToParent};
+use ipc::messages::vrrpd::{InstanceCounters, REJECT_REASONS, VrrpState, VrrpdToParent};
 
 /// What a message leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -331,7 +331,10 @@ impl Broker {
                 transitions: memory.transitions,
                 sent: memory.counters.map_or(0, |counters| counters.sent),
                 received: memory.counters.map_or(0, |counters| counters.received),
-                rejected: memory.counters.map_or(0, |counters| counters.rejected),
+                rejected: memory.counters.map_or(0, |counters| {
+                    counters.rejected.iter().fold(0, |sum, count| sum.saturating_add(*count))
+                }),
+                rejected_by: memory.counters.map(|counters| rejected_by(&counters)).unwrap_or_default(),
             })
             .collect()
     }
@@ -396,6 +399,11 @@ impl Broker {
         let position = self.committed.part.instances.iter().position(|instance| instance.name == name)?;
         self.instances.get_mut(position)
     }
+}
+
+fn rejected_by(counters: &InstanceCounters) -> BTreeMap<String, u64> {
+    let counted = REJECT_REASONS.iter().zip(counters.rejected).filter(|(_, count)| *count > 0);
+    counted.map(|(reason, count)| ((*reason).to_owned(), count)).collect()
 }
 
 fn bounded(mut text: String) -> String {

@@ -3,6 +3,8 @@
 //! Each object ends with a NUL byte. A call has `method` and `parameters`, a reply has `parameters`, an error has
 //! `error` and `parameters`. Requests are untrusted: they are capped at [`MAX_REQUEST`] bytes and name things only.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use config::model::units::{Generation, Weight};
@@ -203,6 +205,8 @@ pub struct InstanceStatus {
     pub received: u64,
     /// Adverts refused.
     pub rejected: u64,
+    /// The same by reason; reasons that never occurred are left out.
+    pub rejected_by: BTreeMap<String, u64>,
 }
 
 /// One virtual server.

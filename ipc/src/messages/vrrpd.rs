@@ -117,6 +117,22 @@ pub struct SocketKey {
 /// Most sockets that the vault takes.
 pub const MAX_VAULT: usize = 128;
 
+/// Reasons for which an advert is refused, as status shows them.
+pub const REJECT_REASONS: [&str; 12] = [
+    "length",
+    "ttl",
+    "version",
+    "auth_type",
+    "auth_failure",
+    "interval",
+    "type",
+    "checksum",
+    "vrid",
+    "interface",
+    "destination",
+    "unknown_peer",
+];
+
 /// Counters of one instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceCounters {
@@ -126,8 +142,8 @@ pub struct InstanceCounters {
     pub sent: u64,
     /// Adverts accepted.
     pub received: u64,
-    /// Adverts refused, for whatever reason.
-    pub rejected: u64,
+    /// Adverts refused, by reason in the order of [`REJECT_REASONS`].
+    pub rejected: [u64; REJECT_REASONS.len()],
     /// Times it became Master.
     pub became_master: u64,
 }

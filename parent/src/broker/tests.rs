@@ -145,3 +145,17 @@ fn a_successor_that_repeats_its_state_notifies_nobody() {
     broker.vrrpd(repeat, &mut out).unwrap();
     assert_eq!(out, []);
 }
+
+#[test]
+fn refused_adverts_are_counted_by_reason() {
+    let mut broker = Broker::new(G1, part(&["a"]));
+    let mut rejected = [0; REJECT_REASONS.len()];
+    rejected[1] = 3;
+    rejected[7] = 4;
+    let counters =
+        InstanceCounters { instance: InstanceId::new(0), sent: 1, received: 2, rejected, became_master: 0 };
+    broker.vrrpd(VrrpdToParent::Counters(vec![counters]), &mut vec![]).unwrap();
+    let status = broker.instance_status().remove(0);
+    assert_eq!(status.rejected, 7);
+    assert_eq!(status.rejected_by, BTreeMap::from([("ttl".to_owned(), 3), ("checksum".to_owned(), 4)]));
+}

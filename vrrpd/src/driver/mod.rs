@@ -328,7 +328,7 @@ impl Driver {
                     instance: InstanceId::new(position),
                     sent: counters.sent,
                     received: counters.received,
-                    rejected,
+                    rejected: counters.rejected,
                     became_master: counters.became_master,
                 });
             }

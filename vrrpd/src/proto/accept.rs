@@ -127,9 +127,10 @@ pub enum Reject {
 
 impl Reject {
     /// Number of reasons.
-    pub const KINDS: usize = 12;
+    pub const KINDS: usize = ipc::messages::vrrpd::REJECT_REASONS.len();
 
-    /// Number of the reason, 0..[`Self::KINDS`], for counters and log limits.
+    /// Number of the reason, 0..[`Self::KINDS`], for counters and log limits; its name stands at that position of
+    /// `REJECT_REASONS`.
     #[must_use]
     pub fn kind(&self) -> usize {
         match self {
