@@ -209,13 +209,13 @@ fn place(texts: &Texts, span: Span) -> Place {
 
 /// True for keywords whose value no diagnostic may show.
 pub(crate) fn is_secret(keyword: &str) -> bool {
-    matches!(keyword, "auth_pass" | "password" | "key")
+    keyword == "key" || keyword.contains("pass")
 }
 
 /// A line with everything behind a secret's keyword replaced, column by column.
 fn masked(line: &str) -> String {
     let mut rest = line;
-    while let Some(at) = ["auth_pass", "password", "key"].iter().filter_map(|word| rest.find(word)).min() {
+    while let Some(at) = next_secret(rest) {
         let from = line.len().saturating_sub(rest.len()).saturating_add(at);
         let (before, behind) = line.split_at_checked(from).unwrap_or((line, ""));
         let end = behind.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(behind.len());
@@ -230,6 +230,14 @@ fn masked(line: &str) -> String {
     line.to_owned()
 }
 
+/// Start of the next word that may be a secret's keyword, misspelt ones included.
+fn next_secret(text: &str) -> Option<usize> {
+    let at = ["pass", "key"].iter().filter_map(|part| text.find(part)).min()?;
+    let before = text.get(..at)?;
+    let outside = |(_, c): &(usize, char)| !(c.is_ascii_alphanumeric() || *c == '_');
+    Some(before.char_indices().rev().find(outside).map_or(0, |(at, c)| at.saturating_add(c.len_utf8())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,6 +245,7 @@ mod tests {
     #[test]
     fn no_diagnostic_shows_a_password() {
         assert_eq!(masked("  auth_pass s3cret word # x"), "  auth_pass ****** **** * *");
+        assert_eq!(masked("auth_passs s3cret"), "auth_passs ******");
         assert_eq!(masked("a { auth_pass x }"), "a { auth_pass * *");
         assert_eq!(masked("monkey key_file keys x"), "monkey key_file keys x");
     }

@@ -118,7 +118,8 @@ impl Reader<'_> {
             let Some(value) = self.value(span, &reference) else {
                 let quotes = line.get(..reference.at).unwrap_or("").matches('"').count();
                 if quotes.is_multiple_of(2) {
-                    let name = reference.name.to_owned();
+                    let secret = crate::diagnostic::is_secret(line.split(is_blank).next().unwrap_or(""));
+                    let name = if secret { "named here" } else { reference.name }.to_owned();
                     self.problems.report(Problem::warning(
                         code::UNDEFINED_PARAMETER,
                         span,

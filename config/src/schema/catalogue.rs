@@ -40,8 +40,8 @@ pub fn keywords() -> Vec<Keyword> {
     rows(&mut out, "virtual_server/real_server/HTTP_GET", checker::HTTP_GET);
     rows(&mut out, "virtual_server/real_server/HTTP_GET/url", url::TABLE);
     rows(&mut out, "virtual_server/real_server/MISC_CHECK", checker::MISC_CHECK);
-    for (block, table) in inert::TABLES {
-        rows(&mut out, block, table);
+    for table in inert::TABLES {
+        rows(&mut out, table.block, table.rows);
     }
     for vocabulary in VOCABULARIES.iter().copied().chain(words::TRACKED) {
         let names = vocabulary.free.iter().copied().chain(vocabulary.options.iter().map(|(name, _)| *name));

@@ -2,11 +2,19 @@
 
 use super::*;
 
+/// The keywords of a block that does nothing yet.
+pub(crate) struct InertTable {
+    /// Path of the block.
+    pub(crate) block: &'static str,
+    /// Its keywords.
+    pub(crate) rows: &'static [Row<Inert>],
+}
+
 /// Reads such a block.
-pub(super) fn block(lowering: &mut Lowering<'_>, line: &Line<'_>, table: &'static [Row<Inert>]) {
-    let name = table_name(table);
+pub(super) fn block(lowering: &mut Lowering<'_>, line: &Line<'_>, table: &'static InertTable) {
+    let name = table.block.rsplit('/').next().unwrap_or(table.block);
     let outer = std::mem::replace(&mut lowering.quiet, true);
-    lowering.block(name, line, table, &mut Inert);
+    lowering.block(name, line, table.rows, &mut Inert);
     lowering.quiet = outer;
 }
 
@@ -17,268 +25,313 @@ const DNS_TYPES: [&str; 18] = [
 ];
 
 /// Keywords of `track_group`.
-pub(super) static TRACK_GROUP: &[Row<Inert>] = &[inactive("group", Shape::Lines(&vocabulary::NAMES))];
+pub(super) static TRACK_GROUP: InertTable =
+    InertTable { block: "track_group", rows: &[inactive("group", Shape::Lines(&vocabulary::NAMES))] };
 
 /// Keywords of `vrrp_sync_group`.
-pub(super) static VRRP_SYNC_GROUP: &[Row<Inert>] = &[
-    inactive("group", Shape::Lines(&vocabulary::NAMES)),
-    inactive("track_interface", Shape::Lines(&vocabulary::TRACK)),
-    inactive("track_script", Shape::Lines(&vocabulary::TRACK)),
-    inactive("track_file", Shape::Lines(&vocabulary::TRACK)),
-    inactive("track_process", Shape::Lines(&vocabulary::TRACK)),
-    inactive("track_bfd", Shape::Lines(&vocabulary::TRACK)),
-    inactive("notify_backup", Shape::Script),
-    inactive("notify_master", Shape::Script),
-    inactive("notify_fault", Shape::Script),
-    inactive("notify_stop", Shape::Script),
-    inactive("notify", Shape::Script),
-    inactive("smtp_alert", Shape::Bool),
-    inactive("global_tracking", Shape::Flag).old_for("sync_group_tracking_weight"),
-    inactive("sync_group_tracking_weight", Shape::Flag),
-    inactive("notify_priority_changes", Shape::Bool),
-];
+pub(super) static VRRP_SYNC_GROUP: InertTable = InertTable {
+    block: "vrrp_sync_group",
+    rows: &[
+        inactive("group", Shape::Lines(&vocabulary::NAMES)),
+        inactive("track_interface", Shape::Lines(&vocabulary::TRACK)),
+        inactive("track_script", Shape::Lines(&vocabulary::TRACK)),
+        inactive("track_file", Shape::Lines(&vocabulary::TRACK)),
+        inactive("track_process", Shape::Lines(&vocabulary::TRACK)),
+        inactive("track_bfd", Shape::Lines(&vocabulary::TRACK)),
+        inactive("notify_backup", Shape::Script),
+        inactive("notify_master", Shape::Script),
+        inactive("notify_fault", Shape::Script),
+        inactive("notify_stop", Shape::Script),
+        inactive("notify", Shape::Script),
+        inactive("smtp_alert", Shape::Bool),
+        inactive("global_tracking", Shape::Flag).old_for("sync_group_tracking_weight"),
+        inactive("sync_group_tracking_weight", Shape::Flag),
+        inactive("notify_priority_changes", Shape::Bool),
+    ],
+};
 
 /// Keywords of `garp_group`.
-pub(super) static GARP_GROUP: &[Row<Inert>] = &[
-    inactive("garp_interval", Shape::Decimal(0, 4_294_967_295)),
-    inactive("gna_interval", Shape::Decimal(0, 4_294_967_295)),
-    inactive("interface", Shape::Interface),
-    inactive("interfaces", Shape::Lines(&vocabulary::NAMES)),
-];
+pub(super) static GARP_GROUP: InertTable = InertTable {
+    block: "garp_group",
+    rows: &[
+        inactive("garp_interval", Shape::Decimal(0, 4_294_967_295)),
+        inactive("gna_interval", Shape::Decimal(0, 4_294_967_295)),
+        inactive("interface", Shape::Interface),
+        inactive("interfaces", Shape::Lines(&vocabulary::NAMES)),
+    ],
+};
 
 /// Keywords of `vrrp_instance/auth_hmac`.
-pub(super) static AUTH_HMAC: &[Row<Inert>] = &[
-    inactive("key", Shape::Words(2, 2)),
-    inactive("active_key", Shape::Number(1, 255)),
-    inactive("time_window", Shape::Number(1, 300)),
-    inactive("anti_replay", Shape::Choice(&["time", "monotonic"])),
-    inactive("mode", Shape::Choice(&["enforce", "permissive", "receive-only"])),
-];
+pub(super) static AUTH_HMAC: InertTable = InertTable {
+    block: "vrrp_instance/auth_hmac",
+    rows: &[
+        inactive("key", Shape::Words(2, 2)),
+        inactive("active_key", Shape::Number(1, 255)),
+        inactive("time_window", Shape::Number(1, 300)),
+        inactive("anti_replay", Shape::Choice(&["time", "monotonic"])),
+        inactive("mode", Shape::Choice(&["enforce", "permissive", "receive-only"])),
+    ],
+};
 
 /// Keywords of `vrrp_track_process`.
-pub(super) static VRRP_TRACK_PROCESS: &[Row<Inert>] = &[
-    inactive("process", Shape::Words(1, 64)),
-    inactive("param_match", Shape::OptionalChoice(&["initial", "partial"])),
-    inactive("weight", Shape::Weight(-254, 254)),
-    inactive("quorum", Shape::Number(1, 65_535)),
-    inactive("quorum_max", Shape::Number(0, 65_535)),
-    inactive("delay", Shape::Decimal(1, 3_600_000_000)),
-    inactive("terminate_delay", Shape::Decimal(1, 3_600_000_000)),
-    inactive("fork_delay", Shape::Decimal(1, 3_600_000_000)),
-    inactive("full_command", Shape::Flag),
-];
+pub(super) static VRRP_TRACK_PROCESS: InertTable = InertTable {
+    block: "vrrp_track_process",
+    rows: &[
+        inactive("process", Shape::Words(1, 64)),
+        inactive("param_match", Shape::OptionalChoice(&["initial", "partial"])),
+        inactive("weight", Shape::Weight(-254, 254)),
+        inactive("quorum", Shape::Number(1, 65_535)),
+        inactive("quorum_max", Shape::Number(0, 65_535)),
+        inactive("delay", Shape::Decimal(1, 3_600_000_000)),
+        inactive("terminate_delay", Shape::Decimal(1, 3_600_000_000)),
+        inactive("fork_delay", Shape::Decimal(1, 3_600_000_000)),
+        inactive("full_command", Shape::Flag),
+    ],
+};
 
 /// Keywords of `track_file`.
-pub(super) static TRACK_FILE: &[Row<Inert>] = &[
-    inactive("file", Shape::Words(1, 1)),
-    inactive("weight", Shape::Weight(-254, 254)),
-    inactive("init_file", Shape::Words(0, 2)),
-];
+pub(super) static TRACK_FILE: InertTable = InertTable {
+    block: "track_file",
+    rows: &[
+        inactive("file", Shape::Words(1, 1)),
+        inactive("weight", Shape::Weight(-254, 254)),
+        inactive("init_file", Shape::Words(0, 2)),
+    ],
+};
 
 /// Keywords of `vrrp_track_file`.
-pub(super) static VRRP_TRACK_FILE: &[Row<Inert>] = &[
-    inactive("file", Shape::Words(1, 1)),
-    inactive("weight", Shape::Weight(-254, 254)),
-    inactive("init_file", Shape::Words(0, 2)),
-];
+pub(super) static VRRP_TRACK_FILE: InertTable = InertTable {
+    block: "vrrp_track_file",
+    rows: &[
+        inactive("file", Shape::Words(1, 1)),
+        inactive("weight", Shape::Weight(-254, 254)),
+        inactive("init_file", Shape::Words(0, 2)),
+    ],
+};
 
 /// Keywords of `SSL`.
-pub(super) static SSL: &[Row<Inert>] = &[
-    inactive("password", Shape::Words(1, 1)),
-    inactive("ca", Shape::Words(1, 1)),
-    inactive("certificate", Shape::Words(1, 1)),
-    inactive("key", Shape::Words(1, 1)),
-];
+pub(super) static SSL: InertTable = InertTable {
+    block: "SSL",
+    rows: &[
+        inactive("password", Shape::Words(1, 1)),
+        inactive("ca", Shape::Words(1, 1)),
+        inactive("certificate", Shape::Words(1, 1)),
+        inactive("key", Shape::Words(1, 1)),
+    ],
+};
 
 /// Keywords of `bfd_instance`.
-pub(super) static BFD_INSTANCE: &[Row<Inert>] = &[
-    inactive("source_ip", Shape::Address),
-    inactive("neighbor_ip", Shape::Address),
-    inactive("neighbour_ip", Shape::Address),
-    inactive("min_rx", Shape::Milliseconds(1_000, 4_294_967_000)),
-    inactive("min_tx", Shape::Milliseconds(1_000, 4_294_967_000)),
-    inactive("idle_tx", Shape::Milliseconds(1_000_000, 4_294_967_000)),
-    inactive("multiplier", Shape::Number(1, 255)),
-    inactive("passive", Shape::Flag),
-    inactive("ttl", Shape::Number(1, 255)),
-    inactive("hoplimit", Shape::Number(1, 255)),
-    inactive("max_hops", Shape::Number(-1, 255)),
-    inactive("multihop", Shape::Bool),
-    inactive("weight", Shape::Weight(-254, 254)),
-    inactive("vrrp", Shape::Flag),
-    inactive("checker", Shape::Flag),
-];
+pub(super) static BFD_INSTANCE: InertTable = InertTable {
+    block: "bfd_instance",
+    rows: &[
+        inactive("source_ip", Shape::Address),
+        inactive("neighbor_ip", Shape::Address),
+        inactive("neighbour_ip", Shape::Address),
+        inactive("min_rx", Shape::Milliseconds(1_000, 4_294_967_000)),
+        inactive("min_tx", Shape::Milliseconds(1_000, 4_294_967_000)),
+        inactive("idle_tx", Shape::Milliseconds(1_000_000, 4_294_967_000)),
+        inactive("multiplier", Shape::Number(1, 255)),
+        inactive("passive", Shape::Flag),
+        inactive("ttl", Shape::Number(1, 255)),
+        inactive("hoplimit", Shape::Number(1, 255)),
+        inactive("max_hops", Shape::Number(-1, 255)),
+        inactive("multihop", Shape::Bool),
+        inactive("weight", Shape::Weight(-254, 254)),
+        inactive("vrrp", Shape::Flag),
+        inactive("checker", Shape::Flag),
+    ],
+};
 
 /// Keywords of `virtual_server/real_server/SMTP_CHECK`.
-pub(super) static SMTP_CHECK: &[Row<Inert>] = &[
-    inactive("helo_name", Shape::Words(1, 1)),
-    inactive("connect_ip", Shape::Address),
-    inactive("connect_port", Shape::Number(1, 65_535)),
-    inactive("bindto", Shape::Address),
-    inactive("bind_port", Shape::Number(1, 65_535)),
-    inactive("bind_if", Shape::Interface),
-    inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
-    inactive("fwmark", Shape::Number(0, 4_294_967_295)),
-    inactive("retry", Shape::Number(0, 4_294_967_295)),
-    inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
-    inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
-    inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
-    inactive("alpha", Shape::Bool),
-    inactive("log_all_failures", Shape::Bool),
-    inactive("host", Shape::Block(SMTP_HOST)).old_for("several SMTP_CHECK blocks"),
-];
+pub(super) static SMTP_CHECK: InertTable = InertTable {
+    block: "virtual_server/real_server/SMTP_CHECK",
+    rows: &[
+        inactive("helo_name", Shape::Words(1, 1)),
+        inactive("connect_ip", Shape::Address),
+        inactive("connect_port", Shape::Number(1, 65_535)),
+        inactive("bindto", Shape::Address),
+        inactive("bind_port", Shape::Number(1, 65_535)),
+        inactive("bind_if", Shape::Interface),
+        inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
+        inactive("fwmark", Shape::Number(0, 4_294_967_295)),
+        inactive("retry", Shape::Number(0, 4_294_967_295)),
+        inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
+        inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
+        inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
+        inactive("alpha", Shape::Bool),
+        inactive("log_all_failures", Shape::Bool),
+        inactive("host", Shape::Block(&SMTP_HOST)).old_for("several SMTP_CHECK blocks"),
+    ],
+};
 
 /// Keywords of `virtual_server/real_server/SMTP_CHECK/host`.
-pub(super) static SMTP_HOST: &[Row<Inert>] = &[
-    inactive("connect_ip", Shape::Address),
-    inactive("connect_port", Shape::Number(1, 65_535)),
-    inactive("bindto", Shape::Address),
-    inactive("bind_port", Shape::Number(1, 65_535)),
-    inactive("bind_if", Shape::Interface),
-    inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
-    inactive("fwmark", Shape::Number(0, 4_294_967_295)),
-    inactive("retry", Shape::Number(0, 4_294_967_295)),
-    inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
-    inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
-    inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
-    inactive("alpha", Shape::Bool),
-    inactive("log_all_failures", Shape::Bool),
-];
+pub(super) static SMTP_HOST: InertTable = InertTable {
+    block: "virtual_server/real_server/SMTP_CHECK/host",
+    rows: &[
+        inactive("connect_ip", Shape::Address),
+        inactive("connect_port", Shape::Number(1, 65_535)),
+        inactive("bindto", Shape::Address),
+        inactive("bind_port", Shape::Number(1, 65_535)),
+        inactive("bind_if", Shape::Interface),
+        inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
+        inactive("fwmark", Shape::Number(0, 4_294_967_295)),
+        inactive("retry", Shape::Number(0, 4_294_967_295)),
+        inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
+        inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
+        inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
+        inactive("alpha", Shape::Bool),
+        inactive("log_all_failures", Shape::Bool),
+    ],
+};
 
 /// Keywords of `virtual_server/real_server/PING_CHECK`.
-pub(super) static PING_CHECK: &[Row<Inert>] = &[
-    inactive("connect_ip", Shape::Address),
-    inactive("connect_port", Shape::Number(1, 65_535)),
-    inactive("bindto", Shape::Address),
-    inactive("bind_port", Shape::Number(1, 65_535)),
-    inactive("bind_if", Shape::Interface),
-    inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
-    inactive("fwmark", Shape::Number(0, 4_294_967_295)),
-    inactive("retry", Shape::Number(0, 4_294_967_295)),
-    inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
-    inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
-    inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
-    inactive("alpha", Shape::Bool),
-    inactive("log_all_failures", Shape::Bool),
-];
+pub(super) static PING_CHECK: InertTable = InertTable {
+    block: "virtual_server/real_server/PING_CHECK",
+    rows: &[
+        inactive("connect_ip", Shape::Address),
+        inactive("connect_port", Shape::Number(1, 65_535)),
+        inactive("bindto", Shape::Address),
+        inactive("bind_port", Shape::Number(1, 65_535)),
+        inactive("bind_if", Shape::Interface),
+        inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
+        inactive("fwmark", Shape::Number(0, 4_294_967_295)),
+        inactive("retry", Shape::Number(0, 4_294_967_295)),
+        inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
+        inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
+        inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
+        inactive("alpha", Shape::Bool),
+        inactive("log_all_failures", Shape::Bool),
+    ],
+};
 
 /// Keywords of `virtual_server/real_server/UDP_CHECK`.
-pub(super) static UDP_CHECK: &[Row<Inert>] = &[
-    inactive("connect_ip", Shape::Address),
-    inactive("connect_port", Shape::Number(1, 65_535)),
-    inactive("bindto", Shape::Address),
-    inactive("bind_port", Shape::Number(1, 65_535)),
-    inactive("bind_if", Shape::Interface),
-    inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
-    inactive("fwmark", Shape::Number(0, 4_294_967_295)),
-    inactive("retry", Shape::Number(0, 4_294_967_295)),
-    inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
-    inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
-    inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
-    inactive("alpha", Shape::Bool),
-    inactive("log_all_failures", Shape::Bool),
-    inactive("payload", Shape::Words(1, 256)),
-    inactive("require_reply", Shape::Words(0, 256)),
-    inactive("min_reply_length", Shape::Number(0, 65_535)),
-    inactive("max_reply_length", Shape::Number(0, 65_535)),
-];
+pub(super) static UDP_CHECK: InertTable = InertTable {
+    block: "virtual_server/real_server/UDP_CHECK",
+    rows: &[
+        inactive("connect_ip", Shape::Address),
+        inactive("connect_port", Shape::Number(1, 65_535)),
+        inactive("bindto", Shape::Address),
+        inactive("bind_port", Shape::Number(1, 65_535)),
+        inactive("bind_if", Shape::Interface),
+        inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
+        inactive("fwmark", Shape::Number(0, 4_294_967_295)),
+        inactive("retry", Shape::Number(0, 4_294_967_295)),
+        inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
+        inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
+        inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
+        inactive("alpha", Shape::Bool),
+        inactive("log_all_failures", Shape::Bool),
+        inactive("payload", Shape::Words(1, 256)),
+        inactive("require_reply", Shape::Words(0, 256)),
+        inactive("min_reply_length", Shape::Number(0, 65_535)),
+        inactive("max_reply_length", Shape::Number(0, 65_535)),
+    ],
+};
 
 /// Keywords of `virtual_server/real_server/DNS_CHECK`.
-pub(super) static DNS_CHECK: &[Row<Inert>] = &[
-    inactive("connect_ip", Shape::Address),
-    inactive("connect_port", Shape::Number(1, 65_535)),
-    inactive("bindto", Shape::Address),
-    inactive("bind_port", Shape::Number(1, 65_535)),
-    inactive("bind_if", Shape::Interface),
-    inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
-    inactive("fwmark", Shape::Number(0, 4_294_967_295)),
-    inactive("retry", Shape::Number(0, 4_294_967_295)),
-    inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
-    inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
-    inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
-    inactive("alpha", Shape::Bool),
-    inactive("log_all_failures", Shape::Bool),
-    inactive("type", Shape::Choice(&DNS_TYPES)),
-    inactive("name", Shape::Words(1, 1)),
-];
+pub(super) static DNS_CHECK: InertTable = InertTable {
+    block: "virtual_server/real_server/DNS_CHECK",
+    rows: &[
+        inactive("connect_ip", Shape::Address),
+        inactive("connect_port", Shape::Number(1, 65_535)),
+        inactive("bindto", Shape::Address),
+        inactive("bind_port", Shape::Number(1, 65_535)),
+        inactive("bind_if", Shape::Interface),
+        inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
+        inactive("fwmark", Shape::Number(0, 4_294_967_295)),
+        inactive("retry", Shape::Number(0, 4_294_967_295)),
+        inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
+        inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
+        inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
+        inactive("alpha", Shape::Bool),
+        inactive("log_all_failures", Shape::Bool),
+        inactive("type", Shape::Choice(&DNS_TYPES)),
+        inactive("name", Shape::Words(1, 1)),
+    ],
+};
 
 /// Keywords of `virtual_server/real_server/SSL_GET`.
-pub(super) static SSL_GET: &[Row<Inert>] = &[
-    inactive("connect_ip", Shape::Address),
-    inactive("connect_port", Shape::Number(1, 65_535)),
-    inactive("bindto", Shape::Address),
-    inactive("bind_port", Shape::Number(1, 65_535)),
-    inactive("bind_if", Shape::Interface),
-    inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
-    inactive("fwmark", Shape::Number(0, 4_294_967_295)),
-    inactive("retry", Shape::Number(0, 4_294_967_295)),
-    inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
-    inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
-    inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
-    inactive("alpha", Shape::Bool),
-    inactive("log_all_failures", Shape::Bool),
-    inactive("nb_get_retry", Shape::Number(0, 4_294_967_295)).old_for("retry"),
-    inactive("virtualhost", Shape::Words(1, 1)),
-    inactive("http_protocol", Shape::Choice(&["1.0", "1.0C", "1.0c", "1.1"])),
-    inactive("enable_sni", Shape::Bool),
-    inactive("sni_name", Shape::Words(0, 1)),
-    inactive("fast_recovery", Shape::Bool),
-    inactive("url", Shape::Block(SSL_URL)),
-    inactive("tls_compliant", Shape::Bool),
-    inactive("tls_verify", Shape::Words(0, 1)),
-    inactive("ca_path", Shape::Words(1, 1)),
-    inactive("min_cert_days", Shape::Number(0, 3_650)),
-];
+pub(super) static SSL_GET: InertTable = InertTable {
+    block: "virtual_server/real_server/SSL_GET",
+    rows: &[
+        inactive("connect_ip", Shape::Address),
+        inactive("connect_port", Shape::Number(1, 65_535)),
+        inactive("bindto", Shape::Address),
+        inactive("bind_port", Shape::Number(1, 65_535)),
+        inactive("bind_if", Shape::Interface),
+        inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
+        inactive("fwmark", Shape::Number(0, 4_294_967_295)),
+        inactive("retry", Shape::Number(0, 4_294_967_295)),
+        inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
+        inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
+        inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
+        inactive("alpha", Shape::Bool),
+        inactive("log_all_failures", Shape::Bool),
+        inactive("nb_get_retry", Shape::Number(0, 4_294_967_295)).old_for("retry"),
+        inactive("virtualhost", Shape::Words(1, 1)),
+        inactive("http_protocol", Shape::Choice(&["1.0", "1.0C", "1.0c", "1.1"])),
+        inactive("enable_sni", Shape::Bool),
+        inactive("sni_name", Shape::Words(0, 1)),
+        inactive("fast_recovery", Shape::Bool),
+        inactive("url", Shape::Block(&SSL_URL)),
+        inactive("tls_compliant", Shape::Bool),
+        inactive("tls_verify", Shape::Words(0, 1)),
+        inactive("ca_path", Shape::Words(1, 1)),
+        inactive("min_cert_days", Shape::Number(0, 3_650)),
+    ],
+};
 
 /// Keywords of `virtual_server/real_server/SSL_GET/url`.
-pub(super) static SSL_URL: &[Row<Inert>] = &[
-    inactive("path", Shape::Words(1, 1)),
-    inactive("digest", Shape::Digest),
-    inactive("status_code", Shape::StatusCodes),
-    inactive("virtualhost", Shape::Words(1, 1)),
-    inactive("regex", Shape::Words(1, 1)),
-    inactive("regex_no_match", Shape::Flag),
-    inactive("regex_options", Shape::Options(&vocabulary::REGEX_OPTIONS)),
-    inactive("regex_min_offset", Shape::Number(0, 4_294_967_295)),
-    inactive("regex_max_offset", Shape::Number(0, 4_294_967_295)),
-    inactive("regex_stack", Shape::Numbers(0, 4_294_967_295)),
-    inactive("tls_compliant", Shape::Bool),
-];
+pub(super) static SSL_URL: InertTable = InertTable {
+    block: "virtual_server/real_server/SSL_GET/url",
+    rows: &[
+        inactive("path", Shape::Words(1, 1)),
+        inactive("digest", Shape::Digest),
+        inactive("status_code", Shape::StatusCodes),
+        inactive("virtualhost", Shape::Words(1, 1)),
+        inactive("regex", Shape::Words(1, 1)),
+        inactive("regex_no_match", Shape::Flag),
+        inactive("regex_options", Shape::Options(&vocabulary::REGEX_OPTIONS)),
+        inactive("regex_min_offset", Shape::Number(0, 4_294_967_295)),
+        inactive("regex_max_offset", Shape::Number(0, 4_294_967_295)),
+        inactive("regex_stack", Shape::Numbers(0, 4_294_967_295)),
+        inactive("tls_compliant", Shape::Bool),
+    ],
+};
 
 /// Keywords of `virtual_server/real_server/FILE_CHECK`.
-pub(super) static FILE_CHECK: &[Row<Inert>] = &[
-    inactive("track_file", Shape::Words(1, 1)),
-    inactive("weight", Shape::Weight(-2_147_483_647, 2_147_483_647)),
-];
+pub(super) static FILE_CHECK: InertTable = InertTable {
+    block: "virtual_server/real_server/FILE_CHECK",
+    rows: &[
+        inactive("track_file", Shape::Words(1, 1)),
+        inactive("weight", Shape::Weight(-2_147_483_647, 2_147_483_647)),
+    ],
+};
 
 /// Keywords of `virtual_server/real_server/BFD_CHECK`.
-pub(super) static BFD_CHECK: &[Row<Inert>] =
-    &[inactive("name", Shape::Words(1, 1)), inactive("alpha", Shape::Bool)];
+pub(super) static BFD_CHECK: InertTable = InertTable {
+    block: "virtual_server/real_server/BFD_CHECK",
+    rows: &[inactive("name", Shape::Words(1, 1)), inactive("alpha", Shape::Bool)],
+};
 
-/// The block that a table belongs to.
-fn table_name(table: &'static [Row<Inert>]) -> &'static str {
-    let known = TABLES.iter().find(|(_, each)| std::ptr::eq(*each, table));
-    known.map_or("block", |(name, _)| name.rsplit('/').next().unwrap_or(name))
-}
-
-/// Every table of this file with the path of its block.
-pub(super) static TABLES: &[(&str, &[Row<Inert>])] = &[
-    ("track_group", TRACK_GROUP),
-    ("vrrp_sync_group", VRRP_SYNC_GROUP),
-    ("garp_group", GARP_GROUP),
-    ("vrrp_instance/auth_hmac", AUTH_HMAC),
-    ("vrrp_track_process", VRRP_TRACK_PROCESS),
-    ("track_file", TRACK_FILE),
-    ("vrrp_track_file", VRRP_TRACK_FILE),
-    ("SSL", SSL),
-    ("bfd_instance", BFD_INSTANCE),
-    ("virtual_server/real_server/SMTP_CHECK", SMTP_CHECK),
-    ("virtual_server/real_server/SMTP_CHECK/host", SMTP_HOST),
-    ("virtual_server/real_server/PING_CHECK", PING_CHECK),
-    ("virtual_server/real_server/UDP_CHECK", UDP_CHECK),
-    ("virtual_server/real_server/DNS_CHECK", DNS_CHECK),
-    ("virtual_server/real_server/SSL_GET", SSL_GET),
-    ("virtual_server/real_server/SSL_GET/url", SSL_URL),
-    ("virtual_server/real_server/FILE_CHECK", FILE_CHECK),
-    ("virtual_server/real_server/BFD_CHECK", BFD_CHECK),
+/// Every table of this file.
+pub(super) static TABLES: &[&InertTable] = &[
+    &TRACK_GROUP,
+    &VRRP_SYNC_GROUP,
+    &GARP_GROUP,
+    &AUTH_HMAC,
+    &VRRP_TRACK_PROCESS,
+    &TRACK_FILE,
+    &VRRP_TRACK_FILE,
+    &SSL,
+    &BFD_INSTANCE,
+    &SMTP_CHECK,
+    &SMTP_HOST,
+    &PING_CHECK,
+    &UDP_CHECK,
+    &DNS_CHECK,
+    &SSL_GET,
+    &SSL_URL,
+    &FILE_CHECK,
+    &BFD_CHECK,
 ];

@@ -85,7 +85,7 @@ pub(crate) enum Shape {
     /// One of these words or nothing.
     OptionalChoice(&'static [&'static str]),
     /// A block of keywords that do nothing yet.
-    Block(&'static [Row<Inert>]),
+    Block(&'static inert::InertTable),
     /// A block of free lines with these words.
     Lines(&'static vocabulary::Vocabulary),
     /// Options behind the keyword.

@@ -120,7 +120,7 @@ fn unchecked(
     draft: &mut ServerDraft,
     lowering: &mut Lowering<'_>,
     line: &Line<'_>,
-    table: &'static [Row<Inert>],
+    table: &'static inert::InertTable,
 ) {
     inert::block(lowering, line, table);
     let message = format!(
@@ -132,31 +132,31 @@ fn unchecked(
 }
 
 fn smtp_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    unchecked(draft, lowering, line, inert::SMTP_CHECK);
+    unchecked(draft, lowering, line, &inert::SMTP_CHECK);
 }
 
 fn ping_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    unchecked(draft, lowering, line, inert::PING_CHECK);
+    unchecked(draft, lowering, line, &inert::PING_CHECK);
 }
 
 fn udp_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    unchecked(draft, lowering, line, inert::UDP_CHECK);
+    unchecked(draft, lowering, line, &inert::UDP_CHECK);
 }
 
 fn ssl_get(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    unchecked(draft, lowering, line, inert::SSL_GET);
+    unchecked(draft, lowering, line, &inert::SSL_GET);
 }
 
 fn dns_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    unchecked(draft, lowering, line, inert::DNS_CHECK);
+    unchecked(draft, lowering, line, &inert::DNS_CHECK);
 }
 
 fn file_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    unchecked(draft, lowering, line, inert::FILE_CHECK);
+    unchecked(draft, lowering, line, &inert::FILE_CHECK);
 }
 
 fn bfd_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    unchecked(draft, lowering, line, inert::BFD_CHECK);
+    unchecked(draft, lowering, line, &inert::BFD_CHECK);
 }
 
 /// Keywords of `virtual_server/real_server`.

@@ -385,7 +385,7 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     inactive("vmac_garp_intvl", Shape::AllNumber(0, 86_400)).old_for("garp_extra_if"),
     refused("owner_ignore_adverts", Shape::Bool, "adverts would be heard that it asks to ignore"),
     inactive("kernel_rx_buf_size", Shape::Number(0, 4_294_967_295)),
-    refused("auth_hmac", Shape::Block(inert::AUTH_HMAC), "adverts would travel unsigned"),
+    refused("auth_hmac", Shape::Block(&inert::AUTH_HMAC), "adverts would travel unsigned"),
     inactive("vip_lease", Shape::Words(1, 1)),
     inactive("vip_restore", Shape::Choice(&["restore", "upstream"])),
 ];
