@@ -192,12 +192,7 @@ fn model(target: SocketAddr) -> std::os::fd::OwnedFd {
     let service = VirtualServer {
         name: "service".to_owned(),
         keys: vec![ServiceKey::Address { address: target.ip(), port: 80, protocol: Protocol::Tcp }],
-        options: ServiceOptions {
-            scheduler: "rr".to_owned(),
-            persistence_timeout: None,
-            persistence_prefix: None,
-            one_packet: false,
-        },
+        options: ServiceOptions::plain("rr"),
         quorum: 1,
         hysteresis: 0,
         alpha: false,

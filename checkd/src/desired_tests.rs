@@ -34,12 +34,7 @@ fn config(quorum: u32, hysteresis: u32) -> VirtualServer {
             port: 80,
             protocol: Protocol::Tcp,
         }],
-        options: ServiceOptions {
-            scheduler: "rr".to_owned(),
-            persistence_timeout: None,
-            persistence_prefix: None,
-            one_packet: false,
-        },
+        options: ServiceOptions::plain("rr"),
         quorum,
         hysteresis,
         alpha: false,

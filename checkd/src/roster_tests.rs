@@ -60,12 +60,7 @@ fn service(port: u16, real_servers: Vec<RealServer>) -> VirtualServer {
             port,
             protocol: Protocol::Tcp,
         }],
-        options: ServiceOptions {
-            scheduler: "rr".to_owned(),
-            persistence_timeout: None,
-            persistence_prefix: None,
-            one_packet: false,
-        },
+        options: ServiceOptions::plain("rr"),
         quorum: 1,
         hysteresis: 0,
         alpha: false,

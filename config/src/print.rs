@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::model::Model;
 use crate::model::check::{Check, CheckKind, Endpoint, HttpProtocol, RealServer, VirtualServer};
-use crate::model::ipvs::{Forwarding, Protocol, ServiceKey};
+use crate::model::ipvs::{Checksum, Encapsulation, Forwarding, Protocol, ServiceKey};
 use crate::model::process::{Script, UnknownCall};
 use crate::model::units::ScriptId;
 use crate::model::vrrp::{
@@ -278,21 +278,9 @@ impl Page<'_> {
     }
 
     fn service(&mut self, service: &VirtualServer) {
-        let group = service.name.strip_prefix('[').and_then(|name| name.strip_suffix("]:0"));
-        let is_group =
-            group.filter(|name| name.parse::<std::net::IpAddr>().is_err() || service.keys.len() > 1);
-        match (is_group, service.keys.first()) {
+        match (group_name(service), service.keys.first()) {
             (Some(name), _) => {
-                self.open("virtual_server_group", name);
-                for key in &service.keys {
-                    match key {
-                        ServiceKey::Address { address, port, .. } => self.set(&address.to_string(), port),
-                        ServiceKey::Mark { mark, family } => {
-                            self.set("fwmark", format!("{mark} {}", family_word(*family)));
-                        }
-                    }
-                }
-                self.close();
+                self.group(name, service);
                 self.line(&format!("virtual_server group {} {{", word(name)));
             }
             (None, Some(ServiceKey::Address { address, port, .. })) => {
@@ -308,9 +296,34 @@ impl Page<'_> {
         self.close();
     }
 
+    /// Defines the group of a virtual server before the first one that uses it.
+    fn group(&mut self, name: &str, service: &VirtualServer) {
+        let model = self.model;
+        let users = || model.virtual_servers.iter().filter(|user| group_name(user) == Some(name));
+        if !users().next().is_some_and(|first| std::ptr::eq(first, service)) {
+            return;
+        }
+        self.open("virtual_server_group", name);
+        for (position, key) in service.keys.iter().enumerate() {
+            match key {
+                ServiceKey::Address { address, port, .. } => self.set(&address.to_string(), port),
+                // Where virtual servers read a mark as different families, it told none.
+                ServiceKey::Mark { mark, family } => {
+                    if users().all(|user| user.keys.get(position) == Some(key)) {
+                        self.set("fwmark", format!("{mark} {}", family_word(*family)));
+                    } else {
+                        self.set("fwmark", mark);
+                    }
+                }
+            }
+        }
+        self.close();
+    }
+
     fn service_body(&mut self, service: &VirtualServer) {
-        if let Some(ServiceKey::Mark { family, .. }) = service.keys.first() {
-            self.set("ip_family", family_word(*family));
+        let mark = service.keys.iter().find(|key| matches!(key, ServiceKey::Mark { .. }));
+        if let Some(mark) = mark {
+            self.set("ip_family", family_word(mark.family()));
         }
         let protocol = service.keys.iter().find_map(|key| match key {
             ServiceKey::Address { protocol, .. } => Some(*protocol),
@@ -326,7 +339,13 @@ impl Page<'_> {
         if let Some(prefix) = service.options.persistence_prefix {
             self.set("persistence_granularity", prefix);
         }
+        if let Some(engine) = &service.options.persistence_engine {
+            self.set("persistence_engine", word(engine));
+        }
         self.flag("ops", service.options.one_packet);
+        self.flag("flag-1", service.options.flag1);
+        self.flag("flag-2", service.options.flag2);
+        self.flag("flag-3", service.options.flag3);
         if let Some(limit) = unwritable_limit(service) {
             self.time("delay_loop", limit);
         }
@@ -437,12 +456,31 @@ fn unwritable_limit(service: &VirtualServer) -> Option<Duration> {
     })
 }
 
-fn method(forwarding: Forwarding) -> &'static str {
-    match forwarding {
+/// Name of the group that a virtual server stands for.
+fn group_name(service: &VirtualServer) -> Option<&str> {
+    let (name, rest) = service.name.strip_prefix('[')?.rsplit_once("]:")?;
+    let is_group = matches!(rest, "0" | "tcp:0" | "udp:0" | "sctp:0")
+        && (rest == "0" || service.keys.len() > 1 || name.parse::<std::net::IpAddr>().is_err());
+    is_group.then_some(name)
+}
+
+fn method(forwarding: Forwarding) -> String {
+    let text = match forwarding {
         Forwarding::Nat => "NAT",
         Forwarding::DirectRouting => "DR",
-        Forwarding::Tunnel => "TUN",
-    }
+        Forwarding::Tunnel(Encapsulation::Ipip) => "TUN type ipip",
+        Forwarding::Tunnel(Encapsulation::Gre { checksum: false }) => "TUN type gre",
+        Forwarding::Tunnel(Encapsulation::Gre { checksum: true }) => "TUN type gre csum",
+        Forwarding::Tunnel(Encapsulation::Gue { port, checksum }) => {
+            let checksum = match checksum {
+                Checksum::None => "nocsum",
+                Checksum::Outer => "csum",
+                Checksum::Remote => "remcsum",
+            };
+            return format!("TUN type gue port {port} {checksum}");
+        }
+    };
+    text.to_owned()
 }
 
 fn family_word(family: Family) -> &'static str {

@@ -162,14 +162,30 @@ fn service(index: usize) -> BoxedStrategy<String> {
     let head = (
         proptest::sample::select(vec!["TCP", "UDP", "SCTP"]),
         proptest::sample::select(vec!["rr", "wlc", "sh", "mh"]),
-        proptest::sample::select(vec!["NAT", "DR", "TUN"]),
+        proptest::sample::select(vec![
+            "NAT",
+            "DR",
+            "TUN",
+            "TUN type gue port 6080 remcsum",
+            "TUN type gre csum",
+            "TUN type ipip nocsum",
+        ]),
         number("quorum", 1..=20),
         number("hysteresis", 0..=20),
         number("persistence_timeout", 1..=2_678_400),
         number("persistence_granularity", 1..=32),
         seconds("delay_loop", 1..=100_000),
         flag("alpha"),
-        flag("omega"),
+        maybe(
+            proptest::sample::select(vec![
+                "omega",
+                "sh-port",
+                "flag-1\nflag-3",
+                "persistence_engine sip",
+                "ops",
+            ])
+            .prop_map(str::to_owned),
+        ),
         command("quorum_up"),
         maybe(Just("sorry_server 203.0.113.200 99\nsorry_server_inhibit".to_owned())),
     );

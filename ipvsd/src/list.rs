@@ -11,7 +11,7 @@ use config::model::parts::{IpvsService, Presence, ServerRef};
 use config::model::units::{Generation, ServiceId};
 use config::model::vrrp::Family;
 use ipc::messages::checkd::DesiredEntry;
-use netlink::ipvs::{Destination, Endpoint, Forwarding, IpFamily, Key, Service, ServiceFlags};
+use netlink::ipvs::{Destination, Endpoint, Forwarding, IpFamily, Key, Service, ServiceFlags, Tunnel};
 
 use crate::reconcile::Entry;
 
@@ -20,7 +20,8 @@ use crate::reconcile::Entry;
 pub struct List {
     generation: Generation,
     services: Vec<Listed>,
-    places: BTreeMap<Key, usize>,
+    /// Services that stand under a key: one, or several that share a mark.
+    places: BTreeMap<Key, Vec<usize>>,
     whole: bool,
 }
 
@@ -44,7 +45,7 @@ struct Place {
 /// Why a list can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListError {
-    /// Two services claim one key.
+    /// Two services claim one address, or one claims a key twice.
     #[error("{0} stands on the list twice")]
     Duplicate(model::ServiceKey),
     /// A key that the kernel can't have.
@@ -100,9 +101,12 @@ impl List {
             if let Some(prefix) = options.persistence_prefix.filter(|prefix| *prefix > key.family().bits()) {
                 return Err(ListError::Prefix { name, prefix });
             }
-            if self.places.insert(key, position).is_some() {
+            let claims = self.places.entry(key).or_default();
+            let may_share = matches!(key, Key::Mark { .. }) && !claims.contains(&position);
+            if !claims.is_empty() && !may_share {
                 return Err(ListError::Duplicate(*wanted));
             }
+            claims.push(position);
             listed.push(key);
         }
         let place = |destination| Place { destination, presence: None, named: false };
@@ -195,19 +199,21 @@ impl List {
         self.services.get(service.index()).map_or(&[], |service| service.keys.as_slice())
     }
 
-    /// What the table should say under a key. Where two servers come to one endpoint, the first that is present
-    /// counts, the sorry server last.
+    /// What the table should say under a key. Where several services share a mark, the first says how it is
+    /// scheduled. Where two servers come to one endpoint, the first that is present counts, the sorry server last.
     #[must_use]
     pub fn entry(&self, key: &Key) -> Option<Entry> {
-        let service = self.services.get(*self.places.get(key)?)?;
+        let services: Vec<&Listed> =
+            self.places.get(key)?.iter().filter_map(|position| self.services.get(*position)).collect();
+        let first = services.first()?;
         let mut destinations = BTreeMap::new();
-        for place in service.servers.iter().chain(&service.sorry) {
+        for place in services.iter().flat_map(|service| service.servers.iter().chain(&service.sorry)) {
             if let Some(weight) = place.presence {
                 let destination = destination_under(key, &place.destination, weight.value());
                 destinations.entry(destination.endpoint).or_insert(destination);
             }
         }
-        Some(Entry { service: service_under(key, &service.options), destinations })
+        Some(Entry { service: service_under(key, &first.options), destinations })
     }
 }
 
@@ -229,16 +235,22 @@ fn key_of(key: &model::ServiceKey) -> Option<Key> {
 
 fn service_under(key: &Key, options: &model::ServiceOptions) -> Service {
     let mut flags = ServiceFlags::none();
-    if options.persistence_timeout.is_some() {
-        flags = flags.with(ServiceFlags::PERSISTENT);
-    }
-    if options.one_packet {
-        flags = flags.with(ServiceFlags::ONE_PACKET);
+    for (set, flag) in [
+        (options.persistence_timeout.is_some(), ServiceFlags::PERSISTENT),
+        (options.one_packet, ServiceFlags::ONE_PACKET),
+        (options.flag1, ServiceFlags::FALLBACK),
+        (options.flag2, ServiceFlags::HASH_PORT),
+        (options.flag3, ServiceFlags::THIRD),
+    ] {
+        if set {
+            flags = flags.with(flag);
+        }
     }
     Service {
         flags,
         persistence_timeout: options.persistence_timeout.unwrap_or(0),
         persistence_prefix: options.persistence_prefix.unwrap_or_else(|| key.family().bits()),
+        persistence_engine: options.persistence_engine.clone(),
         ..Service::new(*key, &options.scheduler)
     }
 }
@@ -252,7 +264,7 @@ fn destination_under(key: &Key, server: &model::Destination, weight: u32) -> Des
     let (forwarding, port) = match server.forwarding {
         model::Forwarding::Nat => (Forwarding::Nat, server.port),
         model::Forwarding::DirectRouting => (Forwarding::DirectRouting, kept),
-        model::Forwarding::Tunnel => (Forwarding::Tunnel, kept),
+        model::Forwarding::Tunnel(outer) => (Forwarding::Tunnel(tunnel(outer)), kept),
     };
     Destination {
         endpoint: Endpoint { ip: server.address, port },
@@ -260,6 +272,24 @@ fn destination_under(key: &Key, server: &model::Destination, weight: u32) -> Des
         weight,
         upper_threshold: server.upper_threshold,
         lower_threshold: server.lower_threshold,
+    }
+}
+
+fn tunnel(outer: model::Encapsulation) -> Tunnel {
+    match outer {
+        model::Encapsulation::Ipip => Tunnel::ipip(),
+        model::Encapsulation::Gue { port, checksum } => Tunnel {
+            kind: Tunnel::GUE,
+            port,
+            flags: match checksum {
+                model::Checksum::None => 0,
+                model::Checksum::Outer => Tunnel::CHECKSUM,
+                model::Checksum::Remote => Tunnel::REMOTE_CHECKSUM,
+            },
+        },
+        model::Encapsulation::Gre { checksum } => {
+            Tunnel { kind: Tunnel::GRE, port: 0, flags: if checksum { Tunnel::CHECKSUM } else { 0 } }
+        }
     }
 }
 
@@ -337,6 +367,50 @@ mod tests {
     fn a_key_that_stands_twice_refuses_the_list() {
         let mut list = list(service(&[tcp(1, 80)], 1));
         assert_eq!(list.add(service(&[tcp(1, 80)], 1)), Err(ListError::Duplicate(tcp(1, 80))));
+    }
+
+    #[test]
+    fn services_that_share_a_mark_put_their_servers_together() {
+        let mut udp = service(&[mark(7)], 2);
+        udp.destinations[1].address = "10.0.0.9".parse().unwrap();
+        let mut list = list(service(&[mark(7)], 1));
+        list.add(udp).unwrap();
+        for named in [entry(0, 0, Some(1)), entry(1, 0, Some(4)), entry(1, 1, Some(2))] {
+            list.take(&named).unwrap();
+        }
+        let entry = list.entry(&key(&mark(7))).unwrap();
+        let weights: Vec<_> = entry.destinations.values().map(|server| server.weight).collect();
+        assert_eq!(weights, [1, 2]);
+        assert_eq!(list.keys_of(ServiceId::new(1)), [key(&mark(7))]);
+    }
+
+    #[test]
+    fn flags_and_tunnels_come_into_the_table_as_configured() {
+        let mut web = service(&[tcp(1, 80)], 3);
+        web.options =
+            model::ServiceOptions { flag1: true, flag2: true, ..model::ServiceOptions::plain("mh") };
+        let gue = model::Encapsulation::Gue { port: 6080, checksum: model::Checksum::Remote };
+        for (server, outer) in [model::Encapsulation::Ipip, gue, model::Encapsulation::Gre { checksum: true }]
+            .into_iter()
+            .enumerate()
+        {
+            web.destinations[server].forwarding = model::Forwarding::Tunnel(outer);
+        }
+        let mut list = list(web);
+        for server in 0..3 {
+            list.take(&entry(0, server, Some(1))).unwrap();
+        }
+        let entry = list.entry(&key(&tcp(1, 80))).unwrap();
+        assert_eq!(entry.service.flags, ServiceFlags::FALLBACK.with(ServiceFlags::HASH_PORT));
+        let tunnels: Vec<_> = entry.destinations.values().map(|server| server.forwarding).collect();
+        assert_eq!(
+            tunnels,
+            [
+                Forwarding::Tunnel(Tunnel { kind: 0, port: 0, flags: 0 }),
+                Forwarding::Tunnel(Tunnel { kind: 1, port: 6080, flags: 2 }),
+                Forwarding::Tunnel(Tunnel { kind: 2, port: 0, flags: 1 }),
+            ]
+        );
     }
 
     #[test]

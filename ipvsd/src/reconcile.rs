@@ -191,7 +191,7 @@ pub fn reconcile(wanted: &Entry, believed: Option<&Entry>, out: &mut Vec<Operati
 fn same(wanted: &Destination, found: &Destination) -> bool {
     let forwarding = match found.forwarding {
         Forwarding::Local => wanted.forwarding,
-        Forwarding::Nat | Forwarding::Tunnel | Forwarding::DirectRouting | Forwarding::Other(_) => {
+        Forwarding::Nat | Forwarding::Tunnel(_) | Forwarding::DirectRouting | Forwarding::Other(_) => {
             found.forwarding
         }
     };

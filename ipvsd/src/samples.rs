@@ -31,12 +31,7 @@ pub(crate) fn service(keys: &[ServiceKey], servers: u8) -> IpvsService {
     IpvsService {
         name: "web".into(),
         keys: keys.to_vec(),
-        options: ServiceOptions {
-            scheduler: "rr".into(),
-            persistence_timeout: None,
-            persistence_prefix: None,
-            one_packet: false,
-        },
+        options: ServiceOptions::plain("rr"),
         destinations: (1..=servers)
             .map(|last| Destination {
                 address: format!("10.0.0.{last}").parse().unwrap(),

@@ -288,12 +288,7 @@ pub fn service(real_servers: Vec<RealServer>) -> VirtualServer {
             port: 80,
             protocol: Protocol::Tcp,
         }],
-        options: ServiceOptions {
-            scheduler: "rr".to_owned(),
-            persistence_timeout: None,
-            persistence_prefix: None,
-            one_packet: false,
-        },
+        options: ServiceOptions::plain("rr"),
         quorum: 1,
         hysteresis: 0,
         alpha: false,

@@ -89,8 +89,38 @@ pub enum Forwarding {
     Nat,
     /// Direct routing.
     DirectRouting,
-    /// IP in IP.
-    Tunnel,
+    /// In an outer packet; the server may be of the other family.
+    Tunnel(Encapsulation),
+}
+
+/// What the outer packet of a tunnel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Encapsulation {
+    /// `type ipip`: IP in IP.
+    Ipip,
+    /// `type gue`: generic UDP encapsulation.
+    Gue {
+        /// UDP port, not 0.
+        port: u16,
+        /// Checksums.
+        checksum: Checksum,
+    },
+    /// `type gre`.
+    Gre {
+        /// `csum`: with a checksum.
+        checksum: bool,
+    },
+}
+
+/// Checksums of generic UDP encapsulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Checksum {
+    /// `nocsum`
+    None,
+    /// `csum`: the outer packet has one.
+    Outer,
+    /// `remcsum`: the far end computes the inner one.
+    Remote,
 }
 
 /// Attributes of a service that its virtual_server block sets.
@@ -102,8 +132,33 @@ pub struct ServiceOptions {
     pub persistence_timeout: Option<u32>,
     /// `persistence_granularity` as a prefix length; `None` is all bits.
     pub persistence_prefix: Option<u8>,
+    /// `persistence_engine`, at most 15 bytes.
+    pub persistence_engine: Option<String>,
     /// `ops`: one-packet scheduling.
     pub one_packet: bool,
+    /// `flag-1`, `sh-fallback`, `mh-fallback`.
+    pub flag1: bool,
+    /// `flag-2`, `sh-port`, `mh-port`.
+    pub flag2: bool,
+    /// `flag-3`.
+    pub flag3: bool,
+}
+
+impl ServiceOptions {
+    /// A scheduler and nothing else.
+    #[must_use]
+    pub fn plain(scheduler: &str) -> Self {
+        Self {
+            scheduler: scheduler.to_owned(),
+            persistence_timeout: None,
+            persistence_prefix: None,
+            persistence_engine: None,
+            one_packet: false,
+            flag1: false,
+            flag2: false,
+            flag3: false,
+        }
+    }
 }
 
 /// One destination of a service.

@@ -26,26 +26,55 @@ pub(super) fn resolve(
     model: &mut Model,
 ) {
     let mut known: HashMap<String, Group> = HashMap::with_capacity(groups.len());
+    let mut users: HashMap<&str, usize> = HashMap::new();
+    for service in &services {
+        if let ServiceTarget::Group(name) = &service.target {
+            let count = users.entry(&name.text).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+    let shared: HashSet<String> =
+        users.into_iter().filter(|(_, count)| *count > 1).map(|(name, _)| name.to_owned()).collect();
     for group in groups {
+        let is_shared = shared.contains(&group.name.text);
         if known.contains_key(&group.name.text) {
             let message = format!("virtual_server_group {} is defined twice", group.name.text);
             context.report(Problem::error(code::DUPLICATE, group.name.span, message));
             continue;
         }
-        known.insert(group.name.text.clone(), Group { draft: group, used: false });
+        known.insert(group.name.text.clone(), Group { draft: group, used: false, is_shared });
     }
-    let mut keys: HashSet<ServiceKey> = HashSet::with_capacity(services.len());
+    let mut keys: HashMap<ServiceKey, Claim> = HashMap::with_capacity(services.len());
     let mut checks: u32 = 0;
     model.virtual_servers.reserve_exact(services.len());
     for service in services {
         let span = service.span;
+        let group = match &service.target {
+            ServiceTarget::Group(name) => Some(name.text.clone()),
+            ServiceTarget::Address(_) | ServiceTarget::Mark(_) => None,
+        };
         let Some(service) = context.service(service, &mut known, &mut checks) else { continue };
-        let twice: Vec<&ServiceKey> = service.keys.iter().filter(|key| !keys.insert(**key)).collect();
-        for key in &twice {
-            let message = format!("{key} is served by two virtual servers or twice by one");
-            context.report(Problem::error(code::DUPLICATE, span, message));
+        let position = model.virtual_servers.len();
+        let (mut is_free, mut claims) = (true, HashMap::with_capacity(service.keys.len()));
+        for key in &service.keys {
+            let claim = Claim { position, group: group.clone() };
+            let Some(first) = claims.get(key).or_else(|| keys.get(key)) else {
+                claims.insert(*key, claim);
+                continue;
+            };
+            if !first.shares(&claim, key) {
+                is_free = false;
+                let message = format!("{key} is served by two virtual servers or twice by one");
+                context.report(Problem::error(code::DUPLICATE, span, message));
+            } else if model.virtual_servers.get(first.position).map(|first| &first.options)
+                != Some(&service.options)
+            {
+                let message = format!("{key} is scheduled as the first virtual server of its group says");
+                context.report(Problem::warning(code::NO_EFFECT, span, message));
+            }
         }
-        if twice.is_empty() {
+        if is_free {
+            keys.extend(claims);
             model.virtual_servers.push(service);
         }
     }
@@ -58,9 +87,29 @@ pub(super) fn resolve(
     }
 }
 
+/// Who asked first for an entry of the kernel's table.
+struct Claim {
+    /// Position of the virtual server.
+    position: usize,
+    /// Its group.
+    group: Option<String>,
+}
+
+impl Claim {
+    /// A mark has no protocol: the virtual servers of one group share it.
+    fn shares(&self, other: &Self, key: &ServiceKey) -> bool {
+        matches!(key, ServiceKey::Mark { .. })
+            && self.position != other.position
+            && self.group.is_some()
+            && self.group == other.group
+    }
+}
+
 struct Group {
     draft: GroupDraft,
     used: bool,
+    /// Several virtual servers use it.
+    is_shared: bool,
 }
 
 /// What real servers and checkers need to know of their virtual server.
@@ -90,6 +139,10 @@ impl Context<'_> {
         let protocol = self.protocol(&draft);
         let keys = self.keys(&draft, protocol, groups)?;
         let name = match &draft.target {
+            // Where several virtual servers use a group, its name alone doesn't tell them apart.
+            ServiceTarget::Group(group) if groups.get(&group.text).is_some_and(|group| group.is_shared) => {
+                format!("[{}]:{}:0", group.text, protocol.name())
+            }
             ServiceTarget::Group(group) => format!("[{}]:0", group.text),
             ServiceTarget::Address(_) | ServiceTarget::Mark(_) => keys.first()?.to_string(),
         };
@@ -166,13 +219,12 @@ impl Context<'_> {
         protocol: Protocol,
         groups: &mut HashMap<String, Group>,
     ) -> Option<Vec<ServiceKey>> {
-        let servers_family = draft.servers.first().map(|server| Family::of(&server.address.ip()));
         match &draft.target {
             ServiceTarget::Address(address) => {
                 Some(vec![ServiceKey::Address { address: address.ip(), port: address.port(), protocol }])
             }
             ServiceTarget::Mark(mark) => {
-                let family = draft.family.or(servers_family).unwrap_or(Family::Inet);
+                let family = self.mark_family(draft, None);
                 Some(vec![ServiceKey::Mark { mark: *mark, family }])
             }
             ServiceTarget::Group(name) => {
@@ -183,7 +235,17 @@ impl Context<'_> {
                     return None;
                 };
                 group.used = true;
-                let family = draft.family.or(servers_family);
+                let by_address = group.draft.entries.iter().find_map(|entry| match entry {
+                    GroupEntry::Addresses { first, .. } => Some(Family::of(first)),
+                    GroupEntry::Mark { .. } => None,
+                });
+                let asks = |entry: &GroupEntry| matches!(entry, GroupEntry::Mark { family: None, .. });
+                let family = if group.draft.entries.iter().any(asks) {
+                    self.mark_family(draft, by_address)
+                } else {
+                    Family::Inet
+                };
+                let group = groups.get(&name.text)?;
                 let keys = group_keys(&group.draft, protocol, family);
                 if keys.is_empty() {
                     let message = format!("virtual_server_group {} is empty", name.text);
@@ -193,6 +255,23 @@ impl Context<'_> {
                 Some(keys)
             }
         }
+    }
+
+    /// Family of marks that don't tell theirs: as written, else that of servers that need no tunnel.
+    fn mark_family(&mut self, draft: &ServiceDraft, by_address: Option<Family>) -> Family {
+        let native = draft
+            .servers
+            .iter()
+            .find(|server| !matches!(server.forwarding.or(draft.forwarding), Some(Forwarding::Tunnel(_))));
+        let by_server = native.map(|server| Family::of(&server.address.ip()));
+        draft.family.or(by_address).or(by_server).unwrap_or_else(|| {
+            if draft.servers.iter().any(|server| server.address.is_ipv6()) {
+                let message = "tunnelled servers don't tell the family of a mark: IPv4 is taken";
+                let problem = Problem::warning(code::DEFAULTED, draft.span, message);
+                self.report(problem.help("write ip_family"));
+            }
+            Family::Inet
+        })
     }
 
     fn options(
@@ -239,7 +318,11 @@ impl Context<'_> {
             scheduler,
             persistence_timeout: timeout,
             persistence_prefix: prefix_length,
+            persistence_engine: draft.persistence_engine.clone(),
             one_packet,
+            flag1: draft.flag1,
+            flag2: draft.flag2,
+            flag3: draft.flag3,
         }
     }
 
@@ -325,7 +408,7 @@ impl Context<'_> {
         outer: &Outer<'_>,
         span: Span,
     ) -> bool {
-        let fits = forwarding == Forwarding::Tunnel || outer.families == [Family::of(&address)];
+        let fits = matches!(forwarding, Forwarding::Tunnel(_)) || outer.families == [Family::of(&address)];
         if !fits {
             let message = format!("{}: server {address} is of another family", outer.name);
             let help = "only lb_kind TUN may mix IPv4 and IPv6";
@@ -478,17 +561,13 @@ struct Inner<'a> {
 /// DR and TUN keep the port of the service; NAT takes it where none is written.
 fn destination_port(written: u16, forwarding: Forwarding, outer: &Outer<'_>) -> u16 {
     match forwarding {
-        Forwarding::DirectRouting | Forwarding::Tunnel if outer.forces_port => outer.port,
-        Forwarding::Nat | Forwarding::DirectRouting | Forwarding::Tunnel if written == 0 => outer.port,
-        Forwarding::Nat | Forwarding::DirectRouting | Forwarding::Tunnel => written,
+        Forwarding::DirectRouting | Forwarding::Tunnel(_) if outer.forces_port => outer.port,
+        Forwarding::Nat | Forwarding::DirectRouting | Forwarding::Tunnel(_) if written == 0 => outer.port,
+        Forwarding::Nat | Forwarding::DirectRouting | Forwarding::Tunnel(_) => written,
     }
 }
 
-fn group_keys(group: &GroupDraft, protocol: Protocol, family: Option<Family>) -> Vec<ServiceKey> {
-    let address_family = group.entries.iter().find_map(|entry| match entry {
-        GroupEntry::Addresses { first, .. } => Some(Family::of(first)),
-        GroupEntry::Mark { .. } => None,
-    });
+fn group_keys(group: &GroupDraft, protocol: Protocol, family: Family) -> Vec<ServiceKey> {
     let mut keys = Vec::with_capacity(group.entries.len());
     for entry in &group.entries {
         match entry {
@@ -500,8 +579,7 @@ fn group_keys(group: &GroupDraft, protocol: Protocol, family: Option<Family>) ->
                 }))
             }
             GroupEntry::Mark { mark, family: own } => {
-                let family = own.or(family).or(address_family).unwrap_or(Family::Inet);
-                keys.push(ServiceKey::Mark { mark: *mark, family });
+                keys.push(ServiceKey::Mark { mark: *mark, family: own.unwrap_or(family) });
             }
         }
     }

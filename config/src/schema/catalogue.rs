@@ -117,13 +117,13 @@ fn vocabulary_use(block: &str, name: &str) -> KeywordUse {
         | "vrrp_instance/track_interface:entry"
         | "vrrp_instance/track_script:entry"
         | "virtual_server_group:entry"
+        | "virtual_server/lb_kind:option"
         | "global_defs/include_check:option" => KeywordUse::Active,
         "vrrp_instance/track_file:entry"
         | "vrrp_instance/track_process:entry"
         | "vrrp_instance/track_bfd:entry"
         | "vrrp_instance/use_vmac:option"
-        | "vrrp_instance/use_ipvlan:option"
-        | "virtual_server/lb_kind:option" => KeywordUse::Refused,
+        | "vrrp_instance/use_ipvlan:option" => KeywordUse::Refused,
         _ => KeywordUse::Inactive,
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::*;
-use crate::model::ipvs::{Forwarding, Protocol};
+use crate::model::ipvs::{Checksum, Encapsulation, Forwarding, Protocol};
 use crate::model::vrrp::Family;
 
 /// What a `virtual_server` is known by.
@@ -28,7 +28,11 @@ pub(crate) struct ServiceDraft {
     pub(crate) forwarding: Option<Forwarding>,
     pub(crate) persistence_timeout: Option<u32>,
     pub(crate) persistence_prefix: Option<(u8, Span)>,
+    pub(crate) persistence_engine: Option<String>,
     pub(crate) one_packet: Option<Span>,
+    pub(crate) flag1: bool,
+    pub(crate) flag2: bool,
+    pub(crate) flag3: bool,
     pub(crate) timing: Timing,
     pub(crate) quorum: Option<(u32, Span)>,
     pub(crate) hysteresis: Option<(u32, Span)>,
@@ -58,7 +62,11 @@ impl ServiceDraft {
             forwarding: None,
             persistence_timeout: None,
             persistence_prefix: None,
+            persistence_engine: None,
             one_packet: None,
+            flag1: false,
+            flag2: false,
+            flag3: false,
             timing: Timing::default(),
             quorum: None,
             hysteresis: None,
@@ -114,22 +122,63 @@ pub(super) fn socket_address(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Op
     Some(SocketAddr::new(address, port))
 }
 
-/// Forwarding method; the options of TUN do nothing yet and are refused.
+/// Forwarding method with the options of a tunnel.
 pub(super) fn method(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Option<Forwarding> {
-    let methods = [Forwarding::Nat, Forwarding::DirectRouting, Forwarding::Tunnel];
-    let index = lowering.choice(line, 1, &["NAT", "DR", "TUN"])?;
-    match line.word(2) {
-        Some(word)
-            if index == 2 && word.text == "type" && line.word(3).is_some_and(|word| word.text == "ipip") =>
-        {
-            lowering.end(line, 4);
+    match lowering.choice(line, 1, &["NAT", "DR", "TUN"])? {
+        0 => {
+            lowering.end(line, 2);
+            Some(Forwarding::Nat)
         }
-        Some(word) if index == 2 && matches!(word.text, "type" | "port" | "nocsum" | "csum" | "remcsum") => {
-            lowering.refuse(line, "tunnel options", "packets would be encapsulated in another way");
+        1 => {
+            lowering.end(line, 2);
+            Some(Forwarding::DirectRouting)
         }
-        Some(_) | None => lowering.end(line, 2),
+        _ => tunnel(lowering, line).map(Forwarding::Tunnel),
     }
-    methods.get(index).copied()
+}
+
+fn tunnel(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Option<Encapsulation> {
+    let (mut kind, mut port, mut checksum) = (0, None, Checksum::None);
+    let mut at = 2;
+    while let Some(word) = line.word(at) {
+        match word.text {
+            "type" => {
+                at += 1;
+                kind = lowering.choice(line, at, &["ipip", "gue", "gre"])?;
+            }
+            "port" => {
+                at += 1;
+                port = Some(lowering.unsigned(line, at, 1, 65_535)?);
+            }
+            "nocsum" => checksum = Checksum::None,
+            "csum" => checksum = Checksum::Outer,
+            "remcsum" => checksum = Checksum::Remote,
+            other => {
+                let message = format!("unknown option '{other}' of TUN");
+                let known = ["type", "port", "nocsum", "csum", "remcsum"].into_iter();
+                let problem = Problem::error(code::UNKNOWN_KEYWORD, word.span, message);
+                lowering.report(match suggest::nearest(other, known) {
+                    Some(name) => problem.help(format!("did you mean {name}?")),
+                    None => problem,
+                });
+                return None;
+            }
+        }
+        at += 1;
+    }
+    let problem = match (kind, port, checksum) {
+        (0, None, Checksum::None) => return Some(Encapsulation::Ipip),
+        (1, Some(port), checksum) => return Some(Encapsulation::Gue { port, checksum }),
+        (2, None, Checksum::None | Checksum::Outer) => {
+            return Some(Encapsulation::Gre { checksum: checksum == Checksum::Outer });
+        }
+        (1, None, _) => Problem::error(code::MISSING_VALUE, line.span, "TUN type gue needs a port"),
+        (_, Some(_), _) => Problem::error(code::CONFLICT, line.span, "only TUN type gue takes a port"),
+        (0, ..) => Problem::error(code::CONFLICT, line.span, "TUN type ipip has no checksum of its own"),
+        _ => Problem::error(code::CONFLICT, line.span, "only TUN type gue takes remcsum"),
+    };
+    lowering.report(problem);
+    None
 }
 
 fn ip_family(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -179,8 +228,43 @@ fn ops(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.one_packet = Some(line.span);
 }
 
+fn persistence_engine(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let Some(word) = lowering.required(line, 1, "the name of an engine") else { return };
+    lowering.end(line, 2);
+    if word.text.is_empty() || word.text.len() > 15 {
+        let message = format!("persistence_engine has 1 to 15 characters, got '{}'", word.text);
+        lowering.error(code::BAD_TEXT, word.span, message);
+        return;
+    }
+    draft.persistence_engine = Some(word.text.to_owned());
+}
+
+fn flag1(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.flag1 |= flag_of(draft, lowering, line);
+}
+
+fn flag2(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.flag2 |= flag_of(draft, lowering, line);
+}
+
+fn flag3(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.flag3 |= flag_of(draft, lowering, line);
+}
+
+/// True when a scheduler's flag counts: those with a scheduler's name need that scheduler in front of them.
+fn flag_of(draft: &ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) -> bool {
+    lowering.end(line, 1);
+    let scheduler = line.keyword().split('-').next().unwrap_or_default();
+    let counts = scheduler == "flag" || draft.scheduler.as_deref() == Some(scheduler);
+    if !counts {
+        let message = format!("{} has no effect without lb_algo {scheduler} in front of it", line.keyword());
+        lowering.report(Problem::warning(code::NO_EFFECT, line.span, message));
+    }
+    counts
+}
+
 fn lb_kind(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.forwarding = method(lowering, line);
+    draft.forwarding = method(lowering, line).or(draft.forwarding);
 }
 
 fn persistence_timeout(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -315,15 +399,15 @@ pub(super) static TABLE: &[Row<ServiceDraft>] = &[
     active("sorry_server_inhibit", sorry_server_inhibit),
     active("sorry_server_lvs_method", sorry_server_lvs_method),
     active("real_server", real_server::read),
-    inactive("hashed", Shape::Flag),
-    refused("flag-1", Shape::Flag, "connections would be spread in another way"),
-    refused("flag-2", Shape::Flag, "connections would be spread in another way"),
-    refused("flag-3", Shape::Flag, "connections would be spread in another way"),
-    refused("sh-port", Shape::Flag, "connections would be spread in another way"),
-    refused("sh-fallback", Shape::Flag, "connections would be spread in another way"),
-    refused("mh-port", Shape::Flag, "connections would be spread in another way"),
-    refused("mh-fallback", Shape::Flag, "connections would be spread in another way"),
-    refused("persistence_engine", Shape::Words(1, 1), "connections would be spread in another way"),
+    silent("hashed", Shape::Flag),
+    active("flag-1", flag1),
+    active("flag-2", flag2),
+    active("flag-3", flag3),
+    active("sh-port", flag2),
+    active("sh-fallback", flag1),
+    active("mh-port", flag2),
+    active("mh-fallback", flag1),
+    active("persistence_engine", persistence_engine),
     inactive("ha_suspend", Shape::Flag),
     inactive("smtp_alert", Shape::Bool),
     inactive("snmp_name", Shape::Words(1, 1)),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use netlink::frame::Message;
 use netlink::generic::resolve;
 use netlink::ipvs::{
-    Destination, Endpoint, FAMILY, Forwarding, IpFamily, Ipvs, Key, Service, ServiceFlags, Timeouts,
+    Destination, Endpoint, FAMILY, Forwarding, IpFamily, Ipvs, Key, Service, ServiceFlags, Timeouts, Tunnel,
 };
 use netlink::socket::{Outcome, Protocol, Socket};
 use nix::errno::Errno;
@@ -68,7 +68,7 @@ fn cases() -> Result<Vec<Case>, Box<dyn Error>> {
     };
     let direct = vec![destination("10.0.0.1", 80, Forwarding::DirectRouting, 5)?];
     let direct_6 = vec![destination("fd00::1", 443, Forwarding::DirectRouting, 5)?];
-    let tunnel = vec![destination("10.0.0.9", 0, Forwarding::Tunnel, 2_147_483_647)?];
+    let tunnel = vec![destination("10.0.0.9", 0, Forwarding::Tunnel(Tunnel::ipip()), 2_147_483_647)?];
     let thresholds = vec![Destination {
         upper_threshold: 1000,
         lower_threshold: 10,

@@ -16,12 +16,42 @@ pub enum Forwarding {
     Nat,
     /// The destination is this machine; older kernels tell so, whatever was written.
     Local,
-    /// IP in IP.
-    Tunnel,
+    /// In an outer packet.
+    Tunnel(Tunnel),
     /// Direct routing.
     DirectRouting,
     /// Any other number.
     Other(u32),
+}
+
+/// What the outer packet of a tunnel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tunnel {
+    /// [`Self::IPIP`], [`Self::GUE`] or [`Self::GRE`].
+    pub kind: u8,
+    /// UDP port of GUE in host order; 0 for the others.
+    pub port: u16,
+    /// [`Self::CHECKSUM`] or [`Self::REMOTE_CHECKSUM`], 0 for none.
+    pub flags: u16,
+}
+
+impl Tunnel {
+    /// IP in IP, or IPv6 in IP and so on, as the families ask for.
+    pub const IPIP: u8 = 0;
+    /// Generic UDP encapsulation.
+    pub const GUE: u8 = 1;
+    /// Generic routing encapsulation.
+    pub const GRE: u8 = 2;
+    /// The outer packet has a checksum.
+    pub const CHECKSUM: u16 = 1;
+    /// The inner checksum is computed by the far end (GUE).
+    pub const REMOTE_CHECKSUM: u16 = 2;
+
+    /// IP in IP.
+    #[must_use]
+    pub const fn ipip() -> Self {
+        Self { kind: Self::IPIP, port: 0, flags: 0 }
+    }
 }
 
 impl Forwarding {
@@ -29,17 +59,17 @@ impl Forwarding {
         match self {
             Self::Nat => 0,
             Self::Local => 1,
-            Self::Tunnel => 2,
+            Self::Tunnel(_) => 2,
             Self::DirectRouting => 3,
             Self::Other(number) => number,
         }
     }
 
-    fn from_number(number: u32) -> Self {
+    fn from_number(number: u32, tunnel: Tunnel) -> Self {
         match number {
             0 => Self::Nat,
             1 => Self::Local,
-            2 => Self::Tunnel,
+            2 => Self::Tunnel(tunnel),
             3 => Self::DirectRouting,
             other => Self::Other(other),
         }
@@ -87,6 +117,14 @@ impl Destination {
             .put(WEIGHT, &self.weight.to_ne_bytes())
             .put(U_THRESH, &self.upper_threshold.to_ne_bytes())
             .put(L_THRESH, &self.lower_threshold.to_ne_bytes());
+        // Kernels before 5.3 have no such attributes and know IP in IP only, which is what their absence means.
+        if let Forwarding::Tunnel(tunnel) = self.forwarding
+            && tunnel != Tunnel::ipip()
+        {
+            out.put(TUN_TYPE, &[tunnel.kind])
+                .put(TUN_PORT, &tunnel.port.to_be_bytes())
+                .put(TUN_FLAGS, &tunnel.flags.to_ne_bytes());
+        }
         out
     }
 }
@@ -110,12 +148,13 @@ impl DestinationEntry {
     pub(super) fn decode(attributes: Attributes<'_>, service: IpFamily) -> Option<Self> {
         let (mut family, mut address, mut port) = (service, None, None);
         let (mut forwarding, mut weight, mut upper, mut lower) = (None, None, 0, 0);
+        let mut tunnel = Tunnel::ipip();
         let (mut active, mut inactive, mut persistent, mut stats) = (0, 0, 0, Stats::default());
         for attribute in attributes {
             match attribute.kind {
                 ADDR => address = Some(attribute.value),
                 PORT => port = attribute.u16_be(),
-                FWD_METHOD => forwarding = attribute.u32().map(Forwarding::from_number),
+                FWD_METHOD => forwarding = attribute.u32(),
                 WEIGHT => weight = attribute.u32(),
                 U_THRESH => upper = attribute.u32()?,
                 L_THRESH => lower = attribute.u32()?,
@@ -123,6 +162,9 @@ impl DestinationEntry {
                 INACTIVE => inactive = attribute.u32()?,
                 PERSISTENT => persistent = attribute.u32()?,
                 ADDR_FAMILY => family = IpFamily::from_number(attribute.u16()?)?,
+                TUN_TYPE => tunnel.kind = *attribute.value.first()?,
+                TUN_PORT => tunnel.port = attribute.u16_be()?,
+                TUN_FLAGS => tunnel.flags = attribute.u16()?,
                 STATS => stats.read_32(&attribute),
                 STATS64 => stats.read_64(&attribute),
                 _ => {}
@@ -131,7 +173,7 @@ impl DestinationEntry {
         let endpoint = Endpoint { ip: family.address(address?)?, port: port? };
         let destination = Destination {
             endpoint,
-            forwarding: forwarding?,
+            forwarding: Forwarding::from_number(forwarding?, tunnel),
             weight: weight?,
             upper_threshold: upper,
             lower_threshold: lower,
@@ -152,3 +194,6 @@ const PERSISTENT: u16 = 9;
 const STATS: u16 = 10;
 const ADDR_FAMILY: u16 = 11;
 const STATS64: u16 = 12;
+const TUN_TYPE: u16 = 13;
+const TUN_PORT: u16 = 14;
+const TUN_FLAGS: u16 = 15;

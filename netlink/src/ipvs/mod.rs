@@ -12,7 +12,7 @@ mod destination;
 mod service;
 mod stats;
 
-pub use destination::{Destination, DestinationEntry, Endpoint, Forwarding};
+pub use destination::{Destination, DestinationEntry, Endpoint, Forwarding, Tunnel};
 pub use service::{IpFamily, Key, Service, ServiceEntry, ServiceFlags};
 pub use stats::Stats;
 

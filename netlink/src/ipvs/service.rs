@@ -122,10 +122,12 @@ impl ServiceFlags {
     pub const PERSISTENT: Self = Self(0x1);
     /// Each packet is scheduled by itself (UDP).
     pub const ONE_PACKET: Self = Self(0x4);
-    /// Hashing schedulers fall back to another destination (`sh`, `mh`).
+    /// The scheduler's first flag: `sh` and `mh` fall back to another destination.
     pub const FALLBACK: Self = Self(0x8);
-    /// Hashing schedulers include the port (`sh`, `mh`).
+    /// The scheduler's second flag: `sh` and `mh` include the port.
     pub const HASH_PORT: Self = Self(0x10);
+    /// The scheduler's third flag, which none uses yet.
+    pub const THIRD: Self = Self(0x20);
 
     const HASHED: u32 = 0x2;
 

@@ -188,8 +188,15 @@ fn service() -> impl Strategy<Value = Service> {
 }
 
 fn destination() -> impl Strategy<Value = Destination> {
-    let forwarding =
-        prop_oneof![Just(Forwarding::Nat), Just(Forwarding::Tunnel), Just(Forwarding::DirectRouting)];
+    let forwarding = prop_oneof![
+        Just(Forwarding::Nat),
+        (0..3_u8, 1..=u16::MAX, 0..3_u16).prop_map(|(kind, port, flags)| Forwarding::Tunnel(Tunnel {
+            kind,
+            port,
+            flags
+        })),
+        Just(Forwarding::DirectRouting)
+    ];
     (ip(), any::<u16>(), forwarding, 0..0x8000_0000_u32, any::<u32>(), any::<u32>()).prop_map(
         |(ip, port, forwarding, weight, upper_threshold, lower_threshold)| Destination {
             endpoint: Endpoint { ip, port },

@@ -10,7 +10,7 @@ use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::model::ipvs::{Destination, Forwarding, Protocol, ServiceKey, ServiceOptions};
+use config::model::ipvs::{Destination, Encapsulation, Forwarding, Protocol, ServiceKey, ServiceOptions};
 use config::model::parts::{IpvsService, ServerRef};
 use config::model::units::{MonoTime, ServerId, ServiceId, Weight};
 use config::model::vrrp::Family;
@@ -86,12 +86,7 @@ fn service(
     Ok(IpvsService {
         name: "exercise".into(),
         keys,
-        options: ServiceOptions {
-            scheduler: "wlc".into(),
-            persistence_timeout: None,
-            persistence_prefix: None,
-            one_packet: false,
-        },
+        options: ServiceOptions::plain("wlc"),
         destinations: servers.iter().map(destination).collect::<Result<_, _>>()?,
         sorry: None,
     })
@@ -121,7 +116,7 @@ fn list() -> Result<Vec<IpvsService>, Box<dyn Error>> {
     one_packet.options.one_packet = true;
     let tunnel = service(
         vec![ServiceKey::Mark { mark: 6, family: Family::Inet }],
-        Forwarding::Tunnel,
+        Forwarding::Tunnel(Encapsulation::Ipip),
         &["10.0.2.1", "10.0.2.2"],
     )?;
     let six = service(
