@@ -11,6 +11,7 @@ pub mod model;
 pub mod names;
 mod preprocess;
 mod print;
+pub mod privileges;
 mod resolve;
 mod schema;
 pub mod source;
@@ -25,6 +26,7 @@ use source::Source;
 pub use diff::{Change, Fate, Kind, diff};
 pub use preprocess::limit;
 pub use print::print;
+pub use privileges::privileges;
 pub use schema::catalogue::{Keyword, KeywordUse, keywords};
 
 /// What a configuration depends on beside its text and the machine.

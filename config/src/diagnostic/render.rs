@@ -14,13 +14,10 @@ pub fn human(diagnostics: &[Diagnostic]) -> String {
     out
 }
 
-/// Diagnostics as one JSON array.
-///
-/// # Panics
-/// Never: every field is text or a number.
+/// Diagnostics as one JSON array and a line break.
 #[must_use]
 pub fn json(diagnostics: &[Diagnostic]) -> String {
-    serde_json::to_string_pretty(diagnostics).unwrap_or_else(|_| "[]".to_owned())
+    serde_json::to_string_pretty(diagnostics).unwrap_or_else(|_| "[]".to_owned()) + "\n"
 }
 
 fn one(out: &mut String, diagnostic: &Diagnostic) {

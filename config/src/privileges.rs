@@ -1,0 +1,195 @@
+//! What each feature that a configuration enables needs of the system: capability, path, user, kernel part.
+//!
+//! Serves `keepalivectl config privileges`. Derived from the model alone; the profiles that grant these things
+//! are the sandbox's. Decides nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::model::Model;
+use crate::model::check::{CheckKind, VirtualServer};
+use crate::model::ipvs::ServiceKey;
+use crate::model::process::{Identity, Script};
+use crate::model::vrrp::{Authentication, Instance, Transport};
+
+/// Something that a feature needs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// A capability of the process.
+    Capability(&'static str),
+    /// A raw or packet socket, in words.
+    Socket(&'static str),
+    /// A part of the kernel.
+    Kernel(&'static str),
+    /// A program that is run.
+    Program(String),
+    /// Whom a program runs as.
+    RunAs(u32, u32),
+    /// A TCP connection to this address.
+    Connect(String),
+    /// A file or directory.
+    Path(&'static str),
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Capability(name) => write!(f, "capability {name}"),
+            Self::Socket(what) => write!(f, "socket: {what}"),
+            Self::Kernel(what) => write!(f, "kernel: {what}"),
+            Self::Program(path) => write!(f, "program {path}"),
+            Self::RunAs(uid, gid) => write!(f, "run as user id {uid}, group id {gid}"),
+            Self::Connect(address) => write!(f, "connect to {address}"),
+            Self::Path(path) => write!(f, "path {path}"),
+        }
+    }
+}
+
+/// What one feature needs in one process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Privilege {
+    /// Which process needs it.
+    pub process: &'static str,
+    /// The feature, in the configuration's words.
+    pub feature: &'static str,
+    /// What it needs, sorted, each once.
+    pub needs: Vec<Need>,
+    /// How many things of the configuration use the feature.
+    pub uses: usize,
+}
+
+impl fmt::Display for Privilege {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} ({}): ", self.process, self.feature, self.uses)?;
+        let needs: Vec<String> = self.needs.iter().map(ToString::to_string).collect();
+        f.write_str(&needs.join("; "))
+    }
+}
+
+/// Everything that a configuration needs, by process and feature.
+#[must_use]
+pub fn privileges(model: &Model) -> Vec<Privilege> {
+    let mut list = List::default();
+    for instance in &model.instances {
+        vrrp(&mut list, instance);
+    }
+    for script in &model.scripts {
+        program(&mut list, script);
+    }
+    for service in &model.virtual_servers {
+        balancing(&mut list, service);
+    }
+    if model.process.control_group.is_some() {
+        list.add("keepalived", "control_group", [Need::Capability("CHOWN"), Need::Path("/run/keepalived")]);
+    }
+    list.finish()
+}
+
+/// Features found so far.
+#[derive(Default)]
+struct List(BTreeMap<(&'static str, &'static str), (Vec<Need>, usize)>);
+
+impl List {
+    fn add(&mut self, process: &'static str, feature: &'static str, needs: impl IntoIterator<Item = Need>) {
+        let (known, uses) = self.0.entry((process, feature)).or_default();
+        known.extend(needs);
+        *uses = uses.saturating_add(1);
+    }
+
+    fn finish(self) -> Vec<Privilege> {
+        let features = self.0.into_iter().map(|((process, feature), (mut needs, uses))| {
+            needs.sort();
+            needs.dedup();
+            Privilege { process, feature, needs, uses }
+        });
+        features.collect()
+    }
+}
+
+fn vrrp(list: &mut List, instance: &Instance) {
+    let adverts = match instance.transport {
+        Transport::Multicast { .. } => "multicast adverts",
+        Transport::Unicast { .. } => "unicast adverts",
+    };
+    list.add("vrrpd", adverts, [Need::Capability("NET_RAW"), Need::Socket("raw, IP protocol 112")]);
+    if !instance.addresses.is_empty() || !instance.excluded.is_empty() {
+        let needs = [
+            Need::Capability("NET_ADMIN"),
+            Need::Capability("NET_RAW"),
+            Need::Socket("packet, ARP and ND"),
+            Need::Socket("rtnetlink"),
+        ];
+        list.add("vrrpd", "virtual_ipaddress", needs);
+    }
+    match instance.authentication {
+        Authentication::None => {}
+        Authentication::Pass(_) => list.add("vrrpd", "authentication PASS", []),
+    }
+}
+
+fn program(list: &mut List, script: &Script) {
+    let Identity { uid, gid, .. } = script.identity;
+    let path = script.argv.first().cloned().unwrap_or_default();
+    let mut needs = vec![Need::Program(path), Need::RunAs(uid, gid)];
+    if !script.identity.is_root() {
+        needs.extend([Need::Capability("SETUID"), Need::Capability("SETGID"), Need::Capability("KILL")]);
+    }
+    list.add("keepalived", if uid == 0 { "scripts as root" } else { "scripts" }, needs);
+}
+
+fn balancing(list: &mut List, service: &VirtualServer) {
+    let kind = match service.keys.first() {
+        Some(ServiceKey::Mark { .. }) => "virtual_server fwmark",
+        Some(ServiceKey::Address { .. }) | None => "virtual_server",
+    };
+    let needs = [Need::Capability("NET_ADMIN"), Need::Socket("generic netlink IPVS"), Need::Kernel("ip_vs")];
+    list.add("ipvsd", kind, needs);
+    for check in service.real_servers.iter().flat_map(|server| &server.checks) {
+        match &check.kind {
+            CheckKind::Tcp(endpoint) => {
+                list.add("checkd", "TCP_CHECK", [Need::Connect(endpoint.target.to_string())]);
+            }
+            CheckKind::Http(http) => {
+                list.add("checkd", "HTTP_GET", [Need::Connect(http.endpoint.target.to_string())]);
+            }
+            CheckKind::Misc { .. } => list.add("checkd", "MISC_CHECK", []),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::OfflineNames;
+    use crate::source::Memory;
+
+    fn lines(text: &str) -> Vec<String> {
+        let source = Memory::new().with("/k", text);
+        let loaded = crate::load(&source, &OfflineNames, "/k", &crate::LoadOptions::default());
+        privileges(&loaded.model.unwrap()).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn nothing_needs_nothing() {
+        assert_eq!(lines(""), [""; 0]);
+    }
+
+    #[test]
+    fn each_feature_names_its_process_and_what_it_needs() {
+        let text = "vrrp_instance A { interface eth0\nvirtual_router_id 1\nvirtual_ipaddress { 192.0.2.1 }\n\
+                    notify /opt/x root root\n}\nvirtual_server 192.0.2.1 80 { lb_algo rr\nlb_kind NAT\n\
+                    protocol TCP\nreal_server 203.0.113.1 80 { TCP_CHECK { } }\n\
+                    real_server 203.0.113.2 80 { TCP_CHECK { } }\n}\n";
+        assert_eq!(
+            lines(text),
+            [
+                "checkd: TCP_CHECK (2): connect to 203.0.113.1:80; connect to 203.0.113.2:80",
+                "ipvsd: virtual_server (1): capability NET_ADMIN; socket: generic netlink IPVS; kernel: ip_vs",
+                "keepalived: scripts as root (1): program /opt/x; run as user id 0, group id 0",
+                "vrrpd: multicast adverts (1): capability NET_RAW; socket: raw, IP protocol 112",
+                "vrrpd: virtual_ipaddress (1): capability NET_ADMIN; capability NET_RAW; \
+                 socket: packet, ARP and ND; socket: rtnetlink",
+            ]
+        );
+    }
+}
