@@ -178,6 +178,9 @@ const OUTSIDE_BUT_ACCEPTED: &[(&str, &str, &str)] = &[
     ("vrrp_script", "weight", "-254"),
     ("bfd_instance", "weight", "254"),
     ("bfd_instance", "weight", "-254"),
+    // Many distributions ship files with these lines; keepalived reports them and goes on without a limit.
+    ("global_defs", "vrrp_garp_interval", "0"),
+    ("global_defs", "vrrp_gna_interval", "0"),
     // Zero is the lower bound of others and becomes one second here.
     ("vrrp_script", "interval", "0"),
     ("vrrp_script", "timeout", "0"),

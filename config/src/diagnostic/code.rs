@@ -118,6 +118,8 @@ codes! {
     SIGNAL_TEST = "W0407";
     /// A command can't be split into words.
     BAD_COMMAND = "E0408";
+    /// A command uses the syntax of a shell, which no shell reads.
+    SHELL_SYNTAX = "W0409";
 
     /// A keyword is known but does nothing yet.
     NOT_ACTIVE = "W0501";

@@ -90,6 +90,8 @@ pub(crate) enum Shape {
     Lines(&'static vocabulary::Vocabulary),
     /// Options behind the keyword.
     Options(&'static vocabulary::Vocabulary),
+    /// Seconds like these, or 0, which many files have and which means none.
+    DecimalOrOff(u64, u64),
     /// Milliseconds with a fraction, within bounds in microseconds.
     Milliseconds(u64, u64),
 }
@@ -404,7 +406,10 @@ impl<'t> Lowering<'t> {
         let nearest = if self.problems.is_full() { None } else { suggest::nearest(keyword, names) };
         self.report(match nearest {
             Some(name) => problem.help(format!("did you mean {name}?")),
-            None => problem,
+            None => match self.problems.is_full() {
+                false => elsewhere(problem, keyword),
+                true => problem,
+            },
         });
     }
 
@@ -436,6 +441,17 @@ impl<'t> Lowering<'t> {
             });
         }
     }
+}
+
+/// The problem with the blocks that do know the keyword.
+fn elsewhere(problem: Problem, keyword: &str) -> Problem {
+    let known = catalogue::keywords();
+    let plain = |block: &&str| !block.contains(':');
+    let blocks: Vec<&str> =
+        known.iter().filter(|k| k.name == keyword).map(|k| k.block).filter(plain).collect();
+    let names: Vec<&str> =
+        blocks.iter().map(|block| block.rsplit('/').next().unwrap_or(block)).take(3).collect();
+    if names.is_empty() { problem } else { problem.help(format!("it is a keyword of {}", names.join(", "))) }
 }
 
 /// Keywords whose value is split as a shell would.

@@ -246,6 +246,12 @@ impl<'t> Lowering<'t> {
                 return None;
             }
         };
+        if let Some(operator) = shell_operator(&argv) {
+            let message =
+                format!("{} passes '{operator}' to the program as it is: no shell reads it", line.keyword());
+            let help = "put the pipeline into a script, or run it as /bin/sh -c '...'";
+            self.report(Problem::warning(code::SHELL_SYNTAX, span, message).help(help));
+        }
         let user = words.next().map(|user| {
             let group = words.next();
             let supplementary = group.as_ref().is_some_and(|group| group.starts_with(':'));
@@ -286,6 +292,7 @@ impl<'t> Lowering<'t> {
             | Shape::ChoiceOrNumber(..)
             | Shape::Weight(..)
             | Shape::Decimal(..)
+            | Shape::DecimalOrOff(..)
             | Shape::Milliseconds(..) => self.check_number(shape, line),
             Shape::Script => {
                 self.command(line);
@@ -356,7 +363,11 @@ impl<'t> Lowering<'t> {
                     last = 2;
                 }
             }
-            Shape::Decimal(low, high) => {
+            Shape::DecimalOrOff(..) if line.word(1).is_some_and(|word| word.text == "0") => {
+                let message = format!("{} 0 sets no limit, as leaving it out does", line.keyword());
+                self.report(Problem::warning(code::NO_EFFECT, line.span, message));
+            }
+            Shape::Decimal(low, high) | Shape::DecimalOrOff(low, high) => {
                 self.seconds(line, 1, low, high);
             }
             Shape::Milliseconds(low, high) => {
@@ -402,6 +413,17 @@ impl<'t> Lowering<'t> {
             );
         }
     }
+}
+
+/// The first argument that only a shell would understand.
+fn shell_operator(argv: &[String]) -> Option<&str> {
+    let (program, arguments) = argv.split_first()?;
+    let is_shell = program.ends_with("sh") || program.ends_with("/env");
+    let operator = |argument: &&String| {
+        let redirects = ["2>", ">/", ">>", "</", "&>"].iter().any(|start| argument.starts_with(start));
+        redirects || matches!(argument.as_str(), "|" | "||" | "&&" | ";" | "&" | ">" | "<")
+    };
+    if is_shell { None } else { arguments.iter().find(operator).map(String::as_str) }
 }
 
 /// Text as microseconds, and whether digits beyond the sixth decimal were rounded away.
