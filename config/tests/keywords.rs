@@ -21,7 +21,7 @@ const OWN: &[(&str, &str)] = &[
     ("vrrp_instance", "vip_restore"),
 ];
 
-/// Rows of the list that the tables express in another place: each with the reason.
+/// Block and keyword of every row.
 fn listed() -> BTreeSet<(String, String)> {
     let rows = LIST.lines().skip(1).filter_map(|line| {
         let mut fields = line.split('\t');

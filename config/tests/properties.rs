@@ -236,6 +236,19 @@ fn configuration() -> impl Strategy<Value = String> {
 }
 
 #[test]
+fn groups_and_prefixes_do_not_multiply_without_bound() {
+    let codes =
+        |loaded: Loaded| -> Vec<&'static str> { loaded.diagnostics.iter().map(|d| d.code.0).collect() };
+    let group = format!("virtual_server_group g {{\n{}}}\n", "2001:db8::/112 80\n".repeat(10_000));
+    assert_eq!(codes(read(group, false)), ["W0305", "E0203"]);
+    let huge = read("virtual_server_group g {\n8000::/1 80\n}\n", false);
+    assert_eq!(codes(huge), ["W0305", "E0203"]);
+    let service = "virtual_server group g {\nprotocol TCP\nlb_algo rr\nlb_kind TUN\nreal_server 203.0.113.1 80 { }\n}\n";
+    let many = format!("virtual_server_group g {{\n2001:db8::/112 80\n}}\n{}", service.repeat(1_000));
+    assert!(read(many, false).model.is_none());
+}
+
+#[test]
 fn deep_nesting_is_refused_with_one_message() {
     let loaded = read("a {\n".repeat(100_000), false);
     assert!(loaded.diagnostics.iter().any(|diagnostic| diagnostic.code.0 == "E0108"));

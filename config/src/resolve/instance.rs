@@ -78,6 +78,7 @@ impl Context<'_> {
         model: &mut Model,
     ) -> Vec<TrackScript> {
         let mut out: Vec<TrackScript> = Vec::with_capacity(lines.len());
+        let mut seen = HashSet::new();
         for line in lines {
             let Some(script) = scripts.get_mut(&line.name.text) else {
                 let message = format!("{instance} tracks script {}, which nothing defines", line.name.text);
@@ -88,7 +89,7 @@ impl Context<'_> {
             let weight = line.weight.unwrap_or(script.block.weight);
             let reverse = line.reverse.unwrap_or(script.block.reverse);
             let Some(tracked) = self.tracked(script, model) else { continue };
-            if out.iter().any(|other| other.tracked == tracked) {
+            if !seen.insert(tracked) {
                 let message = format!("{instance} tracks script {} twice", line.name.text);
                 self.report(Problem::warning(code::GIVEN_TWICE, line.name.span, message));
                 continue;
@@ -204,12 +205,13 @@ impl Context<'_> {
     fn transport(&mut self, draft: &InstanceDraft, family: Family) -> Option<Transport> {
         let source = self.source(draft, family);
         let mut peers = Vec::with_capacity(draft.peers.len());
+        let mut seen = HashSet::new();
         for peer in &draft.peers {
             if Family::of(&peer.address) != family {
                 let message =
                     format!("{}: peer {} is not of the instance's family", draft.name, peer.address);
                 self.report(Problem::error(code::WRONG_FAMILY, peer.span, message));
-            } else if peers.contains(&peer.address) {
+            } else if !seen.insert(peer.address) {
                 let message = format!("{}: peer {} is listed twice", draft.name, peer.address);
                 self.report(Problem::warning(code::GIVEN_TWICE, peer.span, message));
             } else {
@@ -406,11 +408,9 @@ impl Context<'_> {
         let delay = globals.garp_delay.unwrap_or_else(|| reduced(5, 0));
         let repeat = globals.garp_repeat.unwrap_or_else(|| reduced(5, 1));
         let seconds = |value: u32| Duration::from_secs(u64::from(value));
-        let delay = draft.garp_delay.unwrap_or(delay);
-        let repeat = draft.garp_repeat.unwrap_or(repeat);
         Announce {
-            delay: seconds(delay),
-            repeat,
+            delay: seconds(draft.garp_delay.unwrap_or(delay)),
+            repeat: draft.garp_repeat.unwrap_or(repeat),
             refresh: seconds(draft.garp_refresh.or(globals.garp_refresh).unwrap_or(0)),
             refresh_repeat: draft.garp_refresh_repeat.or(globals.garp_refresh_repeat).unwrap_or(1),
             lower_priority_delay: seconds(
@@ -425,12 +425,13 @@ impl Context<'_> {
 
     fn track_interfaces(&mut self, draft: &InstanceDraft) -> Vec<TrackInterface> {
         let mut out: Vec<TrackInterface> = Vec::with_capacity(draft.track_interfaces.len());
+        let mut seen = HashSet::new();
         for line in &draft.track_interfaces {
             let name = &line.name.text;
             if draft.interface.as_ref().is_some_and(|own| own.text == *name) {
                 let message = format!("{}: {name} is its own interface, which is tracked anyway", draft.name);
                 self.report(Problem::warning(code::NO_EFFECT, line.name.span, message));
-            } else if out.iter().any(|other| other.interface == *name) {
+            } else if !seen.insert(name.as_str()) {
                 let message = format!("{}: {name} is tracked twice", draft.name);
                 self.report(Problem::warning(code::GIVEN_TWICE, line.name.span, message));
             } else {

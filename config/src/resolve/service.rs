@@ -46,6 +46,7 @@ pub(super) fn resolve(
     }
     let mut keys: HashMap<ServiceKey, Claim> = HashMap::with_capacity(services.len());
     let mut checks: u32 = 0;
+    let mut held: usize = 0;
     model.virtual_servers.reserve_exact(services.len());
     for service in services {
         let span = service.span;
@@ -53,7 +54,13 @@ pub(super) fn resolve(
             ServiceTarget::Group(name) => Some(name.text.clone()),
             ServiceTarget::Address(_) | ServiceTarget::Mark(_) => None,
         };
+        if held > SERVICE_KEYS {
+            let message = format!("more than {SERVICE_KEYS} addresses and marks are served together");
+            context.report(Problem::error(code::OUT_OF_RANGE, span, message).fatal());
+            break;
+        }
         let Some(service) = context.service(service, &mut known, &mut checks) else { continue };
+        held = held.saturating_add(service.keys.len());
         let position = model.virtual_servers.len();
         let (mut is_free, mut claims) = (true, HashMap::with_capacity(service.keys.len()));
         for key in &service.keys {
@@ -104,6 +111,9 @@ impl Claim {
             && self.group == other.group
     }
 }
+
+/// Addresses and marks of all virtual servers together.
+const SERVICE_KEYS: usize = 262_144;
 
 struct Group {
     draft: GroupDraft,

@@ -26,6 +26,18 @@ pub(crate) enum GroupEntry {
     },
 }
 
+impl GroupEntry {
+    /// Entries of the kernel's table that it stands for.
+    fn count(&self) -> u128 {
+        match self {
+            Self::Addresses { first, last, .. } => {
+                number(*last).saturating_sub(number(*first)).saturating_add(1)
+            }
+            Self::Mark { .. } => 1,
+        }
+    }
+}
+
 /// `virtual_server_group` as written.
 #[derive(Debug)]
 pub(crate) struct GroupDraft {
@@ -41,7 +53,18 @@ pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'
     let Some(name) = lowering.required(line, 1, "a name") else { return };
     lowering.end(line, 2);
     let mut group = GroupDraft { name: Named::of(name), entries: Vec::new() };
-    lowering.entries(line, |lowering, line| group.entries.extend(entry(lowering, line)));
+    let mut held: u128 = 0;
+    lowering.entries(line, |lowering, line| {
+        let Some(entry) = entry(lowering, line) else { return };
+        let before = held;
+        held = held.saturating_add(entry.count());
+        if held <= GROUP_ADDRESSES {
+            group.entries.push(entry);
+        } else if before <= GROUP_ADDRESSES {
+            let message = format!("{} holds more than {GROUP_ADDRESSES} entries", group.name.text);
+            lowering.report(Problem::error(code::OUT_OF_RANGE, line.span, message).fatal());
+        }
+    });
     draft.groups.push(group);
 }
 
@@ -73,11 +96,6 @@ fn entry(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Option<GroupEntry> {
         lowering.error(code::BAD_ADDRESS, word.span, message);
         return None;
     };
-    if number(last).saturating_sub(number(first)) >= GROUP_ADDRESSES {
-        let message = format!("{} holds more than {GROUP_ADDRESSES} addresses", word.text);
-        lowering.error(code::OUT_OF_RANGE, word.span, message);
-        return None;
-    }
     Some(GroupEntry::Addresses { first, last, port })
 }
 
