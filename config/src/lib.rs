@@ -27,7 +27,7 @@ pub use diff::{Change, Fate, Kind, diff};
 pub use preprocess::limit;
 pub use print::print;
 pub use privileges::privileges;
-pub use schema::catalogue::{Keyword, KeywordUse, keywords};
+pub use schema::catalogue::{Keyword, KeywordUse, compatibility, keywords};
 
 /// What a configuration depends on beside its text and the machine.
 #[derive(Debug, Clone, Default)]
@@ -41,7 +41,7 @@ pub struct LoadOptions {
     /// `--compat`: report and continue as keepalived does, instead of refusing; see
     /// [`diagnostic::Diagnostic::severity`]. What a daemon can't start from is refused all the same.
     pub compatible: bool,
-    /// Seed of `_RANDOM`.
+    /// Seed of `_RANDOM`, together with the host name; `random_seed` replaces both.
     pub seed: u64,
 }
 
@@ -64,11 +64,19 @@ impl Loaded {
     }
 }
 
+/// Seed of `_RANDOM`: differs between nodes, stays the same from one reload to the next.
+fn seed(options: &LoadOptions) -> u64 {
+    // FNV-1a of the host name.
+    options.host_name.bytes().fold(options.seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
 /// Reads the configuration at `path`, a file or pattern, with everything that it includes.
 #[must_use]
 pub fn load(source: &dyn Source, names: &dyn Names, path: &str, options: &LoadOptions) -> Loaded {
     let mut problems = Collector::new(options.compatible);
-    let settings = preprocess::Settings { config_id: &options.config_id, seed: options.seed };
+    let settings = preprocess::Settings { config_id: &options.config_id, seed: seed(options) };
     let preprocessed = preprocess::preprocess(source, path, &settings, &mut problems);
     if preprocessed.missing {
         let diagnostics = problems.finish(&preprocessed.texts);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use config::keywords;
+use config::{compatibility, keywords};
 
 /// Keywords of keepalived 2.4.3: block, keyword, arguments, default.
 const LIST: &str = include_str!("keywords.tsv");
@@ -52,4 +52,12 @@ fn every_keyword_of_the_tables_is_in_the_list_or_our_own() {
 #[test]
 fn no_keyword_stands_twice_in_a_table() {
     assert_eq!(keywords().len(), known().len());
+}
+
+#[test]
+fn the_compatibility_table_has_a_line_for_each_keyword() {
+    let text = compatibility();
+    assert_eq!(text.lines().filter(|line| line.starts_with("| `")).count(), keywords().len());
+    assert!(text.contains("## vrrp_instance\n\n| keyword | |\n|---|---|\n"));
+    assert!(text.contains("| `virtual_router_id` | active |"));
 }

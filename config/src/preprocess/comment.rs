@@ -14,6 +14,7 @@ pub(super) fn is_plain(line: &str) -> bool {
     !line.bytes().any(|byte| matches!(byte, b'#' | b'!' | b'$' | 0))
         && !line.starts_with(['@', '~'])
         && !line.starts_with("include")
+        && !line.starts_with("random_seed")
 }
 
 /// Removes the comment of a line.

@@ -43,17 +43,18 @@ impl Strictness {
                 Some(("-", name)) => (Some(false), name),
                 Some(_) | None => (None, word),
             };
+            if !matches!(name, "read" | "match" | "wildcard_match" | "brace_match") {
+                continue;
+            }
             if sign.is_none() {
                 out = Self::READ;
             }
-            let flag = match name {
+            *match name {
                 "read" => &mut out.read,
                 "match" => &mut out.matched,
                 "wildcard_match" => &mut out.wildcard,
-                "brace_match" => &mut out.brace,
-                _ => continue,
-            };
-            *flag = sign.unwrap_or(true);
+                _ => &mut out.brace,
+            } = sign.unwrap_or(true);
         }
         if any { out } else { Self::ALL }
     }

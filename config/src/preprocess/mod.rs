@@ -270,10 +270,11 @@ impl Reader<'_> {
         } else if let Some((strictness, pattern)) = include::directive(line) {
             self.include(span, strictness, pattern);
         } else {
-            if let Some(words) = line.strip_prefix("include_check")
-                && words.starts_with(|c: char| is_blank(c) || c == '{') | words.is_empty()
-            {
+            if let Some(words) = value_of(line, "include_check") {
                 self.strictness = self.strictness.changed(words);
+            } else if let Some(seed) = value_of(line, "random_seed").and_then(|text| text.parse::<u32>().ok())
+            {
+                self.random = u64::from(seed);
             }
             self.out.lines.push(span);
         }
@@ -326,6 +327,12 @@ impl Reader<'_> {
             self.stopped = true;
         }
     }
+}
+
+/// What follows a keyword that steers the reading itself.
+fn value_of<'l>(line: &'l str, keyword: &str) -> Option<&'l str> {
+    let rest = line.strip_prefix(keyword)?;
+    (rest.is_empty() || rest.starts_with(is_blank)).then(|| rest.trim_matches(is_blank))
 }
 
 /// White space between words and around lines.

@@ -55,6 +55,13 @@ fn built_ins_have_their_values() {
 }
 
 #[test]
+fn a_seed_makes_random_numbers_repeat() {
+    let text = "global_defs {\nrandom_seed 5\n}\na ${_RANDOM} ${_RANDOM 1 6}\nrandom_seed 5\na ${_RANDOM} ${_RANDOM 1 6}";
+    let lines = good(text);
+    assert_eq!(lines[3], lines[5]);
+}
+
+#[test]
 fn sequences_count_up_down_and_in_hexadecimal() {
     assert_eq!(good("~SEQ(X, 2) a $X"), ["a 1", "a 2"]);
     assert_eq!(good("~SEQ(X, 3, 1) a $X"), ["a 3", "a 2", "a 1"]);
@@ -107,6 +114,8 @@ fn strict_includes_are_errors_and_others_warnings() {
     assert_eq!(lines("includew no*").1, ["E0002"]);
     assert_eq!(lines("includeb n{1,2}").1, ["E0002", "E0002"]);
     assert_eq!(lines("include_check match\ninclude nothing").1, ["E0002"]);
+    assert_eq!(lines("include_check match }\ninclude nothing").1, ["E0002"]);
+    assert_eq!(lines("include_check\ninclude_check -match\ninclude nothing").1, ["W0003"]);
 }
 
 #[test]

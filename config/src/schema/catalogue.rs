@@ -61,6 +61,26 @@ pub fn keywords() -> Vec<Keyword> {
     out
 }
 
+/// Every keyword and what becomes of it, as a Markdown table per block.
+#[must_use]
+pub fn compatibility() -> String {
+    let mut out = String::new();
+    let mut block = "";
+    for keyword in keywords() {
+        if keyword.block != block {
+            block = keyword.block;
+            out.push_str(&format!("\n## {block}\n\n| keyword | |\n|---|---|\n"));
+        }
+        let usage = match keyword.usage {
+            KeywordUse::Active => "active",
+            KeywordUse::Inactive => "accepted, not active yet",
+            KeywordUse::Refused => "refused until it is active",
+        };
+        out.push_str(&format!("| `{}` | {usage} |\n", keyword.name));
+    }
+    out
+}
+
 static VOCABULARIES: &[&Vocabulary] = &[
     &words::ROUTE,
     &words::STATIC_ROUTE,

@@ -348,7 +348,7 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     inactive("vmac_prefix", Shape::Words(1, 1)),
     inactive("vmac_addr_prefix", Shape::Words(1, 1)),
     inactive("umask", Shape::Words(1, 64)),
-    inactive("random_seed", Shape::Number(0, 4_294_967_295)),
+    silent("random_seed", Shape::Number(0, 4_294_967_295)),
     inactive("reload_check_config", Shape::Words(0, 1)),
     inactive("reload_time_file", Shape::Words(1, 1)),
     inactive("reload_repeat", Shape::Flag),
