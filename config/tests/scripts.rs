@@ -101,6 +101,7 @@ fn root_runs_nothing_that_another_could_replace() {
 fn a_missing_program_is_an_error_at_load() {
     assert_eq!(identity("", "/missing alice", true).3, ["E0402"]);
     assert_eq!(identity("", "nowhere alice", true).3, ["E0402"]);
+    assert_eq!(identity("", "scripts/x alice", true).3, ["E0408"]);
 }
 
 #[test]

@@ -48,6 +48,11 @@ impl Context<'_> {
             None => self.default_identity()?,
         };
         let program = argv.first()?;
+        if program.contains('/') && !program.starts_with('/') {
+            let message = format!("{program} is not a full path: nobody can tell what it is relative to");
+            self.report(Problem::error(code::BAD_COMMAND, span, message).help("write its full path"));
+            return None;
+        }
         if !program.contains('/') {
             let found = self.found_program(program, span)?;
             *argv.first_mut()? = found;
