@@ -16,7 +16,7 @@ use config::names::{Names, SystemNames};
 use ipc::messages::RunOutcome;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use sandbox::system::process::{Ending, pidfd_open, run_as, wait_pidfd};
+use sandbox::system::process::{Ending, pidfd_open, run_as, start_clean, wait_pidfd};
 
 /// Who waits for the outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,15 +109,21 @@ impl Runner {
             .process_group(0)
             .env_remove("IFS")
             .env_remove("LD_PRELOAD")
-            .env_remove("LD_LIBRARY_PATH");
+            .env_remove("LD_LIBRARY_PATH")
+            .env_remove("NOTIFY_SOCKET");
+        start_clean(&mut command);
         let identity = &script.identity;
         let own = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
         if (identity.uid, identity.gid) != own || !identity.groups.is_empty() {
             run_as(&mut command, identity.uid, identity.gid, identity.groups.clone());
         }
-        let child = command.spawn()?;
+        let mut child = command.spawn()?;
         let pid = i32::try_from(child.id()).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        let pidfd = pidfd_open(pid)?;
+        let pidfd = pidfd_open(pid).inspect_err(|_| {
+            // Nobody could watch it: it is ended at once, and a killed child keeps nobody waiting.
+            let _gone = child.kill();
+            let _reaped = child.wait();
+        })?;
         let fd = pidfd.as_raw_fd();
         let deadline = script.timeout.map(|timeout| now + timeout);
         let name = script.name.clone();
@@ -233,6 +239,22 @@ mod tests {
     fn a_script_gets_exactly_its_user_and_groups() {
         let test = r#"[ "$(id -u) $(id -g) $(id -G)" = "54321 54321 54321 777" ]"#;
         assert_eq!(outcome(&script(test, 54321, &[777])), RunOutcome::Exited(0));
+    }
+
+    #[test]
+    fn a_script_inherits_no_descriptor_no_blocked_signal_and_no_manager_socket() {
+        use nix::sys::signal::SigSet;
+        // What an ancestor may have left open and what this process blocks for its signalfd.
+        let (left_open, _other_end) = nix::unistd::pipe().unwrap();
+        let raw = left_open.as_raw_fd();
+        nix::fcntl::fcntl(&left_open, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
+        SigSet::from(Signal::SIGTERM).thread_block().unwrap();
+        let test = format!(
+            r#"[ ! -e /proc/self/fd/{raw} ] && [ -z "$NOTIFY_SOCKET" ] &&
+               grep -q "^SigBlk:.0000000000000000$" /proc/self/status && grep -q "^SigIgn:.0000000000000000$" /proc/self/status"#
+        );
+        assert_eq!(outcome(&script(&test, 0, &[])), RunOutcome::Exited(0));
+        assert_eq!(outcome(&script(&test, 54321, &[])), RunOutcome::Exited(0));
     }
 
     #[test]

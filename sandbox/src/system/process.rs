@@ -189,8 +189,8 @@ fn close_on_exec_above(last: RawFd) -> io::Result<()> {
     check(unsafe { libc::close_range(first, libc::c_uint::MAX, flags) })
 }
 
-/// Default dispositions, then ignores what an operator or a service manager sends to the whole group; empties the mask.
-fn settle_signals() -> io::Result<()> {
+/// Every signal at its default, those included that an ancestor has ignored.
+fn default_dispositions() {
     let default = [0_u64; 4];
     for number in 1..=LAST_SIGNAL {
         // SAFETY: rt_sigaction(2) reads a kernel sigaction of 32 bytes and, in it, a mask of 8; all-zero is SIG_DFL.
@@ -199,6 +199,11 @@ fn settle_signals() -> io::Result<()> {
             libc::syscall(libc::SYS_rt_sigaction, number, &raw const default, ptr::null::<u64>(), 8_usize)
         };
     }
+}
+
+/// Default dispositions, then ignores what an operator or a service manager sends to the whole group; empties the mask.
+fn settle_signals() -> io::Result<()> {
+    default_dispositions();
     for number in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGPIPE, libc::SIGUSR1, libc::SIGUSR2] {
         // SAFETY: signal(2) with SIG_IGN installs no handler.
         if unsafe { libc::signal(number, libc::SIG_IGN) } == libc::SIG_ERR {
@@ -369,6 +374,29 @@ fn check(result: c_int) -> io::Result<()> {
 
 fn check_long(result: c_long) -> io::Result<()> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Makes `command` start as if nobody had started this process: every signal at its default and none blocked, no
+/// descriptor but the standard ones.
+pub fn start_clean(command: &mut Command) {
+    let clean = || {
+        close_on_exec_above(libc::STDERR_FILENO)?;
+        default_dispositions();
+        Ok(SigSet::empty().thread_set_mask()?)
+    };
+    // SAFETY: the closure makes async-signal-safe system calls only, allocates nothing and takes no lock.
+    unsafe { command.pre_exec(clean) };
+}
+
+/// Raises the soft limit of open descriptors to `wanted`, as far as the hard limit allows.
+///
+/// # Errors
+/// What setrlimit(2) says; none is known.
+pub fn allow_open_files(wanted: u64) -> io::Result<()> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let reached = wanted.min(hard).max(soft);
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, reached, hard)?)
 }
 
 /// Makes `command` run as somebody else: exactly these supplementary groups, then group, then user, for good.
