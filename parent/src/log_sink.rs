@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ipc::messages::Level;
 use ipc::messages::ctl::Daemon;
@@ -53,6 +53,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct LogSink {
     settings: Settings,
+    path: PathBuf,
     socket: Option<UnixDatagram>,
     dropped: u64,
     told: u64,
@@ -61,12 +62,15 @@ pub struct LogSink {
 const SOCKET: &str = "/dev/log";
 
 impl LogSink {
-    /// Connects to syslog if it is wanted; a missing socket is tried again with every line.
+    /// Nothing is connected yet: a missing syslog is tried again with every line.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let mut sink = Self { settings, socket: None, dropped: 0, told: 0 };
-        sink.connect();
-        sink
+        Self::at(Path::new(SOCKET), settings)
+    }
+
+    /// The same with syslog listening at `path`.
+    fn at(path: &Path, settings: Settings) -> Self {
+        Self { settings, path: path.to_owned(), socket: None, dropped: 0, told: 0 }
     }
 
     /// Lines that could not be delivered since start.
@@ -98,12 +102,9 @@ impl LogSink {
     }
 
     fn connect(&mut self) {
-        if !self.settings.syslog || !Path::new(SOCKET).exists() {
-            return;
-        }
         let connected = UnixDatagram::unbound().and_then(|socket| {
             socket.set_nonblocking(true)?;
-            socket.connect(SOCKET)?;
+            socket.connect(&self.path)?;
             Ok(socket)
         });
         self.socket = connected.ok();
@@ -112,14 +113,14 @@ impl LogSink {
     fn send_to_syslog(&mut self, speaker: Speaker, pid: Option<i32>, level: Level, text: &str) -> bool {
         let line = syslog_line(self.settings.facility, speaker, pid, level, text);
         for _attempt in 0..2 {
+            if self.socket.is_none() {
+                self.connect();
+            }
             let Some(socket) = &self.socket else { return false };
             match socket.send(line.as_bytes()) {
                 Ok(_) => return true,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(_) => {
-                    self.socket = None;
-                    self.connect();
-                }
+                Err(_) => self.socket = None,
             }
         }
         false
@@ -183,6 +184,31 @@ mod tests {
     #[test]
     fn a_line_break_can_not_forge_a_second_line() {
         assert_eq!(escaped("a\nKeepalived[1]: b\x1b[0m"), "a\\x0aKeepalived[1]: b\\x1b[0m");
+    }
+
+    #[test]
+    fn a_syslog_that_was_away_gets_the_next_line() {
+        let path = std::env::temp_dir().join(format!("keepalived-log-{}", std::process::id()));
+        let settings =
+            Settings { console: false, syslog: true, facility: Facility::LOG_DAEMON, detail: false };
+        let mut sink = LogSink::at(&path, settings);
+        let mut say = |text: &str| sink.write(Speaker::Daemon(Daemon::Vrrpd), Some(7), Level::Info, text);
+        say("nobody listens yet");
+        for start in ["first", "second"] {
+            let listener = UnixDatagram::bind(&path).unwrap();
+            listener.set_nonblocking(true).unwrap();
+            say(start);
+            let mut bytes = [0; 200];
+            let mut last = String::new();
+            while let Ok(got) = listener.recv(&mut bytes) {
+                last = String::from_utf8_lossy(&bytes[..got]).into_owned();
+            }
+            assert_eq!(last, format!("<30>Keepalived_vrrp[7]: {start}"));
+            drop(listener);
+            std::fs::remove_file(&path).unwrap();
+            say("nobody listens");
+        }
+        assert_eq!(sink.dropped(), 3, "one before, one between and one after the listeners");
     }
 
     #[test]
