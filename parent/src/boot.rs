@@ -50,6 +50,7 @@ impl Failure {
 /// Does what the command line says.
 #[must_use]
 pub fn boot(args: &Args) -> ExitCode {
+    let args = &absolute(args);
     let result = if args.version {
         version()
     } else if let Some(name) = &args.signal_number {
@@ -65,6 +66,17 @@ pub fn boot(args: &Args) -> ExitCode {
         tell(&failure.text);
         ExitCode::from(failure.code)
     })
+}
+
+/// Paths as they are meant where the command was given: this process and its worker go to the root directory.
+fn absolute(args: &Args) -> Args {
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    Args {
+        config: here.join(&args.config).display().to_string(),
+        run_dir: here.join(&args.run_dir),
+        pid_file: args.pid_file.as_ref().map(|path| here.join(path)),
+        ..args.clone()
+    }
 }
 
 /// One line on standard error; nobody is left to be told when that fails.
@@ -131,6 +143,8 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     let facility = facility(&args.log_facility)?;
     let executable = std::env::current_exe().map_err(|error| Failure::new(exit::FATAL, error))?;
     let daemon_dir = daemon_dir(&executable)?;
+    sandbox::system::process::allow_open_files(OPEN_FILES)
+        .map_err(|error| Failure::new(exit::FATAL, error))?;
     let able = abilities().map_err(|error| Failure::new(exit::FATAL, error))?;
     let mut identities = choose_users(able, None)?;
     let (record, left) = claim(args)?;
@@ -170,7 +184,8 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     for missing in &degraded {
         say(Level::Warning, &format!("degraded confinement: {missing}"));
     }
-    match sandbox::reduce_parent(PARENT, able.drop_bounding && !root_scripts(&parts)) {
+    let bounding_reduced = able.drop_bounding && !root_scripts(&parts);
+    match sandbox::reduce_parent(PARENT, bounding_reduced) {
         Ok(_) => {}
         Err(error) => say(Level::Error, &format!("own privileges can't be reduced: {error}")),
     }
@@ -186,6 +201,7 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
         keep_addresses: args.keep_addresses,
         keep_table: args.keep_table,
         ignore_interrupt: args.ignore_interrupt,
+        bounding_reduced,
         degraded,
     };
     let failed = |error: io::Error| Failure::new(exit::FATAL, error);
@@ -195,6 +211,9 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     }
     Ok(code)
 }
+
+/// Descriptors for all scripts that may run at once, the vault and the control clients.
+const OPEN_FILES: u64 = 4096;
 
 /// What the parent may keep: each capability with its reason.
 const PARENT: &[Capability] = &[

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use config::model::parts::{ParentPart, Presence, ServerRef};
+use config::model::parts::{CheckKey, ParentPart, Presence, ServerRef};
 use config::model::process::{InstanceNotify, Purpose};
 use config::model::units::{CheckId, Generation, InstanceId, Priority, ScriptId, ServerId, ServiceId};
 use ipc::messages::checkd::{CheckdToParent, DesiredEntry, MAX_BATCH, Verdict};
@@ -53,8 +53,10 @@ pub enum Effect {
         /// Its effective priority.
         priority: Priority,
     },
-    /// Hand on to ipvsd.
-    Desired(Generation, Vec<DesiredEntry>, bool),
+    /// Changes to hand on to ipvsd.
+    Desired(Generation, Vec<DesiredEntry>),
+    /// The whole is known: hand [`Broker::desired`] on to ipvsd.
+    Whole(Generation),
 }
 
 /// A message that named something that it may not name.
@@ -97,8 +99,13 @@ pub struct Broker {
     checkd_confirmed: bool,
     instances: Vec<InstanceMemory>,
     verdicts: BTreeMap<CheckId, Verdict>,
+    /// Numbers that checkers of the previous configuration have in the committed one.
+    carried: BTreeMap<CheckId, CheckId>,
     desired: BTreeMap<(ServiceId, ServerRef), Presence>,
     whole: bool,
+    /// The whole that checkd is telling; it counts when its last part is here.
+    partial: Option<BTreeMap<(ServiceId, ServerRef), Presence>>,
+    told_whole: bool,
     service_up: BTreeMap<(ServiceId, Option<ServerId>), bool>,
 }
 
@@ -114,14 +121,18 @@ impl Broker {
             checkd_confirmed: true,
             instances,
             verdicts: BTreeMap::new(),
+            carried: BTreeMap::new(),
             desired: BTreeMap::new(),
             whole: false,
+            partial: Some(BTreeMap::new()),
+            told_whole: false,
             service_up: BTreeMap::new(),
         }
     }
 
-    /// A new configuration is committed. What is known of instances goes on by name; checkd repeats the rest
-    /// under its new identifiers.
+    /// A new configuration is committed. What is known of instances goes on by name, verdicts go on by what the
+    /// checker is: should checkd die now, its successor still knows who is dead. checkd repeats the rest under its
+    /// new identifiers.
     pub fn commit(&mut self, generation: Generation, part: Rc<ParentPart>) {
         let mut known: BTreeMap<String, InstanceMemory> = std::mem::take(&mut self.instances)
             .into_iter()
@@ -131,12 +142,16 @@ impl Broker {
         self.instances =
             part.instances.iter().map(|instance| known.remove(&instance.name).unwrap_or_default()).collect();
         let old = std::mem::replace(&mut self.committed, Era { generation, part });
+        self.carried = numbers_by_key(&old.part.checks, &self.committed.part.checks);
         self.previous = Some(old);
         self.vrrpd_confirmed = false;
         self.checkd_confirmed = false;
-        self.verdicts.clear();
+        for verdict in std::mem::take(&mut self.verdicts).into_values() {
+            self.carry(verdict);
+        }
         self.desired.clear();
         self.whole = false;
+        self.partial = Some(BTreeMap::new());
         self.service_up.clear();
     }
 
@@ -144,7 +159,10 @@ impl Broker {
     pub fn confirmed(&mut self, daemon: Daemon) {
         match daemon {
             Daemon::Vrrpd => self.vrrpd_confirmed = true,
-            Daemon::Checkd => self.checkd_confirmed = true,
+            Daemon::Checkd => {
+                self.checkd_confirmed = true;
+                self.partial = Some(BTreeMap::new());
+            }
             Daemon::Ipvsd => {}
         }
     }
@@ -207,6 +225,9 @@ impl Broker {
                 Ok(())
             }
             VrrpdToParent::Counters(counters) => {
+                if !self.vrrpd_confirmed {
+                    return Ok(());
+                }
                 for counter in counters.into_iter().take(self.instances.len()) {
                     let memory = self.instances.get_mut(counter.instance.index()).ok_or(Refused)?;
                     memory.counters = Some(counter);
@@ -229,21 +250,21 @@ impl Broker {
                 }
                 for entry in &entries {
                     self.check_entry(entry)?;
-                    self.desired.insert((entry.service, entry.server), entry.presence);
                 }
-                self.whole |= complete;
-                out.push(Effect::Desired(generation, entries, complete));
+                self.desire(generation, entries, complete, out);
                 Ok(())
             }
             CheckdToParent::Verdicts { generation, verdicts } => {
-                let checks = self.era(generation, self.checkd_confirmed)?.checks;
+                let checks = self.era(generation, self.checkd_confirmed)?.checks.len();
                 let current = generation == self.committed.generation;
                 for verdict in verdicts {
-                    if verdict.check.value() >= checks {
+                    if verdict.check.index() >= checks {
                         return Err(Refused);
                     }
                     if current {
                         self.verdicts.insert(verdict.check, verdict);
+                    } else {
+                        self.carry(verdict);
                     }
                 }
                 Ok(())
@@ -279,6 +300,12 @@ impl Broker {
     /// Verdicts for a successor of checkd, under the identifiers of the committed configuration.
     pub fn verdicts(&self) -> impl Iterator<Item = Verdict> + '_ {
         self.verdicts.values().copied()
+    }
+
+    /// True when checkd, or one before it, has told everything once: its successor repeats no notification.
+    #[must_use]
+    pub fn has_told_whole(&self) -> bool {
+        self.told_whole
     }
 
     /// The whole that a successor of ipvsd gets; `None` until checkd has told it.
@@ -362,6 +389,35 @@ impl Broker {
             .collect()
     }
 
+    /// A verdict of the previous configuration, kept for the same checker of the committed one.
+    fn carry(&mut self, verdict: Verdict) {
+        if let Some(&check) = self.carried.get(&verdict.check) {
+            self.verdicts.insert(check, Verdict { check, ..verdict });
+        }
+    }
+
+    /// Parts of a whole wait for the last one: an ipvsd that starts in between must not take the rest for all.
+    fn desire(
+        &mut self,
+        generation: Generation,
+        entries: Vec<DesiredEntry>,
+        complete: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let table = self.partial.as_mut().unwrap_or(&mut self.desired);
+        table.extend(entries.iter().map(|entry| ((entry.service, entry.server), entry.presence)));
+        if complete {
+            if let Some(whole) = self.partial.take() {
+                self.desired = whole;
+            }
+            self.whole = true;
+            self.told_whole = true;
+            out.push(Effect::Whole(generation));
+        } else if self.partial.is_none() {
+            out.push(Effect::Desired(generation, entries));
+        }
+    }
+
     fn era(&self, generation: Generation, confirmed: bool) -> Result<&ParentPart, Refused> {
         if generation == self.committed.generation {
             return Ok(&self.committed.part);
@@ -404,6 +460,13 @@ impl Broker {
 fn rejected_by(counters: &InstanceCounters) -> BTreeMap<String, u64> {
     let counted = REJECT_REASONS.iter().zip(counters.rejected).filter(|(_, count)| *count > 0);
     counted.map(|(reason, count)| ((*reason).to_owned(), count)).collect()
+}
+
+/// For each checker of `old` its number in `new`.
+fn numbers_by_key(old: &[CheckKey], new: &[CheckKey]) -> BTreeMap<CheckId, CheckId> {
+    let numbers: BTreeMap<CheckKey, u32> = new.iter().copied().zip(0..).collect();
+    let known = old.iter().zip(0_u32..).filter_map(|(key, number)| Some((number, *numbers.get(key)?)));
+    known.map(|(old, new)| (CheckId::new(old), CheckId::new(new))).collect()
 }
 
 fn bounded(mut text: String) -> String {

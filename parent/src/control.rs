@@ -26,6 +26,7 @@ pub struct Control {
     path: PathBuf,
     group: Option<u32>,
     clients: BTreeMap<usize, Client>,
+    answered: Vec<usize>,
     refused: u64,
 }
 
@@ -36,6 +37,8 @@ struct Client {
     output: Vec<u8>,
     sent: usize,
     closing: bool,
+    /// A request of it has yet to be answered; the next one is not read before.
+    asking: bool,
 }
 
 /// What a client asked, or why it can't be answered.
@@ -53,6 +56,10 @@ impl Control {
     /// # Errors
     /// The socket can't be made.
     pub fn listen(path: &Path, group: Option<u32>) -> io::Result<Self> {
+        if UnixStream::connect(path).is_ok() {
+            let why = "another keepalived listens there: give each its own --run-dir";
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
+        }
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -63,7 +70,14 @@ impl Control {
             std::os::unix::fs::chown(path, None, group)?;
         }
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, path: path.to_owned(), group, clients: BTreeMap::new(), refused: 0 })
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+            group,
+            clients: BTreeMap::new(),
+            answered: Vec::new(),
+            refused: 0,
+        })
     }
 
     /// Descriptor to watch for reading.
@@ -95,7 +109,8 @@ impl Control {
             return Some(Err(Refused));
         }
         let fd = stream.as_raw_fd();
-        let client = Client { stream, input: Vec::new(), output: Vec::new(), sent: 0, closing: false };
+        let client =
+            Client { stream, input: Vec::new(), output: Vec::new(), sent: 0, closing: false, asking: false };
         self.clients.insert(key, client);
         Some(Ok(fd))
     }
@@ -105,9 +120,14 @@ impl Control {
         peer.uid() == 0 || self.group.is_some_and(|group| peer.gid() == group || is_member(peer.uid(), group))
     }
 
-    /// A client is readable: its next request, if one is complete. Call until `None`.
+    /// A client is readable or has taken an answer: its next request, if one is complete. Call until `None`.
+    ///
+    /// A client has one request under way and one answer in its queue, so that it can't make this process hold more.
     pub fn read(&mut self, key: usize) -> Option<Asked> {
         let client = self.clients.get_mut(&key)?;
+        if client.asking || !client.output.is_empty() {
+            return None;
+        }
         loop {
             if let Some(end) = client.input.iter().position(|&byte| byte == 0) {
                 let object: Vec<u8> = client.input.drain(..=end).collect();
@@ -116,7 +136,10 @@ impl Control {
                     .map_err(|error| error.to_string())
                     .and_then(Call::request)
                 {
-                    Ok(request) => return Some(Asked::Request(request)),
+                    Ok(request) => {
+                        client.asking = true;
+                        return Some(Asked::Request(request));
+                    }
                     Err(why) => {
                         self.refused = self.refused.saturating_add(1);
                         self.fail(key, "org.varlink.service.InvalidParameter", &why);
@@ -166,6 +189,9 @@ impl Control {
 
     fn queue(&mut self, key: usize, mut text: Vec<u8>) {
         let Some(client) = self.clients.get_mut(&key) else { return };
+        if std::mem::take(&mut client.asking) {
+            self.answered.push(key);
+        }
         if client.output.len().saturating_add(text.len()) > MAX_WAITING {
             self.clients.remove(&key);
             return;
@@ -173,6 +199,11 @@ impl Control {
         text.push(0);
         client.output.append(&mut text);
         self.flush(key);
+    }
+
+    /// Clients that were answered since the last call: their next request may wait without an event, or they are gone.
+    pub fn take_answered(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.answered)
     }
 
     /// A client is writable.
@@ -246,6 +277,64 @@ mod tests {
 
     fn parse(text: &str) -> Result<Request, String> {
         serde_json::from_str::<Call>(text).map_err(|error| error.to_string()).and_then(Call::request)
+    }
+
+    fn listening(name: &str) -> (PathBuf, Control) {
+        let path = std::env::temp_dir().join(format!("keepalived-control-{}-{name}", std::process::id()));
+        let control = Control::listen(&path, None).unwrap();
+        (path, control)
+    }
+
+    const STATUS: &[u8] = b"{\"method\":\"org.keepalived.Control.GetStatus\"}\0";
+
+    #[test]
+    fn the_second_request_waits_for_the_first_answer() {
+        let (path, mut control) = listening("second");
+        let mut client = UnixStream::connect(&path).unwrap();
+        client.write_all(&[STATUS, STATUS].concat()).unwrap();
+        control.accept(1).unwrap().unwrap();
+        assert!(matches!(control.read(1), Some(Asked::Request(Request::GetStatus(_)))));
+        assert!(control.read(1).is_none());
+        control.reply(1, 7);
+        assert!(matches!(control.read(1), Some(Asked::Request(Request::GetStatus(_)))));
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_read_no_further() {
+        let (path, mut control) = listening("slow");
+        let mut client = UnixStream::connect(&path).unwrap();
+        client.write_all(&[STATUS, STATUS].concat()).unwrap();
+        control.accept(1).unwrap().unwrap();
+        assert!(control.read(1).is_some());
+        control.reply(1, "x".repeat(4_000_000));
+        assert!(control.read(1).is_none(), "its answer has not been taken");
+        let mut taken = vec![0; 1 << 20];
+        let mut left = 4_000_000;
+        while left > 0 {
+            let got = client.read(&mut taken).unwrap();
+            left -= got.min(left);
+            control.flush(1);
+        }
+        assert!(control.read(1).is_some());
+    }
+
+    #[test]
+    fn nul_bytes_cost_an_answer_each_and_no_more_than_a_queue() {
+        let (path, mut control) = listening("nul");
+        let mut client = UnixStream::connect(&path).unwrap();
+        client.write_all(&[0; 4096]).unwrap();
+        control.accept(1).unwrap().unwrap();
+        let answered = std::iter::from_fn(|| control.read(1)).count();
+        assert!((1..=4096).contains(&answered), "{answered}");
+        assert!(control.clients.values().all(|client| client.output.len() < 1_000));
+    }
+
+    #[test]
+    fn a_socket_that_somebody_listens_on_is_not_taken_away() {
+        let (path, control) = listening("taken");
+        assert_eq!(Control::listen(&path, None).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(control);
+        assert!(Control::listen(&path, None).is_ok(), "a socket left behind is replaced");
     }
 
     #[test]

@@ -119,6 +119,10 @@ pub struct Supervisor {
     respawn: bool,
     stop_patience: Duration,
     phase: Phase,
+    /// It is starting and shall end as soon as it acts.
+    ending: bool,
+    /// A process that has been replaced and ought to end, and when it is made to.
+    leaving: Option<(Serial, MonoTime)>,
     fault: Option<(Serial, Fault)>,
     early_deaths: u8,
     back_off: BackOff,
@@ -128,6 +132,11 @@ pub struct Supervisor {
 
 /// Time from spawn to `Committed` that a daemon may take.
 const START_PATIENCE: Duration = Duration::from_secs(5);
+/// What a successor has at least, however short the patience of the peers: an earlier kill would come too early for a
+/// start on a loaded machine and too late for the peers.
+const LEAST_START_PATIENCE: Duration = Duration::from_secs(1);
+/// Time that a replaced process has to end by itself.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 /// Time that a quiesced daemon may take to say so.
 const QUIESCE_PATIENCE: Duration = Duration::from_secs(2);
 /// What a start takes on a loaded machine, for the decision to release first.
@@ -172,6 +181,8 @@ impl Supervisor {
             respawn,
             stop_patience,
             phase: Phase::Absent,
+            ending: false,
+            leaving: None,
             fault: None,
             early_deaths: 0,
             back_off: BackOff::default(),
@@ -182,12 +193,14 @@ impl Supervisor {
 
     /// The configuration needs this daemon.
     pub fn start(&mut self, serial: Serial, now: MonoTime, out: &mut Vec<Action>) {
+        self.ending = false;
         if self.phase == Phase::Absent {
-            self.spawn(serial, now, None, out);
+            self.spawn(serial, now, START_PATIENCE, None, out);
         }
     }
 
-    /// The configuration no longer needs it, or everything ends.
+    /// The configuration no longer needs it, or everything ends. A process that is starting goes on until it acts:
+    /// only then it can withdraw what its predecessor held.
     pub fn stop(&mut self, now: MonoTime, out: &mut Vec<Action>) {
         let deadline = now + self.stop_patience;
         match self.phase {
@@ -196,7 +209,11 @@ impl Supervisor {
                 out.push(Action::Release);
                 self.phase = Phase::Absent;
             }
-            Phase::Starting { serial, .. } | Phase::Running { serial, .. } => {
+            Phase::Starting { deadline: ref mut until, .. } => {
+                *until = deadline.min(*until);
+                self.ending = true;
+            }
+            Phase::Running { serial, .. } => {
                 out.push(Action::Withdraw(serial));
                 self.phase = Phase::Stopping { serial, deadline };
             }
@@ -290,13 +307,13 @@ impl Supervisor {
         }
     }
 
-    /// The old process of a replacement acts no more.
-    pub fn quiesced(&mut self, serial: Serial, now: MonoTime, out: &mut Vec<Action>) {
+    /// The old process of a replacement acts no more. The new one has `patience` to take over, or the old one goes on.
+    pub fn quiesced(&mut self, serial: Serial, patience: Duration, now: MonoTime, out: &mut Vec<Action>) {
         if let Phase::Replacing { old, new, step: step @ Step::Quiescing, deadline, .. } = &mut self.phase
             && *old == serial
         {
             *step = Step::Committing;
-            *deadline = now + START_PATIENCE;
+            *deadline = now + patience.min(START_PATIENCE);
             out.push(Action::Commit(*new));
         }
     }
@@ -312,11 +329,17 @@ impl Supervisor {
                     out.push(Action::Log(Level::Warning, format!("{} {text}", self.daemon.name())));
                     self.last_restart = Some(text);
                 }
-                self.phase = Phase::Running { serial, since: now };
+                if std::mem::take(&mut self.ending) {
+                    out.push(Action::Withdraw(serial));
+                    self.phase = Phase::Stopping { serial, deadline: now + self.stop_patience };
+                } else {
+                    self.phase = Phase::Running { serial, since: now };
+                }
             }
             Phase::Replacing { old, new, step: Step::Committing, ordered, .. } if *new == serial => {
                 let took = now.since(*ordered);
                 out.push(Action::Leave(*old));
+                self.leaving = Some((*old, now + LEAVE_PATIENCE));
                 out.push(Action::Replaced { old: *old, new: *new, took });
                 self.restarts = self.restarts.saturating_add(1);
                 self.last_restart = Some(format!("ordered restart: took over after {} ms", took.as_millis()));
@@ -345,8 +368,19 @@ impl Supervisor {
         out: &mut Vec<Action>,
     ) {
         let fault = self.fault.take_if(|(found, _)| *found == serial).map(|(_, fault)| fault);
+        let _has_left = self.leaving.take_if(|(left, _)| *left == serial);
         match self.phase.clone() {
-            Phase::Stopping { serial: current, .. } if current == serial => self.phase = Phase::Absent,
+            Phase::Stopping { serial: current, .. } if current == serial => {
+                if ending != Ending::Exited(0) {
+                    out.push(Action::Release);
+                }
+                self.phase = Phase::Absent;
+            }
+            Phase::Starting { serial: current, .. } if current == serial && self.ending => {
+                out.push(Action::Release);
+                self.ending = false;
+                self.phase = Phase::Absent;
+            }
             Phase::Replacing { old, old_since, new, step, .. } if new == serial => {
                 if step == Step::Committing {
                     out.push(Action::Resume(old));
@@ -409,7 +443,10 @@ impl Supervisor {
         }
         self.restarts = self.restarts.saturating_add(1);
         if delay.is_zero() {
-            self.spawn(next, now, Some((now, cause)), out);
+            // Peers take over when their patience ends: a successor that hangs must not hold the addresses for long.
+            let patience =
+                masters.map_or(START_PATIENCE, |left| left.clamp(LEAST_START_PATIENCE, START_PATIENCE));
+            self.spawn(next, now, patience, Some((now, cause)), out);
         } else {
             let text = format!("{} is restarted in {} s", self.daemon.name(), delay.as_secs());
             out.push(Action::Log(Level::Warning, text));
@@ -419,9 +456,15 @@ impl Supervisor {
 
     /// Deadlines. Call when [`Self::deadline`] has come.
     pub fn tick(&mut self, next: Serial, now: MonoTime, out: &mut Vec<Action>) {
+        if let Some((left, deadline)) = &mut self.leaving
+            && now >= *deadline
+        {
+            out.push(Action::Kill(*left));
+            *deadline = now + LEAVE_PATIENCE;
+        }
         match self.phase.clone() {
             Phase::Waiting { until, died, cause } if now >= until => {
-                self.spawn(next, now, Some((died, cause)), out);
+                self.spawn(next, now, START_PATIENCE, Some((died, cause)), out);
             }
             Phase::Starting { serial, deadline, .. } if now >= deadline => {
                 self.faulty(serial, Fault::Late, out);
@@ -430,7 +473,6 @@ impl Supervisor {
             Phase::Stopping { serial, deadline } if now >= deadline => {
                 out.push(Action::Log(Level::Warning, format!("{} doesn't stop: killed", self.daemon.name())));
                 out.push(Action::Kill(serial));
-                out.push(Action::Release);
                 self.postpone(now);
             }
             Phase::Replacing { old, old_since, new, step, deadline, .. } if now >= deadline => {
@@ -448,13 +490,14 @@ impl Supervisor {
     /// When [`Self::tick`] wants to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<MonoTime> {
-        match &self.phase {
+        let phase = match &self.phase {
             Phase::Waiting { until, .. } => Some(*until),
             Phase::Starting { deadline, .. }
             | Phase::Stopping { deadline, .. }
             | Phase::Replacing { deadline, .. } => Some(*deadline),
             Phase::Absent | Phase::Running { .. } => None,
-        }
+        };
+        phase.into_iter().chain(self.leaving.map(|(_, deadline)| deadline)).min()
     }
 
     /// The process that acts on the world, if one does.
@@ -467,6 +510,16 @@ impl Supervisor {
             }
             Phase::Starting { serial, step: Step::Committing, .. } => Some(*serial),
             Phase::Starting { .. } | Phase::Absent | Phase::Waiting { .. } => None,
+        }
+    }
+
+    /// True while the process with this number is awaited: it has been ordered and has not been given up since.
+    #[must_use]
+    pub fn awaits(&self, serial: Serial) -> bool {
+        match &self.phase {
+            Phase::Starting { serial: awaited, .. } => *awaited == serial && !self.ending,
+            Phase::Replacing { new, .. } => *new == serial,
+            Phase::Absent | Phase::Waiting { .. } | Phase::Running { .. } | Phase::Stopping { .. } => false,
         }
     }
 
@@ -531,11 +584,12 @@ impl Supervisor {
         &mut self,
         serial: Serial,
         now: MonoTime,
+        patience: Duration,
         origin: Option<(MonoTime, String)>,
         out: &mut Vec<Action>,
     ) {
         out.push(Action::Spawn(serial));
-        self.phase = Phase::Starting { serial, step: Step::Greeting, deadline: now + START_PATIENCE, origin };
+        self.phase = Phase::Starting { serial, step: Step::Greeting, deadline: now + patience, origin };
     }
 
     /// A kill was sent; its effect comes as a death, but should it not, the deadline comes again.

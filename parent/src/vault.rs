@@ -3,6 +3,7 @@
 //! Driver of two descriptors' worth of state. Sockets come from vrrpd alone and their number is bounded; they are
 //! never read here. Slots are read for supervision only.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -34,15 +35,24 @@ impl Vault {
     /// No memory or descriptors are left.
     pub fn slots_for(&self, old: &[ParentInstance], new: &[ParentInstance]) -> io::Result<Slots> {
         let slots = new_slots(new.len())?;
+        self.copy_slots(&slots, old, new)?;
+        Ok(slots)
+    }
+
+    /// Copies what the slots in use say now to those of a new configuration.
+    ///
+    /// # Errors
+    /// A slot is missing, which [`Self::slots_for`] rules out.
+    pub fn copy_slots(&self, to: &Slots, old: &[ParentInstance], new: &[ParentInstance]) -> io::Result<()> {
+        let known: BTreeMap<&str, u32> =
+            old.iter().map(|instance| instance.name.as_str()).zip(0..self.slots.count()).collect();
         for (index, instance) in (0_u32..).zip(new) {
-            let known = (0_u32..).zip(old).find(|(_, candidate)| candidate.name == instance.name);
-            let Some((from, _)) = known else { continue };
+            let Some(&from) = known.get(instance.name.as_str()) else { continue };
             if let Ok(Some(slot)) = self.slots.read(InstanceId::new(from)) {
-                slots.write(InstanceId::new(index), &slot)?;
+                to.write(InstanceId::new(index), &slot)?;
             }
         }
-        slots.beat(self.slots.heartbeat()?)?;
-        Ok(slots)
+        to.beat(self.slots.heartbeat()?)
     }
 
     /// The new slots are in use.
@@ -176,6 +186,17 @@ mod tests {
         let new = vault.slots_for(&[instance("a"), instance("b")], &[instance("b"), instance("c")]).unwrap();
         assert_eq!(new.read(InstanceId::new(0)).unwrap(), Some(master(5)));
         assert_eq!(new.read(InstanceId::new(1)).unwrap(), None);
+    }
+
+    #[test]
+    fn what_was_written_after_the_first_copy_is_in_the_second() {
+        let vault = Vault::new(1).unwrap();
+        vault.slots().write(InstanceId::new(0), &master(5)).unwrap();
+        let (old, new) = ([instance("a")], [instance("b"), instance("a")]);
+        let slots = vault.slots_for(&old, &new).unwrap();
+        vault.slots().write(InstanceId::new(0), &master(905)).unwrap();
+        vault.copy_slots(&slots, &old, &new).unwrap();
+        assert_eq!(slots.read(InstanceId::new(1)).unwrap(), Some(master(905)));
     }
 
     #[test]

@@ -103,6 +103,9 @@ impl Loading {
         now: MonoTime,
     ) -> Result<Self, WorkerError> {
         let (ours, theirs) = UnixStream::pair()?;
+        let names = ["parent-part", "vrrpd-part", "checkd-part", "ipvsd-part", "diagnostics"];
+        let memfds = names.into_iter().map(memfd::create).collect::<io::Result<Vec<_>>>()?;
+        let channel = Channel::new(ours, false)?;
         let spec = SpawnSpec {
             executable,
             argv0: "keepalived",
@@ -114,13 +117,15 @@ impl Loading {
             environment: &[],
         };
         let process = spawn(&spec)?;
-        let names = ["parent-part", "vrrpd-part", "checkd-part", "ipvsd-part", "diagnostics"];
-        let memfds = names.into_iter().map(memfd::create).collect::<io::Result<Vec<_>>>()?;
-        let mut channel = Channel::new(ours, false)?;
+        drop(spec);
+        let mut loading = Self { channel, process, memfds, deadline: now + PATIENCE };
         let message = ParentToWorker::Load { path: path.to_owned(), config_id: config_id.map(str::to_owned) };
-        let fds: Vec<BorrowedFd<'_>> = memfds.iter().map(AsFd::as_fd).collect();
-        channel.send(&message, &fds).map_err(|error| WorkerError::Talk(error.to_string()))?;
-        Ok(Self { channel, process, memfds, deadline: now + PATIENCE })
+        let fds: Vec<BorrowedFd<'_>> = loading.memfds.iter().map(AsFd::as_fd).collect();
+        if let Err(error) = loading.channel.send(&message, &fds) {
+            loading.end_and_reap();
+            return Err(WorkerError::Talk(error.to_string()));
+        }
+        Ok(loading)
     }
 
     /// The channel or the pidfd is readable: the outcome, or `None` when there is none yet.

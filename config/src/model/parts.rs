@@ -3,12 +3,14 @@
 //! Each part travels as a header record followed by one record per item (see `ipc::memfd`), so that a daemon can
 //! read it in slices between its other duties.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Model;
-use super::check::VirtualServer;
+use super::check::{CheckKind, VirtualServer};
 use super::ipvs::{Destination, ServiceKey, ServiceOptions};
 use super::process::{InstanceNotify, ProcessSettings, Script};
 use super::units::{ServerId, Vrid, Weight};
@@ -79,8 +81,24 @@ pub struct ParentPart {
     pub instances: Vec<ParentInstance>,
     /// Names of the virtual servers and their real servers, for status and FIFO.
     pub services: Vec<ParentService>,
-    /// Number of checkers.
-    pub checks: u32,
+    /// Checkers by number: what each of them is, so that verdicts follow it into the next configuration.
+    pub checks: Vec<CheckKey>,
+}
+
+/// What a checker is, whatever its number: equal in two configurations for the same check of the same server.
+///
+/// A hash, compared only between configurations that the same build has read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CheckKey(u64);
+
+impl CheckKey {
+    /// Key of something that is described by this.
+    #[must_use]
+    pub fn of(description: impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        description.hash(&mut hasher);
+        Self(hasher.finish())
+    }
 }
 
 /// What the parent knows of an instance.
@@ -152,7 +170,37 @@ impl Model {
                     servers: service.real_servers.iter().map(|server| server.name.clone()).collect(),
                 })
                 .collect(),
-            checks: self.check_count(),
+            checks: self.check_keys(),
+        }
+    }
+
+    /// Two equal checks of one server are told apart by their order.
+    fn check_keys(&self) -> Vec<CheckKey> {
+        let mut seen = HashMap::<CheckKey, u32>::new();
+        let servers = self.virtual_servers.iter().flat_map(|service| {
+            service.real_servers.iter().map(move |server| (service.name.as_str(), server))
+        });
+        let checks = servers.flat_map(|(service, server)| {
+            server.checks.iter().map(move |check| (service, server.name.as_str(), &check.kind))
+        });
+        checks
+            .map(|(service, server, kind)| {
+                let key = CheckKey::of((service, server, self.described(kind)));
+                let before = seen.entry(key).or_default();
+                *before = before.saturating_add(1);
+                CheckKey::of((key, *before))
+            })
+            .collect()
+    }
+
+    /// A check in words that don't depend on the numbers of a configuration.
+    fn described(&self, kind: &CheckKind) -> String {
+        match kind {
+            CheckKind::Misc { script, dynamic, .. } => {
+                let program = self.scripts.get(script.index()).map(|script| &script.argv);
+                format!("{program:?} {dynamic}")
+            }
+            CheckKind::Tcp(_) | CheckKind::Http(_) => format!("{kind:?}"),
         }
     }
 

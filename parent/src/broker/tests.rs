@@ -34,7 +34,7 @@ fn part(names: &[&str]) -> Rc<ParentPart> {
             })
             .collect(),
         services: vec![ParentService { name: "v".to_owned(), servers: vec!["r".to_owned()] }],
-        checks: 1,
+        checks: vec![CheckKey::of("a")],
     })
 }
 
@@ -158,4 +158,82 @@ fn refused_adverts_are_counted_by_reason() {
     let status = broker.instance_status().remove(0);
     assert_eq!(status.rejected, 7);
     assert_eq!(status.rejected_by, BTreeMap::from([("ttl".to_owned(), 3), ("checksum".to_owned(), 4)]));
+}
+
+fn part_with_checks(checks: &[&str]) -> Rc<ParentPart> {
+    let checks = checks.iter().map(CheckKey::of).collect();
+    Rc::new(ParentPart { checks, ..(*part(&[])).clone() })
+}
+
+fn dead(check: u32) -> Verdict {
+    Verdict { check: CheckId::new(check), up: false, tested: true, failures: 3, weight: None }
+}
+
+fn verdicts(generation: Generation, verdicts: Vec<Verdict>) -> CheckdToParent {
+    CheckdToParent::Verdicts { generation, verdicts }
+}
+
+#[test]
+fn a_verdict_follows_its_checker_into_the_next_configuration() {
+    let mut broker = Broker::new(G1, part_with_checks(&["a", "b", "c"]));
+    broker.checkd(verdicts(G1, vec![dead(0), dead(2)]), &mut vec![]).unwrap();
+    broker.commit(G2, part_with_checks(&["new", "c", "b"]));
+    assert_eq!(broker.verdicts().collect::<Vec<_>>(), [dead(1)], "a is gone, c has another number");
+}
+
+#[test]
+fn a_verdict_on_its_way_during_a_commit_is_kept_for_the_successor() {
+    let mut broker = Broker::new(G1, part_with_checks(&["a", "b"]));
+    broker.commit(G2, part_with_checks(&["b", "a"]));
+    broker.checkd(verdicts(G1, vec![dead(0)]), &mut vec![]).unwrap();
+    assert_eq!(broker.verdicts().collect::<Vec<_>>(), [dead(1)]);
+    broker.confirmed(Daemon::Checkd);
+    assert_eq!(broker.checkd(verdicts(G1, vec![dead(1)]), &mut vec![]), Err(Refused));
+}
+
+fn table(server: u32, complete: bool) -> CheckdToParent {
+    let CheckdToParent::Desired { generation, entries, .. } = entry(0, server) else { panic!() };
+    CheckdToParent::Desired { generation, entries, complete }
+}
+
+fn two_servers() -> Rc<ParentPart> {
+    let services =
+        vec![ParentService { name: "v".to_owned(), servers: vec!["r".to_owned(), "s".to_owned()] }];
+    Rc::new(ParentPart { services, ..(*part(&[])).clone() })
+}
+
+#[test]
+fn a_whole_in_two_messages_is_handed_on_as_one() {
+    let mut broker = Broker::new(G1, two_servers());
+    let mut out = vec![];
+    broker.checkd(table(0, false), &mut out).unwrap();
+    assert_eq!((broker.desired(), out.len()), (None, 0), "an ipvsd that starts now is told nothing");
+    broker.checkd(table(1, true), &mut out).unwrap();
+    assert_eq!(out, [Effect::Whole(G1)]);
+    assert_eq!(broker.desired().unwrap().len(), 2);
+}
+
+#[test]
+fn changes_after_the_whole_are_handed_on_one_by_one() {
+    let mut broker = Broker::new(G1, two_servers());
+    let mut out = vec![];
+    broker.checkd(table(0, true), &mut out).unwrap();
+    out.clear();
+    broker.checkd(table(1, false), &mut out).unwrap();
+    assert!(matches!(out.as_slice(), [Effect::Desired(G1, entries)] if entries.len() == 1));
+    assert_eq!(broker.desired().unwrap().len(), 2);
+}
+
+#[test]
+fn the_whole_of_a_successor_replaces_that_of_its_predecessor() {
+    let mut broker = Broker::new(G1, two_servers());
+    broker.checkd(table(0, true), &mut vec![]).unwrap();
+    broker.confirmed(Daemon::Checkd);
+    broker.checkd(table(1, false), &mut vec![]).unwrap();
+    assert_eq!(broker.desired().unwrap().len(), 1, "what is known stays until the new whole is complete");
+    let CheckdToParent::Desired { generation, .. } = table(1, true) else { panic!() };
+    broker
+        .checkd(CheckdToParent::Desired { generation, entries: vec![], complete: true }, &mut vec![])
+        .unwrap();
+    assert_eq!(broker.desired().unwrap()[0].server, ServerRef::Real(ServerId::new(1)));
 }

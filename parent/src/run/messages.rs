@@ -1,16 +1,19 @@
 //! Messages of daemons: the common ones go to supervisor and sink, the others through the broker.
 
-use config::model::units::{Generation, MonoTime};
-use ipc::channel::ReceiveError;
+use std::time::Duration;
+
+use config::model::process::InstanceNotify;
+use config::model::units::{Generation, MonoTime, Priority};
+use ipc::channel::{Channel, ReceiveError};
 use ipc::handshake;
-use ipc::messages::checkd::{CheckdToParent, ParentToCheckd};
+use ipc::messages::checkd::{CheckdToParent, DesiredEntry, ParentToCheckd};
 use ipc::messages::ctl::Daemon;
 use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd};
-use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
+use ipc::messages::vrrpd::{ParentToVrrpd, VrrpState, VrrpdToParent};
 use ipc::messages::{FromDaemon, Hello, Level, Refusal, RunOutcome};
-use ipc::reactor::Ready;
+use ipc::reactor::{self, Ready};
 
-use super::processes::{Incoming, Link};
+use super::processes::{Incoming, Link, send_whole};
 use super::{Source, Suite};
 use crate::broker::Effect;
 use crate::effects::fifo::{self, Subject};
@@ -20,6 +23,12 @@ use crate::supervisor::{Fault, Serial};
 
 /// Messages of one daemon that are handled in one turn, so that a talkative one starves nobody.
 const PER_TURN: usize = 256;
+/// What one daemon's messages may take of one turn; scripts are started by them.
+const SHARE: Duration = Duration::from_millis(1);
+/// Messages of a dead process that are still handled: more than a socket's queue holds.
+const LAST_WORDS: usize = 4096;
+/// Least time that a replacement has to take over from a vrrpd that has quiesced.
+const LEAST_TAKE_OVER: Duration = Duration::from_millis(200);
 
 impl Suite {
     /// A daemon's socket is ready.
@@ -32,9 +41,13 @@ impl Suite {
         if !event.readable {
             return;
         }
+        let end = reactor::now() + SHARE;
         for _message in 0..PER_TURN {
             if !self.receive_one(serial, now) {
                 return;
+            }
+            if reactor::now() >= end {
+                break;
             }
         }
         self.unfinished.push(event.key);
@@ -42,7 +55,7 @@ impl Suite {
 
     /// Everything that a dead process has said.
     pub(super) fn drain(&mut self, serial: Serial, now: MonoTime) {
-        for _message in 0..PER_TURN {
+        for _message in 0..LAST_WORDS {
             if !self.receive_one(serial, now) {
                 return;
             }
@@ -150,7 +163,13 @@ impl Suite {
             }
             FromDaemon::Committed(generation) => self.on_committed(serial, daemon, generation, now),
             FromDaemon::Quiesced => {
-                self.with_supervisor(daemon, |supervisor, out| supervisor.quiesced(serial, now, out))
+                let patience = self
+                    .vault
+                    .shortest_patience()
+                    .map_or(Duration::MAX, |patience| (patience / 2).max(LEAST_TAKE_OVER));
+                self.with_supervisor(daemon, |supervisor, out| {
+                    supervisor.quiesced(serial, patience, now, out)
+                })
             }
             FromDaemon::Pong(_) | FromDaemon::Stopped => {}
             FromDaemon::Log { level, text } => self.relay(daemon, pid, level, &text),
@@ -250,24 +269,50 @@ impl Suite {
                     }
                 }
                 Effect::Notify { name, state, priority, scripts, generation } => {
-                    let record = fifo::instance_record(&name, state.word(), priority.value());
-                    self.pipes.write(Subject::Vrrp, &record);
-                    let jobs = notify::jobs(&scripts, generation, &name, Told::State(state), priority);
-                    let jobs = self.queues.push(&name, jobs, now);
-                    self.start_jobs(&name, jobs, now);
+                    self.announce_state(&name, state, priority, &scripts, generation, now);
                 }
-                Effect::Desired(generation, entries, complete) => {
-                    let acting =
-                        self.supervisors.get(&Daemon::Ipvsd).and_then(|supervisor| supervisor.acting());
-                    let Some(serial) = acting else { continue };
-                    let Some(process) = self.processes.get_mut(&serial) else { continue };
-                    if let Link::Ipvsd(channel) = &mut process.link {
-                        let sent =
-                            channel.send(&ParentToIpvsd::Desired { generation, entries, complete }, &[]);
-                        self.check_sent(serial, sent);
-                    }
-                }
+                Effect::Desired(generation, entries) => self.pass_on(generation, entries),
+                Effect::Whole(generation) => self.pass_on_whole(generation),
             }
+        }
+    }
+
+    /// FIFO and scripts are told the state of an instance.
+    pub(super) fn announce_state(
+        &mut self,
+        name: &str,
+        state: VrrpState,
+        priority: Priority,
+        scripts: &InstanceNotify,
+        generation: Generation,
+        now: MonoTime,
+    ) {
+        let record = fifo::instance_record(name, state.word(), priority.value());
+        self.pipes.write(Subject::Vrrp, &record);
+        let jobs = notify::jobs(scripts, generation, name, Told::State(state), priority);
+        let jobs = self.queues.push(name, jobs, now);
+        self.start_jobs(name, jobs, now);
+    }
+
+    fn pass_on(&mut self, generation: Generation, entries: Vec<DesiredEntry>) {
+        let Some((serial, channel)) = self.ipvsd() else { return };
+        let sent = channel.send(&ParentToIpvsd::Desired { generation, entries, complete: false }, &[]);
+        self.check_sent(serial, sent);
+    }
+
+    fn pass_on_whole(&mut self, generation: Generation) {
+        let whole = self.broker.desired().unwrap_or_default();
+        let Some((serial, channel)) = self.ipvsd() else { return };
+        let sent = send_whole(channel, generation, &whole);
+        self.check_sent(serial, sent);
+    }
+
+    /// The ipvsd that acts on the world. One that comes later gets the whole with its `Commit`.
+    fn ipvsd(&mut self) -> Option<(Serial, &mut Channel<ParentToIpvsd, IpvsdToParent>)> {
+        let serial = self.supervisors.get(&Daemon::Ipvsd)?.acting()?;
+        match &mut self.processes.get_mut(&serial)?.link {
+            Link::Ipvsd(channel) => Some((serial, channel)),
+            Link::Vrrpd(_) | Link::Checkd(_) => None,
         }
     }
 
@@ -306,8 +351,13 @@ impl Suite {
         let Some(script) = part.scripts.get(job.script.index()) else { return false };
         let key = self.key(Source::Script);
         match self.runner.start(key, script, &job.extra, purpose, now) {
-            Ok(fd) if self.reactor.watch_reads(fd, key).is_ok() => true,
-            Ok(_) => false,
+            Ok(fd) => {
+                if let Err(error) = self.reactor.watch_reads(fd, key) {
+                    // Its end is seen when it comes to its time limit, at the latest.
+                    self.say(Level::Error, &format!("script {} is not watched: {error}", script.name));
+                }
+                true
+            }
             Err(error) => {
                 self.sources.remove(&key);
                 if !matches!(error, RunError::Busy) {

@@ -14,6 +14,7 @@ mod stopping;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -37,7 +38,7 @@ use crate::record::Record;
 use crate::service;
 use crate::supervisor::{Action, Serial, Supervisor};
 use crate::vault::Vault;
-use crate::worker::{Loading, Parts};
+use crate::worker::Parts;
 use processes::Process;
 use release::Releasing;
 use reloading::{Committing, Stage};
@@ -68,6 +69,8 @@ pub struct Settings {
     pub keep_table: bool,
     /// `--ignore-sigint`.
     pub ignore_interrupt: bool,
+    /// The bounding set was reduced at start, because no script ran as root then.
+    pub bounding_reduced: bool,
     /// Parts of the confinement that this machine doesn't give.
     pub degraded: Vec<String>,
 }
@@ -82,7 +85,7 @@ enum Source {
     Pidfd(Serial),
     Script,
     Worker,
-    WorkerPidfd,
+    Doomed,
     Release,
     ReleasePidfd,
 }
@@ -111,7 +114,8 @@ pub struct Suite {
     next_serial: u64,
     actions: VecDeque<(Daemon, Action)>,
     stage: Option<Stage>,
-    retired_workers: Vec<Loading>,
+    /// Processes that were killed and are watched by nobody.
+    doomed: Vec<OwnedFd>,
     reload_again: bool,
     committing: Option<Committing>,
     reload_waiters: Vec<usize>,
@@ -144,7 +148,9 @@ impl Suite {
     ) -> io::Result<Self> {
         let reactor = Reactor::new()?;
         let mut mask = SigSet::empty();
-        for signal in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD] {
+        // USR1 and USR2 make keepalived dump its state: they must not end this one.
+        let obeyed = [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD];
+        for signal in obeyed.into_iter().chain([Signal::SIGUSR1, Signal::SIGUSR2]) {
             mask.add(signal);
         }
         mask.thread_block()?;
@@ -177,7 +183,7 @@ impl Suite {
             next_serial: 1,
             actions: VecDeque::new(),
             stage: None,
-            retired_workers: Vec::new(),
+            doomed: Vec::new(),
             reload_again: false,
             committing: None,
             reload_waiters: Vec::new(),
@@ -221,12 +227,15 @@ impl Suite {
             self.counters.turns = self.counters.turns.saturating_add(1);
             self.counters.longest_turn_us = self.counters.longest_turn_us.max(micros);
         }
-        self.record.remove();
+        if self.supervisors.get(&Daemon::Vrrpd).is_none_or(Supervisor::is_absent) {
+            self.record.remove();
+        }
         Ok(ExitCode::from(self.exit.unwrap_or(0)))
     }
 
     fn turn(&mut self, ready: &[Ready], now: MonoTime) {
-        for key in std::mem::take(&mut self.unfinished) {
+        let unfinished: BTreeSet<usize> = std::mem::take(&mut self.unfinished).into_iter().collect();
+        for key in unfinished {
             self.on_ready(Ready { key, readable: true, writable: false }, now);
         }
         for &event in ready {
@@ -245,15 +254,23 @@ impl Suite {
             Source::Channel(serial) => self.on_channel(serial, event, now),
             Source::Pidfd(serial) => self.on_death(serial, now),
             Source::Script => self.on_script(event.key, now),
-            Source::Worker => self.on_worker(now),
-            Source::WorkerPidfd => self.on_worker_end(event.key),
+            Source::Worker => self.on_worker(event.key, now),
+            // Only to be woken: `tick` reaps.
+            Source::Doomed => {
+                self.sources.remove(&event.key);
+            }
             Source::Release => self.on_release(event, now),
             Source::ReleasePidfd => self.on_release_end(now),
         }
     }
 
     fn tick(&mut self, now: MonoTime) {
+        self.reap_doomed();
+        self.reap_orphans();
         for daemon in Daemon::ALL {
+            if self.is_held(daemon) {
+                continue;
+            }
             let next = self.serial();
             self.with_supervisor(daemon, |supervisor, out| {
                 if supervisor.deadline().is_some_and(|deadline| now >= deadline) {
@@ -269,10 +286,17 @@ impl Suite {
         self.tick_reload(now);
         self.tick_release(now);
         self.tick_stop(now);
+        for client in self.control.take_answered() {
+            self.unfinished.push(client);
+        }
     }
 
     fn deadline(&self, now: MonoTime) -> MonoTime {
-        let supervisors = self.supervisors.values().filter_map(Supervisor::deadline);
+        let supervisors = self
+            .supervisors
+            .iter()
+            .filter(|(daemon, _)| !self.is_held(**daemon))
+            .filter_map(|(_, supervisor)| supervisor.deadline());
         let processes = self.processes.values().map(|process| process.next_check());
         let others = [
             self.runner.deadline(),
@@ -282,6 +306,13 @@ impl Suite {
             self.stopping.as_ref().map(|stopping| stopping.deadline),
         ];
         supervisors.chain(processes).chain(others.into_iter().flatten()).fold(now + PULSE, MonoTime::min)
+    }
+
+    /// A daemon that waits for its restart goes on waiting while a configuration is prepared: it starts with the one
+    /// that is in use afterwards.
+    fn is_held(&self, daemon: Daemon) -> bool {
+        matches!(self.stage, Some(Stage::Preparing(_)))
+            && self.supervisors.get(&daemon).is_some_and(|supervisor| supervisor.phase_word() == "waiting")
     }
 
     /// Lets a supervisor decide and queues what it wants done.
@@ -331,6 +362,9 @@ impl Suite {
 
     /// Starts what the configuration needs and stops what it doesn't.
     fn start_needed(&mut self, now: MonoTime) {
+        if self.stopping.is_some() {
+            return;
+        }
         for daemon in Daemon::ALL {
             let needed = self.is_needed(daemon);
             let serial = self.serial();

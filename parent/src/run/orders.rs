@@ -9,6 +9,9 @@ use nix::sys::signal::Signal;
 use super::{Source, Suite};
 use crate::control::{Asked, Refused};
 
+/// Requests of one client that are answered in one turn.
+const REQUESTS: usize = 4;
+
 impl Suite {
     pub(super) fn on_signals(&mut self, now: MonoTime) {
         while let Ok(Some(info)) = self.signals.read_signal() {
@@ -17,14 +20,18 @@ impl Suite {
                 Some(Signal::SIGHUP) => self.order_reload(None, now),
                 Some(Signal::SIGINT) if self.settings.ignore_interrupt => {}
                 Some(Signal::SIGTERM | Signal::SIGINT) => self.begin_stop(0, now),
-                Some(Signal::SIGCHLD) => self.reap_orphans(),
+                // What ended is reaped by its pidfd, orphans in every turn.
+                Some(Signal::SIGCHLD) => {}
+                Some(Signal::SIGUSR1 | Signal::SIGUSR2) => {
+                    self.say(Level::Info, "no state is dumped to files: ask keepalivectl status --json");
+                }
                 _ => {}
             }
         }
     }
 
     /// As PID 1 every orphan of the machine or container ends here.
-    fn reap_orphans(&mut self) {
+    pub(super) fn reap_orphans(&mut self) {
         if std::process::id() != 1 {
             return;
         }
@@ -59,16 +66,20 @@ impl Suite {
         if event.writable {
             self.control.flush(event.key);
         }
-        if event.readable {
-            while let Some(asked) = self.control.read(event.key) {
-                match asked {
-                    Asked::Request(request) => self.obey(event.key, &request, now),
-                    Asked::Failed => {}
-                }
+        // An answer that was taken makes room for the next request.
+        for _request in 0..REQUESTS {
+            match self.control.read(event.key) {
+                Some(Asked::Request(request)) => self.obey(event.key, &request, now),
+                Some(Asked::Failed) => {}
+                None => return self.forget_gone(event.key),
             }
         }
-        if !self.control.has(event.key) {
-            self.sources.remove(&event.key);
+        self.unfinished.push(event.key);
+    }
+
+    fn forget_gone(&mut self, client: usize) {
+        if !self.control.has(client) {
+            self.sources.remove(&client);
         }
     }
 

@@ -14,6 +14,7 @@ use ipc::messages::ctl::{Daemon, Restarted};
 use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd, TableState};
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
 use ipc::messages::{Confined, Level, StopMode, ToDaemon};
+use ipc::reactor;
 use sandbox::profile::{CHECKD, IPVSD, Profile, VRRPD};
 use sandbox::spawn::{SpawnError, SpawnSpec, Spawned, spawn};
 use sandbox::system::process::{Ending, pidfd_send_signal, wait_pidfd};
@@ -55,7 +56,7 @@ pub(super) struct Process {
     pub(super) dropped_lines: u64,
     pub(super) refused: u64,
     pub(super) table: Option<TableState>,
-    watch: HangWatch,
+    watch: Option<HangWatch>,
     next_ping: MonoTime,
     pings: u64,
 }
@@ -110,12 +111,14 @@ impl Link {
 impl Process {
     /// When supervision wants to look at it again.
     pub(super) fn next_check(&self) -> MonoTime {
-        self.watch.deadline().min(self.next_ping)
+        self.watch.map_or(self.next_ping, |watch| watch.deadline().min(self.next_ping))
     }
 
     /// A sign of life.
     pub(super) fn progress(&mut self, at: MonoTime) {
-        self.watch.progress(at);
+        if let Some(watch) = &mut self.watch {
+            watch.progress(at);
+        }
     }
 }
 
@@ -161,7 +164,7 @@ impl Suite {
             match action {
                 Action::Spawn(serial) => self.spawn(daemon, serial, now),
                 Action::Prepare { serial, inherited } => self.prepare(serial, inherited),
-                Action::Commit(serial) => self.commit(serial, now),
+                Action::Commit(serial) => self.commit(serial),
                 Action::Quiesce(serial) => self.tell(serial, ToDaemon::Quiesce),
                 Action::Resume(serial) => self.tell(serial, ToDaemon::Resume),
                 Action::Leave(serial) => self.tell(serial, ToDaemon::Stop(StopMode::Leave)),
@@ -197,6 +200,9 @@ impl Suite {
             self.after_release.push((daemon, serial));
             return;
         }
+        if !self.supervisors.get(&daemon).is_some_and(|supervisor| supervisor.awaits(serial)) {
+            return self.bury(daemon, serial, Ending::Exited(0), now);
+        }
         match self.try_spawn(daemon, serial, now) {
             Ok(pid) => {
                 let title = title(daemon);
@@ -217,10 +223,19 @@ impl Suite {
         let strict = self.broker.part().process.unknown_call == UnknownCall::Exit;
         let arguments: &[&str] = if strict { &[STRICT_ARGUMENT] } else { &[] };
         let (spawned, socket) = launch(&self.settings, daemon, arguments)?;
-        let link = Link::new(daemon, socket).map_err(failed)?;
         let keys = [self.key(Source::Channel(serial)), self.key(Source::Pidfd(serial))];
-        self.reactor.watch(link.fd(), keys[0]).map_err(failed)?;
-        self.reactor.watch_reads(spawned.pidfd.as_raw_fd(), keys[1]).map_err(failed)?;
+        let link = Link::new(daemon, socket).and_then(|link| {
+            self.reactor.watch(link.fd(), keys[0])?;
+            self.reactor.watch_reads(spawned.pidfd.as_raw_fd(), keys[1])?;
+            Ok(link)
+        });
+        let link = match link {
+            Ok(link) => link,
+            Err(source) => {
+                self.abandon(spawned, keys);
+                return Err(failed(source));
+            }
+        };
         let process = Process {
             daemon,
             pid: spawned.pid,
@@ -234,13 +249,27 @@ impl Suite {
             dropped_lines: 0,
             refused: 0,
             table: None,
-            watch: HangWatch::new(now),
+            watch: None,
             next_ping: now + PING,
             pings: 0,
         };
         let pid = process.pid;
         self.processes.insert(serial, process);
         Ok(pid)
+    }
+
+    /// Ends a process that can't be watched; [`Self::reap_doomed`] waits for it.
+    pub(super) fn abandon(&mut self, process: Spawned, keys: [usize; 2]) {
+        let _already_gone = pidfd_send_signal(process.pidfd.as_fd(), 9);
+        for key in keys {
+            self.sources.remove(&key);
+        }
+        self.doomed.push(process.pidfd);
+    }
+
+    /// Reaps what has been killed and is watched by nobody.
+    pub(super) fn reap_doomed(&mut self) {
+        self.doomed.retain(|pidfd| matches!(wait_pidfd(pidfd.as_fd()), Ok(None)));
     }
 
     fn prepare(&mut self, serial: Serial, inherited: bool) {
@@ -261,9 +290,17 @@ impl Suite {
             }
             Link::Checkd(channel) => {
                 let verdicts: Vec<_> = self.broker.verdicts().collect();
-                verdicts.chunks(MAX_BATCH).try_for_each(|batch| {
-                    let message = ParentToCheckd::Remembered { generation, verdicts: batch.to_vec() };
-                    channel.send(&message, &[])
+                let greeting = if verdicts.is_empty() && self.broker.has_told_whole() {
+                    channel.send(&ParentToCheckd::Remembered { generation, verdicts: Vec::new() }, &[])
+                } else {
+                    Ok(())
+                };
+                let mut batches = verdicts.chunks(MAX_BATCH);
+                greeting.and_then(|()| {
+                    batches.try_for_each(|batch| {
+                        let message = ParentToCheckd::Remembered { generation, verdicts: batch.to_vec() };
+                        channel.send(&message, &[])
+                    })
                 })
             }
             Link::Ipvsd(_) => Ok(()),
@@ -272,12 +309,12 @@ impl Suite {
         self.check_sent(serial, sent);
     }
 
-    fn commit(&mut self, serial: Serial, now: MonoTime) {
+    fn commit(&mut self, serial: Serial) {
         let generation = self.broker.generation();
         self.tell(serial, ToDaemon::Commit(generation));
         let whole = self.broker.desired();
         let Some(process) = self.processes.get_mut(&serial) else { return };
-        process.watch = HangWatch::new(now);
+        process.watch = None;
         if let (Link::Ipvsd(channel), Some(whole)) = (&mut process.link, whole) {
             let sent = send_whole(channel, generation, &whole);
             self.check_sent(serial, sent);
@@ -349,10 +386,11 @@ impl Suite {
         for (&serial, process) in &mut self.processes {
             let Some(supervisor) = self.supervisors.get(&process.daemon) else { continue };
             if supervisor.acting() != Some(serial) || !supervisor.is_running() {
-                process.watch = HangWatch::new(now);
+                process.watch = None;
                 process.next_ping = now + PING;
                 continue;
             }
+            let watch = process.watch.get_or_insert_with(|| HangWatch::new(now));
             if now >= process.next_ping {
                 process.next_ping = now + PING;
                 process.pings = process.pings.saturating_add(1);
@@ -360,11 +398,14 @@ impl Suite {
             }
             let mut limit = hang::OTHERS;
             if let (Daemon::Vrrpd, Some(beat)) = (process.daemon, heartbeat) {
-                process.watch.progress(beat.at);
+                // A beat that lies in the future would be taken for progress for ever.
+                if beat.at <= reactor::now() {
+                    watch.progress(beat.at);
+                }
                 limit = hang::limit(shortest);
             }
-            process.watch.tighten(limit, now);
-            if now >= process.watch.deadline() && process.watch.check(limit, now) {
+            watch.tighten(limit, now);
+            if now >= watch.deadline() && watch.check(limit, now) {
                 let fault = if is_stopped(process.pid) { Fault::Stopped } else { Fault::Hung };
                 hung.push((process.daemon, serial, fault));
             }
@@ -398,6 +439,7 @@ impl Suite {
 
     fn report_failure(&mut self, daemon: Daemon, why: &str) {
         self.say(Level::Error, &format!("{} not replaced: {why}", daemon.name()));
+        self.reload_missed(daemon);
         if let Some(client) = self.restart_waiters.remove(&daemon) {
             self.control.fail(client, "org.keepalived.Control.NotRestarted", why);
         }

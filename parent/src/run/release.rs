@@ -1,6 +1,7 @@
 //! Release: withdraws in a dead vrrpd's place what it held, by a one-shot `vrrpd --release`, and by hand if that fails.
 
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use config::model::units::{InstanceId, MonoTime};
@@ -15,7 +16,6 @@ use sandbox::system::process::{pidfd_send_signal, wait_pidfd};
 use super::processes::launch;
 use super::{Source, Suite};
 use crate::effects::addresses;
-use crate::effects::notify::{self, Told};
 
 /// A release that is under way.
 #[derive(Debug)]
@@ -35,6 +35,9 @@ impl Suite {
         if daemon != Daemon::Vrrpd || self.releasing.is_some() || self.vault.shortest_patience().is_none() {
             return;
         }
+        if self.stopping.is_some() && self.settings.keep_addresses {
+            return;
+        }
         self.say(Level::Warning, "releasing the addresses of the dead VRRP process");
         match self.try_release(now) {
             Ok(releasing) => self.releasing = Some(releasing),
@@ -47,9 +50,25 @@ impl Suite {
     }
 
     fn try_release(&mut self, now: MonoTime) -> Result<Releasing, String> {
-        let words = |error: std::io::Error| error.to_string();
         let (process, socket) =
             launch(&self.settings, Daemon::Vrrpd, &["--release"]).map_err(|error| error.to_string())?;
+        let keys = [self.key(Source::Release), self.key(Source::ReleasePidfd)];
+        match self.order_release(&process, socket, keys) {
+            Ok(channel) => Ok(Releasing { process, channel, keys, deadline: now + PATIENCE, done: false }),
+            Err(why) => {
+                self.abandon(process, keys);
+                Err(why)
+            }
+        }
+    }
+
+    fn order_release(
+        &self,
+        process: &Spawned,
+        socket: UnixStream,
+        keys: [usize; 2],
+    ) -> Result<Channel<ParentToVrrpd, VrrpdToParent>, String> {
+        let words = |error: std::io::Error| error.to_string();
         let mut channel: Channel<ParentToVrrpd, VrrpdToParent> = Channel::new(socket, true).map_err(words)?;
         let generation = self.broker.generation();
         let memory = ParentToVrrpd::Memory { generation, inherited: true, sockets: Vec::new() };
@@ -58,10 +77,9 @@ impl Suite {
         channel.send(&prepare, &[self.parts.vrrpd.as_fd()]).map_err(|error| error.to_string())?;
         let commit = ParentToVrrpd::Common(ToDaemon::Commit(generation));
         channel.send(&commit, &[]).map_err(|error| error.to_string())?;
-        let keys = [self.key(Source::Release), self.key(Source::ReleasePidfd)];
         self.reactor.watch(channel.as_raw_fd(), keys[0]).map_err(words)?;
         self.reactor.watch_reads(process.pidfd.as_raw_fd(), keys[1]).map_err(words)?;
-        Ok(Releasing { process, channel, keys, deadline: now + PATIENCE, done: false })
+        Ok(channel)
     }
 
     /// The release process speaks.
@@ -133,9 +151,7 @@ impl Suite {
         self.vault.empty();
         let generation = self.broker.generation();
         for (name, priority, scripts) in self.broker.released() {
-            let jobs = notify::jobs(&scripts, generation, &name, Told::State(VrrpState::Fault), priority);
-            let jobs = self.queues.push(&name, jobs, now);
-            self.start_jobs(&name, jobs, now);
+            self.announce_state(&name, VrrpState::Fault, priority, &scripts, generation, now);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 use config::model::process::InstanceNotify;
 use config::model::units::{Generation, MonoTime, Priority};
@@ -16,14 +17,16 @@ use super::{Source, Suite};
 use crate::effects::notify::{self, Told};
 use crate::reload::{Outcome, Reload};
 use crate::service;
-use crate::supervisor::Serial;
+use crate::supervisor::{Fault, Serial};
 use crate::worker::{self, Loading, Parts, WorkerError};
 
 /// Where a reload stands.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// The worker reads.
-    Loading(Box<Loading>),
+    /// The worker reads; its socket is watched under this key.
+    Loading(Box<Loading>, usize),
+    /// It has been read, but a daemon is being started: it will be asked when it runs.
+    Held(Box<Parts>, String),
     /// The daemons prepare.
     Preparing(Box<Preparing>),
 }
@@ -43,7 +46,11 @@ pub(super) struct Preparing {
 pub(super) struct Committing {
     waiting: BTreeSet<Daemon>,
     warnings: String,
+    deadline: MonoTime,
 }
+
+/// Time that a daemon may take from `Commit` to `Committed`.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Suite {
     /// Somebody wants the configuration to be read again. `client` is answered at the end.
@@ -61,13 +68,7 @@ impl Suite {
 
     /// Starts the reload that was asked for, unless something else is under way.
     fn begin_reload(&mut self, now: MonoTime) {
-        let busy = self.stage.is_some()
-            || self.committing.is_some()
-            || self.releasing.is_some()
-            || self
-                .supervisors
-                .values()
-                .any(|supervisor| matches!(supervisor.phase_word(), "starting" | "replacing"));
+        let busy = self.stage.is_some() || self.committing.is_some() || self.is_starting();
         if busy || !self.reload_again || self.stopping.is_some() {
             return;
         }
@@ -83,23 +84,42 @@ impl Suite {
             settings.config_id.as_deref(),
             now,
         );
-        match started.and_then(|loading| self.watch_worker(loading)) {
-            Ok(loading) => self.stage = Some(Stage::Loading(Box::new(loading))),
+        match started {
+            Ok(loading) => self.watch_worker(loading),
             Err(error) => self.end_reload(Err(error.to_string())),
         }
     }
 
-    fn watch_worker(&mut self, loading: Loading) -> Result<Loading, WorkerError> {
-        let key = self.key(Source::Worker);
-        self.reactor.watch_reads(loading.fd(), key)?;
-        let key = self.key(Source::WorkerPidfd);
-        self.reactor.watch_reads(loading.process.pidfd.as_raw_fd(), key)?;
-        Ok(loading)
+    /// True while a daemon has been started but does not act yet, or is about to be.
+    fn is_starting(&self) -> bool {
+        self.releasing.is_some()
+            || self
+                .supervisors
+                .values()
+                .any(|supervisor| matches!(supervisor.phase_word(), "starting" | "replacing"))
+    }
+
+    fn watch_worker(&mut self, loading: Loading) {
+        let keys = [self.key(Source::Worker), self.key(Source::Doomed)];
+        let watched = self
+            .reactor
+            .watch_reads(loading.fd(), keys[0])
+            .and_then(|()| self.reactor.watch_reads(loading.process.pidfd.as_raw_fd(), keys[1]));
+        match watched {
+            Ok(()) => self.stage = Some(Stage::Loading(Box::new(loading), keys[0])),
+            Err(error) => {
+                self.abandon(loading.process, keys);
+                self.end_reload(Err(error.to_string()));
+            }
+        }
     }
 
     /// The worker's socket is readable.
-    pub(super) fn on_worker(&mut self, now: MonoTime) {
-        let Some(Stage::Loading(loading)) = &mut self.stage else { return };
+    pub(super) fn on_worker(&mut self, key: usize, now: MonoTime) {
+        let Some(Stage::Loading(loading, current)) = &mut self.stage else { return };
+        if *current != key {
+            return;
+        }
         let outcome = match loading.ready() {
             Ok(None) => return,
             other => other,
@@ -107,7 +127,8 @@ impl Suite {
         self.retire_worker();
         match outcome {
             Ok(Some(worker::Outcome { parts: Some(parts), text, .. })) => {
-                self.ask_to_prepare(parts, text, now)
+                self.stage = Some(Stage::Held(Box::new(parts), text));
+                self.ask_when_settled(now);
             }
             Ok(Some(refused)) => {
                 for line in refused.text.lines() {
@@ -120,19 +141,37 @@ impl Suite {
         }
     }
 
-    /// The worker's process ended: reaped here unless its outcome is still awaited.
-    pub(super) fn on_worker_end(&mut self, key: usize) {
-        if let Some(Stage::Loading(loading)) = &self.stage {
-            let _reaped = sandbox::system::process::wait_pidfd(loading.process.pidfd.as_fd());
-        }
-        self.sources.remove(&key);
-    }
-
     /// The worker has done its work, or is out of time.
     fn retire_worker(&mut self) {
-        if let Some(Stage::Loading(loading)) = self.stage.take() {
+        if let Some(Stage::Loading(loading, key)) = self.stage.take() {
+            self.sources.remove(&key);
             loading.end();
-            self.retired_workers.push(*loading);
+            self.doomed.push(loading.process.pidfd);
+        }
+    }
+
+    /// Everything ends: whatever is under way for a new configuration is given up.
+    pub(super) fn cancel_reload(&mut self) {
+        match &self.stage {
+            Some(Stage::Loading(..)) => self.retire_worker(),
+            Some(Stage::Preparing(_)) => self.abort_reload("the suite stops".to_owned()),
+            Some(Stage::Held(..)) | None => {}
+        }
+        self.stage = None;
+        self.reload_again = false;
+        if self.committing.take().is_some() || !self.reload_waiters.is_empty() {
+            self.end_reload(Err("the suite stops".to_owned()));
+        }
+    }
+
+    /// Asks the daemons to prepare what the worker has read, once none of them is being started: that one would know
+    /// the configuration before only.
+    fn ask_when_settled(&mut self, now: MonoTime) {
+        if !matches!(self.stage, Some(Stage::Held(..))) || self.is_starting() {
+            return;
+        }
+        if let Some(Stage::Held(parts, warnings)) = self.stage.take() {
+            self.ask_to_prepare(*parts, warnings, now);
         }
     }
 
@@ -237,6 +276,12 @@ impl Suite {
         let Preparing { reload, parts, slots, warnings, asked } = *preparing;
         let generation = reload.generation();
         self.notify_removed(&parts, now);
+        self.warn_of_reduced_root(&parts);
+        let old = Rc::clone(self.broker.part());
+        // vrrpd has written on since the slots were copied for it.
+        if let Err(error) = self.vault.copy_slots(&slots, &old.instances, &parts.parent.instances) {
+            self.say(Level::Error, &format!("slots: {error}"));
+        }
         self.vault.use_slots(slots);
         self.broker.commit(generation, Rc::new(parts.parent.clone()));
         self.parts = parts;
@@ -251,13 +296,41 @@ impl Suite {
                 self.tell(serial, ToDaemon::Commit(generation));
             }
         }
-        self.committing = Some(Committing { waiting: waiting.clone(), warnings });
+        let deadline = now + COMMIT_PATIENCE;
+        self.committing = Some(Committing { waiting: waiting.clone(), warnings, deadline });
         self.note_addresses();
         self.open_pipes(now);
         self.start_needed(now);
         if waiting.is_empty() {
             self.reload_confirmed(Daemon::Vrrpd);
         }
+    }
+
+    fn warn_of_reduced_root(&mut self, parts: &Parts) {
+        let by_root = parts.parent.scripts.iter().find(|script| script.identity.is_root());
+        if let Some(script) = by_root.filter(|_| self.settings.bounding_reduced) {
+            let text = format!(
+                "script {} runs as root with the few capabilities that this process has kept, until keepalived is \
+                 started anew",
+                script.name
+            );
+            self.say(Level::Warning, &text);
+        }
+    }
+
+    /// A daemon that had to be replaced for the new configuration was not: a fresh start brings it there.
+    pub(super) fn reload_missed(&mut self, daemon: Daemon) {
+        if self.committing.as_ref().is_some_and(|committing| committing.waiting.contains(&daemon)) {
+            self.start_afresh(daemon);
+        }
+    }
+
+    fn start_afresh(&mut self, daemon: Daemon) {
+        self.with_supervisor(daemon, |supervisor, out| {
+            if let Some(serial) = supervisor.acting() {
+                supervisor.faulty(serial, Fault::Late, out);
+            }
+        });
     }
 
     /// Without `notify_deleted`, scripts of an instance that the new file no longer has are told FAULT.
@@ -279,7 +352,9 @@ impl Suite {
     fn end_reload(&mut self, result: Result<String, String>) {
         let generation = self.broker.generation();
         let waiters = std::mem::take(&mut self.reload_waiters);
-        service::ready("running");
+        if self.stopping.is_none() {
+            service::ready("running");
+        }
         match result {
             Ok(warnings) => {
                 self.say(Level::Info, &format!("Configuration reloaded generation={generation}"));
@@ -301,18 +376,15 @@ impl Suite {
 
     pub(super) fn reload_deadline(&self) -> Option<MonoTime> {
         match &self.stage {
-            Some(Stage::Loading(loading)) => Some(loading.deadline),
+            Some(Stage::Loading(loading, _)) => Some(loading.deadline),
             Some(Stage::Preparing(preparing)) => Some(preparing.reload.deadline()),
-            None => None,
+            Some(Stage::Held(..)) | None => self.committing.as_ref().map(|committing| committing.deadline),
         }
     }
 
     pub(super) fn tick_reload(&mut self, now: MonoTime) {
-        self.retired_workers.retain(|worker| {
-            matches!(sandbox::system::process::wait_pidfd(worker.process.pidfd.as_fd()), Ok(None))
-        });
         match &self.stage {
-            Some(Stage::Loading(loading)) if now >= loading.deadline => {
+            Some(Stage::Loading(loading, _)) if now >= loading.deadline => {
                 self.retire_worker();
                 self.end_reload(Err(WorkerError::Late.to_string()));
             }
@@ -322,7 +394,16 @@ impl Suite {
                     self.decide_reload(outcome, now);
                 }
             }
-            Some(Stage::Loading(_)) | None => {}
+            Some(Stage::Held(..)) => self.ask_when_settled(now),
+            Some(Stage::Loading(..)) | None => {}
+        }
+        if let Some(committing) = &mut self.committing
+            && now >= committing.deadline
+        {
+            committing.deadline = now + COMMIT_PATIENCE;
+            for daemon in committing.waiting.clone() {
+                self.start_afresh(daemon);
+            }
         }
         self.begin_reload(now);
     }

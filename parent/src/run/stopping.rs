@@ -45,6 +45,7 @@ impl Suite {
         let patience = self.broker.part().process.child_wait_time;
         let longest = patience.saturating_mul(3) + Duration::from_secs(5);
         self.stopping = Some(Stopping { status, step: Step::Addresses, deadline: now + longest });
+        self.cancel_reload();
         for daemon in [Daemon::Vrrpd, Daemon::Checkd] {
             self.with_supervisor(daemon, |supervisor, out| supervisor.stop(now, out));
         }

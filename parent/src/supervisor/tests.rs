@@ -3,6 +3,7 @@
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 fn at(ms: u64) -> MonoTime {
     MonoTime::from_nanos(ms * 1_000_000)
@@ -126,7 +127,7 @@ fn an_ordered_restart_makes_before_it_breaks() {
     life.supervisor.prepared(Serial(2), at(1_010), &mut life.out);
     assert_eq!(life.take(), [Action::Quiesce(Serial(1))]);
     assert_eq!(life.supervisor.acting(), Some(Serial(1)));
-    life.supervisor.quiesced(Serial(1), at(1_011), &mut life.out);
+    life.supervisor.quiesced(Serial(1), PATIENCE, at(1_011), &mut life.out);
     assert_eq!(life.take(), [Action::Commit(Serial(2))]);
     assert_eq!(life.supervisor.acting(), Some(Serial(2)));
     life.supervisor.committed(Serial(2), at(1_012), &mut life.out);
@@ -153,7 +154,7 @@ fn a_new_process_that_dies_after_the_old_one_quiesced_gives_the_work_back() {
     life.supervisor.replace(Serial(2), at(1_000), &mut life.out);
     life.supervisor.greeted(Serial(2), &mut life.out);
     life.supervisor.prepared(Serial(2), at(1_010), &mut life.out);
-    life.supervisor.quiesced(Serial(1), at(1_011), &mut life.out);
+    life.supervisor.quiesced(Serial(1), PATIENCE, at(1_011), &mut life.out);
     life.take();
     let actions = life.die(2, 3, Ending::Signalled(11), 1_012);
     assert_eq!(actions.first(), Some(&Action::Resume(Serial(1))));
@@ -186,17 +187,6 @@ fn an_old_process_killed_during_its_replacement_is_succeeded_by_the_new_one() {
 }
 
 #[test]
-fn a_daemon_that_does_not_stop_is_killed_and_released() {
-    let mut life = Life::running();
-    life.supervisor.stop(at(1_000), &mut life.out);
-    assert_eq!(life.take(), [Action::Withdraw(Serial(1))]);
-    life.supervisor.tick(Serial(2), at(6_000), &mut life.out);
-    assert_eq!(life.take(), [Action::Kill(Serial(1)), Action::Release]);
-    life.die(1, 2, Ending::Signalled(9), 6_001);
-    assert!(life.supervisor.is_absent());
-}
-
-#[test]
 fn without_respawn_the_first_death_ends_the_suite() {
     let mut life = Life::running();
     life.supervisor.respawn = false;
@@ -217,8 +207,101 @@ fn messages_of_a_process_that_is_no_longer_current_change_nothing() {
     let mut life = Life::running();
     life.supervisor.greeted(Serial(99), &mut life.out);
     life.supervisor.prepared(Serial(99), at(1), &mut life.out);
-    life.supervisor.quiesced(Serial(99), at(1), &mut life.out);
+    life.supervisor.quiesced(Serial(99), PATIENCE, at(1), &mut life.out);
     life.supervisor.committed(Serial(99), at(1), &mut life.out);
     life.supervisor.faulty(Serial(99), Fault::Violation, &mut life.out);
     assert_eq!(life.take(), []);
+}
+
+const KILLED: Ending = Ending::Signalled(9);
+
+#[test]
+fn a_stop_during_a_restart_lets_the_successor_withdraw_what_its_predecessor_held() {
+    let mut life = Life::running();
+    assert_eq!(life.die(1, 2, KILLED, 5_000), [Action::Spawn(Serial(2))]);
+    life.supervisor.stop(at(5_001), &mut life.out);
+    assert_eq!(life.take(), [], "a process without a configuration could withdraw nothing");
+    life.supervisor.greeted(Serial(2), &mut life.out);
+    life.supervisor.prepared(Serial(2), at(5_010), &mut life.out);
+    life.supervisor.committed(Serial(2), at(5_012), &mut life.out);
+    assert_eq!(life.take()[2..], [Action::Withdraw(Serial(2))]);
+    assert_eq!(life.die(2, 3, Ending::Exited(0), 5_020), []);
+    assert!(life.supervisor.is_absent());
+}
+
+#[test]
+fn a_successor_that_dies_during_a_stop_is_released_and_not_replaced() {
+    let mut life = Life::running();
+    life.die(1, 2, KILLED, 5_000);
+    life.supervisor.stop(at(5_001), &mut life.out);
+    assert_eq!(life.die(2, 3, KILLED, 5_005), [Action::Release]);
+    assert!(life.supervisor.is_absent());
+}
+
+#[test]
+fn a_daemon_that_dies_while_it_withdraws_is_released() {
+    let mut life = Life::running();
+    life.supervisor.stop(at(100), &mut life.out);
+    assert_eq!(life.take(), [Action::Withdraw(Serial(1))]);
+    assert_eq!(life.die(1, 2, Ending::Signalled(11), 110), [Action::Release]);
+    assert!(life.supervisor.is_absent());
+}
+
+#[test]
+fn a_daemon_that_does_not_stop_is_killed_first_and_released_when_it_is_dead() {
+    let mut life = Life::running();
+    life.supervisor.stop(at(100), &mut life.out);
+    life.take();
+    life.supervisor.tick(Serial(2), at(5_100), &mut life.out);
+    assert_eq!(life.take(), [Action::Kill(Serial(1))]);
+    assert_eq!(life.die(1, 2, KILLED, 5_101), [Action::Release]);
+}
+
+#[test]
+fn a_replaced_process_that_does_not_end_is_killed() {
+    let mut life = Life::running();
+    life.supervisor.replace(Serial(2), at(1_000), &mut life.out);
+    life.supervisor.greeted(Serial(2), &mut life.out);
+    life.supervisor.prepared(Serial(2), at(1_010), &mut life.out);
+    life.supervisor.quiesced(Serial(1), PATIENCE, at(1_011), &mut life.out);
+    life.supervisor.committed(Serial(2), at(1_012), &mut life.out);
+    life.take();
+    assert_eq!(life.supervisor.deadline(), Some(at(3_012)));
+    life.supervisor.tick(Serial(3), at(3_012), &mut life.out);
+    assert_eq!(life.take(), [Action::Kill(Serial(1))]);
+    assert_eq!(life.die(1, 3, KILLED, 3_013), []);
+    assert_eq!(life.supervisor.deadline(), None);
+    assert!(life.supervisor.is_running());
+}
+
+#[test]
+fn a_replacement_that_hangs_after_its_commit_is_given_up_within_the_patience_of_the_peers() {
+    let mut life = Life::running();
+    life.supervisor.replace(Serial(2), at(1_000), &mut life.out);
+    life.supervisor.greeted(Serial(2), &mut life.out);
+    life.supervisor.prepared(Serial(2), at(1_010), &mut life.out);
+    life.supervisor.quiesced(Serial(1), 200 * MS, at(1_011), &mut life.out);
+    life.take();
+    life.supervisor.tick(Serial(3), at(1_211), &mut life.out);
+    let actions = life.take();
+    assert_eq!(actions[..2], [Action::Kill(Serial(2)), Action::Resume(Serial(1))]);
+    assert!(life.supervisor.is_running());
+}
+
+#[test]
+fn a_successor_of_a_master_that_hangs_at_its_start_is_killed_after_a_second() {
+    let mut life = Life::running();
+    life.die(1, 2, KILLED, 5_000);
+    assert_eq!(life.supervisor.deadline(), Some(at(6_000)), "peers have 300 ms of patience");
+    life.supervisor.tick(Serial(3), at(6_000), &mut life.out);
+    assert_eq!(life.take(), [Action::Kill(Serial(2))]);
+}
+
+#[test]
+fn a_process_that_was_given_up_is_no_longer_awaited() {
+    let mut life = Life::running();
+    life.die(1, 2, KILLED, 5_000);
+    assert!(life.supervisor.awaits(Serial(2)));
+    life.supervisor.stop(at(5_001), &mut life.out);
+    assert!(!life.supervisor.awaits(Serial(2)));
 }
