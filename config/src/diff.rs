@@ -8,6 +8,7 @@ use std::fmt;
 
 use crate::model::Model;
 use crate::model::check::VirtualServer;
+use crate::model::ipvs::IpvsSettings;
 use crate::model::process::{InstanceNotify, Script};
 use crate::model::units::ScriptId;
 use crate::model::vrrp::Instance;
@@ -82,10 +83,19 @@ pub fn diff(old: &Model, new: &Model) -> Vec<Change> {
     let mut settings = Vec::new();
     differ(&mut settings, "process settings", &old.process, &new.process);
     differ(&mut settings, "VRRP settings", &old.vrrp_global, &new.vrrp_global);
+    differ(&mut settings, "IPVS settings", &ipvs(old), &ipvs(new));
     changed(&mut out, Kind::Globals, "", settings, false);
     instances(&mut out, old, new);
     services(&mut out, old, new);
     out
+}
+
+/// IPVS settings by content: the instance by its name, not by a position that shifts.
+fn ipvs(model: &Model) -> (IpvsSettings, Option<&str>) {
+    let mut settings = model.ipvs.clone();
+    let instance = settings.sync.as_mut().and_then(|sync| sync.instance.take());
+    let name = instance.and_then(|id| model.instances.get(id.index())).map(|instance| instance.name.as_str());
+    (settings, name)
 }
 
 fn changed(out: &mut Vec<Change>, kind: Kind, name: &str, settings: Vec<&'static str>, breaks_peers: bool) {

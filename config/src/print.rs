@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::model::Model;
 use crate::model::check::{Check, CheckKind, Endpoint, HttpProtocol, RealServer, VirtualServer};
-use crate::model::ipvs::{Checksum, Encapsulation, Forwarding, Protocol, ServiceKey};
+use crate::model::ipvs::{Checksum, ConnectionTimeouts, Encapsulation, Forwarding, Protocol, ServiceKey};
 use crate::model::process::{Script, UnknownCall};
 use crate::model::units::ScriptId;
 use crate::model::vrrp::{
@@ -116,6 +116,7 @@ impl Page<'_> {
             self.command(&format!("{keyword}_script"), fifo.script);
         }
         self.flag("vrrp_notify_priority_changes", process.notify_priority_changes);
+        self.ipvs();
         self.set(
             "seccomp_unknown",
             match process.unknown_call {
@@ -124,6 +125,34 @@ impl Page<'_> {
             },
         );
         self.close();
+    }
+
+    fn ipvs(&mut self) {
+        let ipvs = &self.model.ipvs;
+        let timeouts = ipvs.timeouts;
+        if timeouts != ConnectionTimeouts::default() {
+            let (tcp, fin, udp) = (timeouts.tcp, timeouts.tcp_fin, timeouts.udp);
+            self.set("lvs_timeouts", format!("tcp {tcp} tcpfin {fin} udp {udp}"));
+        }
+        self.flag("lvs_flush", ipvs.flush_at_start);
+        self.flag("lvs_flush_on_stop", ipvs.flush_on_stop);
+        let Some(sync) = &ipvs.sync else { return };
+        let mut line = format!("lvs_sync_daemon {}", word(&sync.interface));
+        let name = sync.instance.and_then(|id| self.model.instances.get(id.index()));
+        let options = [
+            ("inst", name.map(|instance| word(&instance.name))),
+            ("id", Some(sync.id.to_string())),
+            ("maxlen", sync.max_length.map(|length| length.to_string())),
+            ("port", sync.port.map(|port| port.to_string())),
+            ("ttl", sync.ttl.map(|ttl| ttl.to_string())),
+            ("group", sync.group.map(|group| group.to_string())),
+        ];
+        for (option, value) in options {
+            if let Some(value) = value {
+                let _ = write!(line, " {option} {value}");
+            }
+        }
+        self.line(&line);
     }
 
     fn script(&self, id: ScriptId) -> Option<&Script> {

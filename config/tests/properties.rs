@@ -224,7 +224,11 @@ fn configuration() -> impl Strategy<Value = String> {
         number("vrrp_garp_master_repeat", 1..=50),
         number("vrrp_down_timer_adverts", 1..=100),
         flag("vrrp_min_garp"),
-        prop_oneof![Just(String::new()), Just("seccomp_unknown exit\ncontrol_group adm\n".to_owned())],
+        prop_oneof![
+            Just(String::new()),
+            Just("seccomp_unknown exit\ncontrol_group adm\n".to_owned()),
+            Just("lvs_flush\nlvs_timeouts udp 9\nlvs_sync_daemon eth0 inst V2 ttl 4\n".to_owned(),)
+        ],
         maybe("[ -!#%-~]{1,20}".prop_map(|name| format!("router_id \"{}\"", name.replace('"', "'")))),
     );
     (globals, instance(1), instance(2), service(11), service(12)).prop_map(

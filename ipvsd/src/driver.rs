@@ -11,7 +11,7 @@ use std::time::Duration;
 use config::model::units::{Generation, MonoTime};
 use ipc::channel::{ReceiveError, SendError};
 use ipc::daemon::Link;
-use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd, TableState};
+use ipc::messages::ipvsd::{IpvsdToParent, MAX_STATISTICS, ParentToIpvsd, StatisticsEntry, TableState};
 use ipc::messages::{Confined, FromDaemon, Level, Refusal, StopMode, ToDaemon};
 use ipc::reactor::{self, Reactor, Ready};
 use sandbox::{ConfineError, Confinement};
@@ -63,6 +63,7 @@ pub fn run<K: KernelTable>(
         refused: 0,
         refusals_told: MonoTime::default(),
         refused_calls: 0,
+        answer: None,
         unread: true,
     };
     match confine() {
@@ -86,8 +87,16 @@ struct Driver<K> {
     refused: u64,
     refusals_told: MonoTime,
     refused_calls: u64,
+    /// Counters that the parent waits for.
+    answer: Option<Answer>,
     /// Messages may be left in the link although no event will tell.
     unread: bool,
+}
+
+/// Counters on their way to the parent, last ones first.
+struct Answer {
+    generation: Generation,
+    entries: Vec<StatisticsEntry>,
 }
 
 /// Why the loop ends.
@@ -122,7 +131,7 @@ impl<K: KernelTable> Driver<K> {
     }
 
     fn turn(&mut self, ready: &mut Vec<Ready>) -> Result<(), Halt> {
-        let busy = self.unread || self.loading.is_some();
+        let busy = self.unread || self.loading.is_some() || self.answer.is_some();
         let deadline = if busy { Some(reactor::now()) } else { self.next() };
         let now = self.reactor.turn(deadline, ready)?;
         for event in ready.iter().filter(|event| event.key == LINK) {
@@ -156,6 +165,12 @@ impl<K: KernelTable> Driver<K> {
                     let refused = self.keeper.ledger.desire(generation, &entries, complete);
                     self.refused = self.refused.saturating_add(refused);
                 }
+                Ok(Some((ParentToIpvsd::Flush, _))) => self.keeper.flush(),
+                Ok(Some((ParentToIpvsd::SyncRole(role), _))) => self.keeper.follow(role),
+                Ok(Some((ParentToIpvsd::AskStatistics, _))) => {
+                    let (generation, entries) = self.keeper.statistics();
+                    self.answer = Some(Answer { generation, entries });
+                }
                 Ok(None) => self.unread = false,
                 Err(ReceiveError::Closed) => return Err(Halt::End(End::ParentGone)),
                 Err(error) => {
@@ -171,7 +186,7 @@ impl<K: KernelTable> Driver<K> {
         match order {
             ToDaemon::Prepare { generation } => self.prepare(*generation, fds),
             ToDaemon::Commit(generation) => {
-                if self.keeper.ledger.commit(*generation) {
+                if self.keeper.commit(*generation) {
                     self.tell(FromDaemon::Committed(*generation))
                 } else {
                     self.refuse(*generation, "it was not prepared".into())
@@ -259,11 +274,28 @@ impl<K: KernelTable> Driver<K> {
         {
             self.told = Some(state);
         }
+        self.answer()?;
         let (count, last) = sandbox::system::process::unknown_calls();
         if count != self.refused_calls {
             self.tell(FromDaemon::UnknownCalls { count, last })?;
             self.refused_calls = count;
         }
+        Ok(())
+    }
+
+    /// Sends some of the counters that the parent waits for. A full queue ends the answer: the parent's patience does.
+    fn answer(&mut self) -> Result<(), Halt> {
+        let Some(mut answer) = self.answer.take() else { return Ok(()) };
+        for _ in 0..ANSWERS {
+            let rest = answer.entries.len().saturating_sub(MAX_STATISTICS);
+            let entries = answer.entries.split_off(rest);
+            let complete = answer.entries.is_empty();
+            let generation = answer.generation;
+            if !self.send(&IpvsdToParent::Statistics { generation, entries, complete })? || complete {
+                return Ok(());
+            }
+        }
+        self.answer = Some(answer);
         Ok(())
     }
 
@@ -295,6 +327,9 @@ const LINK: usize = 0;
 
 /// Messages per turn; each has at most 1 024 entries.
 const MESSAGES: usize = 64;
+
+/// Messages of counters per turn.
+const ANSWERS: usize = 8;
 
 /// From one message about refused entries to the next, at least: the parent logs each.
 const REFUSALS: Duration = Duration::from_secs(1);

@@ -3,11 +3,13 @@
 //! Does what [`crate::ledger`] decides, in turns that end within a bounded number of operations, and tells what should
 //! be logged. Does not know the parent. Called by [`crate::driver`] once per turn of the loop.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use config::model::units::MonoTime;
+use config::model::units::{Generation, MonoTime};
 use ipc::messages::Level;
-use ipc::messages::ipvsd::TableState;
+use ipc::messages::ipvsd::{StatisticsEntry, SyncRole, TableState};
+use netlink::ipvs::{Destination, Key, Service, Timeouts};
 use netlink::socket::Outcome;
 
 use crate::audit::{Audit, Look};
@@ -15,6 +17,8 @@ use crate::kernel::{KernelTable, Trouble};
 use crate::ledger::{Ledger, Purpose};
 use crate::limited::Limited;
 use crate::reconcile::Operation;
+use crate::statistics::Statistics;
+use crate::sync::{Step, Sync};
 
 /// Keeper of a kernel's table.
 #[derive(Debug)]
@@ -22,6 +26,14 @@ pub struct Keeper<K> {
     kernel: K,
     /// What should be there; the driver passes on to it what the parent says.
     pub ledger: Ledger,
+    sync: Sync,
+    statistics: Statistics,
+    /// Time-outs to be set.
+    timeouts: Option<Timeouts>,
+    /// Time-outs that were set.
+    set_timeouts: Timeouts,
+    /// The table is to be emptied.
+    flush: bool,
     audit: Audit,
     access: Access,
     pace: Pace,
@@ -56,6 +68,11 @@ impl<K: KernelTable> Keeper<K> {
         Self {
             kernel,
             ledger: Ledger::default(),
+            sync: Sync::default(),
+            statistics: Statistics::default(),
+            timeouts: None,
+            set_timeouts: Timeouts::default(),
+            flush: false,
             audit,
             access: Access::Untried,
             pace: Pace::Working,
@@ -66,10 +83,48 @@ impl<K: KernelTable> Keeper<K> {
         }
     }
 
+    /// Takes the list of `generation` into use, with its settings. False when it was not prepared.
+    pub fn commit(&mut self, generation: Generation) -> bool {
+        if !self.ledger.commit(generation) {
+            return false;
+        }
+        if let Some(list) = self.ledger.committed() {
+            let settings = list.settings();
+            let wanted = settings.timeouts;
+            let wanted = Timeouts { tcp: wanted.tcp, tcp_fin: wanted.tcp_fin, udp: wanted.udp };
+            self.timeouts = (wanted != self.set_timeouts).then_some(wanted);
+            self.sync.configure(settings.sync.as_ref(), self.kernel.now());
+        }
+        true
+    }
+
+    /// The instance that the synchronisation daemon follows is Master or isn't.
+    pub fn follow(&mut self, role: SyncRole) {
+        self.sync.follow(role, self.kernel.now());
+    }
+
+    /// Empties the whole table before anything else is done.
+    pub fn flush(&mut self) {
+        self.flush = true;
+    }
+
+    /// Counters of everything on the committed list, as they were read last.
+    #[must_use]
+    pub fn statistics(&self) -> (Generation, Vec<StatisticsEntry>) {
+        self.ledger.committed().map_or_else(
+            || (Generation::new(0), Vec::new()),
+            |list| (list.generation(), self.statistics.entries(list)),
+        )
+    }
+
     /// Does what is due; returns what should be logged. Call when something was told to the ledger, and at
     /// [`Self::next`].
     pub fn turn(&mut self) -> Vec<(Level, String)> {
         if self.pace == Pace::Working && self.open() {
+            self.set();
+            if let Err(trouble) = self.synchronise() {
+                self.close(&trouble);
+            }
             for _ in 0..SLICES {
                 match self.slice() {
                     Ok(true) => {}
@@ -95,11 +150,11 @@ impl<K: KernelTable> Keeper<K> {
             (_, Pace::Paused) => None,
             (Access::Untried, _) => Some(self.kernel.now()),
             (Access::Closed { retry_at, .. }, _) => Some(*retry_at),
-            (Access::Open, _) if !self.ledger.is_told() => None,
+            (Access::Open, _) if !self.ledger.is_told() => self.sync.next(),
             (Access::Open, _) if !self.ledger.is_settled() => Some(self.kernel.now()),
             (Access::Open, _) => {
-                let audit = self.audit.next();
-                Some(self.ledger.next_retry().map_or(audit, |retry| retry.min(audit)))
+                let times = [Some(self.audit.next()), self.ledger.next_retry(), self.sync.next()];
+                times.into_iter().flatten().min()
             }
         }
     }
@@ -124,12 +179,25 @@ impl<K: KernelTable> Keeper<K> {
         if self.pace == Pace::Paused {
             self.pace = Pace::Working;
             self.ledger.doubt_everything();
+            self.sync.doubt();
         }
     }
 
-    /// Removes all services that are ours, the only time that it is done in one go. Returns what should be logged.
+    /// Ends the synchronisation and removes all services that are ours, or empties the table when the configuration
+    /// says so; the only time that it is done in one go. Returns what should be logged.
     pub fn withdraw(&mut self) -> Vec<(Level, String)> {
         if self.open() {
+            for operation in self.sync.withdrawal() {
+                let outcome = self.kernel.sync(&operation);
+                let now = self.kernel.now();
+                let line = self.sync.learn(&operation, &outcome, now);
+                self.lines.extend(line.map(|line| (Level::Error, line)));
+            }
+            let everything = self.ledger.committed().is_some_and(|list| list.settings().flush_on_stop);
+            if everything && self.kernel.flush() == Outcome::Done {
+                self.pace = Pace::Paused;
+                return std::mem::take(&mut self.lines);
+            }
             for operations in self.ledger.withdrawal().chunks(SLICE) {
                 let outcomes = self.kernel.write(operations);
                 let now = self.kernel.now();
@@ -154,6 +222,7 @@ impl<K: KernelTable> Keeper<K> {
                 }
                 self.access = Access::Open;
                 self.ledger.doubt_everything();
+                self.sync.doubt();
                 true
             }
             Err(trouble) => {
@@ -170,6 +239,59 @@ impl<K: KernelTable> Keeper<K> {
             self.lines.push((Level::Error, format!("IPVS: Can't initialize ipvs: {why}")));
         }
         self.access = Access::Closed { why, retry_at: self.kernel.now() + RETRY };
+    }
+
+    /// What is done once, before the table is written: time-outs and emptying.
+    fn set(&mut self) {
+        if std::mem::take(&mut self.flush) {
+            if let Some(error) = failure(&self.kernel.flush()) {
+                self.lines.push((Level::Error, format!("IPVS cmd flush error: {error}")));
+            }
+            self.ledger.doubt_everything();
+        }
+        if let Some(timeouts) = self.timeouts.take() {
+            match failure(&self.kernel.set_timeouts(&timeouts)) {
+                None => self.set_timeouts = timeouts,
+                Some(error) => {
+                    self.lines.push((Level::Error, format!("IPVS cmd set timeouts error: {error}")));
+                }
+            }
+        }
+    }
+
+    fn synchronise(&mut self) -> Result<(), Trouble> {
+        for _ in 0..SYNC_STEPS {
+            let now = self.kernel.now();
+            match self.sync.due(now) {
+                None => return Ok(()),
+                Some(Step::Read) => {
+                    let running = self.kernel.sync_daemons()?;
+                    self.sync.found(running, self.kernel.now());
+                }
+                Some(Step::Write(operation)) => {
+                    let outcome = self.kernel.sync(&operation);
+                    let now = self.kernel.now();
+                    let line = self.sync.learn(&operation, &outcome, now);
+                    self.lines.extend(line.map(|line| (Level::Error, line)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All services that are ours, their counters noted.
+    fn read_services(&mut self) -> Result<BTreeMap<Key, Service>, Trouble> {
+        let ledger = &self.ledger;
+        let found = self.kernel.services(&|key| ledger.concerns(key))?;
+        self.statistics.saw_services(&found);
+        Ok(found.into_iter().map(|(key, entry)| (key, entry.service)).collect())
+    }
+
+    /// The destinations of a service, their counters noted.
+    fn read_destinations(&mut self, key: &Key) -> Result<Vec<Destination>, Trouble> {
+        let found = self.kernel.destinations(key)?;
+        self.statistics.saw_destinations(*key, &found);
+        Ok(found.into_iter().map(|entry| entry.destination).collect())
     }
 
     /// Reads what must be read, writes some operations; false when nothing is left.
@@ -194,10 +316,9 @@ impl<K: KernelTable> Keeper<K> {
     }
 
     fn read(&mut self, purpose: Purpose) -> Result<(), Trouble> {
-        let ledger = &self.ledger;
-        let found = self.kernel.services(&|key| ledger.concerns(key))?;
+        let found = self.read_services()?;
         for service in self.ledger.found_services(&found, purpose) {
-            let destinations = self.kernel.destinations(&service.key)?;
+            let destinations = self.read_destinations(&service.key)?;
             self.ledger.found_destinations(service, destinations, purpose);
         }
         Ok(())
@@ -217,7 +338,7 @@ impl<K: KernelTable> Keeper<K> {
             Some(Look::Destinations { after }) => {
                 let key = self.ledger.next_key(after);
                 if let Some(service) = key.and_then(|key| self.ledger.believed_service(&key)) {
-                    let destinations = self.kernel.destinations(&service.key)?;
+                    let destinations = self.read_destinations(&service.key)?;
                     self.ledger.found_destinations(service, destinations, Purpose::Audit);
                 }
                 self.audit.saw_destinations(key, self.ledger.believed_services(), start, self.kernel.now());
@@ -237,6 +358,17 @@ impl<K: KernelTable> Keeper<K> {
         }
     }
 }
+
+fn failure(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Done => None,
+        Outcome::Refused(error) => Some(error.to_string()),
+        Outcome::Unanswered => Some("no answer in time".to_owned()),
+    }
+}
+
+/// Steps of synchronisation in one turn: reads, ends, starts, with one of them to be done again.
+const SYNC_STEPS: usize = 8;
 
 /// From one try to open the table to the next.
 const RETRY: Duration = Duration::from_secs(5);

@@ -10,10 +10,11 @@ use std::time::Duration;
 use config::model::units::MonoTime;
 use netlink::frame::Message;
 use netlink::generic::{self, ResolveError};
-use netlink::ipvs::{Destination, FAMILY, Ipvs, Key, Service};
+use netlink::ipvs::{DestinationEntry, FAMILY, Ipvs, Key, ServiceEntry, SyncDaemon, Timeouts};
 use netlink::socket::{OpenError, Outcome, Protocol, ReceiveError, RequestError, Socket};
 
 use crate::reconcile::Operation;
+use crate::sync::SyncOperation;
 
 /// A kernel's table and its clock.
 pub trait KernelTable {
@@ -30,16 +31,31 @@ pub trait KernelTable {
     ///
     /// # Errors
     /// The table could not be read whole.
-    fn services(&mut self, wanted: &dyn Fn(&Key) -> bool) -> Result<BTreeMap<Key, Service>, Trouble>;
+    fn services(&mut self, wanted: &dyn Fn(&Key) -> bool) -> Result<BTreeMap<Key, ServiceEntry>, Trouble>;
 
     /// All destinations of a service; none when it doesn't exist.
     ///
     /// # Errors
     /// They could not be read whole.
-    fn destinations(&mut self, key: &Key) -> Result<Vec<Destination>, Trouble>;
+    fn destinations(&mut self, key: &Key) -> Result<Vec<DestinationEntry>, Trouble>;
 
     /// Does operations in order, going on after one that is refused; an outcome for each.
     fn write(&mut self, operations: &[Operation]) -> Vec<Outcome>;
+
+    /// The synchronisation daemons that run.
+    ///
+    /// # Errors
+    /// They could not be read whole.
+    fn sync_daemons(&mut self) -> Result<Vec<SyncDaemon>, Trouble>;
+
+    /// Starts or ends a synchronisation daemon; waits for at most [`SYNC_PATIENCE`].
+    fn sync(&mut self, operation: &SyncOperation) -> Outcome;
+
+    /// Sets the connection time-outs; 0 leaves one as it is.
+    fn set_timeouts(&mut self, timeouts: &Timeouts) -> Outcome;
+
+    /// Empties the whole table, other people's services included.
+    fn flush(&mut self) -> Outcome;
 }
 
 /// Why the table can't be read.
@@ -98,9 +114,20 @@ impl Netlink {
     }
 
     fn left(&self) -> impl FnMut() -> Duration + use<> {
+        self.left_of(PATIENCE)
+    }
+
+    fn left_of(&self, patience: Duration) -> impl FnMut() -> Duration + use<> {
         let clock = self.clock;
-        let end = clock() + PATIENCE;
+        let end = clock() + patience;
         move || end.since(clock())
+    }
+
+    fn order(&mut self, message: impl Fn(Ipvs) -> Message, patience: Duration) -> Outcome {
+        let Some(ipvs) = self.ipvs else { return Outcome::Unanswered };
+        let left = self.left_of(patience);
+        let outcomes = self.socket.request(&[message(ipvs)], left).unwrap_or_default();
+        outcomes.into_iter().next().unwrap_or(Outcome::Unanswered)
     }
 }
 
@@ -120,27 +147,26 @@ impl KernelTable for Netlink {
         Ok(())
     }
 
-    fn services(&mut self, wanted: &dyn Fn(&Key) -> bool) -> Result<BTreeMap<Key, Service>, Trouble> {
+    fn services(&mut self, wanted: &dyn Fn(&Key) -> bool) -> Result<BTreeMap<Key, ServiceEntry>, Trouble> {
         let mut found = BTreeMap::new();
         self.dump(Ipvs::dump_services, |ipvs, reply| match reply {
             None => found.clear(),
             Some((kind, payload)) => {
                 let entry = ipvs.read_service(kind, payload).filter(|entry| wanted(&entry.service.key));
-                found.extend(entry.map(|entry| (entry.service.key, entry.service)));
+                found.extend(entry.map(|entry| (entry.service.key, entry)));
             }
         })?;
         Ok(found)
     }
 
-    fn destinations(&mut self, key: &Key) -> Result<Vec<Destination>, Trouble> {
+    fn destinations(&mut self, key: &Key) -> Result<Vec<DestinationEntry>, Trouble> {
         let mut found = Vec::new();
         self.dump(
             |ipvs| ipvs.dump_destinations(key),
             |ipvs, reply| match reply {
                 None => found.clear(),
                 Some((kind, payload)) => {
-                    let entry = ipvs.read_destination(kind, payload, key.family());
-                    found.extend(entry.map(|entry| entry.destination));
+                    found.extend(ipvs.read_destination(kind, payload, key.family()));
                 }
             },
         )?;
@@ -154,6 +180,33 @@ impl KernelTable for Netlink {
         let mut outcomes = self.socket.request(&messages, left).unwrap_or_default();
         outcomes.resize(operations.len(), Outcome::Unanswered);
         outcomes
+    }
+
+    fn sync_daemons(&mut self) -> Result<Vec<SyncDaemon>, Trouble> {
+        let mut found = Vec::new();
+        self.dump(Ipvs::dump_daemons, |ipvs, reply| match reply {
+            None => found.clear(),
+            Some((kind, payload)) => found.extend(ipvs.read_daemon(kind, payload)),
+        })?;
+        Ok(found)
+    }
+
+    fn sync(&mut self, operation: &SyncOperation) -> Outcome {
+        self.order(
+            |ipvs| match operation {
+                SyncOperation::Start(daemon) => ipvs.start_daemon(daemon),
+                SyncOperation::Stop(role) => ipvs.stop_daemon(*role),
+            },
+            SYNC_PATIENCE,
+        )
+    }
+
+    fn set_timeouts(&mut self, timeouts: &Timeouts) -> Outcome {
+        self.order(|ipvs| ipvs.set_timeouts(timeouts), PATIENCE)
+    }
+
+    fn flush(&mut self) -> Outcome {
+        self.order(Ipvs::flush, PATIENCE)
     }
 }
 
@@ -172,6 +225,10 @@ fn message(ipvs: Ipvs, operation: &Operation) -> Message {
 
 /// Longest wait for the kernel in one call.
 pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Longest wait for an answer about synchronisation daemons, of which there may be none: the kernel answers such an
+/// order while it is being sent, or never.
+pub const SYNC_PATIENCE: Duration = Duration::from_millis(200);
 
 const RECEIVE_BUFFER: usize = 1024 * 1024;
 const DUMPS: usize = 3;

@@ -78,6 +78,12 @@ impl Ledger {
         true
     }
 
+    /// The list in use.
+    #[must_use]
+    pub fn committed(&self) -> Option<&List> {
+        self.committed.as_ref()
+    }
+
     /// Takes entries for the committed or the prepared list and returns how many were refused; all of them when the
     /// generation is neither. Entries for the list that was replaced last are dropped and refused to nobody: they were
     /// on their way when it was replaced.

@@ -5,7 +5,7 @@
 //! writes the difference. It decides nothing about health, weights or quorum, and it never touches a service that
 //! isn't on its list.
 //!
-//! Pure: [`list`], [`reconcile`], [`ledger`], [`audit`], [`limited`]. Does things: [`loading`] (a new list), [`kernel`] (netlink), [`keeper`] (the order in
+//! Pure: [`list`], [`reconcile`], [`ledger`], [`audit`], [`limited`], [`sync`], [`statistics`]. Does things: [`loading`] (a new list), [`kernel`] (netlink), [`keeper`] (the order in
 //! which the kernel is read and written), [`driver`] (the parent, the loop). Everything that the parent passes on
 //! from checkd is untrusted.
 
@@ -18,6 +18,8 @@ pub mod limited;
 pub mod list;
 pub mod loading;
 pub mod reconcile;
+pub mod statistics;
+pub mod sync;
 
 #[cfg(test)]
 mod samples;

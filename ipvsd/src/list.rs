@@ -4,11 +4,11 @@
 //! while a list is being read, by [`crate::driver`]. Entries come from checkd and are untrusted; memory is bounded by
 //! the list itself, because an entry fills a place and makes none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use config::model::ipvs as model;
 use config::model::parts::{IpvsService, Presence, ServerRef};
-use config::model::units::{Generation, ServiceId};
+use config::model::units::{Generation, ServerId, ServiceId};
 use config::model::vrrp::Family;
 use ipc::messages::checkd::DesiredEntry;
 use netlink::ipvs::{Destination, Endpoint, Forwarding, IpFamily, Key, Service, ServiceFlags, Tunnel};
@@ -23,6 +23,7 @@ pub struct List {
     /// Services that stand under a key: one, or several that share a mark.
     places: BTreeMap<Key, Vec<usize>>,
     whole: bool,
+    settings: model::IpvsSettings,
 }
 
 #[derive(Debug, Clone)]
@@ -54,6 +55,12 @@ pub enum ListError {
     /// The scheduler's name is empty or longer than 15 bytes.
     #[error("{0} names no scheduler that the kernel could have")]
     Scheduler(String),
+    /// A name that no interface can have.
+    #[error("'{0}' is no name of an interface")]
+    Interface(String),
+    /// The name of the persistence engine is empty or longer than 15 bytes.
+    #[error("{0} names no persistence engine that the kernel could have")]
+    Engine(String),
     /// The persistence prefix is longer than an address.
     #[error("{name} has a persistence prefix of {prefix} bits")]
     Prefix {
@@ -82,7 +89,33 @@ impl List {
     /// An empty list.
     #[must_use]
     pub fn new(generation: Generation) -> Self {
-        Self { generation, services: Vec::new(), places: BTreeMap::new(), whole: false }
+        Self {
+            generation,
+            services: Vec::new(),
+            places: BTreeMap::new(),
+            whole: false,
+            settings: model::IpvsSettings::default(),
+        }
+    }
+
+    /// Takes the settings of the table as a whole.
+    ///
+    /// # Errors
+    /// The kernel could not have them.
+    pub fn set(&mut self, settings: model::IpvsSettings) -> Result<(), ListError> {
+        if let Some(sync) = &settings.sync
+            && (sync.interface.is_empty() || sync.interface.len() > 15 || sync.interface.contains('\0'))
+        {
+            return Err(ListError::Interface(sync.interface.clone()));
+        }
+        self.settings = settings;
+        Ok(())
+    }
+
+    /// Settings of the table as a whole.
+    #[must_use]
+    pub fn settings(&self) -> &model::IpvsSettings {
+        &self.settings
     }
 
     /// Appends the next service; its position is its [`ServiceId`].
@@ -93,6 +126,10 @@ impl List {
         let IpvsService { name, keys, options, destinations, sorry } = service;
         if options.scheduler.is_empty() || options.scheduler.len() > 15 || options.scheduler.contains('\0') {
             return Err(ListError::Scheduler(name));
+        }
+        let engine = options.persistence_engine.as_deref();
+        if engine.is_some_and(|name| name.is_empty() || name.len() > 15 || name.contains('\0')) {
+            return Err(ListError::Engine(name));
         }
         let position = self.services.len();
         let mut listed = Vec::with_capacity(keys.len());
@@ -137,10 +174,10 @@ impl List {
         self.services.is_empty()
     }
 
-    /// A whole has been told at least once.
+    /// A whole has been told at least once, or there is nothing to tell.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.whole
+        self.whole || self.services.is_empty()
     }
 
     /// Keys of the table that the list claims.
@@ -197,6 +234,17 @@ impl List {
     #[must_use]
     pub fn keys_of(&self, service: ServiceId) -> &[Key] {
         self.services.get(service.index()).map_or(&[], |service| service.keys.as_slice())
+    }
+
+    /// Servers of a service and where each stands under one of its keys; of two at one endpoint only the first.
+    pub fn endpoints(&self, service: ServiceId, key: &Key) -> BTreeMap<ServerRef, Endpoint> {
+        let Some(service) = self.services.get(service.index()) else { return BTreeMap::new() };
+        let real = (0..).map(|number| ServerRef::Real(ServerId::new(number))).zip(&service.servers);
+        let mut taken = BTreeSet::new();
+        real.chain(service.sorry.iter().map(|place| (ServerRef::Sorry, place)))
+            .map(|(server, place)| (server, destination_under(key, &place.destination, 0).endpoint))
+            .filter(|(_, endpoint)| taken.insert(*endpoint))
+            .collect()
     }
 
     /// What the table should say under a key. Where several services share a mark, the first says how it is

@@ -45,7 +45,7 @@ pub enum LoadError {
         /// What came.
         got: usize,
     },
-    /// A service can't stand in a table.
+    /// A service can't stand in a table, or its settings can't be set.
     #[error(transparent)]
     Service(#[from] ListError),
 }
@@ -72,7 +72,11 @@ impl Loading {
     pub fn read(mut self) -> Result<Slice, LoadError> {
         let head = match self.head.take() {
             Some(head) => head,
-            None => self.reader.read::<IpvsHead>()?.ok_or(LoadError::NoHead)?,
+            None => {
+                let head = self.reader.read::<IpvsHead>()?.ok_or(LoadError::NoHead)?;
+                self.list.set(head.settings.clone())?;
+                head
+            }
         };
         for _ in 0..RECORDS {
             match self.reader.read::<IpvsService>()? {
@@ -102,7 +106,7 @@ mod tests {
 
     fn load(head: u32, services: u16) -> Result<List, LoadError> {
         let mut writer = RecordWriter::new(memfd::create("test").unwrap());
-        writer.write(&IpvsHead { services: head }).unwrap();
+        writer.write(&IpvsHead { services: head, settings: Default::default() }).unwrap();
         for port in 0..services {
             writer.write(&service(&[tcp(1, port)], 2)).unwrap();
         }

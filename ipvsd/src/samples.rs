@@ -9,12 +9,13 @@ use config::model::units::{MonoTime, ServerId, ServiceId, Weight};
 use config::model::vrrp::Family;
 use ipc::messages::checkd::DesiredEntry;
 use netlink::frame::KernelError;
-use netlink::ipvs::{Key, Service};
+use netlink::ipvs::{DestinationEntry, Key, ServiceEntry, Stats, SyncDaemon, Timeouts};
 use netlink::socket::Outcome;
 use nix::errno::Errno;
 
 use crate::kernel::{KernelTable, Trouble};
 use crate::reconcile::{Entry, Operation, Subject};
+use crate::sync::SyncOperation;
 
 /// `192.0.2.LAST:PORT` over TCP.
 pub(crate) fn tcp(last: u8, port: u16) -> ServiceKey {
@@ -63,6 +64,10 @@ pub(crate) struct FakeKernel {
     pub(crate) written: usize,
     /// Subjects that are refused, whatever is done to them.
     pub(crate) refuse: BTreeMap<Subject, Errno>,
+    /// Synchronisation daemons that run.
+    pub(crate) daemons: Vec<SyncDaemon>,
+    /// Connection time-outs that were set.
+    pub(crate) timeouts: Option<Timeouts>,
     /// It has no IPVS.
     pub(crate) absent: bool,
     /// It answers nothing.
@@ -73,14 +78,27 @@ pub(crate) struct FakeKernel {
 
 impl FakeKernel {
     /// Services whose keys are wanted.
-    pub(crate) fn services(&self, wanted: &dyn Fn(&Key) -> bool) -> BTreeMap<Key, Service> {
+    pub(crate) fn services(&self, wanted: &dyn Fn(&Key) -> bool) -> BTreeMap<Key, ServiceEntry> {
         let wanted = self.table.iter().filter(|(key, _)| wanted(key));
-        wanted.map(|(key, entry)| (*key, entry.service.clone())).collect()
+        let entry = |entry: &Entry| ServiceEntry { service: entry.service.clone(), stats: Stats::default() };
+        wanted.map(|(key, found)| (*key, entry(found))).collect()
     }
 
     /// Destinations of a service.
-    pub(crate) fn destinations(&self, key: &Key) -> Vec<netlink::ipvs::Destination> {
-        self.table.get(key).into_iter().flat_map(|entry| entry.destinations.values().copied()).collect()
+    pub(crate) fn destinations(&self, key: &Key) -> Vec<DestinationEntry> {
+        let entry = |destination| DestinationEntry {
+            destination,
+            active: 1,
+            inactive: 0,
+            persistent: 0,
+            stats: Stats { connections: 5, ..Stats::default() },
+        };
+        self.table
+            .get(key)
+            .into_iter()
+            .flat_map(|entry| entry.destinations.values().copied())
+            .map(entry)
+            .collect()
     }
 
     /// Does one operation.
@@ -118,7 +136,7 @@ impl FakeKernel {
 
     /// Weights under a key, by address.
     pub(crate) fn weights(&self, key: Key) -> Vec<u32> {
-        self.destinations(&key).iter().map(|server| server.weight).collect()
+        self.destinations(&key).iter().map(|server| server.destination.weight).collect()
     }
 }
 
@@ -134,17 +152,40 @@ impl KernelTable for SharedKernel {
         if self.lock().unwrap().absent { Err(Trouble::Absent) } else { Ok(()) }
     }
 
-    fn services(&mut self, wanted: &dyn Fn(&Key) -> bool) -> Result<BTreeMap<Key, Service>, Trouble> {
+    fn services(&mut self, wanted: &dyn Fn(&Key) -> bool) -> Result<BTreeMap<Key, ServiceEntry>, Trouble> {
         let kernel = self.lock().unwrap();
         if kernel.absent { Err(Trouble::Absent) } else { Ok(kernel.services(wanted)) }
     }
 
-    fn destinations(&mut self, key: &Key) -> Result<Vec<netlink::ipvs::Destination>, Trouble> {
+    fn destinations(&mut self, key: &Key) -> Result<Vec<DestinationEntry>, Trouble> {
         Ok(self.lock().unwrap().destinations(key))
     }
 
     fn write(&mut self, operations: &[Operation]) -> Vec<Outcome> {
         let mut kernel = self.lock().unwrap();
         operations.iter().map(|operation| kernel.write(operation)).collect()
+    }
+
+    fn sync_daemons(&mut self) -> Result<Vec<SyncDaemon>, Trouble> {
+        Ok(self.lock().unwrap().daemons.clone())
+    }
+
+    fn sync(&mut self, operation: &SyncOperation) -> Outcome {
+        let running = &mut self.lock().unwrap().daemons;
+        match operation {
+            SyncOperation::Start(daemon) => running.push(daemon.clone()),
+            SyncOperation::Stop(role) => running.retain(|daemon| daemon.role != *role),
+        }
+        Outcome::Done
+    }
+
+    fn set_timeouts(&mut self, timeouts: &Timeouts) -> Outcome {
+        self.lock().unwrap().timeouts = Some(*timeouts);
+        Outcome::Done
+    }
+
+    fn flush(&mut self) -> Outcome {
+        self.lock().unwrap().table.clear();
+        Outcome::Done
     }
 }

@@ -11,6 +11,7 @@ use config::model::process::{InstanceNotify, Purpose};
 use config::model::units::{CheckId, Generation, InstanceId, Priority, ScriptId, ServerId, ServiceId};
 use ipc::messages::checkd::{CheckdToParent, DesiredEntry, MAX_BATCH, Verdict};
 use ipc::messages::ctl::{Daemon, InstanceStatus, ServerStatus, ServiceStatus};
+use ipc::messages::ipvsd::{Counters, MAX_STATISTICS, StatisticsEntry, SyncRole};
 use ipc::messages::vrrpd::{InstanceCounters, REJECT_REASONS, VrrpState, VrrpdToParent};
 
 /// What a message leads to.
@@ -107,7 +108,12 @@ pub struct Broker {
     partial: Option<BTreeMap<(ServiceId, ServerRef), Presence>>,
     told_whole: bool,
     service_up: BTreeMap<(ServiceId, Option<ServerId>), bool>,
+    counted: Counted,
+    counting: Counted,
 }
+
+/// Counters of a service or of one of its servers.
+type Counted = BTreeMap<(ServiceId, Option<ServerRef>), Counters>;
 
 impl Broker {
     /// The first configuration.
@@ -127,6 +133,8 @@ impl Broker {
             partial: Some(BTreeMap::new()),
             told_whole: false,
             service_up: BTreeMap::new(),
+            counted: Counted::new(),
+            counting: Counted::new(),
         }
     }
 
@@ -153,6 +161,8 @@ impl Broker {
         self.whole = false;
         self.partial = Some(BTreeMap::new());
         self.service_up.clear();
+        self.counted.clear();
+        self.counting.clear();
     }
 
     /// A daemon uses the committed configuration: it no longer speaks of the previous one.
@@ -344,6 +354,51 @@ impl Broker {
             .collect()
     }
 
+    /// Role of the synchronisation daemon that follows an instance; `None` before the first state is known.
+    #[must_use]
+    pub fn sync_role(&self) -> Option<SyncRole> {
+        let followed = self.instances.get(self.committed.part.sync_follows?.index())?;
+        match followed.state {
+            VrrpState::Init => None,
+            VrrpState::Master => Some(SyncRole::Master),
+            VrrpState::Backup | VrrpState::Fault => Some(SyncRole::Backup),
+        }
+    }
+
+    /// What was counted so far belongs to an answer that will not be completed.
+    pub fn forget_counting(&mut self) {
+        self.counting.clear();
+    }
+
+    /// Counters of ipvsd; they are used once the answer is complete.
+    ///
+    /// # Errors
+    /// They name what the committed configuration doesn't have.
+    pub fn count(
+        &mut self,
+        generation: Generation,
+        entries: &[StatisticsEntry],
+        complete: bool,
+    ) -> Result<(), Refused> {
+        if generation != self.committed.generation || entries.len() > MAX_STATISTICS {
+            return Err(Refused);
+        }
+        for entry in entries {
+            let service = self.committed.part.services.get(entry.service.index()).ok_or(Refused)?;
+            match entry.server {
+                Some(ServerRef::Real(server)) if server.index() >= service.servers.len() => {
+                    return Err(Refused);
+                }
+                Some(_) | None => {}
+            }
+            self.counting.insert((entry.service, entry.server), entry.counters);
+        }
+        if complete {
+            self.counted = std::mem::take(&mut self.counting);
+        }
+        Ok(())
+    }
+
     /// Instances for status.
     #[must_use]
     pub fn instance_status(&self) -> Vec<InstanceStatus> {
@@ -374,16 +429,20 @@ impl Broker {
             .map(|(index, service)| {
                 let id = ServiceId::new(index);
                 let weight = |server| self.desired.get(&(id, server)).copied().flatten();
+                let counters = |server| self.counted.get(&(id, server)).copied();
                 let servers = (0_u32..).zip(&service.servers).map(|(position, name)| ServerStatus {
                     name: name.clone(),
                     up: self.service_up.get(&(id, Some(ServerId::new(position)))).copied(),
                     weight: weight(ServerRef::Real(ServerId::new(position))),
+                    counters: counters(Some(ServerRef::Real(ServerId::new(position)))),
                 });
                 ServiceStatus {
                     name: service.name.clone(),
                     up: self.service_up.get(&(id, None)).copied(),
                     servers: servers.collect(),
                     sorry_weight: weight(ServerRef::Sorry),
+                    counters: counters(None),
+                    sorry_counters: counters(Some(ServerRef::Sorry)),
                 }
             })
             .collect()

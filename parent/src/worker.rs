@@ -57,6 +57,8 @@ pub struct Parts {
     pub has_vrrp: bool,
     /// At least one virtual server.
     pub has_checks: bool,
+    /// The kernel shall synchronise connections.
+    pub has_sync: bool,
 }
 
 /// Why there is no outcome.
@@ -135,21 +137,14 @@ impl Loading {
     pub fn ready(&mut self) -> Result<Option<Outcome>, WorkerError> {
         match self.channel.receive() {
             Ok(None) => Ok(None),
-            Ok(Some((WorkerToParent::Loaded { errors, missing, has_vrrp, has_checks, .. }, _))) => {
-                self.collect(errors == 0 && !missing, missing, has_vrrp, has_checks).map(Some)
-            }
+            Ok(Some((loaded, _))) => self.collect(&loaded).map(Some),
             Err(ReceiveError::Closed) => Err(WorkerError::Talk("it ended without an answer".to_owned())),
             Err(error) => Err(WorkerError::Talk(error.to_string())),
         }
     }
 
-    fn collect(
-        &mut self,
-        valid: bool,
-        missing: bool,
-        has_vrrp: bool,
-        has_checks: bool,
-    ) -> Result<Outcome, WorkerError> {
+    fn collect(&mut self, loaded: &WorkerToParent) -> Result<Outcome, WorkerError> {
+        let &WorkerToParent::Loaded { errors, missing, has_vrrp, has_checks, has_sync, .. } = loaded;
         for fd in &self.memfds {
             memfd::seal(fd.as_fd())?;
         }
@@ -157,13 +152,13 @@ impl Loading {
         let mut next = || memfds.next().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData));
         let (parent, vrrpd, checkd, ipvsd, text) = (next()?, next()?, next()?, next()?, next()?);
         let text = read_text(text)?;
-        if !valid {
+        if errors > 0 || missing {
             return Ok(Outcome { parts: None, text, missing });
         }
         let parent = RecordReader::new(parent)?
             .read()?
             .ok_or_else(|| WorkerError::Talk("it wrote no part for the parent".to_owned()))?;
-        let parts = Parts { parent, vrrpd, checkd, ipvsd, has_vrrp, has_checks };
+        let parts = Parts { parent, vrrpd, checkd, ipvsd, has_vrrp, has_checks, has_sync };
         Ok(Outcome { parts: Some(parts), text, missing })
     }
 
@@ -281,6 +276,7 @@ fn write_parts(loaded: &Loaded, memfds: Vec<OwnedFd>) -> Result<WorkerToParent, 
         missing: loaded.missing,
         has_vrrp: loaded.model.as_ref().is_some_and(|model| !model.instances.is_empty()),
         has_checks: loaded.model.as_ref().is_some_and(|model| !model.virtual_servers.is_empty()),
+        has_sync: loaded.model.as_ref().is_some_and(|model| model.ipvs.sync.is_some()),
     })
 }
 

@@ -5,7 +5,51 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::units::InstanceId;
 use super::vrrp::Family;
+
+/// `global_defs` of the table as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct IpvsSettings {
+    /// `lvs_timeouts`.
+    pub timeouts: ConnectionTimeouts,
+    /// `lvs_flush`: the table is emptied when the suite starts, other people's services included.
+    pub flush_at_start: bool,
+    /// `lvs_flush_on_stop` without `VS`: the same when it stops.
+    pub flush_on_stop: bool,
+    /// `lvs_sync_daemon`.
+    pub sync: Option<SyncDaemon>,
+}
+
+/// Seconds after which the kernel forgets an idle connection; 0 leaves it as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct ConnectionTimeouts {
+    /// `tcp`
+    pub tcp: u32,
+    /// `tcpfin`
+    pub tcp_fin: u32,
+    /// `udp`
+    pub udp: u32,
+}
+
+/// `lvs_sync_daemon`: the kernel tells other directors of its connections, or listens to them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncDaemon {
+    /// Interface of its messages, at most 15 bytes.
+    pub interface: String,
+    /// `inst`: it sends while this instance is Master and listens while it isn't. Without one it does both.
+    pub instance: Option<InstanceId>,
+    /// `id`, default the instance's `virtual_router_id`, else 0.
+    pub id: u8,
+    /// `maxlen` in bytes.
+    pub max_length: Option<u16>,
+    /// `port`
+    pub port: Option<u16>,
+    /// `ttl`
+    pub ttl: Option<u8>,
+    /// `group`, a multicast address.
+    pub group: Option<IpAddr>,
+}
 
 /// Transport protocol of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

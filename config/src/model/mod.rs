@@ -28,6 +28,8 @@ pub struct Model {
     pub instances: Vec<vrrp::Instance>,
     /// Commands that follow the state of each instance, same order as `instances`.
     pub instance_notify: Vec<process::InstanceNotify>,
+    /// Settings of the kernel's table as a whole.
+    pub ipvs: ipvs::IpvsSettings,
     /// `virtual_server` blocks, indexed by [`units::ServiceId`].
     pub virtual_servers: Vec<check::VirtualServer>,
 }

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Model;
 use super::check::{CheckKind, VirtualServer};
-use super::ipvs::{Destination, ServiceKey, ServiceOptions};
+use super::ipvs::{Destination, IpvsSettings, ServiceKey, ServiceOptions};
 use super::process::{InstanceNotify, ProcessSettings, Script};
-use super::units::{ServerId, Vrid, Weight};
+use super::units::{InstanceId, ServerId, Vrid, Weight};
 use super::vrrp::{Family, Instance, TrackedScript, VrrpGlobal};
 
 /// Head of vrrpd's part; [`Instance`] records follow, `instances` of them.
@@ -39,6 +39,8 @@ pub struct CheckHead {
 /// Head of ipvsd's part; [`IpvsService`] records follow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IpvsHead {
+    /// Settings of the table as a whole.
+    pub settings: IpvsSettings,
     /// Number of [`IpvsService`] records that follow.
     pub services: u32,
 }
@@ -83,6 +85,10 @@ pub struct ParentPart {
     pub services: Vec<ParentService>,
     /// Checkers by number: what each of them is, so that verdicts follow it into the next configuration.
     pub checks: Vec<CheckKey>,
+    /// `lvs_flush`.
+    pub flush_at_start: bool,
+    /// `inst` of `lvs_sync_daemon`: ipvsd is told of its state.
+    pub sync_follows: Option<InstanceId>,
 }
 
 /// What a checker is, whatever its number: equal in two configurations for the same check of the same server.
@@ -147,7 +153,7 @@ impl Model {
     /// Head of ipvsd's part; [`Self::ipvs_services`] are its records.
     #[must_use]
     pub fn ipvs_head(&self) -> IpvsHead {
-        IpvsHead { services: count(self.virtual_servers.len()) }
+        IpvsHead { settings: self.ipvs.clone(), services: count(self.virtual_servers.len()) }
     }
 
     /// Records of ipvsd's part.
@@ -171,6 +177,8 @@ impl Model {
                 })
                 .collect(),
             checks: self.check_keys(),
+            flush_at_start: self.ipvs.flush_at_start,
+            sync_follows: self.ipvs.sync.as_ref().and_then(|sync| sync.instance),
         }
     }
 

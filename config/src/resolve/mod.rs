@@ -13,10 +13,13 @@ use std::time::Duration;
 use crate::LoadOptions;
 use crate::diagnostic::{Collector, Problem, code};
 use crate::model::Model;
+use crate::model::check::VirtualServer;
+use crate::model::ipvs::{IpvsSettings, SyncDaemon};
 use crate::model::process::{FifoSettings, Fifos, ProcessSettings, Purpose, UnknownCall};
-use crate::model::vrrp::{TrackedScript, VrrpGlobal};
+use crate::model::units::InstanceId;
+use crate::model::vrrp::{Family, TrackedScript, VrrpGlobal};
 use crate::names::Names;
-use crate::schema::{Draft, FifoDraft, GlobalDraft, ScriptBlockDraft};
+use crate::schema::{Draft, FifoDraft, GlobalDraft, ScriptBlockDraft, SyncDraft};
 use script::Scripts;
 
 /// What resolving needs beside the drafts.
@@ -54,6 +57,7 @@ pub(crate) fn resolve(
     instance::resolve(&mut context, instances, &mut blocks, &mut model);
     unused_scripts(&mut context, &blocks);
     service::resolve(&mut context, services, groups, &mut model);
+    model.ipvs = ipvs(&mut context, &model);
     model.scripts = context.scripts.finish();
     model
 }
@@ -154,6 +158,51 @@ fn fifo(context: &mut Context<'_>, name: &str, draft: FifoDraft) -> Option<FifoS
     let owner = context.owner(draft.owner.as_ref())?;
     let script = context.optional_script(&format!("{name}_script"), draft.script, Purpose::FifoReader);
     Some(FifoSettings { path: path.text, uid: owner.uid, gid: owner.gid, script })
+}
+
+fn ipvs(context: &mut Context<'_>, model: &Model) -> IpvsSettings {
+    let sync = context.globals.lvs_sync.take().and_then(|draft| sync_daemon(context, draft, model));
+    let globals = &context.globals;
+    IpvsSettings {
+        timeouts: globals.lvs_timeouts,
+        flush_at_start: globals.lvs_flush,
+        flush_on_stop: globals.lvs_flush_on_stop,
+        sync,
+    }
+}
+
+fn sync_daemon(context: &mut Context<'_>, draft: SyncDraft, model: &Model) -> Option<SyncDaemon> {
+    let mut instance = None;
+    if let Some(name) = &draft.instance {
+        let Some(found) = model.instances.iter().zip(0..).find(|(known, _)| known.name == name.text) else {
+            let message = format!("lvs_sync_daemon: there is no vrrp_instance {}", name.text);
+            context.report(Problem::error(code::UNDEFINED_NAME, name.span, message));
+            return None;
+        };
+        instance = Some((InstanceId::new(found.1), found.0.vrid));
+    }
+    let is_mixed = |service: &&VirtualServer| {
+        let servers = service.real_servers.iter().map(|server| &server.destination);
+        let mut families = servers.chain(&service.sorry_server).map(|server| Family::of(&server.address));
+        families.any(|family| service.keys.iter().any(|key| key.family() != family))
+    };
+    if let Some(service) = model.virtual_servers.iter().find(is_mixed) {
+        let message = format!(
+            "lvs_sync_daemon: the kernel can't synchronise while {} has servers of another family",
+            service.name
+        );
+        context.report(Problem::error(code::CONFLICT, draft.interface.span, message));
+        return None;
+    }
+    Some(SyncDaemon {
+        interface: draft.interface.text,
+        instance: instance.map(|(id, _)| id),
+        id: draft.id.or(instance.map(|(_, vrid)| vrid.value())).unwrap_or(0),
+        max_length: draft.max_length,
+        port: draft.port,
+        ttl: draft.ttl,
+        group: draft.group,
+    })
 }
 
 fn router_id(globals: &GlobalDraft, options: &LoadOptions) -> String {

@@ -138,6 +138,8 @@ fn vocabulary_use(block: &str, name: &str) -> KeywordUse {
         | "vrrp_instance/track_script:entry"
         | "virtual_server_group:entry"
         | "virtual_server/lb_kind:option"
+        | "global_defs/lvs_sync_daemon:option"
+        | "global_defs/lvs_timeouts:option"
         | "global_defs/include_check:option" => KeywordUse::Active,
         "vrrp_instance/track_file:entry"
         | "vrrp_instance/track_process:entry"

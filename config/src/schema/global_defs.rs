@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::*;
+use crate::model::ipvs::ConnectionTimeouts;
 
 /// `global_defs` as written.
 #[derive(Debug, Default)]
@@ -35,6 +36,10 @@ pub(crate) struct GlobalDraft {
     pub(crate) vrrp_fifo: FifoDraft,
     pub(crate) lvs_fifo: FifoDraft,
     pub(crate) notify_priority_changes: bool,
+    pub(crate) lvs_timeouts: ConnectionTimeouts,
+    pub(crate) lvs_flush: bool,
+    pub(crate) lvs_flush_on_stop: bool,
+    pub(crate) lvs_sync: Option<SyncDraft>,
 }
 
 /// A named pipe as written.
@@ -43,6 +48,18 @@ pub(crate) struct FifoDraft {
     pub(crate) path: Option<Named>,
     pub(crate) owner: Option<UserWords>,
     pub(crate) script: Option<Command>,
+}
+
+/// `lvs_sync_daemon` as written.
+#[derive(Debug)]
+pub(crate) struct SyncDraft {
+    pub(crate) interface: Named,
+    pub(crate) instance: Option<Named>,
+    pub(crate) id: Option<u8>,
+    pub(crate) max_length: Option<u16>,
+    pub(crate) port: Option<u16>,
+    pub(crate) ttl: Option<u8>,
+    pub(crate) group: Option<IpAddr>,
 }
 
 /// Reads one `global_defs`; several of them add up.
@@ -213,6 +230,108 @@ fn lvs_notify_fifo_script(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, 
     draft.lvs_fifo.script = lowering.command(line);
 }
 
+fn lvs_timeouts(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let mut at = 1;
+    lowering.required(line, at, "tcp, tcpfin or udp, and seconds");
+    while line.word(at).is_some() {
+        let Some(which) = lowering.choice(line, at, &["tcp", "tcpfin", "udp"]) else { return };
+        let Some(seconds) = lowering.unsigned(line, at.saturating_add(1), 0, 2_678_400) else { return };
+        let timeouts = &mut draft.lvs_timeouts;
+        let slot = match which {
+            0 => &mut timeouts.tcp,
+            1 => &mut timeouts.tcp_fin,
+            _ => &mut timeouts.udp,
+        };
+        *slot = seconds;
+        at = at.saturating_add(2);
+    }
+}
+
+fn lvs_flush(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.lvs_flush = true;
+}
+
+/// With `VS` services go without their servers being taken out before, which is what happens in any case.
+fn lvs_flush_on_stop(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.lvs_flush_on_stop = match line.word(1) {
+        None => true,
+        Some(_) => {
+            lowering.choice(line, 1, &["VS"]);
+            false
+        }
+    };
+    lowering.end(line, 2);
+}
+
+fn lvs_sync_daemon(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let Some(interface) = lowering.interface(line, 1) else { return };
+    let mut sync = SyncDraft {
+        interface,
+        instance: None,
+        id: None,
+        max_length: None,
+        port: None,
+        ttl: None,
+        group: None,
+    };
+    let mut at = 2;
+    while let Some(word) = line.word(at) {
+        let value = at.saturating_add(1);
+        let taken = match word.text {
+            "inst" => lowering.required(line, value, "the name of an instance").map(|word| {
+                sync.instance = Some(Named::of(word));
+            }),
+            "id" => lowering.unsigned(line, value, 0, 255).map(|id| sync.id = Some(id)),
+            "maxlen" => lowering.unsigned(line, value, 1, 65_507).map(|max| sync.max_length = Some(max)),
+            "port" => lowering.unsigned(line, value, 1, 65_535).map(|port| sync.port = Some(port)),
+            "ttl" => lowering.unsigned(line, value, 1, 255).map(|ttl| sync.ttl = Some(ttl)),
+            "group" => sync_group(lowering, line, value).map(|group| sync.group = Some(group)),
+            _ => {
+                let Some(()) = old_sync_word(&mut sync, lowering, word, at) else { return };
+                at = value;
+                continue;
+            }
+        };
+        if taken.is_none() {
+            return;
+        }
+        at = value.saturating_add(1);
+    }
+    draft.lvs_sync = Some(sync);
+}
+
+fn sync_group(lowering: &mut Lowering<'_>, line: &Line<'_>, at: usize) -> Option<IpAddr> {
+    let group = lowering.address_at(line, at)?;
+    if !group.is_multicast() {
+        let message = format!("lvs_sync_daemon needs a multicast address, got {group}");
+        lowering.error(code::WRONG_FAMILY, line.span, message);
+        return None;
+    }
+    Some(group)
+}
+
+/// Instance and id could once be written without their words, in this order.
+fn old_sync_word(sync: &mut SyncDraft, lowering: &mut Lowering<'_>, word: Word<'_>, at: usize) -> Option<()> {
+    match at {
+        2 => sync.instance = Some(Named::of(word)),
+        3 if sync.instance.is_some() => {
+            sync.id = Some(u8::try_from(lowering.number_word("id", word, 0, 255)?).ok()?);
+        }
+        _ => {
+            let message = format!("unknown option '{}' of lvs_sync_daemon", word.text);
+            let known = ["inst", "id", "maxlen", "port", "ttl", "group"].into_iter();
+            let problem = Problem::error(code::UNKNOWN_KEYWORD, word.span, message);
+            lowering.report(match suggest::nearest(word.text, known) {
+                Some(name) => problem.help(format!("did you mean {name}?")),
+                None => problem,
+            });
+            return None;
+        }
+    }
+    Some(())
+}
+
 fn notify_priority_changes(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.notify_priority_changes = lowering.boolean(line, 1).unwrap_or(false);
 }
@@ -266,11 +385,11 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     inactive("default_interface", Shape::Interface),
     inactive("disable_local_igmp", Shape::Flag),
     refused("v3_checksum_as_v2", Shape::Flag, "peers would discard the adverts"),
-    inactive("lvs_timeouts", Shape::Options(&vocabulary::LVS_TIMEOUTS)),
-    inactive("lvs_flush", Shape::Flag),
-    inactive("lvs_flush_on_stop", Shape::OptionalChoice(&["VS"])),
-    inactive("lvs_flush_onstop", Shape::OptionalChoice(&["VS"])).old_for("lvs_flush_on_stop"),
-    inactive("lvs_sync_daemon", Shape::Options(&vocabulary::SYNC_DAEMON)),
+    active("lvs_timeouts", lvs_timeouts),
+    active("lvs_flush", lvs_flush),
+    active("lvs_flush_on_stop", lvs_flush_on_stop),
+    active("lvs_flush_onstop", lvs_flush_on_stop).old_for("lvs_flush_on_stop"),
+    active("lvs_sync_daemon", lvs_sync_daemon),
     inactive("vrrp_garp_interval", Shape::DecimalOrOff(1, 4_294_967_295)),
     inactive("vrrp_gna_interval", Shape::DecimalOrOff(1, 4_294_967_295)),
     inactive("vrrp_garp_extra_if", Shape::AllNumber(1, 86_400)),

@@ -30,7 +30,7 @@ use crate::text::{Span, Texts};
 use crate::tree::{Block, NodeId, Tree};
 
 pub(crate) use checker::{CheckDraft, CheckerKind, Timing};
-pub(crate) use global_defs::{FifoDraft, GlobalDraft};
+pub(crate) use global_defs::{FifoDraft, GlobalDraft, SyncDraft};
 pub(crate) use real_server::ServerDraft;
 use root::Home;
 pub(crate) use root::{Draft, lower};

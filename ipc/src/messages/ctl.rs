@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use config::model::units::{Generation, Weight};
 
 use super::Confined;
-use super::ipvsd::TableState;
+use super::ipvsd::{Counters, TableState};
 use super::vrrpd::VrrpState;
 
 /// Name of the interface, first part of every method.
@@ -220,6 +220,10 @@ pub struct ServiceStatus {
     pub servers: Vec<ServerStatus>,
     /// What the table should say of the sorry server.
     pub sorry_weight: Option<Weight>,
+    /// What the kernel counted for it; absent while nothing was read.
+    pub counters: Option<Counters>,
+    /// What the kernel counted for the sorry server.
+    pub sorry_counters: Option<Counters>,
 }
 
 /// One real server.
@@ -231,6 +235,8 @@ pub struct ServerStatus {
     pub up: Option<bool>,
     /// What the table should say of it: a weight, or absence.
     pub weight: Option<Weight>,
+    /// What the kernel counted for it; absent while it isn't in the table or nothing was read.
+    pub counters: Option<Counters>,
 }
 
 /// Counters of the parent.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use config::model::units::Generation;
+use config::model::parts::ServerRef;
+use config::model::units::{Generation, ServiceId};
 
 use super::checkd::DesiredEntry;
 use super::{FromDaemon, ToDaemon};
@@ -22,6 +23,22 @@ pub enum ParentToIpvsd {
         /// True on the last message of a whole. The kernel isn't touched before the first whole.
         complete: bool,
     },
+    /// `lvs_flush`: empty the whole table, other people's services included. Once per start of the suite, before the
+    /// first whole; a successor is never told so.
+    Flush,
+    /// The instance that `lvs_sync_daemon` follows is Master or isn't; sent at every change and to every successor.
+    SyncRole(SyncRole),
+    /// Somebody wants to see the counters: answer with [`IpvsdToParent::Statistics`].
+    AskStatistics,
+}
+
+/// What the daemon that synchronises connections does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SyncRole {
+    /// It sends.
+    Master,
+    /// It listens.
+    Backup,
 }
 
 /// ipvsd to parent.
@@ -33,6 +50,67 @@ pub enum IpvsdToParent {
     Table(TableState),
     /// A message that broke the rules was refused: unknown service, server, or weight out of range.
     RefusedEntries(u64),
+    /// Counters, as the audit of the table saw them last; they cost no reading.
+    Statistics {
+        /// Configuration that the identifiers belong to.
+        generation: Generation,
+        /// At most [`MAX_STATISTICS`].
+        entries: Vec<StatisticsEntry>,
+        /// True on the last message of an answer.
+        complete: bool,
+    },
+}
+
+/// Most entries in one message of counters.
+pub const MAX_STATISTICS: usize = 256;
+
+/// Counters of a service or, with a server, of a destination; those of a group's entries added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatisticsEntry {
+    /// The service.
+    pub service: ServiceId,
+    /// The server; none for the service itself.
+    pub server: Option<ServerRef>,
+    /// Its counters.
+    pub counters: Counters,
+}
+
+/// What the kernel counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Counters {
+    /// Connections scheduled since the entry was made.
+    pub connections: u64,
+    /// Packets from clients.
+    pub packets_in: u64,
+    /// Packets to clients.
+    pub packets_out: u64,
+    /// Bytes from clients.
+    pub bytes_in: u64,
+    /// Bytes to clients.
+    pub bytes_out: u64,
+    /// Connections that are open now; 0 for a service.
+    pub active: u64,
+    /// Connections that wait to be forgotten; 0 for a service.
+    pub inactive: u64,
+    /// Persistence templates; 0 for a service.
+    pub persistent: u64,
+}
+
+impl std::ops::AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        for (sum, more) in [
+            (&mut self.connections, other.connections),
+            (&mut self.packets_in, other.packets_in),
+            (&mut self.packets_out, other.packets_out),
+            (&mut self.bytes_in, other.bytes_in),
+            (&mut self.bytes_out, other.bytes_out),
+            (&mut self.active, other.active),
+            (&mut self.inactive, other.inactive),
+            (&mut self.persistent, other.persistent),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+    }
 }
 
 /// Condition of the kernel's table.
@@ -62,7 +140,7 @@ impl CarriesFds for ParentToIpvsd {
     fn fds(&self) -> usize {
         match self {
             Self::Common(message) => message.fds(),
-            Self::Desired { .. } => 0,
+            Self::Desired { .. } | Self::Flush | Self::SyncRole(_) | Self::AskStatistics => 0,
         }
     }
 }

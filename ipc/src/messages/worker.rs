@@ -34,6 +34,8 @@ pub enum WorkerToParent {
         has_vrrp: bool,
         /// At least one `virtual_server`.
         has_checks: bool,
+        /// `lvs_sync_daemon`.
+        has_sync: bool,
     },
 }
 

@@ -65,7 +65,12 @@ impl Bench {
 
     fn prepare(&mut self, generation: u64, services: &[IpvsService]) {
         let mut writer = RecordWriter::new(memfd::create("model").unwrap());
-        writer.write(&IpvsHead { services: u32::try_from(services.len()).unwrap() }).unwrap();
+        writer
+            .write(&IpvsHead {
+                services: u32::try_from(services.len()).unwrap(),
+                settings: config::model::ipvs::IpvsSettings::default(),
+            })
+            .unwrap();
         for service in services {
             writer.write(service).unwrap();
         }

@@ -74,7 +74,7 @@ fn an_emptied_table_is_full_again_at_the_next_look() {
 #[test]
 fn a_server_deleted_by_somebody_else_is_back_within_two_looks() {
     let (mut keeper, kernel) = in_step();
-    let endpoint = kernel.lock().unwrap().destinations(&key())[0].endpoint;
+    let endpoint = kernel.lock().unwrap().destinations(&key())[0].destination.endpoint;
     Operation::DeleteDestination(key(), endpoint).apply(&mut kernel.lock().unwrap().table);
     advance(&kernel, 1_000);
     for _ in 0..4 {

@@ -15,8 +15,9 @@ fn after(seconds: u64) -> MonoTime {
 /// Learns as the keeper does.
 fn read(kernel: &FakeKernel, ledger: &mut Ledger, purpose: Purpose) {
     let found = kernel.services(&|key| ledger.concerns(key));
+    let found = found.into_iter().map(|(key, entry)| (key, entry.service)).collect();
     for service in ledger.found_services(&found, purpose) {
-        let servers = kernel.destinations(&service.key);
+        let servers = kernel.destinations(&service.key).iter().map(|entry| entry.destination).collect();
         ledger.found_destinations(service, servers, purpose);
     }
 }
@@ -449,6 +450,7 @@ impl Story {
         let believed: Vec<_> = self.ledger.believed.values().map(|entry| entry.service.clone()).collect();
         for service in believed {
             let servers = self.kernel.destinations(&service.key);
+            let servers = servers.iter().map(|entry| entry.destination).collect();
             self.ledger.found_destinations(service, servers, Purpose::Audit);
         }
         self.happen(&Event::Serve(0));

@@ -1,8 +1,7 @@
 //! The kernel's load balancer: requests and replies of the generic netlink family `IPVS`, version 1.
 //!
-//! Pure: bytes in, bytes out. Knows services, destinations, their counters, the time-outs and the module's
-//! version. Doesn't know: which of them are wanted (ipvsd decides), the connection synchronisation daemons.
-//! There is no request that empties the table: it would take other people's services with it.
+//! Pure: bytes in, bytes out. Knows services, destinations, their counters, the time-outs, the daemons that
+//! synchronise connections, and the module's version. Doesn't know which of them are wanted: ipvsd decides.
 //!
 //! What the kernel does: it fails a duplicate with EEXIST, an unknown scheduler with ENOENT, a destination of
 //! another family that isn't tunnelled with EINVAL, an unknown service with ESRCH, an unknown destination with
@@ -11,10 +10,12 @@
 mod destination;
 mod service;
 mod stats;
+mod sync;
 
 pub use destination::{Destination, DestinationEntry, Endpoint, Forwarding, Tunnel};
 pub use service::{IpFamily, Key, Service, ServiceEntry, ServiceFlags};
 pub use stats::Stats;
+pub use sync::{SyncDaemon, SyncRole};
 
 use crate::attribute::Writer;
 use crate::frame::{Flags, Message};
@@ -107,6 +108,37 @@ impl Ipvs {
                 .put(ATTR_TIMEOUT_TCP_FIN, &timeouts.tcp_fin.to_ne_bytes())
                 .put(ATTR_TIMEOUT_UDP, &timeouts.udp.to_ne_bytes())
         })
+    }
+
+    /// Empties the whole table, other people's services included.
+    #[must_use]
+    pub fn flush(self) -> Message {
+        self.order(FLUSH, |top| top)
+    }
+
+    /// Starts a synchronisation daemon. EEXIST when one of its role runs, ENODEV without its interface, EINVAL while
+    /// a destination is of another family than its service.
+    #[must_use]
+    pub fn start_daemon(self, daemon: &SyncDaemon) -> Message {
+        self.order(NEW_DAEMON, |top| top.put_nested(ATTR_DAEMON, &daemon.encode()))
+    }
+
+    /// Ends the synchronisation daemon of a role; ESRCH when none runs. There may be no answer.
+    #[must_use]
+    pub fn stop_daemon(self, role: SyncRole) -> Message {
+        self.order(DEL_DAEMON, |top| top.put_nested(ATTR_DAEMON, &sync::encode_role(role)))
+    }
+
+    /// Asks for the synchronisation daemons; each reply decodes with [`Self::read_daemon`].
+    #[must_use]
+    pub fn dump_daemons(self) -> Message {
+        self.family.message(generic::header(GET_DAEMON, VERSION), Flags::Dump)
+    }
+
+    /// Reads one reply of [`Self::dump_daemons`].
+    #[must_use]
+    pub fn read_daemon(self, kind: u16, payload: &[u8]) -> Option<SyncDaemon> {
+        SyncDaemon::decode(self.find(kind, payload, NEW_DAEMON, ATTR_DAEMON)?)
     }
 
     /// Reads one reply of [`Self::dump_services`].
@@ -215,12 +247,17 @@ const NEW_DEST: u8 = 5;
 const SET_DEST: u8 = 6;
 const DEL_DEST: u8 = 7;
 const GET_DEST: u8 = 8;
+const NEW_DAEMON: u8 = 9;
+const DEL_DAEMON: u8 = 10;
+const GET_DAEMON: u8 = 11;
 const SET_CONFIG: u8 = 12;
 const GET_CONFIG: u8 = 13;
 const SET_INFO: u8 = 14;
 const GET_INFO: u8 = 15;
+const FLUSH: u8 = 17;
 const ATTR_SERVICE: u16 = 1;
 const ATTR_DEST: u16 = 2;
+const ATTR_DAEMON: u16 = 3;
 const ATTR_TIMEOUT_TCP: u16 = 4;
 const ATTR_TIMEOUT_TCP_FIN: u16 = 5;
 const ATTR_TIMEOUT_UDP: u16 = 6;

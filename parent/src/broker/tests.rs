@@ -35,6 +35,8 @@ fn part(names: &[&str]) -> Rc<ParentPart> {
             .collect(),
         services: vec![ParentService { name: "v".to_owned(), servers: vec!["r".to_owned()] }],
         checks: vec![CheckKey::of("a")],
+        flush_at_start: false,
+        sync_follows: Some(InstanceId::new(0)),
     })
 }
 
@@ -236,4 +238,39 @@ fn the_whole_of_a_successor_replaces_that_of_its_predecessor() {
         .checkd(CheckdToParent::Desired { generation, entries: vec![], complete: true }, &mut vec![])
         .unwrap();
     assert_eq!(broker.desired().unwrap()[0].server, ServerRef::Real(ServerId::new(1)));
+}
+
+#[test]
+fn the_synchronisation_daemon_follows_its_instance() {
+    let mut broker = Broker::new(G1, part(&["a", "b"]));
+    assert_eq!(broker.sync_role(), None);
+    let tell = |broker: &mut Broker, instance, state| {
+        broker.vrrpd(transition(G1, instance, state), &mut Vec::new()).unwrap();
+        broker.sync_role()
+    };
+    assert_eq!(tell(&mut broker, 1, VrrpState::Master), None);
+    assert_eq!(tell(&mut broker, 0, VrrpState::Backup), Some(SyncRole::Backup));
+    assert_eq!(tell(&mut broker, 0, VrrpState::Master), Some(SyncRole::Master));
+    assert_eq!(tell(&mut broker, 0, VrrpState::Fault), Some(SyncRole::Backup));
+}
+
+#[test]
+fn counters_of_what_is_not_configured_are_refused() {
+    let mut broker = Broker::new(G1, part(&["a"]));
+    let counters = Counters { connections: 7, ..Counters::default() };
+    let entry = |service, server: Option<u32>| StatisticsEntry {
+        service: ServiceId::new(service),
+        server: server.map(|server| ServerRef::Real(ServerId::new(server))),
+        counters,
+    };
+    assert_eq!(broker.count(G1, &[entry(1, None)], true), Err(Refused));
+    assert_eq!(broker.count(G1, &[entry(0, Some(1))], true), Err(Refused));
+    assert_eq!(broker.count(G2, &[entry(0, None)], true), Err(Refused));
+    assert_eq!(broker.count(G1, &vec![entry(0, None); 257], true), Err(Refused));
+    broker.forget_counting();
+    assert_eq!(broker.count(G1, &[entry(0, None)], false), Ok(()));
+    assert_eq!(broker.service_status()[0].counters, None);
+    assert_eq!(broker.count(G1, &[entry(0, Some(0))], true), Ok(()));
+    let status = broker.service_status();
+    assert_eq!((status[0].counters, status[0].servers[0].counters), (Some(counters), Some(counters)));
 }

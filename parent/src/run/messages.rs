@@ -137,6 +137,9 @@ impl Suite {
                     process.table = Some(state);
                 }
             }
+            IpvsdToParent::Statistics { generation, entries, complete } => {
+                self.on_statistics(serial, generation, &entries, complete, now);
+            }
             IpvsdToParent::RefusedEntries(count) => {
                 self.say(Level::Warning, &format!("ipvsd refused {count} entries that aren't configured"));
             }
@@ -144,7 +147,7 @@ impl Suite {
     }
 
     /// A message that named what it may not name: dropped and counted.
-    fn refuse(&mut self, serial: Serial) {
+    pub(super) fn refuse(&mut self, serial: Serial) {
         if let Some(process) = self.processes.get_mut(&serial) {
             process.refused = process.refused.saturating_add(1);
         }

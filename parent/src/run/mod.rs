@@ -11,6 +11,7 @@ mod release;
 mod reloading;
 mod status;
 mod stopping;
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -43,6 +44,7 @@ use processes::Process;
 use release::Releasing;
 use reloading::{Committing, Stage};
 use stopping::Stopping;
+use table::TableTalk;
 
 /// What boot found out.
 #[derive(Debug)]
@@ -126,6 +128,7 @@ pub struct Suite {
     releasing: Option<Releasing>,
     after_release: Vec<(Daemon, Serial)>,
     stopping: Option<Stopping>,
+    table_talk: TableTalk,
     counters: ParentCounters,
     started: MonoTime,
     exit: Option<u8>,
@@ -194,6 +197,7 @@ impl Suite {
             releasing: None,
             after_release: Vec::new(),
             stopping: None,
+            table_talk: TableTalk::default(),
             counters: ParentCounters::default(),
             started: now,
             exit: None,
@@ -286,6 +290,7 @@ impl Suite {
         self.tick_reload(now);
         self.tick_release(now);
         self.tick_stop(now);
+        self.tick_table(now);
         for client in self.control.take_answered() {
             self.unfinished.push(client);
         }
@@ -304,6 +309,7 @@ impl Suite {
             self.reload_deadline(),
             self.releasing.as_ref().map(|releasing| releasing.deadline),
             self.stopping.as_ref().map(|stopping| stopping.deadline),
+            self.table_talk.deadline(),
         ];
         supervisors.chain(processes).chain(others.into_iter().flatten()).fold(now + PULSE, MonoTime::min)
     }
@@ -356,7 +362,8 @@ impl Suite {
     fn is_needed(&self, daemon: Daemon) -> bool {
         match daemon {
             Daemon::Vrrpd => self.settings.vrrp && self.parts.has_vrrp,
-            Daemon::Checkd | Daemon::Ipvsd => self.settings.checks && self.parts.has_checks,
+            Daemon::Checkd => self.settings.checks && self.parts.has_checks,
+            Daemon::Ipvsd => (self.settings.checks && self.parts.has_checks) || self.parts.has_sync,
         }
     }
 

@@ -85,10 +85,7 @@ impl Suite {
 
     fn obey(&mut self, client: usize, request: &Request, now: MonoTime) {
         match request {
-            Request::GetStatus(_) => {
-                let status = self.status(now);
-                self.control.reply(client, status);
-            }
+            Request::GetStatus(_) => self.order_status(client, now),
             Request::Restart(parameters) => self.order_restart(client, parameters.daemon, now),
             Request::Reload(_) => self.order_reload(Some(client), now),
             Request::Stop(_) => {

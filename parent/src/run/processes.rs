@@ -311,6 +311,14 @@ impl Suite {
 
     fn commit(&mut self, serial: Serial) {
         let generation = self.broker.generation();
+        let flush = self.broker.part().flush_at_start;
+        if let Some(Process { link: Link::Ipvsd(channel), .. }) = self.processes.get_mut(&serial)
+            && self.table_talk.first_start()
+            && flush
+        {
+            let sent = channel.send(&ParentToIpvsd::Flush, &[]);
+            self.check_sent(serial, sent);
+        }
         self.tell(serial, ToDaemon::Commit(generation));
         let whole = self.broker.desired();
         let Some(process) = self.processes.get_mut(&serial) else { return };

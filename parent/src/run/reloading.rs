@@ -188,7 +188,8 @@ impl Suite {
         for daemon in Daemon::ALL {
             let still_needed = match daemon {
                 Daemon::Vrrpd => parts.has_vrrp,
-                Daemon::Checkd | Daemon::Ipvsd => parts.has_checks,
+                Daemon::Checkd => parts.has_checks,
+                Daemon::Ipvsd => parts.has_checks || parts.has_sync,
             };
             let Some(supervisor) = self.supervisors.get(&daemon) else { continue };
             let Some(serial) = supervisor.acting().filter(|_| supervisor.is_running() && still_needed) else {

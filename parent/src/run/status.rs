@@ -1,4 +1,4 @@
-//! The answer to `GetStatus`: everything that the parent knows, without asking a daemon.
+//! The answer to `GetStatus`: everything that the parent knows. Only for counters a daemon is asked, see `table`.
 
 use config::model::units::MonoTime;
 use ipc::messages::Confined;

@@ -52,7 +52,10 @@ impl Daemon {
         let mut daemon = Self { channel, reactor, process, unavailable: None };
         daemon.until("Confined", |message| match message {
             IpvsdToParent::Common(FromDaemon::Confined(confined)) => confined.seccomp.then_some(()),
-            IpvsdToParent::Common(_) | IpvsdToParent::Table(_) | IpvsdToParent::RefusedEntries(_) => None,
+            IpvsdToParent::Common(_)
+            | IpvsdToParent::Table(_)
+            | IpvsdToParent::RefusedEntries(_)
+            | IpvsdToParent::Statistics { .. } => None,
         })?;
         Ok(daemon)
     }
@@ -101,7 +104,8 @@ impl Daemon {
             }
             IpvsdToParent::Table(TableState::Unavailable(_) | TableState::Failing { .. })
             | IpvsdToParent::Common(_)
-            | IpvsdToParent::RefusedEntries(_) => None,
+            | IpvsdToParent::RefusedEntries(_)
+            | IpvsdToParent::Statistics { .. } => None,
         })
     }
 
@@ -111,7 +115,8 @@ impl Daemon {
             IpvsdToParent::Table(TableState::Failing { pending, .. }) => Some(*pending),
             IpvsdToParent::Table(TableState::Unavailable(_) | TableState::InStep { .. })
             | IpvsdToParent::Common(_)
-            | IpvsdToParent::RefusedEntries(_) => None,
+            | IpvsdToParent::RefusedEntries(_)
+            | IpvsdToParent::Statistics { .. } => None,
         })
     }
 
@@ -123,7 +128,9 @@ impl Daemon {
     fn answer(&mut self, expected: &FromDaemon) -> Result<(), Box<dyn Error>> {
         self.until("answer", |message| match message {
             IpvsdToParent::Common(found) => (found == expected).then_some(()),
-            IpvsdToParent::Table(_) | IpvsdToParent::RefusedEntries(_) => None,
+            IpvsdToParent::Table(_) | IpvsdToParent::RefusedEntries(_) | IpvsdToParent::Statistics { .. } => {
+                None
+            }
         })
     }
 
@@ -135,7 +142,10 @@ impl Daemon {
     ) -> Result<(), Box<dyn Error>> {
         let generation = Generation::new(generation);
         let mut writer = RecordWriter::new(memfd::create("exercise")?);
-        writer.write(&IpvsHead { services: u32::try_from(services.len())? })?;
+        writer.write(&IpvsHead {
+            services: u32::try_from(services.len())?,
+            settings: config::model::ipvs::IpvsSettings::default(),
+        })?;
         for service in services {
             writer.write(service)?;
         }
@@ -201,7 +211,10 @@ pub(crate) fn table(kernel: &mut Netlink) -> Result<BTreeMap<Key, BTreeMap<Endpo
     let mut found = BTreeMap::new();
     for key in services.into_keys() {
         let servers = kernel.destinations(&key)?;
-        found.insert(key, servers.iter().map(|server| (server.endpoint, server.weight)).collect());
+        found.insert(
+            key,
+            servers.iter().map(|server| (server.destination.endpoint, server.destination.weight)).collect(),
+        );
     }
     Ok(found)
 }
