@@ -7,7 +7,9 @@ use std::time::Duration;
 use tests::lab::config_text::{VrrpInstance, global};
 use tests::lab::failure::require;
 use tests::lab::lan::{front4, front6};
-use tests::lab::{Capture, Director, Failure, Lab, Lan, Subject, capture, sandboxed, wait_until};
+use tests::lab::{
+    Advert, Capture, Director, Failure, Lab, Lan, Subject, capture, pause, sandboxed, wait_until,
+};
 
 /// One way to speak VRRP.
 #[derive(Debug, Clone, Copy)]
@@ -16,18 +18,43 @@ struct Mode {
     advert_int: &'static str,
     interval: Duration,
     address: IpAddr,
+    /// Further lines of d1 and of d2.
+    extra: [&'static str; 2],
 }
 
 fn v2() -> Mode {
-    Mode { version: 2, advert_int: "1", interval: Duration::from_secs(1), address: front4(50) }
+    Mode { version: 2, advert_int: "1", interval: Duration::from_secs(1), ..v3() }
 }
 
 fn v3() -> Mode {
-    Mode { version: 3, advert_int: "0.2", interval: Duration::from_millis(200), address: front4(50) }
+    Mode {
+        version: 3,
+        advert_int: "0.2",
+        interval: Duration::from_millis(200),
+        address: front4(50),
+        extra: ["", ""],
+    }
 }
 
 fn v3_over_ipv6() -> Mode {
-    Mode { version: 3, advert_int: "0.2", interval: Duration::from_millis(200), address: front6(0x50) }
+    Mode { address: front6(0x50), ..v3() }
+}
+
+fn v2_with_password() -> Mode {
+    let block = "authentication {\n        auth_type PASS\n        auth_pass secret12\n    }";
+    Mode { extra: [block, block], ..v2() }
+}
+
+fn unicast() -> Mode {
+    let first = "unicast_src_ip 10.77.0.1\nunicast_peer {\n        10.77.0.2\n    }";
+    let second = "unicast_src_ip 10.77.0.2\nunicast_peer {\n        10.77.0.1\n    }";
+    Mode { extra: [first, second], ..v3() }
+}
+
+fn unicast_over_ipv6() -> Mode {
+    let first = "unicast_src_ip fd77::1\nunicast_peer {\n        fd77::2\n    }";
+    let second = "unicast_src_ip fd77::2\nunicast_peer {\n        fd77::1\n    }";
+    Mode { extra: [first, second], ..v3_over_ipv6() }
 }
 
 /// Three intervals and the skew of priority 100 (156/256 of an interval), and what this machine may add.
@@ -44,7 +71,9 @@ fn election(lab: &Lab, mode: Mode, strong: Subject, weak: Subject) -> Result<(),
     let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
     let capture = Capture::start(lab, lan.switch(), "election")?;
     let config = |priority| {
-        global("lab") + &VrrpInstance::new(mode.version, mode.advert_int, priority, mode.address).text()
+        let extra = mode.extra[usize::from(priority == 100)];
+        let instance = VrrpInstance::new(mode.version, mode.advert_int, priority, mode.address);
+        global("lab") + &instance.with(extra).text()
     };
     let first = Director::start(lab, d1, strong, &config(200), &[])?;
     let second = Director::start(lab, d2, weak, &config(100), &[])?;
@@ -70,11 +99,17 @@ fn election(lab: &Lab, mode: Mode, strong: Subject, weak: Subject) -> Result<(),
     require(!d2.has(mode.address), || "after a stop the address must be gone from d2".to_owned())?;
 
     let adverts = capture::adverts(&capture.stop()?)?;
+    // The reference sends unicast over IPv6 with the host's own hop limit.
+    let exempt = |advert: &Advert| {
+        !mode.extra[0].is_empty() && [strong, weak][usize::from(advert.priority == 100)] == Subject::C
+    };
+    let short = adverts.iter().find(|advert| advert.ttl != "255" && advert.priority != 0 && !exempt(advert));
+    require(short.is_none(), || format!("an advert must have TTL 255: {short:?}"))?;
     judge(mode, &adverts)
 }
 
 /// Frames of both, version, interval and addresses as configured, and one priority 0 for each orderly stop.
-fn judge(mode: Mode, adverts: &[tests::lab::Advert]) -> Result<(), Failure> {
+fn judge(mode: Mode, adverts: &[Advert]) -> Result<(), Failure> {
     let interval = if mode.version == 2 { "1" } else { "20" };
     for advert in adverts {
         let expected = (mode.version.to_string(), "51", interval, mode.address.to_string());
@@ -114,7 +149,39 @@ elections! {
     ours_over_c_by_v2: v2(), Ours over C;
     ours_over_c_by_v3: v3(), Ours over C;
     ours_over_c_by_v3_over_ipv6: v3_over_ipv6(), Ours over C;
+    ours_over_c_by_v2_with_password: v2_with_password(), Ours over C;
+    ours_over_c_by_unicast: unicast(), Ours over C;
+    ours_over_c_by_unicast_over_ipv6: unicast_over_ipv6(), Ours over C;
+    c_over_ours_by_unicast: unicast(), C over Ours;
     c_over_ours_by_v2: v2(), C over Ours;
     c_over_ours_by_v3: v3(), C over Ours;
     c_over_ours_by_v3_over_ipv6: v3_over_ipv6(), C over Ours;
+}
+
+/// A Backup sends nothing, so its counter is final: it says as many adverts as were on the wire.
+#[test]
+fn every_advert_that_was_sent_is_on_the_wire() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+        let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
+        let mode = v3();
+        let config = |priority| {
+            let instance = VrrpInstance::new(mode.version, mode.advert_int, priority, mode.address);
+            global("lab") + &instance.text()
+        };
+        let capture = Capture::start(lab, lan.switch(), "count")?;
+        let first = Director::start(lab, d1, Subject::Ours, &config(100), &[])?;
+        wait_until("d1 holds the address", down_interval(mode), || d1.has(mode.address))?;
+        pause(mode.interval * 10);
+        let _second = Director::start(lab, d2, Subject::C, &config(200), &[])?;
+        wait_until("d1 yields", down_interval(mode) * 2, || d2.has(mode.address) && !d1.has(mode.address))?;
+        // Counters are told once a second.
+        pause(Duration::from_millis(2500));
+        let counted = first.status()?["instances"][0]["sent"].as_u64().unwrap_or(0);
+        let adverts = capture::adverts(&capture.stop()?)?;
+        let seen = adverts.iter().filter(|advert| advert.source == "10.77.0.1").count();
+        require(u64::try_from(seen).ok() == Some(counted) && counted >= 10, || {
+            format!("{counted} adverts counted, {seen} on the wire")
+        })
+    });
 }

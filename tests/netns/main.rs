@@ -3,6 +3,7 @@
 
 mod election;
 mod ending;
+mod follow;
 mod hostile;
 mod restart;
 mod service;

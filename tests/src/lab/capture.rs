@@ -140,7 +140,7 @@ fn advert(row: &[String]) -> Result<Advert, Failure> {
     };
     require(malformed.is_empty(), || format!("tshark calls this frame malformed: {row:?}"))?;
     require(checksum == "1", || format!("tshark finds a wrong checksum: {row:?}"))?;
-    let advert = Advert {
+    Ok(Advert {
         at: at.parse().map_err(|cause| Failure::instrument("time of a frame", cause))?,
         source: format!("{source4}{source6}"),
         ttl: format!("{ttl4}{ttl6}"),
@@ -149,9 +149,7 @@ fn advert(row: &[String]) -> Result<Advert, Failure> {
         priority: priority.parse().map_err(|cause| Failure::instrument("priority of a frame", cause))?,
         interval: format!("{interval2}{interval3}"),
         addresses: format!("{addresses4}{addresses6}"),
-    };
-    require(advert.ttl == "255", || format!("an advert must have TTL 255: {advert:?}"))?;
-    Ok(advert)
+    })
 }
 
 /// The longest pause between two adverts in a row, whoever sent them.

@@ -1,0 +1,146 @@
+//! What follows a state and what a state follows: notify scripts, tracked interfaces, reloads.
+
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tests::lab::config_text::{VrrpInstance, global, on_eth0};
+use tests::lab::failure::require;
+use tests::lab::lan::front4;
+use tests::lab::{Director, Echo, Failure, Lab, Lan, Probe, Subject, pause, sandboxed, wait_until};
+
+const ADDRESS: IpAddr = front4(50);
+const SECOND: IpAddr = front4(51);
+const ELECTED: Duration = Duration::from_secs(5);
+
+/// A script that appends its arguments to a file beside it.
+fn recorder(mode: u32) -> Result<PathBuf, Failure> {
+    let script = Path::new("/run/lab/record.sh");
+    fs::create_dir_all("/run/lab")
+        .and_then(|()| fs::write(script, "#!/bin/sh\necho \"$*\" >>/run/lab/record\n"))
+        .and_then(|()| fs::set_permissions(script, fs::Permissions::from_mode(mode)))
+        .map_err(|cause| Failure::instrument("script that records", cause))?;
+    Ok(script.to_owned())
+}
+
+fn recorded() -> Vec<String> {
+    let text = fs::read_to_string("/run/lab/record").unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn with_scripts(script: &Path) -> String {
+    let script = script.display();
+    let instance = VrrpInstance::new(3, "0.2", 200, ADDRESS)
+        .with(&format!("notify \"{script} any\""))
+        .with(&format!("notify_master \"{script} now-master\""));
+    "global_defs {\n    script_user root\n    enable_script_security\n}\n".to_owned() + &instance.text()
+}
+
+/// The same words in the same order, whoever runs the scripts.
+fn scripts_are_told(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let d1 = lan.host("d1")?;
+    let director = Director::start(lab, d1, subject, &with_scripts(&recorder(0o755)?), &[])?;
+    wait_until("d1 holds the address", ELECTED, || d1.has(ADDRESS))?;
+    wait_until("three lines are recorded", ELECTED, || recorded().len() == 3)?;
+    director.stop()?;
+    wait_until("a fourth line is recorded", ELECTED, || recorded().len() >= 4)?;
+    let mut lines = recorded();
+    // The two scripts of one change run side by side.
+    lines[1..3].sort();
+    let expected = [
+        "any INSTANCE VI_1 BACKUP 200",
+        "any INSTANCE VI_1 MASTER 200",
+        "now-master",
+        "any INSTANCE VI_1 STOP 200",
+    ];
+    require(lines == expected, || format!("recorded {lines:?}"))
+}
+
+#[test]
+fn scripts_are_told_of_every_state_by_c() {
+    sandboxed(60, |lab| scripts_are_told(lab, Subject::C));
+}
+
+#[test]
+fn scripts_are_told_of_every_state_by_ours() {
+    sandboxed(60, |lab| scripts_are_told(lab, Subject::Ours));
+}
+
+#[test]
+fn a_script_that_others_can_write_never_runs_as_root() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let script = recorder(0o777)?;
+        let mut director = Director::start(lab, d1, Subject::Ours, &with_scripts(&script), &[])?;
+        // Either the configuration is refused, or the script is.
+        if director.wait_end(Duration::from_secs(3)).is_err() {
+            wait_until("d1 holds the address", ELECTED, || d1.has(ADDRESS))?;
+            pause(Duration::from_secs(1));
+        }
+        require(recorded().is_empty(), || format!("it ran: {:?}", recorded()))?;
+        let log = director.log();
+        require(log.contains("record.sh"), || format!("the log doesn't name the script:\n{log}"))
+    });
+}
+
+fn interface_is_followed(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let mut lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+    lan.add_back_network(&[("d1", 1)])?;
+    let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
+    let tracked =
+        VrrpInstance::new(3, "0.2", 200, ADDRESS).with("track_interface {\n        eth1\n    }").text();
+    let plain = VrrpInstance::new(3, "0.2", 100, ADDRESS).text();
+    let _first = Director::start(lab, d1, subject, &(global("d1") + &tracked), &[])?;
+    let _second = Director::start(lab, d2, subject, &(global("d2") + &plain), &[])?;
+    let at = |here: &tests::lab::Host, there: &tests::lab::Host| here.has(ADDRESS) && !there.has(ADDRESS);
+    wait_until("d1 alone holds the address", ELECTED, || at(d1, d2))?;
+    d1.ip("link set eth1 down\n")?;
+    wait_until("it moves with the interface", ELECTED, || at(d2, d1))?;
+    d1.ip("link set eth1 up\n")?;
+    wait_until("it comes back with it", ELECTED, || at(d1, d2)).map(|_| ())
+}
+
+#[test]
+fn the_address_follows_a_tracked_interface_with_c() {
+    sandboxed(60, |lab| interface_is_followed(lab, Subject::C));
+}
+
+#[test]
+fn the_address_follows_a_tracked_interface_with_ours() {
+    sandboxed(60, |lab| interface_is_followed(lab, Subject::Ours));
+}
+
+/// What a reload doesn't change never leaves its state: the old address answers all the time while a new one comes
+/// and goes.
+#[test]
+fn a_reload_loses_nothing_of_what_stays() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("client", 100), ("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let _echo = Echo::start(d1)?;
+        let one = VrrpInstance::new(3, "0.2", 200, ADDRESS);
+        let mut two = one.clone();
+        two.addresses.push(on_eth0(SECOND));
+        let director = Director::start(lab, d1, Subject::Ours, &(global("d1") + &one.text()), &[])?;
+        wait_until("d1 holds the address", ELECTED, || d1.has(ADDRESS))?;
+        let transitions = |director: &Director| -> Result<serde_json::Value, Failure> {
+            Ok(director.status()?["instances"][0]["transitions"].clone())
+        };
+        let before = transitions(&director)?;
+        let probe = Probe::start(lan.host("client")?, ADDRESS, Duration::from_millis(1))?;
+        for (text, there) in [(two.text(), true), (one.text(), false)] {
+            director.write_config(d1, &(global("d1") + &text))?;
+            director.ctl(&["reload"])?;
+            wait_until("the second address follows", ELECTED, || d1.has(SECOND) == there)?;
+            pause(Duration::from_millis(500));
+        }
+        let report = probe.finish()?;
+        require(report.lost == 0, || format!("{} of {} questions lost", report.lost, report.sent))?;
+        let after = transitions(&director)?;
+        require(before == after, || format!("{before} transitions became {after}"))
+    });
+}
