@@ -31,6 +31,8 @@ pub enum Kind {
     Globals,
     /// A `vrrp_instance`.
     Instance,
+    /// A `vrrp_sync_group`.
+    SyncGroup,
     /// A `virtual_server`.
     VirtualServer,
     /// A `real_server`.
@@ -57,6 +59,7 @@ impl fmt::Display for Change {
         let kind = match self.kind {
             Kind::Globals => "global_defs",
             Kind::Instance => "vrrp_instance",
+            Kind::SyncGroup => "vrrp_sync_group",
             Kind::VirtualServer => "virtual_server",
             Kind::RealServer => "real_server",
         };
@@ -86,6 +89,7 @@ pub fn diff(old: &Model, new: &Model) -> Vec<Change> {
     differ(&mut settings, "IPVS settings", &ipvs(old), &ipvs(new));
     changed(&mut out, Kind::Globals, "", settings, false);
     instances(&mut out, old, new);
+    sync_groups(&mut out, old, new);
     services(&mut out, old, new);
     out
 }
@@ -141,6 +145,36 @@ fn instances(out: &mut Vec<Change>, old: &Model, new: &Model) {
         let breaks_peers = settings.iter().any(|setting| breaks.contains(setting))
             || (settings.contains(&"advert_int") && instance.version == crate::model::vrrp::Version::V2);
         changed(out, Kind::Instance, &instance.name, settings, breaks_peers);
+    }
+}
+
+fn sync_groups(out: &mut Vec<Change>, old: &Model, new: &Model) {
+    fn of(model: &Model) -> HashMap<&str, (Vec<&str>, &InstanceNotify)> {
+        let groups = model.sync_groups.iter().zip(&model.group_notify);
+        groups
+            .map(|(group, notify)| {
+                let members = group.members.iter().filter_map(|member| model.instances.get(member.index()));
+                let members = members.map(|instance| instance.name.as_str()).collect();
+                (group.name.as_str(), (members, notify))
+            })
+            .collect()
+    }
+    let (before, after) = (of(old), of(new));
+    for gone in old.sync_groups.iter().filter(|group| !after.contains_key(group.name.as_str())) {
+        comes_or_goes(out, Kind::SyncGroup, &gone.name, Fate::Removed);
+    }
+    for group in &new.sync_groups {
+        let Some((members, notify)) = after.get(group.name.as_str()) else { continue };
+        let Some((was_members, was_notify)) = before.get(group.name.as_str()) else {
+            comes_or_goes(out, Kind::SyncGroup, &group.name, Fate::Added);
+            continue;
+        };
+        let mut settings = Vec::new();
+        differ(&mut settings, "group", was_members, members);
+        if notify_scripts(old, was_notify) != notify_scripts(new, notify) {
+            settings.push("notify scripts");
+        }
+        changed(out, Kind::SyncGroup, &group.name, settings, false);
     }
 }
 

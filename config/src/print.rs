@@ -10,10 +10,11 @@ use std::time::Duration;
 use crate::model::Model;
 use crate::model::check::{Check, CheckKind, Endpoint, HttpProtocol, RealServer, VirtualServer};
 use crate::model::ipvs::{Checksum, ConnectionTimeouts, Encapsulation, Forwarding, Protocol, ServiceKey};
-use crate::model::process::{Script, UnknownCall};
+use crate::model::process::{InstanceNotify, Script, UnknownCall};
 use crate::model::units::ScriptId;
 use crate::model::vrrp::{
-    Authentication, Broadcast, Family, Instance, Preempt, TrackedScript, Transport, Version, VirtualAddress,
+    Authentication, Broadcast, Family, Instance, Preempt, SyncGroup, TrackedScript, Transport, Version,
+    VirtualAddress,
 };
 use crate::schema::shown_seconds;
 
@@ -28,16 +29,11 @@ pub fn print(model: &Model) -> String {
     for (instance, notify) in model.instances.iter().zip(&model.instance_notify) {
         page.open("vrrp_instance", &instance.name);
         page.instance(instance);
-        for (keyword, script) in [
-            ("notify_master", notify.master),
-            ("notify_backup", notify.backup),
-            ("notify_fault", notify.fault),
-            ("notify_stop", notify.stop),
-            ("notify", notify.any),
-        ] {
-            page.command(keyword, script);
-        }
+        page.notify(notify);
         page.close();
+    }
+    for (group, notify) in model.sync_groups.iter().zip(&model.group_notify) {
+        page.sync_group(group, notify);
     }
     for service in &model.virtual_servers {
         page.service(service);
@@ -164,6 +160,34 @@ impl Page<'_> {
             let line = format!("{keyword} {} {}", command(&script.argv), user(script));
             self.line(&line);
         }
+    }
+
+    fn notify(&mut self, notify: &InstanceNotify) {
+        for (keyword, script) in [
+            ("notify_master", notify.master),
+            ("notify_backup", notify.backup),
+            ("notify_fault", notify.fault),
+            ("notify_stop", notify.stop),
+            ("notify", notify.any),
+        ] {
+            self.command(keyword, script);
+        }
+        self.boolean("notify_priority_changes", notify.priority_changes);
+    }
+
+    /// Weights stand in the members; the group must not drop them again.
+    fn sync_group(&mut self, group: &SyncGroup, notify: &InstanceNotify) {
+        self.open("vrrp_sync_group", &group.name);
+        self.open("group", "");
+        for member in &group.members {
+            let name = self.model.instances.get(member.index()).map_or("", |instance| &instance.name);
+            let name = word(name);
+            self.line(&name);
+        }
+        self.close();
+        self.line("sync_group_tracking_weight");
+        self.notify(notify);
+        self.close();
     }
 
     fn tracked_script(&mut self, tracked: &TrackedScript) {

@@ -234,7 +234,8 @@ fn configuration() -> impl Strategy<Value = String> {
     (globals, instance(1), instance(2), service(11), service(12)).prop_map(
         |((a, b, c, d, e, f), one, two, three, four)| {
             let script = "vrrp_script web {\nscript \"/opt/web 'x y'\" carol\ninterval 0.5\nweight 7\n}\n";
-            format!("global_defs {{\n{a}{b}{c}{d}{e}{f}}}\n{script}{one}{two}{three}{four}")
+            let group = "vrrp_sync_group VG {\ngroup { V1 V2 }\ntrack_interface { eth5 weight 9 }\n}\n";
+            format!("global_defs {{\n{a}{b}{c}{d}{e}{f}}}\n{script}{group}{one}{two}{three}{four}")
         },
     )
 }

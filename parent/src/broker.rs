@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use config::model::parts::{CheckKey, ParentPart, Presence, ServerRef};
+use config::model::parts::{CheckKey, ParentGroup, ParentPart, Presence, ServerRef};
 use config::model::process::{InstanceNotify, Purpose};
 use config::model::units::{CheckId, Generation, InstanceId, Priority, ScriptId, ServerId, ServiceId};
 use ipc::messages::checkd::{CheckdToParent, DesiredEntry, MAX_BATCH, Verdict};
@@ -23,13 +23,15 @@ pub enum Effect {
     RunCheck(Generation, CheckId, ScriptId),
     /// Run a script that nobody waits for.
     RunNotify(Generation, ScriptId),
-    /// An instance changed its state: its scripts run in order.
+    /// An instance or a group changed its state: its scripts run in order.
     Notify {
-        /// Name of the instance.
+        /// Which of both.
+        whose: Whose,
+        /// Its name.
         name: String,
         /// New state.
         state: VrrpState,
-        /// Effective priority.
+        /// Effective priority, 0 for a group.
         priority: Priority,
         /// Its scripts.
         scripts: InstanceNotify,
@@ -58,6 +60,26 @@ pub enum Effect {
     Desired(Generation, Vec<DesiredEntry>),
     /// The whole is known: hand [`Broker::desired`] on to ipvsd.
     Whole(Generation),
+}
+
+/// Whose change is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// That of a `vrrp_instance`.
+    Instance,
+    /// That of a `vrrp_sync_group`.
+    Group,
+}
+
+impl Whose {
+    /// Word of scripts and FIFOs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Instance => "INSTANCE",
+            Self::Group => "GROUP",
+        }
+    }
 }
 
 /// A message that named something that it may not name.
@@ -99,6 +121,7 @@ pub struct Broker {
     vrrpd_confirmed: bool,
     checkd_confirmed: bool,
     instances: Vec<InstanceMemory>,
+    groups: BTreeMap<String, VrrpState>,
     verdicts: BTreeMap<CheckId, Verdict>,
     /// Numbers that checkers of the previous configuration have in the committed one.
     carried: BTreeMap<CheckId, CheckId>,
@@ -126,6 +149,7 @@ impl Broker {
             vrrpd_confirmed: true,
             checkd_confirmed: true,
             instances,
+            groups: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             carried: BTreeMap::new(),
             desired: BTreeMap::new(),
@@ -152,6 +176,9 @@ impl Broker {
         let old = std::mem::replace(&mut self.committed, Era { generation, part });
         self.carried = numbers_by_key(&old.part.checks, &self.committed.part.checks);
         self.previous = Some(old);
+        let part = Rc::clone(&self.committed.part);
+        let common = |known: &ParentGroup| Some((known.group.name.clone(), self.common_state(known)?));
+        self.groups = part.groups.iter().filter_map(common).collect();
         self.vrrpd_confirmed = false;
         self.checkd_confirmed = false;
         for verdict in std::mem::take(&mut self.verdicts).into_values() {
@@ -215,17 +242,22 @@ impl Broker {
                     memory.transitions = memory.transitions.saturating_add(u64::from(notify));
                 }
                 if notify {
-                    out.push(Effect::Notify { name, state, priority, scripts, generation });
+                    let (whose, name) = (Whose::Instance, name.clone());
+                    out.push(Effect::Notify { whose, name, state, priority, scripts, generation });
                 }
+                self.follow_group(&name, notify, out);
                 Ok(())
             }
             VrrpdToParent::PriorityChanged { generation, instance, priority } => {
                 let part = self.era(generation, self.vrrpd_confirmed)?;
-                let name = part.instances.get(instance.index()).ok_or(Refused)?.name.clone();
+                let known = part.instances.get(instance.index()).ok_or(Refused)?;
+                let (name, wanted) = (known.name.clone(), known.notify.priority_changes);
                 if let Some(memory) = self.memory(&name) {
                     memory.priority = priority;
                     let state = memory.state;
-                    out.push(Effect::PriorityChanged { name, state, priority });
+                    if wanted {
+                        out.push(Effect::PriorityChanged { name, state, priority });
+                    }
                 }
                 Ok(())
             }
@@ -337,21 +369,62 @@ impl Broker {
             .map(|(index, _)| InstanceId::new(index))
     }
 
-    /// What Masters held was withdrawn in a dead vrrpd's place: they are no longer Master. Returns name, priority
-    /// and scripts of each.
-    pub fn released(&mut self) -> Vec<(String, Priority, InstanceNotify)> {
+    /// What Masters held was withdrawn in a dead vrrpd's place: they are no longer Master, and everybody who follows
+    /// them is told so.
+    pub fn released(&mut self, out: &mut Vec<Effect>) {
         let part = Rc::clone(&self.committed.part);
-        let masters = self.instances.iter_mut().zip(&part.instances);
-        masters
-            .filter(|(memory, _)| memory.state == VrrpState::Master)
-            .map(|(memory, instance)| {
-                memory.state = VrrpState::Fault;
-                memory.reason =
-                    "released: the VRRP process died and could not be succeeded in time".to_owned();
-                memory.transitions = memory.transitions.saturating_add(1);
-                (instance.name.clone(), memory.priority, instance.notify.clone())
-            })
-            .collect()
+        let generation = self.committed.generation;
+        let mut fallen = Vec::new();
+        for (memory, instance) in self.instances.iter_mut().zip(&part.instances) {
+            if memory.state != VrrpState::Master {
+                continue;
+            }
+            memory.state = VrrpState::Fault;
+            memory.reason = "released: the VRRP process died and could not be succeeded in time".to_owned();
+            memory.transitions = memory.transitions.saturating_add(1);
+            fallen.push(&instance.name);
+            out.push(Effect::Notify {
+                whose: Whose::Instance,
+                name: instance.name.clone(),
+                state: VrrpState::Fault,
+                priority: memory.priority,
+                scripts: instance.notify.clone(),
+                generation,
+            });
+        }
+        for name in fallen {
+            self.follow_group(name, true, out);
+        }
+    }
+
+    /// An instance has changed: its group has, too, once all members agree on another state than the one that was
+    /// told last.
+    fn follow_group(&mut self, instance: &str, notify: bool, out: &mut Vec<Effect>) {
+        let part = Rc::clone(&self.committed.part);
+        let is_member = |known: &&ParentGroup| {
+            let members = known.group.members.iter().filter_map(|id| part.instances.get(id.index()));
+            members.into_iter().any(|member| member.name == instance)
+        };
+        let Some(known) = part.groups.iter().find(is_member) else { return };
+        let Some(state) = self.common_state(known) else { return };
+        let before = self.groups.insert(known.group.name.clone(), state);
+        if notify && before != Some(state) {
+            out.push(Effect::Notify {
+                whose: Whose::Group,
+                name: known.group.name.clone(),
+                state,
+                priority: Priority::RESIGN,
+                scripts: known.notify.clone(),
+                generation: self.committed.generation,
+            });
+        }
+    }
+
+    /// The state of all members of a group of the committed configuration.
+    fn common_state(&self, known: &ParentGroup) -> Option<VrrpState> {
+        let mut states = known.group.members.iter().map(|id| Some(self.instances.get(id.index())?.state));
+        let first = states.next()??;
+        states.all(|state| state == Some(first)).then_some(first)
     }
 
     /// Role of the synchronisation daemon that follows an instance; `None` before the first state is known.

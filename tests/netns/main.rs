@@ -8,3 +8,4 @@ mod hostile;
 mod restart;
 mod service;
 mod startup;
+mod sync_group;

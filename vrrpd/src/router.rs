@@ -19,6 +19,7 @@ use crate::proto::faults::{Faults, Reason};
 use crate::proto::limit::{Budget, LINES_PER_INSTANCE, Reasons};
 use crate::proto::machine::{Machine, Settings, State};
 use crate::proto::priority::{Effect, Health, effect, effective};
+use crate::proto::sync_group::Standing;
 use crate::scripts::Scripts;
 use crate::socket::send::Way;
 
@@ -59,7 +60,18 @@ pub struct Router {
     pub verify_at: Option<MonoTime>,
     /// How often addresses are put back.
     pub restores: Restores,
+    /// The sync group that it belongs to.
+    pub group: Option<Membership>,
     carried: Vec<IpAddr>,
+}
+
+/// Belonging to a sync group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Membership {
+    /// Position of the group.
+    pub group: usize,
+    /// All members are owners that are configured as Master.
+    pub eager: bool,
 }
 
 /// Counts since start.
@@ -143,6 +155,7 @@ impl Router {
             master_news: false,
             verify_at: None,
             restores: Restores::default(),
+            group: None,
             carried: config.addresses.iter().map(|address| address.network.ip()).collect(),
             config,
         }
@@ -164,6 +177,27 @@ impl Router {
                 (Transport::Multicast { .. }, Transport::Unicast { .. })
                 | (Transport::Unicast { .. }, Transport::Multicast { .. }) => false,
             }
+    }
+
+    /// What the machine has to know of the configuration.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let settings = Settings::of(&self.config, self.path.source);
+        match self.group {
+            Some(membership) => settings.in_group(membership.eager),
+            None => settings,
+        }
+    }
+
+    /// What it is to its sync group.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match self.machine.state() {
+            State::Init | State::Fault(_) => Standing::Out,
+            State::Backup(_) if self.machine.is_ready() => Standing::Ready,
+            State::Backup(_) => Standing::Held,
+            State::Master { .. } => Standing::Master,
+        }
     }
 
     /// Addresses that adverts carry.

@@ -30,6 +30,10 @@ pub struct Model {
     pub instance_notify: Vec<process::InstanceNotify>,
     /// Settings of the kernel's table as a whole.
     pub ipvs: ipvs::IpvsSettings,
+    /// `vrrp_sync_group` blocks.
+    pub sync_groups: Vec<vrrp::SyncGroup>,
+    /// Commands that follow the state of each group, same order as `sync_groups`.
+    pub group_notify: Vec<process::InstanceNotify>,
     /// `virtual_server` blocks, indexed by [`units::ServiceId`].
     pub virtual_servers: Vec<check::VirtualServer>,
 }

@@ -14,7 +14,7 @@ use super::check::{CheckKind, VirtualServer};
 use super::ipvs::{Destination, IpvsSettings, ServiceKey, ServiceOptions};
 use super::process::{InstanceNotify, ProcessSettings, Script};
 use super::units::{InstanceId, ServerId, Vrid, Weight};
-use super::vrrp::{Family, Instance, TrackedScript, VrrpGlobal};
+use super::vrrp::{Family, Instance, SyncGroup, TrackedScript, VrrpGlobal};
 
 /// Head of vrrpd's part; [`Instance`] records follow, `instances` of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub struct VrrpHead {
     pub global: VrrpGlobal,
     /// When tracked scripts run.
     pub tracked_scripts: Vec<TrackedScript>,
+    /// Instances that change state together.
+    pub sync_groups: Vec<SyncGroup>,
     /// Number of [`Instance`] records that follow.
     pub instances: u32,
 }
@@ -81,6 +83,8 @@ pub struct ParentPart {
     pub scripts: Vec<Script>,
     /// What supervision and notification need of each instance.
     pub instances: Vec<ParentInstance>,
+    /// Instances that change state together, and what is notified of it.
+    pub groups: Vec<ParentGroup>,
     /// Names of the virtual servers and their real servers, for status and FIFO.
     pub services: Vec<ParentService>,
     /// Checkers by number: what each of them is, so that verdicts follow it into the next configuration.
@@ -124,6 +128,15 @@ pub struct ParentInstance {
     pub notify: InstanceNotify,
 }
 
+/// What the parent knows of a sync group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentGroup {
+    /// Name and members.
+    pub group: SyncGroup,
+    /// Commands that follow its state.
+    pub notify: InstanceNotify,
+}
+
 /// What the parent knows of a virtual server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParentService {
@@ -140,6 +153,7 @@ impl Model {
         VrrpHead {
             global: self.vrrp_global.clone(),
             tracked_scripts: self.tracked_scripts.clone(),
+            sync_groups: self.sync_groups.clone(),
             instances: count(self.instances.len()),
         }
     }
@@ -168,6 +182,12 @@ impl Model {
             process: self.process.clone(),
             scripts: self.scripts.clone(),
             instances: self.instances.iter().zip(&self.instance_notify).map(parent_instance).collect(),
+            groups: self
+                .sync_groups
+                .iter()
+                .zip(&self.group_notify)
+                .map(|(group, notify)| ParentGroup { group: group.clone(), notify: notify.clone() })
+                .collect(),
             services: self
                 .virtual_servers
                 .iter()

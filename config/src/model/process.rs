@@ -70,6 +70,8 @@ pub struct InstanceNotify {
     pub stop: Option<ScriptId>,
     /// `notify`: gets four more arguments.
     pub any: Option<ScriptId>,
+    /// `notify_priority_changes`: the FIFOs are told of every change of the effective priority.
+    pub priority_changes: bool,
 }
 
 /// What `seccomp_unknown` says of a system call that no profile lists.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use super::units::{AdvertInterval, Priority, ScriptId, Vrid};
+use super::units::{AdvertInterval, InstanceId, Priority, ScriptId, Vrid};
 
 /// Protocol version of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -110,6 +110,15 @@ pub struct Instance {
     pub check_unicast_source: bool,
     /// `skip_check_adv_addr`.
     pub skip_check_advert_addresses: bool,
+}
+
+/// One `vrrp_sync_group` with at least one member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncGroup {
+    /// Name of the block.
+    pub name: String,
+    /// Instances that change state together, in the order of the file.
+    pub members: Vec<InstanceId>,
 }
 
 /// Whether a Backup with a higher priority takes over from a living Master.

@@ -57,7 +57,7 @@ pub(super) fn resolve(
 }
 
 impl Context<'_> {
-    fn notify(&mut self, instance: &str, draft: NotifyDraft) -> InstanceNotify {
+    pub(super) fn notify(&mut self, instance: &str, draft: NotifyDraft) -> InstanceNotify {
         let mut one = |keyword: &str, command| {
             self.optional_script(&format!("{instance} {keyword}"), command, Purpose::InstanceNotify)
         };
@@ -67,6 +67,7 @@ impl Context<'_> {
             fault: one("notify_fault", draft.fault),
             stop: one("notify_stop", draft.stop),
             any: one("notify", draft.any),
+            priority_changes: draft.priority_changes.unwrap_or(self.globals.notify_priority_changes),
         }
     }
 

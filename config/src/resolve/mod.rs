@@ -6,6 +6,7 @@
 mod instance;
 mod script;
 mod service;
+mod sync_group;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub(crate) fn resolve(
     options: &LoadOptions,
     problems: &mut Collector,
 ) -> Model {
-    let Draft { globals, child_wait_time, scripts, instances, groups, services } = draft;
+    let Draft { globals, child_wait_time, scripts, mut instances, sync_groups, groups, services } = draft;
     let mut context = Context { names, problems, globals, scripts: Scripts::default() };
     let mut model = Model {
         process: process(&mut context, child_wait_time, options),
@@ -54,7 +55,9 @@ pub(crate) fn resolve(
             blocks.insert(block.name.text.clone(), Tracked { block, position: None });
         }
     }
+    let sync_groups = sync_group::join(&mut context, sync_groups, &mut instances, &blocks);
     instance::resolve(&mut context, instances, &mut blocks, &mut model);
+    sync_group::resolve(&mut context, sync_groups, &mut model);
     unused_scripts(&mut context, &blocks);
     service::resolve(&mut context, services, groups, &mut model);
     model.ipvs = ipvs(&mut context, &model);

@@ -32,6 +32,7 @@ pub fn keywords() -> Vec<Keyword> {
     rows(&mut out, "root", root::TABLE);
     rows(&mut out, "global_defs", global_defs::TABLE);
     rows(&mut out, "vrrp_script", vrrp_script::TABLE);
+    rows(&mut out, "vrrp_sync_group", vrrp_sync_group::TABLE);
     rows(&mut out, "vrrp_instance", vrrp_instance::TABLE);
     rows(&mut out, "vrrp_instance/authentication", vrrp_instance::AUTHENTICATION);
     rows(&mut out, "virtual_server", virtual_server::TABLE);
@@ -136,6 +137,8 @@ fn vocabulary_use(block: &str, name: &str) -> KeywordUse {
         "vrrp_instance/unicast_peer:entry"
         | "vrrp_instance/track_interface:entry"
         | "vrrp_instance/track_script:entry"
+        | "vrrp_sync_group/track_interface:entry"
+        | "vrrp_sync_group/track_script:entry"
         | "virtual_server_group:entry"
         | "virtual_server/lb_kind:option"
         | "global_defs/lvs_sync_daemon:option"
@@ -144,6 +147,9 @@ fn vocabulary_use(block: &str, name: &str) -> KeywordUse {
         "vrrp_instance/track_file:entry"
         | "vrrp_instance/track_process:entry"
         | "vrrp_instance/track_bfd:entry"
+        | "vrrp_sync_group/track_file:entry"
+        | "vrrp_sync_group/track_process:entry"
+        | "vrrp_sync_group/track_bfd:entry"
         | "vrrp_instance/use_vmac:option"
         | "vrrp_instance/use_ipvlan:option" => KeywordUse::Refused,
         _ => KeywordUse::Inactive,

@@ -28,28 +28,6 @@ const DNS_TYPES: [&str; 18] = [
 pub(super) static TRACK_GROUP: InertTable =
     InertTable { block: "track_group", rows: &[inactive("group", Shape::Lines(&vocabulary::NAMES))] };
 
-/// Keywords of `vrrp_sync_group`.
-pub(super) static VRRP_SYNC_GROUP: InertTable = InertTable {
-    block: "vrrp_sync_group",
-    rows: &[
-        inactive("group", Shape::Lines(&vocabulary::NAMES)),
-        inactive("track_interface", Shape::Lines(&vocabulary::TRACK)),
-        inactive("track_script", Shape::Lines(&vocabulary::TRACK)),
-        inactive("track_file", Shape::Lines(&vocabulary::TRACK)),
-        inactive("track_process", Shape::Lines(&vocabulary::TRACK)),
-        inactive("track_bfd", Shape::Lines(&vocabulary::TRACK)),
-        inactive("notify_backup", Shape::Script),
-        inactive("notify_master", Shape::Script),
-        inactive("notify_fault", Shape::Script),
-        inactive("notify_stop", Shape::Script),
-        inactive("notify", Shape::Script),
-        inactive("smtp_alert", Shape::Bool),
-        inactive("global_tracking", Shape::Flag).old_for("sync_group_tracking_weight"),
-        inactive("sync_group_tracking_weight", Shape::Flag),
-        inactive("notify_priority_changes", Shape::Bool),
-    ],
-};
-
 /// Keywords of `garp_group`.
 pub(super) static GARP_GROUP: InertTable = InertTable {
     block: "garp_group",
@@ -317,7 +295,6 @@ pub(super) static BFD_CHECK: InertTable = InertTable {
 /// Every table of this file.
 pub(super) static TABLES: &[&InertTable] = &[
     &TRACK_GROUP,
-    &VRRP_SYNC_GROUP,
     &GARP_GROUP,
     &AUTH_HMAC,
     &VRRP_TRACK_PROCESS,

@@ -3,7 +3,7 @@
 use super::*;
 
 /// One line of a `track_*` list as written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct TrackDraft {
     pub(crate) name: Named,
     /// Absent: the weight of what is tracked.

@@ -20,6 +20,7 @@ mod virtual_server_group;
 mod vocabulary;
 mod vrrp_instance;
 mod vrrp_script;
+mod vrrp_sync_group;
 
 use std::collections::HashSet;
 
@@ -42,6 +43,7 @@ pub(crate) use virtual_server::{ServiceDraft, ServiceTarget};
 pub(crate) use virtual_server_group::{GroupDraft, GroupEntry, group_addresses};
 pub(crate) use vrrp_instance::{InstanceDraft, NotifyDraft, TrackDraft};
 pub(crate) use vrrp_script::ScriptBlockDraft;
+pub(crate) use vrrp_sync_group::SyncGroupDraft;
 
 /// What follows a keyword: checked by the walk for keywords that do nothing yet.
 #[derive(Clone, Copy)]

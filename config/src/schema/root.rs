@@ -11,6 +11,7 @@ pub(crate) struct Draft {
     pub(crate) child_wait_time: Option<Duration>,
     pub(crate) scripts: Vec<ScriptBlockDraft>,
     pub(crate) instances: Vec<InstanceDraft>,
+    pub(crate) sync_groups: Vec<SyncGroupDraft>,
     pub(crate) groups: Vec<GroupDraft>,
     pub(crate) services: Vec<ServiceDraft>,
 }
@@ -107,11 +108,7 @@ pub(super) static TABLE: &[Row<Draft>] = &[
     inactive("static_ipaddress", Shape::Lines(&vocabulary::STATIC_ADDRESS)),
     inactive("static_routes", Shape::Lines(&vocabulary::STATIC_ROUTE)),
     inactive("static_rules", Shape::Lines(&vocabulary::STATIC_RULE)),
-    refused(
-        "vrrp_sync_group",
-        Shape::Block(&inert::VRRP_SYNC_GROUP),
-        "its instances would change state one by one",
-    ),
+    active("vrrp_sync_group", super::vrrp_sync_group::read),
     inactive("garp_group", Shape::Block(&inert::GARP_GROUP)),
     inactive("linkbeat_interfaces", Shape::Lines(&vocabulary::LINKBEAT)),
     inactive("vrrp_track_process", Shape::Block(&inert::VRRP_TRACK_PROCESS)),

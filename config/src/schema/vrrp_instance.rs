@@ -63,6 +63,7 @@ pub(crate) struct NotifyDraft {
     pub(crate) fault: Option<Command>,
     pub(crate) stop: Option<Command>,
     pub(crate) any: Option<Command>,
+    pub(crate) priority_changes: Option<bool>,
 }
 
 /// Reads one block.
@@ -297,6 +298,10 @@ fn notify(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_
     draft.notify.any = lowering.command(line);
 }
 
+fn priority_changes(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.notify.priority_changes = lowering.boolean(line, 1);
+}
+
 /// Keywords of `authentication`.
 pub(super) static AUTHENTICATION: &[Row<InstanceDraft>] =
     &[active("auth_type", auth_type), active("auth_pass", auth_pass)];
@@ -376,7 +381,7 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     inactive("notify_deleted", Shape::OptionalScript),
     inactive("notify_master_rx_lower_pri", Shape::Script),
     inactive("smtp_alert", Shape::Bool),
-    inactive("notify_priority_changes", Shape::Bool),
+    active("notify_priority_changes", priority_changes),
     inactive("lvs_sync_daemon_interface", Shape::Interface).old_for("lvs_sync_daemon"),
     refused("timer_expired_backup", Shape::OptionalNumber(1, 254), "a late Master would not step down"),
     refused("thread_timer_expired", Shape::OptionalNumber(1, 254), "a late Master would not step down")

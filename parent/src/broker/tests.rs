@@ -6,7 +6,7 @@ use std::time::Duration;
 use config::model::parts::{ParentInstance, ParentService};
 use config::model::process::{Identity, Script};
 use config::model::units::{Vrid, Weight};
-use config::model::vrrp::Family;
+use config::model::vrrp::{Family, SyncGroup};
 
 fn script(purpose: Purpose) -> Script {
     Script {
@@ -33,6 +33,7 @@ fn part(names: &[&str]) -> Rc<ParentPart> {
                 notify: InstanceNotify::default(),
             })
             .collect(),
+        groups: vec![],
         services: vec![ParentService { name: "v".to_owned(), servers: vec!["r".to_owned()] }],
         checks: vec![CheckKey::of("a")],
         flush_at_start: false,
@@ -273,4 +274,64 @@ fn counters_of_what_is_not_configured_are_refused() {
     assert_eq!(broker.count(G1, &[entry(0, Some(0))], true), Ok(()));
     let status = broker.service_status();
     assert_eq!((status[0].counters, status[0].servers[0].counters), (Some(counters), Some(counters)));
+}
+
+/// Instances a, b and c, the first two in group G.
+fn grouped() -> Rc<ParentPart> {
+    let group = SyncGroup { name: "G".to_owned(), members: vec![InstanceId::new(0), InstanceId::new(1)] };
+    let mut whole = (*part(&["a", "b", "c"])).clone();
+    whole.groups = vec![ParentGroup { group, notify: InstanceNotify::default() }];
+    Rc::new(whole)
+}
+
+/// Whose change each effect tells, and of which state.
+fn told(effects: &[Effect]) -> Vec<(Whose, &str, VrrpState)> {
+    let news = effects.iter().filter_map(|effect| match effect {
+        Effect::Notify { whose, name, state, .. } => Some((*whose, name.as_str(), *state)),
+        Effect::RunTracked(..)
+        | Effect::RunCheck(..)
+        | Effect::RunNotify(..)
+        | Effect::ServiceChanged { .. }
+        | Effect::PriorityChanged { .. }
+        | Effect::Desired(..)
+        | Effect::Whole(..) => None,
+    });
+    news.collect()
+}
+
+#[test]
+fn a_group_is_told_once_after_its_last_member() {
+    let mut broker = Broker::new(G1, grouped());
+    let mut out = vec![];
+    for instance in [0, 2, 1, 1] {
+        broker.vrrpd(transition(G1, instance, VrrpState::Master), &mut out).unwrap();
+    }
+    let instance = |name| (Whose::Instance, name, VrrpState::Master);
+    let group = (Whose::Group, "G", VrrpState::Master);
+    assert_eq!(told(&out), [instance("a"), instance("c"), instance("b"), group, instance("b")]);
+}
+
+#[test]
+fn a_group_that_a_reload_keeps_is_not_told_again() {
+    let mut broker = Broker::new(G1, grouped());
+    for instance in [0, 1] {
+        broker.vrrpd(transition(G1, instance, VrrpState::Backup), &mut vec![]).unwrap();
+    }
+    broker.commit(G2, grouped());
+    let mut out = vec![];
+    broker.vrrpd(transition(G2, 0, VrrpState::Backup), &mut out).unwrap();
+    assert_eq!(told(&out), [(Whose::Instance, "a", VrrpState::Backup)]);
+}
+
+#[test]
+fn a_release_tells_groups_too() {
+    let mut broker = Broker::new(G1, grouped());
+    for instance in [0, 1] {
+        broker.vrrpd(transition(G1, instance, VrrpState::Master), &mut vec![]).unwrap();
+    }
+    let mut out = vec![];
+    broker.released(&mut out);
+    let fault = |whose, name| (whose, name, VrrpState::Fault);
+    let expected = [fault(Whose::Instance, "a"), fault(Whose::Instance, "b"), fault(Whose::Group, "G")];
+    assert_eq!(told(&out), expected);
 }

@@ -8,8 +8,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt
 use std::path::Path;
 
 use config::model::process::{FifoSettings, Fifos};
+use config::model::units::Priority;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
+
+use crate::broker::Whose;
 
 /// One open pipe.
 #[derive(Debug)]
@@ -112,10 +115,10 @@ impl Drop for Pipe {
     }
 }
 
-/// `INSTANCE "NAME" STATE PRIORITY` and a newline.
+/// `INSTANCE "NAME" STATE PRIORITY` or `GROUP "NAME" STATE 0`, and a newline.
 #[must_use]
-pub fn instance_record(name: &str, state: &str, priority: u8) -> Vec<u8> {
-    format!("INSTANCE \"{name}\" {state} {priority}\n").into_bytes()
+pub fn record(whose: Whose, name: &str, state: &str, priority: Priority) -> Vec<u8> {
+    format!("{} \"{name}\" {state} {priority}\n", whose.word()).into_bytes()
 }
 
 /// `VS <vs> UP|DOWN` or `RS <rs> <vs> UP|DOWN`, a newline, and the NUL byte that upstream writes behind it.
@@ -146,7 +149,11 @@ mod tests {
 
     #[test]
     fn records_are_upstreams_bytes() {
-        assert_eq!(instance_record("VI_1", "MASTER", 150), b"INSTANCE \"VI_1\" MASTER 150\n");
+        assert_eq!(
+            record(Whose::Instance, "VI_1", "MASTER", Priority::new(150)),
+            b"INSTANCE \"VI_1\" MASTER 150\n"
+        );
+        assert_eq!(record(Whose::Group, "VG", "FAULT", Priority::RESIGN), b"GROUP \"VG\" FAULT 0\n");
         assert_eq!(service_record("[192.0.2.1]:tcp:80", None, true), b"VS [192.0.2.1]:tcp:80 UP\n\0");
         let record = service_record("[192.0.2.1]:tcp:80", Some("[192.0.2.2]:tcp:80"), false);
         assert_eq!(record, b"RS [192.0.2.2]:tcp:80 [192.0.2.1]:tcp:80 DOWN\n\0");

@@ -10,6 +10,8 @@ use config::model::process::InstanceNotify;
 use config::model::units::{Generation, MonoTime, Priority, ScriptId};
 use ipc::messages::vrrpd::VrrpState;
 
+use crate::broker::Whose;
+
 /// State that scripts are told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
@@ -20,7 +22,9 @@ pub enum Told {
 }
 
 impl Told {
-    fn word(self) -> &'static str {
+    /// Word of scripts and FIFOs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
         match self {
             Self::State(state) => state.word(),
             Self::Stop => "STOP",
@@ -58,16 +62,35 @@ const MAX_WAITING: usize = 32;
 /// Longest that a change waits for the scripts of the one before.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// One change of state that is told.
+#[derive(Debug, Clone, Copy)]
+pub struct News<'n> {
+    /// Whether it is an instance's or a group's.
+    pub whose: Whose,
+    /// Its name.
+    pub name: &'n str,
+    /// New state.
+    pub told: Told,
+    /// Effective priority, 0 for a group.
+    pub priority: Priority,
+}
+
+impl News<'_> {
+    /// Name of the queue in which its scripts wait for each other.
+    #[must_use]
+    pub fn queue(&self) -> String {
+        match self.whose {
+            Whose::Instance => self.name.to_owned(),
+            Whose::Group => format!("group {}", self.name),
+        }
+    }
+}
+
 /// Scripts of one change (keepalived.conf(5), `notify`): the specific one first, then the general one with
-/// `INSTANCE`, name, state and priority behind its own arguments.
+/// `INSTANCE` or `GROUP`, name, state and priority behind its own arguments.
 #[must_use]
-pub fn jobs(
-    scripts: &InstanceNotify,
-    generation: Generation,
-    name: &str,
-    told: Told,
-    priority: Priority,
-) -> Vec<Job> {
+pub fn jobs(scripts: &InstanceNotify, generation: Generation, news: &News<'_>) -> Vec<Job> {
+    let News { whose, name, told, priority } = *news;
     let specific = match told {
         Told::State(VrrpState::Master) => scripts.master,
         Told::State(VrrpState::Backup) => scripts.backup,
@@ -76,7 +99,7 @@ pub fn jobs(
         Told::Stop => scripts.stop,
     };
     let general = scripts.any.map(|script| {
-        let extra = ["INSTANCE", name, told.word()].map(str::to_owned);
+        let extra = [whose.word(), name, told.word()].map(str::to_owned);
         let extra = extra.into_iter().chain([priority.to_string()]).collect();
         Job { generation, script, extra }
     });
@@ -157,6 +180,18 @@ mod tests {
         }
     }
 
+    fn news(name: &str, told: Told, priority: u8) -> News<'_> {
+        News { whose: Whose::Instance, name, told, priority: Priority::new(priority) }
+    }
+
+    #[test]
+    fn a_group_is_told_as_group_with_priority_0_in_a_queue_of_its_own() {
+        let told = Told::State(VrrpState::Backup);
+        let news = News { whose: Whose::Group, ..news("VG_1", told, 0) };
+        assert_eq!(jobs(&scripts(), G, &news)[1].extra, ["GROUP", "VG_1", "BACKUP", "0"]);
+        assert_eq!(news.queue(), "group VG_1");
+    }
+
     const G: Generation = Generation::new(1);
 
     fn at(seconds: u64) -> MonoTime {
@@ -165,21 +200,21 @@ mod tests {
 
     #[test]
     fn the_general_script_gets_four_arguments_and_the_specific_one_none() {
-        let jobs = jobs(&scripts(), G, "VI_1", Told::State(VrrpState::Master), Priority::new(150));
+        let jobs = jobs(&scripts(), G, &news("VI_1", Told::State(VrrpState::Master), 150));
         assert_eq!(jobs[0], Job { generation: G, script: ScriptId::new(1), extra: vec![] });
         assert_eq!(jobs[1].extra, ["INSTANCE", "VI_1", "MASTER", "150"]);
     }
 
     #[test]
     fn a_stop_is_told_as_stop() {
-        let jobs = jobs(&scripts(), G, "VI_1", Told::Stop, Priority::new(150));
+        let jobs = jobs(&scripts(), G, &news("VI_1", Told::Stop, 150));
         assert_eq!(jobs[0].extra, ["INSTANCE", "VI_1", "STOP", "150"]);
     }
 
     #[test]
     fn the_next_change_waits_for_all_scripts_of_the_one_before() {
         let mut queues = Queues::default();
-        let change = |state| jobs(&scripts(), G, "VI_1", Told::State(state), Priority::new(1));
+        let change = |state| jobs(&scripts(), G, &news("VI_1", Told::State(state), 1));
         assert_eq!(queues.push("VI_1", change(VrrpState::Master), at(0)).len(), 2);
         assert_eq!(queues.push("VI_1", change(VrrpState::Backup), at(1)).len(), 0);
         assert_eq!(queues.push("VI_2", change(VrrpState::Backup), at(1)).len(), 2, "another instance");
@@ -190,7 +225,7 @@ mod tests {
     #[test]
     fn a_script_that_hangs_holds_the_next_change_up_for_30_seconds() {
         let mut queues = Queues::default();
-        let change = |state| jobs(&scripts(), G, "VI_1", Told::State(state), Priority::new(1));
+        let change = |state| jobs(&scripts(), G, &news("VI_1", Told::State(state), 1));
         queues.push("VI_1", change(VrrpState::Master), at(0));
         queues.push("VI_1", change(VrrpState::Backup), at(1));
         assert_eq!(queues.deadline(), Some(at(30)));
@@ -201,7 +236,7 @@ mod tests {
     #[test]
     fn a_flapping_instance_keeps_the_newest_32_changes() {
         let mut queues = Queues::default();
-        let change = |state| jobs(&scripts(), G, "VI_1", Told::State(state), Priority::new(1));
+        let change = |state| jobs(&scripts(), G, &news("VI_1", Told::State(state), 1));
         for _ in 0..40 {
             queues.push("VI_1", change(VrrpState::Master), at(0));
         }

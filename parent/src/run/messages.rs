@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use config::model::process::InstanceNotify;
-use config::model::units::{Generation, MonoTime, Priority};
+use config::model::units::{Generation, MonoTime};
 use ipc::channel::{Channel, ReceiveError};
 use ipc::handshake;
 use ipc::messages::checkd::{CheckdToParent, DesiredEntry, ParentToCheckd};
 use ipc::messages::ctl::Daemon;
 use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd};
-use ipc::messages::vrrpd::{ParentToVrrpd, VrrpState, VrrpdToParent};
+use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
 use ipc::messages::{FromDaemon, Hello, Level, Refusal, RunOutcome};
 use ipc::reactor::{self, Ready};
 
 use super::processes::{Incoming, Link, send_whole};
 use super::{Source, Suite};
-use crate::broker::Effect;
+use crate::broker::{Effect, Whose};
 use crate::effects::fifo::{self, Subject};
-use crate::effects::notify::{self, Job, Told};
+use crate::effects::notify::{self, Job, News, Told};
 use crate::effects::script::{Purpose, RunError};
 use crate::supervisor::{Fault, Serial};
 
@@ -240,7 +240,8 @@ impl Suite {
         self.reload_confirmed(daemon);
     }
 
-    fn apply(&mut self, effects: Vec<Effect>, now: MonoTime) {
+    /// Does what the broker has found out.
+    pub(super) fn apply(&mut self, effects: Vec<Effect>, now: MonoTime) {
         for effect in effects {
             match effect {
                 Effect::RunTracked(generation, script) => {
@@ -265,14 +266,13 @@ impl Suite {
                     self.pipes.write(Subject::Checks, &fifo::service_record(&service, server.as_deref(), up));
                 }
                 Effect::PriorityChanged { name, state, priority } => {
-                    if self.broker.part().process.notify_priority_changes {
-                        let word = format!("{}_PRIORITY", state.word());
-                        let record = fifo::instance_record(&name, &word, priority.value());
-                        self.pipes.write(Subject::Vrrp, &record);
-                    }
+                    let word = format!("{}_PRIORITY", state.word());
+                    let record = fifo::record(Whose::Instance, &name, &word, priority);
+                    self.pipes.write(Subject::Vrrp, &record);
                 }
-                Effect::Notify { name, state, priority, scripts, generation } => {
-                    self.announce_state(&name, state, priority, &scripts, generation, now);
+                Effect::Notify { whose, name, state, priority, scripts, generation } => {
+                    let news = News { whose, name: &name, told: Told::State(state), priority };
+                    self.tell_news(&news, &scripts, generation, now);
                 }
                 Effect::Desired(generation, entries) => self.pass_on(generation, entries),
                 Effect::Whole(generation) => self.pass_on_whole(generation),
@@ -280,21 +280,19 @@ impl Suite {
         }
     }
 
-    /// FIFO and scripts are told the state of an instance.
-    pub(super) fn announce_state(
+    /// Tells a change of state to FIFOs and scripts.
+    pub(super) fn tell_news(
         &mut self,
-        name: &str,
-        state: VrrpState,
-        priority: Priority,
+        news: &News<'_>,
         scripts: &InstanceNotify,
         generation: Generation,
         now: MonoTime,
     ) {
-        let record = fifo::instance_record(name, state.word(), priority.value());
+        let record = fifo::record(news.whose, news.name, news.told.word(), news.priority);
         self.pipes.write(Subject::Vrrp, &record);
-        let jobs = notify::jobs(scripts, generation, name, Told::State(state), priority);
-        let jobs = self.queues.push(name, jobs, now);
-        self.start_jobs(name, jobs, now);
+        let queue = news.queue();
+        let jobs = self.queues.push(&queue, notify::jobs(scripts, generation, news), now);
+        self.start_jobs(&queue, jobs, now);
     }
 
     fn pass_on(&mut self, generation: Generation, entries: Vec<DesiredEntry>) {

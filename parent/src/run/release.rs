@@ -7,7 +7,7 @@ use std::time::Duration;
 use config::model::units::{InstanceId, MonoTime};
 use ipc::channel::Channel;
 use ipc::messages::ctl::Daemon;
-use ipc::messages::vrrpd::{ParentToVrrpd, VrrpState, VrrpdToParent};
+use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
 use ipc::messages::{FromDaemon, Level, ToDaemon};
 use ipc::reactor::{self, Ready};
 use sandbox::spawn::Spawned;
@@ -149,9 +149,8 @@ impl Suite {
             let _never_fails_below_count = self.vault.slots().clear(InstanceId::new(index));
         }
         self.vault.empty();
-        let generation = self.broker.generation();
-        for (name, priority, scripts) in self.broker.released() {
-            self.announce_state(&name, VrrpState::Fault, priority, &scripts, generation, now);
-        }
+        let mut effects = Vec::new();
+        self.broker.released(&mut effects);
+        self.apply(effects, now);
     }
 }

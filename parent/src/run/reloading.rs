@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use config::model::process::InstanceNotify;
 use config::model::units::{Generation, MonoTime, Priority};
 use ipc::messages::ctl::{Daemon, Reloaded};
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpState};
@@ -14,7 +13,8 @@ use ipc::slots::Slots;
 
 use super::processes::Link;
 use super::{Source, Suite};
-use crate::effects::notify::{self, Told};
+use crate::broker::Whose;
+use crate::effects::notify::{self, News, Told};
 use crate::reload::{Outcome, Reload};
 use crate::service;
 use crate::supervisor::{Fault, Serial};
@@ -341,9 +341,10 @@ impl Suite {
         let kept: BTreeSet<&str> =
             parts.parent.instances.iter().map(|instance| instance.name.as_str()).collect();
         for instance in old.instances.iter().filter(|instance| !kept.contains(instance.name.as_str())) {
-            let scripts: &InstanceNotify = &instance.notify;
             let told = Told::State(VrrpState::Fault);
-            let jobs = notify::jobs(scripts, generation, &instance.name, told, Priority::RESIGN);
+            let name = &instance.name;
+            let news = News { whose: Whose::Instance, name, told, priority: Priority::RESIGN };
+            let jobs = notify::jobs(&instance.notify, generation, &news);
             let jobs = self.queues.push(&instance.name, jobs, now);
             self.start_jobs(&instance.name, jobs, now);
         }

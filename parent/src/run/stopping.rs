@@ -3,13 +3,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use config::model::units::MonoTime;
+use config::model::units::{MonoTime, Priority};
 use ipc::messages::Level;
 use ipc::messages::ctl::{Daemon, NoParameters};
 
 use super::Suite;
-use crate::effects::fifo::{Subject, instance_record};
-use crate::effects::notify::{self, Told};
+use crate::broker::Whose;
+use crate::effects::notify::{News, Told};
 use crate::service;
 
 /// A stop that is under way.
@@ -82,11 +82,14 @@ impl Suite {
         let part = Rc::clone(self.broker.part());
         let generation = self.broker.generation();
         for (instance, status) in part.instances.iter().zip(self.broker.instance_status()) {
-            let priority = config::model::units::Priority::new(status.priority);
-            self.pipes.write(Subject::Vrrp, &instance_record(&instance.name, "STOP", status.priority));
-            let jobs = notify::jobs(&instance.notify, generation, &instance.name, Told::Stop, priority);
-            let jobs = self.queues.push(&instance.name, jobs, now);
-            self.start_jobs(&instance.name, jobs, now);
+            let priority = Priority::new(status.priority);
+            let news = News { whose: Whose::Instance, name: &instance.name, told: Told::Stop, priority };
+            self.tell_news(&news, &instance.notify, generation, now);
+        }
+        for known in &part.groups {
+            let (name, priority) = (&known.group.name, Priority::RESIGN);
+            let news = News { whose: Whose::Group, name, told: Told::Stop, priority };
+            self.tell_news(&news, &known.notify, generation, now);
         }
     }
 

@@ -20,7 +20,9 @@ impl Driver {
     pub(super) fn give(&mut self, position: usize, input: Input, now: MonoTime) {
         let mut actions = Vec::new();
         let Some(router) = self.routers.get_mut(position) else { return };
+        let before = router.standing();
         router.machine.handle(input, now, &mut actions);
+        let changed = router.standing() != before;
         if actions.is_empty() {
             return;
         }
@@ -28,6 +30,9 @@ impl Driver {
             self.perform(position, action, now);
         }
         self.write_slot(position);
+        if changed {
+            self.settle_group(position, now);
+        }
     }
 
     fn perform(&mut self, position: usize, action: Action, now: MonoTime) {
@@ -41,7 +46,15 @@ impl Driver {
                 router.verify_at = None;
                 router.holdings.release();
             }
-            Action::AnnounceConflict => router.announcer.conflict(now),
+            Action::AnnounceConflict => {
+                router.announcer.conflict(now);
+                for member in self.companions(position) {
+                    let other = self.routers.get_mut(member).filter(|_| member != position);
+                    if let Some(other) = other.filter(|other| other.machine.is_master()) {
+                        other.announcer.conflict(now);
+                    }
+                }
+            }
             Action::AnnounceLate => router.announcer.late(),
             Action::Entered { state, notify } => self.enter(position, state, notify, now),
             Action::Note(note) => self.note(position, note, now),

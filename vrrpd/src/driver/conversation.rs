@@ -14,8 +14,8 @@ use super::{Driver, Incoming, Phase, Purpose, instance_id};
 use crate::handover;
 use crate::holdings::Trust;
 use crate::kernel::STEP;
-use crate::proto::machine::{Input, Memory, Settings};
-use crate::router::Router;
+use crate::proto::machine::{Input, Memory};
+use crate::router::{Router, Verdict};
 
 /// Messages taken in one turn.
 const MAX_MESSAGES: usize = 64;
@@ -176,8 +176,10 @@ impl Driver {
         self.phase = Phase::Running;
         self.follow_paths(now);
         self.resume_all(&memories, now);
+        self.survey_groups(now);
         for position in 0..self.routers.len() {
             self.judge(position, now);
+            self.settle_group(position, now);
             self.write_slot(position);
         }
         self.tell(FromDaemon::Committed(generation));
@@ -187,6 +189,7 @@ impl Driver {
     fn replace(&mut self, prepared: Prepared, now: MonoTime) {
         self.startup_delay = prepared.head.global.startup_delay;
         self.scripts = std::mem::take(&mut self.scripts).replaced(prepared.head.tracked_scripts, now);
+        self.groups.clear();
         let mut old = std::mem::take(&mut self.routers);
         let mut kept: Vec<Option<Router>> = Vec::new();
         for instance in &prepared.instances {
@@ -203,6 +206,7 @@ impl Driver {
             };
             self.routers.push(router);
         }
+        self.form_groups(&prepared.head.sync_groups, now);
         self.told.clear();
     }
 
@@ -216,7 +220,7 @@ impl Driver {
             self.kernel.order(orders);
         }
         let mut settled = Vec::new();
-        let settings = Settings::of(&router.config, router.path.source);
+        let settings = router.settings();
         // Other settings move deadlines and cause no action.
         router.machine.handle(Input::Configure(settings), now, &mut settled);
         if router.machine.is_master() {
@@ -242,10 +246,13 @@ impl Driver {
 
     /// Routers of a fresh process take up what their predecessors were.
     fn resume_all(&mut self, memories: &[Option<Slot>], now: MonoTime) {
-        for (position, slot) in memories.iter().enumerate() {
-            let Some(slot) = slot else { continue };
+        let known = memories.iter().zip(&self.routers);
+        let mut recalled: Vec<Option<Memory>> =
+            known.map(|(slot, router)| handover::memory(slot.as_ref()?, &router.config)).collect();
+        self.keep_together(&mut recalled, now);
+        for (position, (slot, memory)) in memories.iter().zip(recalled).enumerate() {
+            let Some((slot, memory)) = slot.as_ref().zip(memory) else { continue };
             let Some(router) = self.routers.get_mut(position) else { continue };
-            let Some(memory) = handover::memory(slot, &router.config) else { continue };
             router.started = true;
             router.last_advert = slot.last_advert;
             router.assumed = Some(slot.priority);
@@ -265,9 +272,8 @@ impl Driver {
     }
 
     /// A router that takes part from now on, after nobody.
-    pub(super) fn start(&mut self, position: usize, now: MonoTime) {
+    pub(super) fn start(&mut self, position: usize, verdict: Verdict, now: MonoTime) {
         let Some(router) = self.routers.get_mut(position) else { return };
-        let verdict = router.judge(self.kernel.links(), &self.scripts, self.receivers.deaf(), now);
         router.started = true;
         router.holdings.adopt(&router.config, self.kernel.links(), Trust::Nobody);
         if router.holdings.holds_anything() {

@@ -10,6 +10,7 @@ mod listen;
 mod outbox;
 mod preparation;
 mod receivers;
+mod sync;
 mod watch;
 
 use std::os::fd::AsRawFd;
@@ -34,6 +35,7 @@ use crate::socket::send::Sender;
 use outbox::Outbox;
 use preparation::Preparation;
 use receivers::Receivers;
+use sync::Group;
 
 /// What the process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,9 @@ pub struct Driver {
     startup_delay: Duration,
     scripts: Scripts,
     routers: Vec<Router>,
+    groups: Vec<Group>,
+    settling: bool,
+    judge_later: Vec<usize>,
     judge_all: bool,
     retry_at: Option<MonoTime>,
     counters_at: MonoTime,
@@ -145,6 +150,9 @@ impl Driver {
             startup_delay: Duration::ZERO,
             scripts: Scripts::default(),
             routers: Vec::new(),
+            groups: Vec::new(),
+            settling: false,
+            judge_later: Vec::new(),
             judge_all: false,
             retry_at: None,
             counters_at: started,

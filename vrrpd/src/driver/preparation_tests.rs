@@ -8,7 +8,12 @@ use std::os::fd::AsFd;
 
 fn preparation(announced: u32, names: &[String]) -> Preparation {
     let mut writer = RecordWriter::new(memfd::create("test").unwrap());
-    let head = VrrpHead { global: VrrpGlobal::default(), tracked_scripts: Vec::new(), instances: announced };
+    let head = VrrpHead {
+        global: VrrpGlobal::default(),
+        tracked_scripts: Vec::new(),
+        sync_groups: Vec::new(),
+        instances: announced,
+    };
     writer.write(&head).unwrap();
     for name in names {
         let mut instance = instance(&["192.0.2.10/24"]);

@@ -8,7 +8,7 @@ use netlink::socket::RequestError;
 use super::receivers::Wanted;
 use super::{Driver, Phase, SECOND};
 use crate::kernel::link::Place;
-use crate::proto::machine::{Input, Settings, State};
+use crate::proto::machine::{Input, State};
 
 impl Driver {
     /// Takes in what has changed and draws the consequences.
@@ -67,7 +67,7 @@ impl Driver {
         for position in 0..self.routers.len() {
             let Some(router) = self.routers.get_mut(position) else { continue };
             if router.refresh_path(self.kernel.links()) {
-                let settings = Settings::of(&router.config, router.path.source);
+                let settings = router.settings();
                 self.give(position, Input::Configure(settings), now);
             }
         }
@@ -93,15 +93,24 @@ impl Driver {
         self.retry_at = again.then(|| now + SECOND);
     }
 
-    /// Recomputes faults and priority of one instance and tells its machine.
+    /// Recomputes faults and priority of one instance and tells its machine, and then those of its sync group.
     pub(super) fn judge(&mut self, position: usize, now: MonoTime) {
+        self.judge_one(position, now);
+        while let Some(member) = self.judge_later.pop() {
+            self.judge_one(member, now);
+        }
+    }
+
+    fn judge_one(&mut self, position: usize, now: MonoTime) {
+        let Some(router) = self.routers.get(position) else { return };
+        let mut verdict = router.judge(self.kernel.links(), &self.scripts, self.receivers.deaf(), now);
+        self.judge_in_group(position, &mut verdict);
         let Some(router) = self.routers.get_mut(position) else { return };
-        let verdict = router.judge(self.kernel.links(), &self.scripts, self.receivers.deaf(), now);
         if !router.started {
             if verdict.hold && verdict.faults.is_empty() {
                 return;
             }
-            self.start(position, now);
+            self.start(position, verdict, now);
             return;
         }
         if !verdict.provisional {

@@ -29,6 +29,8 @@ pub enum Reason {
     Interface(usize),
     /// A tracked script with weight 0 fails.
     Script(usize),
+    /// Another member of the sync group is in FAULT.
+    SyncGroup,
 }
 
 /// Set of reasons; empty means that the instance may take part.
@@ -109,6 +111,7 @@ fn describe(
             let name = instance.track_interfaces.get(position).map_or("?", |track| track.interface.as_str());
             write!(out, "tracked interface {name}")
         }
+        Reason::SyncGroup => write!(out, "another member of the sync group"),
         Reason::Script(position) => {
             let tracked = instance.track_scripts.get(position).map(|track| track.tracked);
             let script = tracked.and_then(|tracked| scripts.get(usize::try_from(tracked).ok()?));

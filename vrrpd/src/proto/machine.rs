@@ -35,6 +35,8 @@ pub struct Settings {
     pub lower_priority_no_advert: bool,
     /// `higher_prio_send_advert`.
     pub higher_priority_send_advert: bool,
+    /// Member of a sync group: becomes Master only together with the others, by [`Input::Promote`].
+    pub grouped: bool,
     /// Source of our own adverts, once it is known: decides between equal priorities.
     pub address: Option<IpAddr>,
 }
@@ -52,8 +54,19 @@ impl Settings {
             preempt: instance.preempt,
             lower_priority_no_advert: instance.lower_priority_no_advert,
             higher_priority_send_advert: instance.higher_priority_send_advert,
+            grouped: false,
             address,
         }
+    }
+}
+
+impl Settings {
+    /// The same as a member of a sync group; `eager` when all members are owners that are configured as Master.
+    #[must_use]
+    pub fn in_group(mut self, eager: bool) -> Self {
+        self.grouped = true;
+        self.wants_master &= eager;
+        self
     }
 }
 
@@ -84,6 +97,8 @@ pub struct Backup {
     pub master: Option<IpAddr>,
     /// `preempt_delay` runs until then.
     pub preempt_at: Option<MonoTime>,
+    /// No advert has held it back since its wait ran out: it becomes Master as soon as its sync group may.
+    pub ready: bool,
 }
 
 /// What happens to a virtual router.
@@ -110,6 +125,10 @@ pub enum Input {
     Priority(Priority),
     /// Other settings.
     Configure(Settings),
+    /// The sync group becomes Master.
+    Promote,
+    /// Another member of the sync group is no longer Master.
+    Demote,
 }
 
 /// What a predecessor left of a virtual router.
@@ -249,6 +268,12 @@ impl Machine {
         matches!(self.state, State::Master { .. })
     }
 
+    /// True for a Backup whose Master has been silent for long enough.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(&self.state, State::Backup(backup) if backup.ready)
+    }
+
     /// When [`Input::Tick`] is due.
     #[must_use]
     pub fn poll_deadline(&self) -> Option<MonoTime> {
@@ -270,6 +295,12 @@ impl Machine {
             Input::Faults(faults) => self.judge(faults, now, out),
             Input::Priority(priority) => self.change_priority(priority, out),
             Input::Configure(settings) => self.configure(settings, now),
+            Input::Promote => {
+                if matches!(self.state, State::Backup(_)) {
+                    self.become_master(now, out);
+                }
+            }
+            Input::Demote => self.demote(now, out),
         }
     }
 
@@ -278,7 +309,7 @@ impl Machine {
         if !faults.is_empty() {
             self.state = State::Fault(faults);
             out.push(entered(Entered::Fault, Notify::News));
-        } else if self.is_eager_owner() && delay.is_zero() {
+        } else if self.is_eager_owner() && delay.is_zero() && !self.settings.grouped {
             self.become_master(now, out);
         } else {
             let wait =
@@ -350,6 +381,7 @@ impl Machine {
                 return;
             }
         }
+        backup.ready = false;
         // "Set Active_Adver_Interval to Adver Interval contained in the ADVERTISEMENT. Recompute the
         // Skew_Time and the Active_Down_Interval. Reset the Active_Down_Timer to Active_Down_Interval."
         backup.learned = heard.interval;
@@ -408,6 +440,18 @@ impl Machine {
 
     fn tick(&mut self, now: MonoTime, out: &mut Vec<Action>) {
         match &self.state {
+            // The members of a sync group wait for the last one; meanwhile each keeps listening.
+            State::Backup(backup) if now >= backup.down_at && self.settings.grouped => {
+                let first = !backup.ready;
+                let wait = self.own_down_interval();
+                if let State::Backup(backup) = &mut self.state {
+                    backup.ready = true;
+                    backup.down_at = now + wait;
+                }
+                if first {
+                    out.push(Action::Note(Note::AdvertTimeout));
+                }
+            }
             // Section 6.4.2, "If the Active_Down_Timer fires".
             State::Backup(backup) if now >= backup.down_at => {
                 out.push(Action::Note(Note::AdvertTimeout));
@@ -430,10 +474,11 @@ impl Machine {
         match &mut self.state {
             State::Init => {}
             State::Fault(_) if faults.is_empty() => {
-                if self.is_eager_owner() {
+                if self.is_eager_owner() && !self.settings.grouped {
                     self.become_master(now, out);
                 } else {
                     self.become_backup(now, self.settings.interval, None, Notify::News, out);
+                    self.hurry(now);
                 }
             }
             State::Fault(known) => *known = faults,
@@ -446,6 +491,25 @@ impl Machine {
                 self.state = State::Fault(faults);
                 out.push(entered(Entered::Fault, Notify::News));
             }
+        }
+    }
+
+    /// Its sync group falls: priority 0, so that the peers that have won elsewhere take this address at once, too.
+    fn demote(&mut self, now: MonoTime, out: &mut Vec<Action>) {
+        if self.is_master() {
+            out.push(Action::SendAdvert(Priority::RESIGN));
+            out.push(Action::ReleaseAddresses);
+            self.become_backup(now, self.settings.interval, None, Notify::News, out);
+        }
+    }
+
+    /// Members of a group of owners don't wait for adverts.
+    fn hurry(&mut self, now: MonoTime) {
+        let eager = self.is_eager_owner();
+        if let State::Backup(backup) = &mut self.state
+            && eager
+        {
+            backup.down_at = now;
         }
     }
 
@@ -512,12 +576,14 @@ impl Machine {
     ) {
         let Settings { version, down_timer_adverts, .. } = self.settings;
         let wait = timers::master_down_interval(version, self.timer_priority(), learned, down_timer_adverts);
-        self.state = State::Backup(Backup { down_at: now + wait, learned, master, preempt_at: None });
+        self.state =
+            State::Backup(Backup { down_at: now + wait, learned, master, preempt_at: None, ready: false });
         out.push(entered(Entered::Backup, notify));
     }
 
     fn fresh_backup(&self, down_at: MonoTime) -> Backup {
-        Backup { down_at, learned: self.settings.interval, master: None, preempt_at: None }
+        let learned = self.settings.interval;
+        Backup { down_at, learned, master: None, preempt_at: None, ready: false }
     }
 
     fn own_down_interval(&self) -> std::time::Duration {

@@ -22,6 +22,7 @@ fn settings(priority: u8) -> Settings {
         preempt: Preempt::After(Duration::ZERO),
         lower_priority_no_advert: false,
         higher_priority_send_advert: true,
+        grouped: false,
         address: Some(OURS.parse().unwrap()),
     }
 }
@@ -385,4 +386,36 @@ fn version_2_keeps_its_own_interval_at_a_reload() {
     let interval = AdvertInterval::from_centiseconds(200).unwrap();
     bench.give(Input::Configure(Settings { interval, ..v2 }), us(1_000_000));
     assert_eq!(bench.deadline(), us(7_609_375));
+}
+
+#[test]
+fn a_member_of_a_group_waits_for_the_group_when_its_master_is_silent() {
+    let mut bench = Bench::started(settings(100).in_group(false));
+    let out = bench.give(Input::Tick, us(3_609_375));
+    assert_eq!(out, [Action::Note(Note::AdvertTimeout)]);
+    assert!(bench.machine.is_ready());
+    assert_eq!(bench.deadline(), us(7_218_750));
+    assert_eq!(bench.give(Input::Tick, us(7_218_750)), [], "told once");
+    bench.hear(150, "192.0.2.9", us(7_300_000));
+    assert!(!bench.machine.is_ready());
+}
+
+#[test]
+fn a_group_lifts_its_members_and_lowers_them_with_priority_0() {
+    let mut bench = Bench::started(settings(100).in_group(false));
+    let out = bench.give(Input::Promote, us(4_000_000));
+    let rise = [Action::SendAdvert(Priority::new(100)), Action::ClaimAddresses, news(Entered::Master)];
+    assert_eq!(out, rise);
+    let out = bench.give(Input::Demote, us(5_000_000));
+    assert_eq!(out, [Action::SendAdvert(Priority::RESIGN), Action::ReleaseAddresses, news(Entered::Backup)]);
+    assert_eq!(bench.give(Input::Demote, us(5_000_000)), []);
+}
+
+#[test]
+fn owners_of_a_group_are_ready_at_once_when_all_are_owners() {
+    let mut bench = Bench::started(settings(255).in_group(true));
+    bench.give(Input::Tick, us(0));
+    assert!(bench.machine.is_ready());
+    let bench = Bench::started(settings(255).in_group(false));
+    assert_eq!(bench.deadline(), us(3_003_906) + Duration::from_nanos(250));
 }

@@ -15,4 +15,5 @@ pub mod limit;
 pub mod machine;
 pub mod ndp;
 pub mod priority;
+pub mod sync_group;
 pub mod timers;

@@ -12,8 +12,9 @@ use std::time::Duration;
 use config::model::units::{AdvertInterval, MonoTime, Priority};
 use config::model::vrrp::{Preempt, Version};
 use vrrpd::proto::accept::Heard;
-use vrrpd::proto::faults::Faults;
-use vrrpd::proto::machine::{Action, Input, Machine, Memory, Settings};
+use vrrpd::proto::faults::{Faults, Reason};
+use vrrpd::proto::machine::{Action, Input, Machine, Memory, Settings, State};
+use vrrpd::proto::sync_group::{self, Move, Standing};
 
 /// Generator of one seed (xorshift64*): repeatable everywhere.
 #[derive(Debug, Clone)]
@@ -69,6 +70,7 @@ pub(crate) struct Lan {
     loss_percent: u64,
     trace: String,
     rounds: u64,
+    groups: Vec<Vec<usize>>,
 }
 
 const INTERVAL: u16 = 100;
@@ -85,6 +87,45 @@ impl Lan {
             loss_percent: 0,
             trace: String::new(),
             rounds: 0,
+            groups: Vec::new(),
+        }
+    }
+
+    /// Joins routers of one host, each on an island of its own, in a sync group.
+    pub(crate) fn join(&mut self, members: &[usize]) {
+        for (island, id) in (0..).zip(members) {
+            self.nodes[*id].island = island;
+            let settings = self.nodes[*id].settings.clone().in_group(false);
+            self.nodes[*id].settings = settings.clone();
+            self.give(*id, Input::Configure(settings));
+        }
+        self.groups.push(members.to_vec());
+    }
+
+    /// All members of a group can or can't take part.
+    pub(crate) fn fault(&mut self, members: &[usize], reason: Option<Reason>) {
+        for id in members {
+            self.give(*id, Input::Faults(reason.into_iter().collect()));
+        }
+    }
+
+    /// The moves of sync groups after a change of a member.
+    fn settle(&mut self, id: usize) {
+        let Some(group) = self.groups.iter().find(|group| group.contains(&id)).cloned() else { return };
+        let standing = |id: &usize| match self.nodes[*id].machine.as_ref() {
+            None => Standing::Out,
+            Some(machine) if machine.is_master() => Standing::Master,
+            Some(machine) if machine.is_ready() => Standing::Ready,
+            Some(machine) if matches!(machine.state(), State::Backup(_)) => Standing::Held,
+            Some(_) => Standing::Out,
+        };
+        let input = match sync_group::settle(group.iter().map(standing)) {
+            Move::Stay => return,
+            Move::Rise => Input::Promote,
+            Move::Fall => Input::Demote,
+        };
+        for member in group {
+            self.act(member, input.clone());
         }
     }
 
@@ -111,6 +152,7 @@ impl Lan {
             preempt: Preempt::After(Duration::ZERO),
             lower_priority_no_advert: false,
             higher_priority_send_advert: true,
+            grouped: false,
             address: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, number))),
         };
         change(&mut settings);
@@ -280,6 +322,11 @@ impl Lan {
     }
 
     fn give(&mut self, id: usize, input: Input) {
+        self.act(id, input);
+        self.settle(id);
+    }
+
+    fn act(&mut self, id: usize, input: Input) {
         let mut actions = Vec::new();
         let Some(machine) = &mut self.nodes[id].machine else { return };
         machine.handle(input, self.now, &mut actions);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use config::model::vrrp::Preempt;
 use lan::Lan;
+use vrrpd::proto::faults::Reason;
 
 const SEEDS: u64 = 3_000;
 
@@ -166,6 +167,70 @@ fn a_master_that_overslept_is_silent_after_its_peer_has_won() {
         assert!(lan.is_master(b), "seed {seed}\n{}", lan.trace());
         lan.run_for(secs(5));
         assert_eq!(lan.masters(), [b], "seed {seed}\n{}", lan.trace());
+    }
+}
+
+/// Two hosts with two instances each, on two segments; host `a` has the higher priority on both.
+fn two_groups(lan: &mut Lan) -> ([usize; 2], [usize; 2]) {
+    let a = [lan.router(200), lan.router(200)];
+    let b = [lan.router(100), lan.router(100)];
+    lan.join(&a);
+    lan.join(&b);
+    (a, b)
+}
+
+#[test]
+fn a_group_is_master_as_a_whole_or_not_at_all() {
+    for seed in 0..SEEDS {
+        let mut lan = Lan::seeded(seed).loss_percent(5);
+        let (a, b) = two_groups(&mut lan);
+        for _ in 0..20 {
+            let wait = lan.pick(4_000);
+            lan.run_for(millis(wait));
+            let member = usize::try_from(lan.pick(2)).unwrap();
+            match lan.pick(4) {
+                0 => lan.move_to(a[member], 9),
+                1 => lan.move_to(a[member], u8::try_from(member).unwrap()),
+                2 => lan.fault(&a, Some(Reason::InterfaceDown)),
+                _ => lan.fault(&a, None),
+            }
+            for group in [a, b] {
+                assert_eq!(lan.is_master(group[0]), lan.is_master(group[1]), "seed {seed}\n{}", lan.trace());
+            }
+        }
+        let mut lan = lan.loss_percent(0);
+        lan.fault(&a, None);
+        lan.move_to(a[0], 0);
+        lan.move_to(a[1], 1);
+        lan.run_for(secs(20));
+        assert_eq!(lan.masters(), a, "seed {seed}\n{}", lan.trace());
+    }
+}
+
+#[test]
+fn a_fault_of_one_member_moves_the_whole_group_within_the_skew() {
+    for seed in 0..SEEDS {
+        let mut lan = Lan::seeded(seed);
+        let (a, b) = two_groups(&mut lan);
+        let wait = lan.pick(2_000);
+        lan.run_for(secs(10) + millis(wait));
+        assert_eq!(lan.masters(), a, "seed {seed}\n{}", lan.trace());
+        lan.fault(&a, Some(Reason::InterfaceDown));
+        lan.run_for(millis(611));
+        assert_eq!(lan.masters(), b, "seed {seed}\n{}", lan.trace());
+    }
+}
+
+#[test]
+fn a_group_that_hears_a_master_on_one_segment_stays_backup_on_all() {
+    for seed in 0..SEEDS {
+        let mut lan = Lan::seeded(seed);
+        let (a, b) = two_groups(&mut lan);
+        lan.run_for(secs(10));
+        lan.move_to(a[0], 9);
+        lan.run_for(secs(20));
+        assert_eq!(lan.masters(), a, "a still serves the other segment: seed {seed}\n{}", lan.trace());
+        assert!(!lan.is_master(b[0]));
     }
 }
 

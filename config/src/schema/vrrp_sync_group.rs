@@ -1,0 +1,99 @@
+//! `vrrp_sync_group`: instances that change state together, what all of them track, and who is told.
+
+use super::*;
+use crate::schema::list;
+use crate::schema::vrrp_instance::NotifyDraft;
+
+/// `vrrp_sync_group` as written.
+#[derive(Debug)]
+pub(crate) struct SyncGroupDraft {
+    pub(crate) name: Named,
+    pub(crate) members: Vec<Named>,
+    pub(crate) tracking_weight: bool,
+    pub(crate) track_interfaces: Vec<TrackDraft>,
+    pub(crate) track_scripts: Vec<TrackDraft>,
+    pub(crate) notify: NotifyDraft,
+}
+
+/// Reads one block.
+pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let Some(name) = lowering.required(line, 1, "a name") else { return };
+    lowering.end(line, 2);
+    let mut group = SyncGroupDraft {
+        name: Named::of(name),
+        members: Vec::new(),
+        tracking_weight: false,
+        track_interfaces: Vec::new(),
+        track_scripts: Vec::new(),
+        notify: NotifyDraft::default(),
+    };
+    lowering.block("vrrp_sync_group", line, TABLE, &mut group);
+    draft.sync_groups.push(group);
+}
+
+fn group(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let members = &mut draft.members;
+    lowering.entries(line, |_, line| members.extend(line.words.iter().map(|word| Named::of(*word))));
+}
+
+fn track_interface(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let tracked = &mut draft.track_interfaces;
+    lowering.entries(line, |lowering, line| tracked.extend(list::tracked(lowering, line)));
+}
+
+fn track_script(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let tracked = &mut draft.track_scripts;
+    lowering.entries(line, |lowering, line| tracked.extend(list::tracked(lowering, line)));
+}
+
+fn tracking_weight(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.tracking_weight = true;
+}
+
+fn notify_backup(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.notify.backup = lowering.command(line);
+}
+
+fn notify_master(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.notify.master = lowering.command(line);
+}
+
+fn notify_fault(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.notify.fault = lowering.command(line);
+}
+
+fn notify_stop(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.notify.stop = lowering.command(line);
+}
+
+fn notify(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.notify.any = lowering.command(line);
+}
+
+fn priority_changes(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.notify.priority_changes = lowering.boolean(line, 1);
+}
+
+/// Keywords of `vrrp_sync_group`.
+pub(super) static TABLE: &[Row<SyncGroupDraft>] = &[
+    active("group", group),
+    active("track_interface", track_interface),
+    active("track_script", track_script),
+    refused("track_file", Shape::Lines(&vocabulary::TRACK), "the file would not change who is Master"),
+    refused(
+        "track_process",
+        Shape::Lines(&vocabulary::TRACK),
+        "the processes would not change who is Master",
+    ),
+    refused("track_bfd", Shape::Lines(&vocabulary::TRACK), "the session would not change who is Master"),
+    active("notify_backup", notify_backup),
+    active("notify_master", notify_master),
+    active("notify_fault", notify_fault),
+    active("notify_stop", notify_stop),
+    active("notify", notify),
+    inactive("smtp_alert", Shape::Bool),
+    active("global_tracking", tracking_weight).old_for("sync_group_tracking_weight"),
+    active("sync_group_tracking_weight", tracking_weight),
+    active("notify_priority_changes", priority_changes),
+];
