@@ -36,17 +36,17 @@ fn holds_both(own: &Host, other: &Host) -> bool {
 fn a_group_moves_as_a_whole(lab: &Lab, strong: Subject, weak: Subject) -> Result<(), Failure> {
     let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
     let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
-    d1.ip("link add dum0 type dummy\nlink set dum0 up\n")?;
+    d1.ip("link add trk0 type veth peer name trk1\nlink set trk0 up\nlink set trk1 up\n")?;
     let mut fifo = open_fifo()?;
-    let track = "track_interface {\n        dum0\n    }";
+    let track = "track_interface {\n        trk0\n    }";
     let fifo_line = format!("notify_fifo {FIFO}");
     let _first = Director::start(lab, d1, strong, &config(200, track, &fifo_line), &[])?;
     let _second = Director::start(lab, d2, weak, &config(100, "", ""), &[])?;
 
     wait_until("d1 holds both addresses", MOVE, || holds_both(d1, d2))?;
-    d1.ip("link set dum0 down\n")?;
+    d1.ip("link set trk0 down\n")?;
     wait_until("d2 takes both, though only one is in trouble", MOVE, || holds_both(d2, d1))?;
-    d1.ip("link set dum0 up\n")?;
+    d1.ip("link set trk0 up\n")?;
     wait_until("both return", MOVE, || holds_both(d1, d2))?;
 
     if strong == Subject::Ours {
