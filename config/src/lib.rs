@@ -27,7 +27,7 @@ pub use diff::{Change, Fate, Kind, diff};
 pub use preprocess::limit;
 pub use print::print;
 pub use privileges::privileges;
-pub use schema::catalogue::{Keyword, KeywordUse, compatibility, keywords};
+pub use schema::catalogue::{Keyword, KeywordUse, compatibility, compatibility_page, keywords};
 
 /// What a configuration depends on beside its text and the machine.
 #[derive(Debug, Clone, Default)]

@@ -61,3 +61,13 @@ fn the_compatibility_table_has_a_line_for_each_keyword() {
     assert!(text.contains("## vrrp_instance\n\n| keyword | |\n|---|---|\n"));
     assert!(text.contains("| `virtual_router_id` | active |"));
 }
+
+#[test]
+fn the_page_of_compatibility_is_that_of_the_tables() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/compatibility.md");
+    let page = std::fs::read_to_string(path).expect("docs/compatibility.md");
+    assert!(
+        page == config::compatibility_page(),
+        "docs/compatibility.md is out of date: cargo run -p config --example compatibility > docs/compatibility.md"
+    );
+}

@@ -68,6 +68,14 @@ pub enum ConfigCommand {
         #[arg(long)]
         json: bool,
     },
+    /// List what each enabled feature needs: capabilities, sockets, programs, kernel parts.
+    Privileges {
+        /// The file.
+        file: String,
+        /// How to read it.
+        #[command(flatten)]
+        reading: Reading,
+    },
     /// Say what a reload from one file to another would do.
     Diff {
         /// The file in use.
@@ -89,6 +97,9 @@ pub struct Reading {
     /// Id for lines that begin with `@`; default the node name up to its first dot.
     #[arg(short = 'i', long = "config-id", value_name = "ID")]
     pub config_id: Option<String>,
+    /// Judge as `keepalived --compat` does.
+    #[arg(long = "compat")]
+    pub compatible: bool,
 }
 
 /// Name of a daemon on the command line.

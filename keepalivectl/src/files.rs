@@ -31,6 +31,15 @@ pub(crate) fn run(command: &ConfigCommand, out: &mut impl Write) -> u8 {
             }
             Err(code) => code,
         },
+        ConfigCommand::Privileges { file, reading } => match accepted(file, reading) {
+            Ok(model) => {
+                for privilege in config::privileges(&model) {
+                    show(out, &format!("{privilege}\n"));
+                }
+                0
+            }
+            Err(code) => code,
+        },
         ConfigCommand::Diff { old, new, reading } => match (accepted(old, reading), accepted(new, reading)) {
             (Ok(old), Ok(new)) => diff(&old, &new, out),
             (Err(code), _) | (_, Err(code)) => code,
@@ -74,6 +83,7 @@ fn read(file: &str, reading: &Reading) -> Loaded {
     let options = LoadOptions {
         config_id: reading.config_id.clone().unwrap_or(short),
         host_name,
+        compatible: reading.compatible,
         ..LoadOptions::default()
     };
     if reading.offline {

@@ -66,6 +66,9 @@ pub struct Args {
     /// Check the configuration and exit; problems go to FILE if given.
     #[arg(short = 't', long = "config-test", value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub config_test: Option<String>,
+    /// Report problems of the configuration and go on, as keepalived does, instead of refusing it.
+    #[arg(long = "compat")]
+    pub compatible: bool,
     /// Directory of socket, lock and record.
     #[arg(long = "run-dir", value_name = "DIR", default_value = "/run/keepalived")]
     pub run_dir: PathBuf,

@@ -23,7 +23,7 @@ use crate::effects::addresses;
 use crate::log_sink::{self, LogSink, Speaker};
 use crate::record::{Record, RecordError, write_pid_file};
 use crate::run::{Settings, Suite};
-use crate::worker::{self, Loading, Parts};
+use crate::worker::{self, Loading, Parts, What};
 
 /// Exit codes (keepalived(8)).
 mod exit {
@@ -101,7 +101,7 @@ fn signal_number(name: &str) -> Result<ExitCode, Failure> {
 
 /// `-t`: 0 accepted, 5 refused, 6 without a file.
 fn config_test(args: &Args, log: &str) -> Result<ExitCode, Failure> {
-    let loaded = worker::load_system(&args.config, args.config_id.clone());
+    let loaded = worker::load_system(&what(args));
     let text = config::diagnostic::human(&loaded.diagnostics);
     if log.is_empty() {
         let _unheard = io::stderr().write_all(text.as_bytes());
@@ -118,6 +118,10 @@ fn config_test(args: &Args, log: &str) -> Result<ExitCode, Failure> {
     } else {
         0
     }))
+}
+
+fn what(args: &Args) -> What {
+    What { path: args.config.clone(), config_id: args.config_id.clone(), compatible: args.compatible }
 }
 
 fn claim(args: &Args) -> Result<(Record, Vec<addresses::Held>), Failure> {
@@ -190,8 +194,7 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
         Err(error) => say(Level::Error, &format!("own privileges can't be reduced: {error}")),
     }
     let settings = Settings {
-        config_path: args.config.clone(),
-        config_id: args.config_id.clone(),
+        config: what(args),
         executable,
         daemon_dir,
         identities,
@@ -233,8 +236,7 @@ fn root_scripts(parts: &Parts) -> bool {
 
 fn first_load(args: &Args, executable: &Path, identities: Option<[Ids; 4]>) -> Result<Parts, Failure> {
     let worker = identities.map(|all| all[3]);
-    let id = args.config_id.as_deref();
-    let mut loading = Loading::start(executable, worker, &args.config, id, reactor::now())
+    let mut loading = Loading::start(executable, worker, &what(args), reactor::now())
         .map_err(|error| Failure::new(exit::FATAL, chain(&error)))?;
     let outcome = loading.wait(reactor::now).map_err(|error| Failure::new(exit::FATAL, chain(&error)));
     loading.end_and_reap();

@@ -31,6 +31,17 @@ pub const ARGUMENT: &str = "--config-worker";
 /// Most bytes of diagnostics that are shown.
 const MAX_TEXT: u64 = 1024 * 1024;
 
+/// What is to be read, and how.
+#[derive(Debug, Clone)]
+pub struct What {
+    /// `-f`.
+    pub path: String,
+    /// `-i`; default the node name up to its first dot.
+    pub config_id: Option<String>,
+    /// `--compat`.
+    pub compatible: bool,
+}
+
 /// What the worker found.
 #[derive(Debug)]
 pub struct Outcome {
@@ -100,8 +111,7 @@ impl Loading {
     pub fn start(
         executable: &Path,
         identity: Option<Ids>,
-        path: &str,
-        config_id: Option<&str>,
+        what: &What,
         now: MonoTime,
     ) -> Result<Self, WorkerError> {
         let (ours, theirs) = UnixStream::pair()?;
@@ -121,7 +131,11 @@ impl Loading {
         let process = spawn(&spec)?;
         drop(spec);
         let mut loading = Self { channel, process, memfds, deadline: now + PATIENCE };
-        let message = ParentToWorker::Load { path: path.to_owned(), config_id: config_id.map(str::to_owned) };
+        let message = ParentToWorker::Load {
+            path: what.path.clone(),
+            config_id: what.config_id.clone(),
+            compatible: what.compatible,
+        };
         let fds: Vec<BorrowedFd<'_>> = loading.memfds.iter().map(AsFd::as_fd).collect();
         if let Err(error) = loading.channel.send(&message, &fds) {
             loading.end_and_reap();
@@ -230,7 +244,7 @@ fn serve() -> Result<(), WorkerError> {
     );
     confined.map_err(|error| WorkerError::Talk(error.to_string()))?;
     let mut channel: Channel<WorkerToParent, ParentToWorker> = Channel::new(socket, true)?;
-    let (ParentToWorker::Load { path, config_id }, memfds) = loop {
+    let (ParentToWorker::Load { path, config_id, compatible }, memfds) = loop {
         match channel.receive() {
             Ok(Some(message)) => break message,
             Ok(None) => {
@@ -240,7 +254,7 @@ fn serve() -> Result<(), WorkerError> {
             Err(error) => return Err(WorkerError::Talk(error.to_string())),
         }
     };
-    let loaded = load_system(&path, config_id);
+    let loaded = load_system(&What { path, config_id, compatible });
     let answer = write_parts(&loaded, memfds)?;
     channel.send(&answer, &[]).map_err(|error| WorkerError::Talk(error.to_string()))?;
     Ok(())
@@ -248,12 +262,17 @@ fn serve() -> Result<(), WorkerError> {
 
 /// Reads a configuration of this machine.
 #[must_use]
-pub fn load_system(path: &str, config_id: Option<String>) -> Loaded {
+pub fn load_system(what: &What) -> Loaded {
     let host_name =
         nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
     let short = host_name.split('.').next().unwrap_or_default().to_owned();
-    let options = LoadOptions { config_id: config_id.unwrap_or(short), host_name, ..LoadOptions::default() };
-    load(&config::source::Files, &config::names::SystemNames::default(), path, &options)
+    let options = LoadOptions {
+        config_id: what.config_id.clone().unwrap_or(short),
+        host_name,
+        compatible: what.compatible,
+        ..LoadOptions::default()
+    };
+    load(&config::source::Files, &config::names::SystemNames::default(), &what.path, &options)
 }
 
 fn write_parts(loaded: &Loaded, memfds: Vec<OwnedFd>) -> Result<WorkerToParent, WorkerError> {

@@ -62,6 +62,24 @@ pub fn keywords() -> Vec<Keyword> {
     out
 }
 
+/// The text of `docs/compatibility.md`, which a test holds against the file.
+#[must_use]
+pub fn compatibility_page() -> String {
+    format!("{INTRODUCTION}{}", compatibility())
+}
+
+const INTRODUCTION: &str = "\
+# Compatibility
+
+Every keyword of keepalived 2.4.3, block by block. *active*: it does here what it does there, apart from what
+`docs/differences.md` says. *accepted, not active yet*: it is read and checked, and draws one warning. *refused until
+it is active*: its silent absence would weaken security or change who is Master. Made from the keyword tables by
+`cargo run -p config --example compatibility`.
+
+Keywords of our own, which keepalived reports as unknown: `daemon_uid_range`, `control_group`, `seccomp_unknown`
+(`global_defs`).
+";
+
 /// Every keyword and what becomes of it, as a Markdown table per block.
 #[must_use]
 pub fn compatibility() -> String {

@@ -16,6 +16,8 @@ pub enum ParentToWorker {
         path: String,
         /// `-i`: id for `@` lines; default the node name up to its first dot.
         config_id: Option<String>,
+        /// `--compat`: problems are reported as upstream does instead of refusing.
+        compatible: bool,
     },
 }
 

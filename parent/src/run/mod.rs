@@ -39,7 +39,7 @@ use crate::record::Record;
 use crate::service;
 use crate::supervisor::{Action, Serial, Supervisor};
 use crate::vault::Vault;
-use crate::worker::Parts;
+use crate::worker::{Parts, What};
 use processes::Process;
 use release::Releasing;
 use reloading::{Committing, Stage};
@@ -49,10 +49,8 @@ use table::TableTalk;
 /// What boot found out.
 #[derive(Debug)]
 pub struct Settings {
-    /// Configuration file.
-    pub config_path: String,
-    /// `-i`.
-    pub config_id: Option<String>,
+    /// Configuration file and how to read it.
+    pub config: What,
     /// The suite's own executable, for the config worker.
     pub executable: PathBuf,
     /// Where the daemons' executables are.

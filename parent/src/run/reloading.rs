@@ -77,13 +77,7 @@ impl Suite {
         self.say(Level::Info, "Reloading ...");
         let identity = self.settings.identities.map(|all| all[3]);
         let settings = &self.settings;
-        let started = Loading::start(
-            &settings.executable,
-            identity,
-            &settings.config_path,
-            settings.config_id.as_deref(),
-            now,
-        );
+        let started = Loading::start(&settings.executable, identity, &settings.config, now);
         match started {
             Ok(loading) => self.watch_worker(loading),
             Err(error) => self.end_reload(Err(error.to_string())),

@@ -15,7 +15,7 @@ impl Suite {
             pid: i32::try_from(std::process::id()).unwrap_or(0),
             uptime_s: now.since(self.started).as_secs(),
             generation: self.broker.generation(),
-            config: self.settings.config_path.clone(),
+            config: self.settings.config.path.clone(),
             last_reload: self.last_reload.clone(),
             degraded: self.settings.degraded.clone(),
             daemons: Daemon::ALL
