@@ -187,7 +187,7 @@ impl Broker {
         self.desired.clear();
         self.whole = false;
         self.partial = Some(BTreeMap::new());
-        self.service_up.clear();
+        self.carry_states();
         self.counted.clear();
         self.counting.clear();
     }
@@ -519,6 +519,32 @@ impl Broker {
                 }
             })
             .collect()
+    }
+
+    /// What was told of services and servers goes on by their names: who changes nothing tells nothing again.
+    fn carry_states(&mut self) {
+        let Some(old) = self.previous.as_ref().map(|era| Rc::clone(&era.part)) else { return };
+        let told = std::mem::take(&mut self.service_up);
+        let names: BTreeMap<(&str, Option<&str>), bool> = told
+            .into_iter()
+            .filter_map(|((service, server), up)| {
+                let known = old.services.get(service.index())?;
+                let name = match server {
+                    Some(server) => Some(known.servers.get(server.index())?.as_str()),
+                    None => None,
+                };
+                Some(((known.name.as_str(), name), up))
+            })
+            .collect();
+        for (service, known) in (0_u32..).zip(&self.committed.part.services) {
+            let servers =
+                (0_u32..).zip(&known.servers).map(|(id, name)| (Some(ServerId::new(id)), Some(name)));
+            for (server, name) in std::iter::once((None, None)).chain(servers) {
+                if let Some(&up) = names.get(&(known.name.as_str(), name.map(String::as_str))) {
+                    self.service_up.insert((ServiceId::new(service), server), up);
+                }
+            }
+        }
     }
 
     /// A verdict of the previous configuration, kept for the same checker of the committed one.

@@ -339,7 +339,9 @@ impl Supervisor {
             Phase::Replacing { old, new, step: Step::Committing, ordered, .. } if *new == serial => {
                 let took = now.since(*ordered);
                 out.push(Action::Leave(*old));
-                self.leaving = Some((*old, now + LEAVE_PATIENCE));
+                if let Some((earlier, _)) = self.leaving.replace((*old, now + LEAVE_PATIENCE)) {
+                    out.push(Action::Kill(earlier));
+                }
                 out.push(Action::Replaced { old: *old, new: *new, took });
                 self.restarts = self.restarts.saturating_add(1);
                 self.last_restart = Some(format!("ordered restart: took over after {} ms", took.as_millis()));

@@ -335,3 +335,20 @@ fn a_release_tells_groups_too() {
     let expected = [fault(Whose::Instance, "a"), fault(Whose::Instance, "b"), fault(Whose::Group, "G")];
     assert_eq!(told(&out), expected);
 }
+
+#[test]
+fn a_server_that_was_told_to_be_down_is_shown_as_down_after_a_reload() {
+    let mut broker = Broker::new(G1, two_servers());
+    let down = CheckdToParent::ServiceEvent {
+        generation: G1,
+        service: ServiceId::new(0),
+        server: Some(ServerId::new(1)),
+        up: false,
+    };
+    broker.checkd(down, &mut vec![]).unwrap();
+    let services =
+        vec![ParentService { name: "v".to_owned(), servers: vec!["s".to_owned(), "r".to_owned()] }];
+    broker.commit(G2, Rc::new(ParentPart { services, ..(*part(&[])).clone() }));
+    let servers = broker.service_status().remove(0).servers;
+    assert_eq!(servers.iter().map(|server| server.up).collect::<Vec<_>>(), [Some(false), None]);
+}
