@@ -8,4 +8,5 @@ mod hostile;
 mod restart;
 mod service;
 mod startup;
+mod supervision;
 mod sync_group;

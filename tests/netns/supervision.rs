@@ -1,0 +1,151 @@
+//! What the parent promises when several things happen at once: a stop, a reload or a signal beside a death.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tests::lab::config_text::{VrrpInstance, global};
+use tests::lab::failure::require;
+use tests::lab::lan::front4;
+use tests::lab::{Director, Failure, Lab, Lan, Subject, pause, process, sandboxed, wait_until};
+
+const ADDRESS: IpAddr = front4(50);
+
+fn config() -> String {
+    global("lab") + &VrrpInstance::new(3, "0.2", 200, ADDRESS).text()
+}
+
+fn master(lab: &Lab, lan: &Lan) -> Result<Director, Failure> {
+    let d1 = lan.host("d1")?;
+    let director = Director::start(lab, d1, Subject::Ours, &config(), &[])?;
+    wait_until("d1 holds the address", Duration::from_secs(5), || d1.has(ADDRESS))?;
+    Ok(director)
+}
+
+#[test]
+fn a_stop_beside_a_death_leaves_no_address() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        // From a stop that comes first to one that meets the successor at its work.
+        for after_ms in [0, 1, 2, 4, 8, 16] {
+            let mut director = master(lab, &lan)?;
+            process::signal(director.wait_daemon("vrrpd")?, Signal::SIGKILL);
+            pause(Duration::from_millis(after_ms));
+            director.signal(Signal::SIGTERM);
+            director.wait_end(Duration::from_secs(8))?;
+            require(!d1.has(ADDRESS), || format!("left behind by a stop {after_ms} ms after the death"))?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_reload_beside_a_death_is_done_and_the_address_stays() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let director = master(lab, &lan)?;
+        for after_ms in [0, 2, 5, 10, 20] {
+            let old = director.wait_daemon("vrrpd")?;
+            director.signal(Signal::SIGHUP);
+            pause(Duration::from_millis(after_ms));
+            process::signal(old, Signal::SIGKILL);
+            director.wait_successor("vrrpd", old)?;
+            wait_until("vrrpd runs and nothing is under way", Duration::from_secs(3), || {
+                director.ctl(&["reload"]).is_ok()
+            })?;
+            require(d1.has(ADDRESS), || format!("the address went, death {after_ms} ms after the order"))?;
+        }
+        require(director.logged("wasn't ready in time") == 0, || director.log())
+    });
+}
+
+#[test]
+fn signals_that_dump_the_state_elsewhere_end_nothing_here() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let director = master(lab, &lan)?;
+        let vrrpd = director.wait_daemon("vrrpd")?;
+        for signal in [Signal::SIGUSR1, Signal::SIGUSR2] {
+            director.signal(signal);
+            pause(Duration::from_millis(100));
+        }
+        require(director.wait_daemon("vrrpd")? == vrrpd, || "vrrpd is another one".to_owned())?;
+        director.status().map(|_| ())
+    });
+}
+
+/// The parent sleeps while a daemon ends slowly or starts.
+#[test]
+fn the_parent_does_not_spin_while_a_replaced_daemon_stays() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let director = master(lab, &lan)?;
+        let turns = || Ok::<u64, Failure>(director.status()?["parent"]["turns"].as_u64().unwrap_or(0));
+        let (before, old) = (turns()?, director.wait_daemon("vrrpd")?);
+        director.ctl(&["restart", "vrrpd"])?;
+        pause(Duration::from_secs(1));
+        let turned = turns()? - before;
+        require(turned < 500, || format!("{turned} turns in a second"))?;
+        wait_until("the replaced vrrpd is gone", Duration::from_secs(4), || !process::is_alive(old))
+            .map(|_| ())
+    });
+}
+
+const TWO_SERVERS: &str = "virtual_server 10.77.0.60 80 {
+    delay_loop 1
+    lb_algo rr
+    lb_kind NAT
+    protocol TCP
+    real_server 127.0.0.1 8001 {
+        TCP_CHECK {
+            connect_timeout 1
+        }
+    }
+    real_server 127.0.0.1 8002 {
+        MISC_CHECK {
+            misc_path /bin/true
+            misc_timeout 1
+        }
+    }
+}
+";
+
+/// Weight of the server that nobody serves; `None` while it is out.
+fn dead_server(status: &Value) -> (Option<u64>, u64) {
+    let server = &status["services"][0]["servers"][0];
+    (server["weight"].as_u64(), status["generation"].as_u64().unwrap_or(0))
+}
+
+#[test]
+fn a_dead_server_stays_out_when_a_reload_needs_a_wider_confinement() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let base = global("lab") + TWO_SERVERS;
+        let director = Director::start(lab, d1, Subject::Ours, &base, &["-C"])?;
+        let is_down =
+            || director.status().is_ok_and(|status| status["services"][0]["servers"][0]["up"] == false);
+        wait_until("the dead server is out", Duration::from_secs(10), is_down)?;
+        let old = director.wait_daemon("checkd")?;
+        // Its first fresh result is a minute away: until then only what the predecessor knew can keep it out.
+        let wider = "TCP_CHECK {
+            connect_port 8003
+            connect_timeout 1
+            delay_loop 60
+            warmup 60
+        }
+        MISC_CHECK";
+        let slow = base.replace("delay_loop 1\n", "delay_loop 60\n").replacen("MISC_CHECK", wider, 1);
+        director.write_config(d1, &slow)?;
+        director.ctl(&["reload"])?;
+        director.wait_successor("checkd", old)?;
+        wait_until("the new table is told", Duration::from_secs(5), || {
+            director.status().is_ok_and(|status| status["services"][0]["servers"][1]["weight"].is_u64())
+        })?;
+        let seen = dead_server(&director.status()?);
+        require(seen == (None, 2), || format!("weight and generation of the dead server: {seen:?}"))
+    });
+}
