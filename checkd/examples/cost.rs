@@ -129,7 +129,8 @@ fn drive(target: SocketAddr, length: Duration) -> Duration {
     let time = on_thread(move || {
         let open =
             Confinement { landlock_abi: 0, file_system: false, tcp: false, scopes: false, seccomp: false };
-        driver::run(theirs, move |_grants| Ok(open)).unwrap();
+        let link = driver::Link::greet(theirs).unwrap();
+        driver::run(link, move |_grants| Ok(open)).unwrap();
     });
     parent.join().unwrap();
     time
@@ -165,7 +166,7 @@ fn be_parent(socket: UnixStream, target: SocketAddr, length: Duration) {
 fn model(target: SocketAddr) -> std::os::fd::OwnedFd {
     let check = |id| Check {
         id: CheckId::new(id),
-        kind: CheckKind::Tcp(Endpoint { target, bind_to: None, timeout: Duration::from_secs(5) }),
+        kind: CheckKind::Tcp(Endpoint::new(target, Duration::from_secs(5))),
         alpha: false,
         delay_loop: INTERVAL,
         retry: 1,

@@ -121,6 +121,22 @@ impl Service {
         self.sorry_serves = !self.quorum_up && self.config.sorry_server.is_some();
     }
 
+    /// Takes over the quorum that a predecessor told, where the servers' states leave it open.
+    pub fn assume_told_quorum(&mut self, up: bool) {
+        let (lower, upper) = (self.lower_threshold(), self.upper_threshold());
+        let open = self.live > 0 && self.live >= lower && self.live < upper;
+        if open {
+            self.quorum_up = up;
+            self.sorry_serves = !up && self.config.sorry_server.is_some();
+        }
+    }
+
+    /// The quorum is gained.
+    #[must_use]
+    pub fn has_quorum(&self) -> bool {
+        self.quorum_up
+    }
+
     /// Takes over the quorum of the same service in an earlier configuration.
     pub fn inherit_quorum(&mut self, old: &Self, out: &mut Vec<Effect>) {
         self.quorum_up = old.quorum_up;
@@ -269,8 +285,7 @@ impl Service {
     fn update_quorum(&mut self, occasion: Occasion, out: &mut Vec<Effect>) {
         let live = self.live;
         let (quorum, hysteresis) = (self.config.quorum, self.config.hysteresis);
-        let (lower, upper) =
-            (self.lower_threshold(), i64::from(quorum).saturating_add(i64::from(hysteresis)));
+        let (lower, upper) = (self.lower_threshold(), self.upper_threshold());
         if !self.quorum_up && live >= upper {
             self.quorum_up = true;
             let name = &self.config.name;
@@ -318,6 +333,10 @@ impl Service {
         let script = if self.quorum_up { self.config.quorum_up } else { self.config.quorum_down };
         out.extend(script.map(Effect::Notify));
         out.push(Effect::Event { service: self.id, server: None, up: self.quorum_up });
+    }
+
+    fn upper_threshold(&self) -> i64 {
+        i64::from(self.config.quorum).saturating_add(i64::from(self.config.hysteresis))
     }
 
     fn lower_threshold(&self) -> i64 {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use checkd::driver::{self, DriverError, End};
-use ipc::daemon::unknown_calls;
+use ipc::daemon::{Link, unknown_calls};
 use sandbox::profile::CHECKD;
 use sandbox::system::fd::take_channel;
 use sandbox::{confine, start_daemon};
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
 
 fn work() -> Result<End, DriverError> {
     start_daemon(&CHECKD)?;
-    let socket = take_channel()?;
-    driver::run(socket, |grants| confine(&CHECKD, grants, unknown_calls()))
+    let Ok(link) = Link::greet(take_channel()?) else { return Ok(End::ParentGone) };
+    link.report_panics()?;
+    driver::run(link, |grants| confine(&CHECKD, grants, unknown_calls()))
 }

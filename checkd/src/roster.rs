@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use config::model::check::{Check, CheckKind, HttpUrl, RealServer, VirtualServer};
+use config::model::check::{Check, CheckKind, Endpoint, HttpUrl, RealServer, VirtualServer};
 use config::model::parts::CheckHead;
-use config::model::units::{CheckId, Generation, ScriptId, ServiceId, Weight};
-use ipc::messages::checkd::{DesiredEntry, Verdict};
+use config::model::units::{CheckId, Generation, ScriptId, ServerId, ServiceId, Weight};
+use ipc::messages::checkd::{DesiredEntry, QuorumState, ServiceState, Verdict};
 
 use crate::desired::{Effect, Occasion, Service, protocol};
 use crate::probe::{Failure, Outcome};
@@ -166,23 +166,15 @@ impl Roster {
     #[must_use]
     pub fn ports(&self) -> BTreeSet<u16> {
         let checks = (0..self.checkers.len()).filter_map(|position| self.check(position));
-        checks
-            .filter_map(|check| match &check.kind {
-                CheckKind::Tcp(endpoint) => Some(endpoint.target.port()),
-                CheckKind::Http(http) => Some(http.endpoint.target.port()),
-                CheckKind::Misc { .. } => None,
-            })
-            .collect()
+        checks.filter_map(|check| check.kind.endpoint()).map(|endpoint| endpoint.target.port()).collect()
     }
 
     /// True when a checker binds its sockets to an address.
     #[must_use]
     pub fn binds(&self) -> bool {
-        (0..self.checkers.len()).filter_map(|position| self.check(position)).any(|check| match &check.kind {
-            CheckKind::Tcp(endpoint) => endpoint.bind_to.is_some(),
-            CheckKind::Http(http) => http.endpoint.bind_to.is_some(),
-            CheckKind::Misc { .. } => false,
-        })
+        (0..self.checkers.len())
+            .filter_map(|position| self.check(position)?.kind.endpoint())
+            .any(|endpoint| endpoint.bind_to.is_some())
     }
 
     /// First use, by a daemon without a predecessor: quorums start as down and are gained or not.
@@ -194,7 +186,7 @@ impl Roster {
     }
 
     /// First use, by the successor of a daemon that had told these verdicts: nothing that it told is told again.
-    pub fn resume(&mut self, verdicts: &[Verdict], out: &mut Vec<Effect>) {
+    pub fn resume(&mut self, verdicts: &[Verdict], quorums: &[QuorumState], out: &mut Vec<Effect>) {
         for verdict in verdicts {
             if let Some(checker) = self.checkers.get_mut(verdict.check.index()) {
                 checker.standing = Standing {
@@ -209,6 +201,13 @@ impl Roster {
         self.assume_states();
         for service in &mut self.services {
             service.assume_quorum();
+        }
+        for quorum in quorums {
+            if let Some(service) = self.services.get_mut(quorum.service.index()) {
+                service.assume_told_quorum(quorum.up);
+            }
+        }
+        for service in &mut self.services {
             service.settle(Occasion::Start, out);
         }
     }
@@ -290,6 +289,23 @@ impl Roster {
                 presence: Some(weight),
             })
         })
+    }
+
+    /// Every service and every server.
+    pub fn members(&self) -> impl Iterator<Item = (ServiceId, Option<ServerId>)> + '_ {
+        self.services.iter().enumerate().flat_map(|(index, service)| {
+            let servers = (0_u32..).zip(&service.config().real_servers);
+            let servers = servers.map(|(server, _)| Some(ServerId::new(server)));
+            std::iter::once(None).chain(servers).map(move |server| (service_id(index), server))
+        })
+    }
+
+    /// State of a server, or of the quorum of a service.
+    #[must_use]
+    pub fn service_state(&self, service: ServiceId, server: Option<ServerId>) -> Option<ServiceState> {
+        let known = self.services.get(service.index())?;
+        let up = server.map_or(known.has_quorum(), |server| known.is_alive(server.index()));
+        Some(ServiceState { service, server, up })
     }
 
     /// One checker's verdict, for the parent's copy.
@@ -402,10 +418,8 @@ impl Roster {
     /// `[ADDR]:proto:PORT` of what a checker connects to.
     fn label(&self, position: usize) -> Option<String> {
         let place = self.checkers.get(position)?.place;
-        let target = match &self.check(position)?.kind {
-            CheckKind::Tcp(endpoint) => endpoint.target,
-            CheckKind::Http(http) => http.endpoint.target,
-            CheckKind::Misc { .. } => return Some(self.real_server(place)?.name.clone()),
+        let Some(Endpoint { target, .. }) = self.check(position)?.kind.endpoint() else {
+            return Some(self.real_server(place)?.name.clone());
         };
         let protocol = protocol(self.services.get(place.service)?.config());
         Some(format!("[{}]:{protocol}:{}", target.ip(), target.port()))
@@ -422,10 +436,10 @@ impl Roster {
         let (name, succeeded) = match &check.kind {
             CheckKind::Tcp(_) => ("TCP_CHECK", format!("TCP connection to {label} success.")),
             CheckKind::Http(_) => ("HTTP_CHECK", format!("Remote Web server {label} succeed on service.")),
-            CheckKind::Misc { script, .. } => {
+            CheckKind::Misc { command, .. } => {
                 let place = self.checkers.get(position)?.place;
                 let address = self.real_server(place)?.destination.address;
-                return misc_line(&format!("Misc check to [{address}] for [script {script}]"), change);
+                return misc_line(&format!("Misc check to [{address}] for [{command}]"), change);
             }
         };
         match change {
@@ -517,14 +531,15 @@ fn adopt_standings(
     }
 }
 
-/// The old checker that does the same. Script numbers may shift from one configuration to the next, so an equal number
-/// is preferred and any MISC_CHECK of the same kind accepted: its state holds until the first fresh result.
+/// The old checker that does the same. Script numbers may shift from one configuration to the next, so a MISC_CHECK
+/// goes by its command.
 fn twin(check: &Check, old: &[(usize, &Check)]) -> Option<usize> {
-    old.iter().position(|(_, old)| old.kind == check.kind).or_else(|| {
-        old.iter().position(|(_, old)| {
-            matches!((&old.kind, &check.kind),
-                (CheckKind::Misc { dynamic: a, .. }, CheckKind::Misc { dynamic: b, .. }) if a == b)
-        })
+    old.iter().position(|(_, old)| match (&old.kind, &check.kind) {
+        (
+            CheckKind::Misc { command, dynamic, .. },
+            CheckKind::Misc { command: new_command, dynamic: new_dynamic, .. },
+        ) => command == new_command && dynamic == new_dynamic,
+        (old, new) => old == new,
     })
 }
 

@@ -14,11 +14,7 @@ const PASS: Outcome = Outcome::Pass(DynamicWeight::Untouched);
 const FAIL: Outcome = Outcome::Fail(Failure::Connect(std::io::ErrorKind::ConnectionRefused));
 
 fn tcp(port: u16) -> CheckKind {
-    CheckKind::Tcp(Endpoint {
-        target: ([192, 0, 2, 1], port).into(),
-        bind_to: None,
-        timeout: Duration::from_secs(5),
-    })
+    CheckKind::Tcp(Endpoint::new(([192, 0, 2, 1], port).into(), Duration::from_secs(5)))
 }
 
 fn check(kind: CheckKind) -> Check {
@@ -192,15 +188,19 @@ fn an_alpha_server_waits_for_its_first_success_and_reports_a_first_failure() {
 
 #[test]
 fn a_misc_check_moves_the_weight_of_its_server() {
-    let misc =
-        check(CheckKind::Misc { script: ScriptId::new(3), timeout: Duration::from_secs(5), dynamic: true });
+    let misc = check(CheckKind::Misc {
+        script: ScriptId::new(3),
+        command: "/bin/load -v".to_owned(),
+        timeout: Duration::from_secs(5),
+        dynamic: true,
+    });
     let mut roster = started(vec![service(80, vec![server(1, vec![misc])])]);
     let weight = Weight::new(7).unwrap();
     let (_, out) = take(&mut roster, 0, Outcome::Pass(DynamicWeight::Set(weight)));
     assert_eq!(
         logs(&out),
         [
-            "Misc check to [192.0.2.1] for [script 3] succeeded.",
+            "Misc check to [192.0.2.1] for [/bin/load -v] succeeded.",
             "Changing weight from 1 to 7 for active service [192.0.2.1]:tcp:80 of VS [198.51.100.1]:tcp:80"
         ]
     );
@@ -208,6 +208,24 @@ fn a_misc_check_moves_the_weight_of_its_server() {
     assert_eq!(roster.verdict(0).unwrap().weight, Some(weight));
     take(&mut roster, 0, Outcome::Pass(DynamicWeight::Configured));
     assert_eq!(table(&roster), [(0, 0, 1)]);
+}
+
+#[test]
+fn between_the_thresholds_of_hysteresis_a_successor_keeps_the_quorum_it_is_told() {
+    let config = || VirtualServer {
+        quorum: 2,
+        hysteresis: 1,
+        ..service(80, vec![server(1, vec![]), server(2, vec![check(tcp(80))])])
+    };
+    for up in [true, false] {
+        let mut roster = Roster::new(Generation::new(1));
+        roster.add(config()).unwrap();
+        let quorum = QuorumState { service: ServiceId::new(0), up };
+        let mut out = Vec::new();
+        roster.resume(&[], &[quorum], &mut out);
+        assert_eq!(roster.service_state(ServiceId::new(0), None).unwrap().up, up);
+        assert_eq!(out.iter().filter(|effect| matches!(effect, Effect::Event { .. })).count(), 0);
+    }
 }
 
 #[test]
@@ -220,7 +238,7 @@ fn a_successor_keeps_verdicts_and_repeats_no_notify() {
     let verdicts = [first.verdict(0).unwrap(), first.verdict(1).unwrap()];
     let mut second = roster(1, services());
     let mut out = Vec::new();
-    second.resume(&verdicts, &mut out);
+    second.resume(&verdicts, &[], &mut out);
     assert_eq!(table(&second), [(0, 0, 1)]);
     assert!(out.iter().all(|effect| matches!(effect, Effect::Desire { .. })), "{out:?}");
     let (taken, out) = take(&mut second, 1, FAIL);
@@ -398,7 +416,7 @@ proptest::proptest! {
 
         let mut successor = roster(1, farm(quorum, 0, inhibit));
         let mut out = Vec::new();
-        successor.resume(&verdicts, &mut out);
+        successor.resume(&verdicts, &[], &mut out);
         proptest::prop_assert_eq!(table(&successor), before.clone());
         proptest::prop_assert!(silent(&out), "{:?}", out);
 

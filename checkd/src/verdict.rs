@@ -133,7 +133,7 @@ mod tests {
     const RETRY: Next = Next::Pause(Duration::from_secs(3));
 
     fn endpoint() -> Endpoint {
-        Endpoint { target: "192.0.2.1:80".parse().unwrap(), bind_to: None, timeout: Duration::from_secs(5) }
+        Endpoint::new("192.0.2.1:80".parse().unwrap(), Duration::from_secs(5))
     }
 
     fn tcp(retry: u32) -> Check {
@@ -150,12 +150,10 @@ mod tests {
     }
 
     fn http(urls: usize, fast_recovery: bool) -> Check {
-        let url =
-            HttpUrl { path: "/".to_owned(), virtual_host: None, status: vec![(200, 299)], digest: None };
         let http = HttpCheck {
             endpoint: endpoint(),
             protocol: HttpProtocol::Http10,
-            urls: vec![url; urls],
+            urls: vec![HttpUrl::new("/"); urls],
             fast_recovery,
         };
         Check { kind: CheckKind::Http(http), ..tcp(1) }

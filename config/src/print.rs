@@ -468,7 +468,7 @@ impl Page<'_> {
                     self.close();
                 }
             }
-            CheckKind::Misc { script, timeout, dynamic } => {
+            CheckKind::Misc { script, timeout, dynamic, command: _ } => {
                 self.open("MISC_CHECK", "");
                 self.command("misc_path", Some(*script));
                 if is_writable_limit(*timeout) {

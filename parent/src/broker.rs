@@ -9,7 +9,7 @@ use std::rc::Rc;
 use config::model::parts::{CheckKey, ParentGroup, ParentPart, Presence, ServerRef};
 use config::model::process::{InstanceNotify, Purpose};
 use config::model::units::{CheckId, Generation, InstanceId, Priority, ScriptId, ServerId, ServiceId};
-use ipc::messages::checkd::{CheckdToParent, DesiredEntry, MAX_BATCH, Verdict};
+use ipc::messages::checkd::{CheckdToParent, DesiredEntry, MAX_BATCH, QuorumState, Verdict};
 use ipc::messages::ctl::{Daemon, InstanceStatus, ServerStatus, ServiceStatus};
 use ipc::messages::ipvsd::{Counters, MAX_STATISTICS, StatisticsEntry, SyncRole};
 use ipc::messages::vrrpd::{InstanceCounters, REJECT_REASONS, VrrpState, VrrpdToParent};
@@ -325,6 +325,19 @@ impl Broker {
                 }
                 Ok(())
             }
+            CheckdToParent::ServiceStates { generation, states } => {
+                if generation != self.committed.generation || states.len() > MAX_BATCH {
+                    return Err(Refused);
+                }
+                for state in states {
+                    let known = self.committed.part.services.get(state.service.index()).ok_or(Refused)?;
+                    if state.server.is_some_and(|server| server.index() >= known.servers.len()) {
+                        return Err(Refused);
+                    }
+                    self.service_up.insert((state.service, state.server), state.up);
+                }
+                Ok(())
+            }
             CheckdToParent::RunCheck { generation, check, script } => {
                 self.may_run(generation, script, Purpose::MiscCheck, self.checkd_confirmed)?;
                 out.push(Effect::RunCheck(generation, check, script));
@@ -348,6 +361,12 @@ impl Broker {
     #[must_use]
     pub fn has_told_whole(&self) -> bool {
         self.told_whole
+    }
+
+    /// Quorums for a successor of checkd, as last told.
+    pub fn quorums(&self) -> impl Iterator<Item = QuorumState> + '_ {
+        let states = self.service_up.iter().filter(|((_, server), _)| server.is_none());
+        states.map(|(&(service, _), &up)| QuorumState { service, up })
     }
 
     /// The whole that a successor of ipvsd gets; `None` until checkd has told it.

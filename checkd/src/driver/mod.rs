@@ -13,19 +13,19 @@ use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use config::model::units::{Generation, MonoTime};
 use ipc::channel::{ReceiveError, SendError};
-use ipc::messages::checkd::{CheckdToParent, ParentToCheckd, Verdict};
+use ipc::messages::checkd::{CheckdToParent, ParentToCheckd, QuorumState, Verdict};
 use ipc::messages::{Confined, FromDaemon, Level, Refusal, StopMode, ToDaemon};
 use ipc::reactor::{self, Reactor, Ready};
 use sandbox::{ConfineError, Confinement, Grants};
 
 use crate::roster::Roster;
 use load::{LoadError, Loading, Slice};
-use outbox::{Deltas, Link, Outbox};
+pub use outbox::Link;
+use outbox::{Deltas, Outbox};
 use runs::{Runs, Step};
 
 /// Why the process ends before it is told to.
@@ -51,15 +51,14 @@ pub enum End {
     ParentGone,
 }
 
-/// Runs until the parent says stop or is gone. `confine` is called once, before the first check.
+/// Runs over a link that has greeted until the parent says stop or is gone. `confine` is called once, before the first check.
 ///
 /// # Errors
 /// [`DriverError`].
 pub fn run(
-    socket: UnixStream,
+    link: Link,
     confine: impl FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>,
 ) -> Result<End, DriverError> {
-    let Ok(link) = Link::greet(socket) else { return Ok(End::ParentGone) };
     let reactor = Reactor::new()?;
     reactor.watch(link.as_raw_fd(), LINK)?;
     let seed = RandomState::new().hash_one(reactor::now().nanos());
@@ -91,7 +90,7 @@ struct Driver<C> {
     live: Option<Roster>,
     loading: Option<Loading>,
     prepared: Option<Roster>,
-    remembered: Option<(Generation, Vec<Verdict>)>,
+    remembered: Option<Memory>,
     runs: Runs,
     outbox: Outbox,
     phase: Phase,
@@ -119,6 +118,31 @@ struct Allowed {
     bind: bool,
     /// Ports are restricted at all.
     tcp: bool,
+}
+
+/// What a predecessor had told.
+struct Memory {
+    generation: Generation,
+    verdicts: Vec<Verdict>,
+    quorums: Vec<QuorumState>,
+}
+
+impl Memory {
+    fn new(generation: Generation) -> Self {
+        Self { generation, verdicts: Vec::new(), quorums: Vec::new() }
+    }
+
+    /// Takes some more; false when that does not belong here or is too much.
+    fn extend(&mut self, generation: Generation, verdicts: Vec<Verdict>, quorums: Vec<QuorumState>) -> bool {
+        let verdict_count = self.verdicts.len().saturating_add(verdicts.len());
+        let quorum_count = self.quorums.len().saturating_add(quorums.len());
+        let fits = generation == self.generation && verdict_count.max(quorum_count) <= MAX_REMEMBERED;
+        if fits {
+            self.verdicts.extend(verdicts);
+            self.quorums.extend(quorums);
+        }
+        fits
+    }
 }
 
 /// Why the loop ends.
@@ -266,13 +290,11 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
     ) -> Result<(), Halt> {
         match message {
             ParentToCheckd::Common(message) => self.obey(message, fds, now),
-            ParentToCheckd::Remembered { generation, verdicts } => {
-                let (known, all) = self.remembered.get_or_insert((generation, Vec::new()));
-                if *known != generation || all.len().saturating_add(verdicts.len()) > MAX_REMEMBERED {
+            ParentToCheckd::Remembered { generation, verdicts, quorums } => {
+                let memory = self.remembered.get_or_insert_with(|| Memory::new(generation));
+                if !memory.extend(generation, verdicts, quorums) {
                     self.strays = self.strays.saturating_add(1);
-                    return Ok(());
                 }
-                all.extend(verdicts);
                 Ok(())
             }
             ParentToCheckd::ScriptResult { generation, check, outcome } => {
@@ -414,8 +436,8 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 self.outbox.take(before, old_generation, Deltas::Dropped);
                 self.runs.replan(&roster, &kept, now);
             }
-            (None, Some((known, verdicts))) if known == generation => {
-                roster.resume(&verdicts, &mut after);
+            (None, Some(memory)) if memory.generation == generation => {
+                roster.resume(&memory.verdicts, &memory.quorums, &mut after);
                 self.runs.plan(&roster, true, now);
             }
             (None, _) => {

@@ -16,7 +16,7 @@ use crate::desired::Effect;
 use crate::roster::Roster;
 
 /// The link of checkd.
-pub(super) type Link = ipc::daemon::Link<CheckdToParent, ParentToCheckd>;
+pub type Link = ipc::daemon::Link<CheckdToParent, ParentToCheckd>;
 
 /// Bytes that may wait in the link before tables and events are held back here.
 const HIGH_WATER: usize = 512 * 1024;
@@ -34,6 +34,8 @@ pub(super) struct Outbox {
     events: VecDeque<CheckdToParent>,
     lost: u64,
     verdicts: BTreeSet<usize>,
+    /// Services and servers whose state the parent should know without telling anybody.
+    states: VecDeque<(ServiceId, Option<ServerId>)>,
     last: Option<FromDaemon>,
 }
 
@@ -82,6 +84,7 @@ impl Outbox {
         self.deltas.clear();
         self.table = Some(roster.table().collect());
         self.verdicts = (0..roster.checks()).collect();
+        self.states = roster.members().collect();
     }
 
     /// Nothing waits here.
@@ -93,6 +96,7 @@ impl Outbox {
             && self.table.is_none()
             && self.deltas.is_empty()
             && self.verdicts.is_empty()
+            && self.states.is_empty()
     }
 
     /// Sends what the parent takes.
@@ -124,6 +128,7 @@ impl Outbox {
             .or_else(|| self.next_entries(roster?.generation()))
             .or_else(|| self.events.pop_front())
             .or_else(|| self.loss())
+            .or_else(|| self.next_states(roster?))
             .or_else(|| self.next_verdicts(roster?))
             .or_else(|| self.last.take().map(CheckdToParent::from))
     }
@@ -146,6 +151,15 @@ impl Outbox {
             })
             .collect();
         (!entries.is_empty()).then_some(CheckdToParent::Desired { generation, entries, complete: false })
+    }
+
+    /// States as they are now, behind the events that led to them.
+    fn next_states(&mut self, roster: &Roster) -> Option<CheckdToParent> {
+        let next = self.states.drain(..self.states.len().min(MAX_BATCH));
+        let states: Vec<_> =
+            next.filter_map(|(service, server)| roster.service_state(service, server)).collect();
+        let generation = roster.generation();
+        (!states.is_empty()).then_some(CheckdToParent::ServiceStates { generation, states })
     }
 
     fn next_verdicts(&mut self, roster: &Roster) -> Option<CheckdToParent> {

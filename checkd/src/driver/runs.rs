@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use config::model::check::{Check, CheckKind, Endpoint};
+use config::model::check::CheckKind;
 use config::model::units::MonoTime;
 use ipc::messages::RunOutcome;
 use ipc::reactor::Reactor;
@@ -170,7 +170,7 @@ impl Runs {
             match connection.advance(&check.kind, url, &mut self.buffer) {
                 Progress::Waiting => return,
                 Progress::Connected => {
-                    if let Some(endpoint) = endpoint(check) {
+                    if let Some(endpoint) = check.kind.endpoint() {
                         self.alarms.set(position, now + endpoint.timeout);
                     }
                 }
@@ -260,7 +260,7 @@ impl Runs {
         steps: &mut Vec<Step>,
     ) {
         let Some(check) = roster.check(position) else { return };
-        let Some(endpoint) = endpoint(check) else {
+        let Some(endpoint) = check.kind.endpoint() else {
             let timeout = match &check.kind {
                 CheckKind::Misc { timeout, .. } => *timeout,
                 CheckKind::Tcp(_) | CheckKind::Http(_) => Duration::ZERO,
@@ -331,13 +331,5 @@ impl Runs {
     fn resize(&mut self, checks: usize) {
         self.alarms = Alarms::new(checks);
         self.active = vec![None; checks];
-    }
-}
-
-fn endpoint(check: &Check) -> Option<&Endpoint> {
-    match &check.kind {
-        CheckKind::Tcp(endpoint) => Some(endpoint),
-        CheckKind::Http(http) => Some(&http.endpoint),
-        CheckKind::Misc { .. } => None,
     }
 }

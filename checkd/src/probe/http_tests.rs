@@ -11,11 +11,7 @@ const PASS: Outcome = Outcome::Pass(DynamicWeight::Untouched);
 
 fn check(target: &str, protocol: HttpProtocol) -> HttpCheck {
     HttpCheck {
-        endpoint: Endpoint {
-            target: target.parse().unwrap(),
-            bind_to: None,
-            timeout: Duration::from_secs(5),
-        },
+        endpoint: Endpoint::new(target.parse().unwrap(), Duration::from_secs(5)),
         protocol,
         urls: vec![url("/")],
         fast_recovery: false,
@@ -23,7 +19,7 @@ fn check(target: &str, protocol: HttpProtocol) -> HttpCheck {
 }
 
 fn url(path: &str) -> HttpUrl {
-    HttpUrl { path: path.to_owned(), virtual_host: None, status: vec![(200, 299)], digest: None }
+    HttpUrl::new(path)
 }
 
 /// MD5 of `hello`.

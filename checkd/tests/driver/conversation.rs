@@ -4,8 +4,8 @@ use std::net::TcpListener;
 
 use checkd::driver::{DriverError, End};
 use config::model::check::{CheckKind, VirtualServer};
-use config::model::units::{CheckId, Generation, ScriptId};
-use ipc::messages::checkd::{CheckdToParent, ParentToCheckd, Verdict};
+use config::model::units::{CheckId, Generation, ScriptId, ServerId, ServiceId};
+use ipc::messages::checkd::{CheckdToParent, ParentToCheckd, ServiceState, Verdict};
 use ipc::messages::{Confined, FromDaemon, Refusal, RunOutcome, StopMode, ToDaemon};
 
 use crate::support::{Parent, misc, sealed, server, service, tcp};
@@ -40,6 +40,15 @@ fn the_first_configuration_confines_before_it_is_prepared() {
         })
         .collect();
     assert_eq!(order, ["hello", "confined", "prepared", "committed", "desired"]);
+    let state = |server: Option<u32>| ServiceState {
+        service: ServiceId::new(0),
+        server: server.map(ServerId::new),
+        up: true,
+    };
+    assert!(parent.seen.contains(&CheckdToParent::ServiceStates {
+        generation: Generation::new(1),
+        states: vec![state(None), state(Some(0))]
+    }));
     assert_eq!(parent.notified(), [1000]);
 }
 
@@ -85,7 +94,9 @@ fn scripts_run_at_the_parent_and_their_status_is_the_weight() {
     parent.send(result(1, 0, RunOutcome::Exited(1)));
     parent.until_table(&[]);
     assert!(
-        parent.logs().contains(&"Misc check to [192.0.2.1] for [script 5] failed (exited with status 1).")
+        parent
+            .logs()
+            .contains(&"Misc check to [192.0.2.1] for [/bin/check 5] failed (exited with status 1).")
     );
 }
 
@@ -115,7 +126,7 @@ fn a_script_whose_end_is_never_reported_counts_as_timed_out() {
     parent.load(1, &[service(vec![server(1, vec![misc(5)])])]);
     parent.until(is_run);
     parent.until_table(&[]);
-    assert!(parent.logs().contains(&"Misc check to [192.0.2.1] for [script 5] timed out."));
+    assert!(parent.logs().contains(&"Misc check to [192.0.2.1] for [/bin/check 5] timed out."));
 }
 
 #[test]
@@ -129,6 +140,7 @@ fn a_server_remembered_as_dead_stays_out_until_it_answers() {
     parent.send(ParentToCheckd::Remembered {
         generation: Generation::new(3),
         verdicts: vec![remembered(0, false), remembered(1, true)],
+        quorums: vec![],
     });
     let alive = TcpListener::bind("127.0.0.1:0").unwrap();
     parent.load(

@@ -149,11 +149,7 @@ fn good_servers_stay_and_hostile_ones_leave_with_a_reason() {
     parent.until_table(&[0, 1, 2, 3, 4].map(|server| (0, Some(server), 1)));
     for (check, reason) in &cases {
         let Some(reason) = reason else { continue };
-        let target = match &check.kind {
-            config::model::check::CheckKind::Tcp(endpoint) => endpoint.target,
-            config::model::check::CheckKind::Http(http) => http.endpoint.target,
-            config::model::check::CheckKind::Misc { .. } => unreachable!(),
-        };
+        let target = check.kind.endpoint().unwrap().target;
         let label = format!("[127.0.0.1]:tcp:{} failed", target.port());
         let line = parent.logs().into_iter().find(|line| line.contains(&label)).unwrap().to_owned();
         // A flood may end by its length or by its time, whichever comes first.

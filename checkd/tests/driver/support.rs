@@ -53,7 +53,7 @@ impl Parent {
     pub fn start(tcp: bool) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let thread = std::thread::spawn(move || {
-            driver::run(theirs, move |_grants| {
+            driver::run(driver::Link::greet(theirs).unwrap(), move |_grants| {
                 Ok(Confinement { landlock_abi: 0, file_system: false, tcp, scopes: false, seccomp: false })
             })
         });
@@ -334,7 +334,7 @@ pub fn check(kind: CheckKind) -> Check {
 }
 
 pub fn endpoint(target: SocketAddr) -> Endpoint {
-    Endpoint { target, bind_to: None, timeout: Duration::from_secs(2) }
+    Endpoint::new(target, Duration::from_secs(2))
 }
 
 pub fn tcp(target: SocketAddr) -> Check {
@@ -342,7 +342,7 @@ pub fn tcp(target: SocketAddr) -> Check {
 }
 
 pub fn http(target: SocketAddr, digest: Option<[u8; 16]>) -> Check {
-    let url = HttpUrl { path: "/".to_owned(), virtual_host: None, status: vec![(200, 299)], digest };
+    let url = HttpUrl { digest, ..HttpUrl::new("/") };
     check(CheckKind::Http(HttpCheck {
         endpoint: endpoint(target),
         protocol: HttpProtocol::Http10,
@@ -354,6 +354,7 @@ pub fn http(target: SocketAddr, digest: Option<[u8; 16]>) -> Check {
 pub fn misc(script: u32) -> Check {
     check(CheckKind::Misc {
         script: ScriptId::new(script),
+        command: format!("/bin/check {script}"),
         timeout: Duration::from_millis(100),
         dynamic: true,
     })

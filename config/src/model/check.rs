@@ -90,11 +90,34 @@ pub enum CheckKind {
     Misc {
         /// What the parent is asked to run.
         script: ScriptId,
+        /// The command as log lines show it.
+        command: String,
         /// `misc_timeout`, default the delay_loop.
         timeout: Duration,
         /// `misc_dynamic`: exit status 2..=255 sets the weight to the status less 2.
         dynamic: bool,
     },
+}
+
+impl CheckKind {
+    /// Where it connects to, if it connects.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Tcp(endpoint) => Some(endpoint),
+            Self::Http(http) => Some(&http.endpoint),
+            Self::Misc { .. } => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn endpoint_mut(&mut self) -> Option<&mut Endpoint> {
+        match self {
+            Self::Tcp(endpoint) => Some(endpoint),
+            Self::Http(http) => Some(&mut http.endpoint),
+            Self::Misc { .. } => None,
+        }
+    }
 }
 
 /// Where a checker connects to.
@@ -106,6 +129,14 @@ pub struct Endpoint {
     pub bind_to: Option<IpAddr>,
     /// `connect_timeout`, default 5 s.
     pub timeout: Duration,
+}
+
+impl Endpoint {
+    /// The target alone, reached from wherever the kernel chooses.
+    #[must_use]
+    pub fn new(target: SocketAddr, timeout: Duration) -> Self {
+        Self { target, bind_to: None, timeout }
+    }
 }
 
 /// `HTTP_GET`: what to fetch and what to expect.
@@ -143,4 +174,12 @@ pub struct HttpUrl {
     pub status: Vec<(u16, u16)>,
     /// `digest`: MD5 of the raw body.
     pub digest: Option<[u8; 16]>,
+}
+
+impl HttpUrl {
+    /// A path whose answer may be anything with a status of 200 to 299.
+    #[must_use]
+    pub fn new(path: &str) -> Self {
+        Self { path: path.to_owned(), virtual_host: None, status: vec![(200, 299)], digest: None }
+    }
 }

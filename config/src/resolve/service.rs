@@ -517,8 +517,9 @@ impl Context<'_> {
                 };
                 let timeout = misc.timeout.unwrap_or(inner.service_delay);
                 let name = format!("{} misc_path", inner.name);
+                let shown = command.argv.join(" ");
                 let script = self.script(&name, command, misc.user, Purpose::MiscCheck, Some(timeout))?;
-                (CheckKind::Misc { script, timeout, dynamic: misc.dynamic }, 0, 1)
+                (CheckKind::Misc { script, command: shown, timeout, dynamic: misc.dynamic }, 0, 1)
             }
         };
         Some(Check {

@@ -20,6 +20,8 @@ pub enum ParentToCheckd {
         generation: Generation,
         /// At most [`MAX_BATCH`].
         verdicts: Vec<Verdict>,
+        /// Quorums as last told, at most [`MAX_BATCH`].
+        quorums: Vec<QuorumState>,
     },
     /// A MISC_CHECK has ended.
     ScriptResult {
@@ -64,6 +66,13 @@ pub enum CheckdToParent {
         /// Up or down.
         up: bool,
     },
+    /// States of servers and services after a `Commit`, for status only: nobody is told. At most [`MAX_BATCH`].
+    ServiceStates {
+        /// Configuration that the identifiers belong to.
+        generation: Generation,
+        /// What is so.
+        states: Vec<ServiceState>,
+    },
     /// Run a MISC_CHECK now; the answer is a `ScriptResult` with the same check.
     RunCheck {
         /// Configuration that `check` belongs to.
@@ -94,6 +103,26 @@ pub struct DesiredEntry {
     pub server: ServerRef,
     /// A weight, or absence.
     pub presence: Presence,
+}
+
+/// State of a real server or of the quorum of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceState {
+    /// Which service.
+    pub service: ServiceId,
+    /// A real server, or `None` for the service itself.
+    pub server: Option<ServerId>,
+    /// Up or down.
+    pub up: bool,
+}
+
+/// Memory of one service: between the two thresholds of hysteresis its servers don't tell its quorum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuorumState {
+    /// Which service.
+    pub service: ServiceId,
+    /// Its quorum is gained.
+    pub up: bool,
 }
 
 /// Memory of one checker.

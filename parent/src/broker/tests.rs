@@ -7,6 +7,7 @@ use config::model::parts::{ParentInstance, ParentService};
 use config::model::process::{Identity, Script};
 use config::model::units::{Vrid, Weight};
 use config::model::vrrp::{Family, SyncGroup};
+use ipc::messages::checkd::ServiceState;
 
 fn script(purpose: Purpose) -> Script {
     Script {
@@ -73,6 +74,25 @@ fn an_instance_outside_the_table_is_refused() {
     assert_eq!(broker.vrrpd(transition(G1, 1, VrrpState::Master), &mut vec![]), Err(Refused));
     assert_eq!(broker.vrrpd(transition(G1, 0, VrrpState::Master), &mut vec![]), Ok(()));
     assert_eq!(broker.masters().count(), 1);
+}
+
+#[test]
+fn states_after_a_commit_show_in_status_and_are_told_to_nobody() {
+    let mut broker = Broker::new(G1, part(&[]));
+    let state = |service, server: Option<u32>| ServiceState {
+        service: ServiceId::new(service),
+        server: server.map(ServerId::new),
+        up: true,
+    };
+    let states = |states| CheckdToParent::ServiceStates { generation: G1, states };
+    let mut out = vec![];
+    assert_eq!(broker.checkd(states(vec![state(0, None), state(0, Some(0))]), &mut out), Ok(()));
+    assert_eq!(broker.checkd(states(vec![state(0, Some(1))]), &mut out), Err(Refused));
+    assert_eq!(broker.checkd(states(vec![state(1, None)]), &mut out), Err(Refused));
+    assert_eq!(out, []);
+    let status = broker.service_status();
+    assert_eq!((status[0].up, status[0].servers[0].up), (Some(true), Some(true)));
+    assert_eq!(broker.quorums().collect::<Vec<_>>(), [QuorumState { service: ServiceId::new(0), up: true }]);
 }
 
 #[test]

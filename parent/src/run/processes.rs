@@ -290,17 +290,16 @@ impl Suite {
             }
             Link::Checkd(channel) => {
                 let verdicts: Vec<_> = self.broker.verdicts().collect();
-                let greeting = if verdicts.is_empty() && self.broker.has_told_whole() {
-                    channel.send(&ParentToCheckd::Remembered { generation, verdicts: Vec::new() }, &[])
-                } else {
-                    Ok(())
-                };
-                let mut batches = verdicts.chunks(MAX_BATCH);
-                greeting.and_then(|()| {
-                    batches.try_for_each(|batch| {
-                        let message = ParentToCheckd::Remembered { generation, verdicts: batch.to_vec() };
-                        channel.send(&message, &[])
-                    })
+                let quorums: Vec<_> = self.broker.quorums().collect();
+                let silent = verdicts.is_empty() && quorums.is_empty() && self.broker.has_told_whole();
+                let verdicts = verdicts.chunks(MAX_BATCH).map(|batch| (batch, [].as_slice()));
+                let quorums = quorums.chunks(MAX_BATCH).map(|batch| ([].as_slice(), batch));
+                // An empty message says that there was a predecessor, whose words are not repeated.
+                let greeting = silent.then_some(([].as_slice(), [].as_slice()));
+                let mut batches = verdicts.chain(quorums).chain(greeting);
+                batches.try_for_each(|(verdicts, quorums)| {
+                    let (verdicts, quorums) = (verdicts.to_vec(), quorums.to_vec());
+                    channel.send(&ParentToCheckd::Remembered { generation, verdicts, quorums }, &[])
                 })
             }
             Link::Ipvsd(_) => Ok(()),
