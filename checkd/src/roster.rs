@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use config::model::check::{Check, CheckKind, Endpoint, HttpUrl, RealServer, VirtualServer};
+use config::model::check::{Carrier, Check, CheckKind, Endpoint, HttpUrl, RealServer, VirtualServer};
 use config::model::parts::CheckHead;
 use config::model::units::{CheckId, Generation, ScriptId, ServerId, ServiceId, Weight};
 use ipc::messages::checkd::{DesiredEntry, QuorumState, ServiceState, Verdict};
@@ -53,6 +53,17 @@ pub struct Roster {
 struct Checker {
     place: Place,
     standing: Standing,
+}
+
+/// What the checkers of a configuration need of the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// TCP ports that they connect to.
+    pub tcp_ports: BTreeSet<u16>,
+    /// TCP ports that they connect from, 0 for any, where they say so.
+    pub tcp_sources: BTreeSet<u16>,
+    /// They send datagrams.
+    pub udp: bool,
 }
 
 /// Where a checker stands in the model: virtual server, real server, checker.
@@ -148,7 +159,11 @@ impl Roster {
         let url = self.checkers.get(position)?.standing.url;
         match &self.check(position)?.kind {
             CheckKind::Http(http) => http.urls.get(url).or_else(|| http.urls.first()),
-            CheckKind::Tcp(_) | CheckKind::Misc { .. } => None,
+            CheckKind::Tcp(_)
+            | CheckKind::Smtp(_)
+            | CheckKind::Dns(_)
+            | CheckKind::Udp(_)
+            | CheckKind::Misc { .. } => None,
         }
     }
 
@@ -158,23 +173,31 @@ impl Roster {
         let check = self.check(position)?;
         match &check.kind {
             CheckKind::Misc { script, .. } => Some((check.id, *script)),
-            CheckKind::Tcp(_) | CheckKind::Http(_) => None,
+            CheckKind::Tcp(_)
+            | CheckKind::Http(_)
+            | CheckKind::Smtp(_)
+            | CheckKind::Dns(_)
+            | CheckKind::Udp(_) => None,
         }
     }
 
-    /// Every TCP port that a checker connects to.
+    /// What the checkers need of the sandbox.
     #[must_use]
-    pub fn ports(&self) -> BTreeSet<u16> {
-        let checks = (0..self.checkers.len()).filter_map(|position| self.check(position));
-        checks.filter_map(|check| check.kind.endpoint()).map(|endpoint| endpoint.target.port()).collect()
-    }
-
-    /// True when a checker binds its sockets to an address.
-    #[must_use]
-    pub fn binds(&self) -> bool {
-        (0..self.checkers.len())
-            .filter_map(|position| self.check(position)?.kind.endpoint())
-            .any(|endpoint| endpoint.bind_to.is_some())
+    pub fn needs(&self) -> Needs {
+        let mut needs = Needs::default();
+        for kind in (0..self.checkers.len()).filter_map(|position| Some(&self.check(position)?.kind)) {
+            match (kind.carrier(), kind.endpoint()) {
+                (Some(Carrier::Tcp), Some(endpoint)) => {
+                    needs.tcp_ports.insert(endpoint.target.port());
+                    if endpoint.bind_to.is_some() || endpoint.bind_port.is_some() {
+                        needs.tcp_sources.insert(endpoint.bind_port.unwrap_or_default());
+                    }
+                }
+                (Some(Carrier::Udp), _) => needs.udp = true,
+                (Some(Carrier::Tcp) | None, _) => {}
+            }
+        }
+        needs
     }
 
     /// First use, by a daemon without a predecessor: quorums start as down and are gained or not.
@@ -254,7 +277,11 @@ impl Roster {
         let place = self.checkers.get(position)?.place;
         let old = self.checkers.get(position)?.standing;
         if let (Outcome::Pass(_), false, Some(url)) = (outcome, old.up, self.url(position)) {
-            let what = if url.digest.is_some() { "MD5 digest" } else { "HTTP status code" };
+            let what = match (&url.regex, url.digest) {
+                (Some(_), _) => "regex",
+                (None, Some(_)) => "MD5 digest",
+                (None, None) => "HTTP status code",
+            };
             let label = self.label(position)?;
             out.push(Effect::Log(format!("{what} success to {label} url({})", url.path)));
         }
@@ -421,7 +448,10 @@ impl Roster {
         let Some(Endpoint { target, .. }) = self.check(position)?.kind.endpoint() else {
             return Some(self.real_server(place)?.name.clone());
         };
-        let protocol = protocol(self.services.get(place.service)?.config());
+        let protocol = match self.check(position)?.kind.carrier() {
+            Some(Carrier::Udp) => "udp",
+            Some(Carrier::Tcp) | None => protocol(self.services.get(place.service)?.config()),
+        };
         Some(format!("[{}]:{protocol}:{}", target.ip(), target.port()))
     }
 
@@ -435,7 +465,13 @@ impl Roster {
         let label = self.label(position)?;
         let (name, succeeded) = match &check.kind {
             CheckKind::Tcp(_) => ("TCP_CHECK", format!("TCP connection to {label} success.")),
-            CheckKind::Http(_) => ("HTTP_CHECK", format!("Remote Web server {label} succeed on service.")),
+            CheckKind::Http(http) => (
+                if http.tls.is_some() { "SSL_CHECK" } else { "HTTP_CHECK" },
+                format!("Remote Web server {label} succeed on service."),
+            ),
+            CheckKind::Smtp(_) => ("SMTP_CHECK", format!("Remote SMTP server {label} succeed on service.")),
+            CheckKind::Dns(_) => ("DNS_CHECK", format!("Remote DNS server {label} succeed on service.")),
+            CheckKind::Udp(_) => ("UDP_CHECK", format!("Remote UDP server {label} succeed on service.")),
             CheckKind::Misc { command, .. } => {
                 let place = self.checkers.get(position)?.place;
                 let address = self.real_server(place)?.destination.address;
@@ -454,8 +490,15 @@ impl Roster {
             Change::Retrying(failure) => Some(match (&check.kind, failure) {
                 (CheckKind::Tcp(_), Failure::ConnectTimeout) => format!("TCP connection to {label} timeout."),
                 (CheckKind::Tcp(_), _) => format!("TCP connection to {label} failed. reason=\"{failure}\""),
-                (CheckKind::Http(_) | CheckKind::Misc { .. }, _) => {
-                    format!("HTTP_CHECK on service {label} failed, will retry. reason=\"{failure}\"")
+                (
+                    CheckKind::Http(_)
+                    | CheckKind::Smtp(_)
+                    | CheckKind::Dns(_)
+                    | CheckKind::Udp(_)
+                    | CheckKind::Misc { .. },
+                    _,
+                ) => {
+                    format!("{name} on service {label} failed, will retry. reason=\"{failure}\"")
                 }
             }),
         }

@@ -152,6 +152,7 @@ mod tests {
     fn http(urls: usize, fast_recovery: bool) -> Check {
         let http = HttpCheck {
             endpoint: endpoint(),
+            tls: None,
             protocol: HttpProtocol::Http10,
             urls: vec![HttpUrl::new("/"); urls],
             fast_recovery,

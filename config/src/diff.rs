@@ -316,7 +316,11 @@ fn comparable_checks<'m>(
                 *id = ScriptId::new(0);
                 command
             }
-            CheckKind::Tcp(_) | CheckKind::Http(_) => None,
+            CheckKind::Tcp(_)
+            | CheckKind::Http(_)
+            | CheckKind::Smtp(_)
+            | CheckKind::Dns(_)
+            | CheckKind::Udp(_) => None,
         };
         (check, command)
     });

@@ -8,7 +8,9 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::model::Model;
-use crate::model::check::{Check, CheckKind, Endpoint, HttpProtocol, RealServer, VirtualServer};
+use crate::model::check::{
+    Check, CheckKind, Endpoint, HttpCheck, HttpProtocol, HttpUrl, RealServer, Sni, UdpCheck, VirtualServer,
+};
 use crate::model::ipvs::{Checksum, ConnectionTimeouts, Encapsulation, Forwarding, Protocol, ServiceKey};
 use crate::model::process::{InstanceNotify, Script, UnknownCall};
 use crate::model::units::ScriptId;
@@ -441,32 +443,22 @@ impl Page<'_> {
                 self.open("TCP_CHECK", "");
                 self.endpoint(endpoint);
             }
-            CheckKind::Http(http) => {
-                self.open("HTTP_GET", "");
-                self.endpoint(&http.endpoint);
-                self.set(
-                    "http_protocol",
-                    match http.protocol {
-                        HttpProtocol::Http10 => "1.0",
-                        HttpProtocol::Http10Close => "1.0C",
-                        HttpProtocol::Http11 => "1.1",
-                    },
-                );
-                self.boolean("fast_recovery", http.fast_recovery);
-                for url in &http.urls {
-                    self.open("url", "");
-                    self.set("path", word(&url.path));
-                    if let Some(host) = &url.virtual_host {
-                        self.set("virtualhost", word(host));
-                    }
-                    let status: Vec<String> =
-                        url.status.iter().map(|(low, high)| format!("{low}-{high}")).collect();
-                    self.set("status_code", status.join(" "));
-                    if let Some(digest) = url.digest {
-                        self.set("digest", format!("{:032x}", u128::from_be_bytes(digest)));
-                    }
-                    self.close();
-                }
+            CheckKind::Http(http) => self.http_check(http),
+            CheckKind::Smtp(smtp) => {
+                self.open("SMTP_CHECK", "");
+                self.endpoint(&smtp.endpoint);
+                self.set("helo_name", word(&smtp.helo_name));
+            }
+            CheckKind::Dns(dns) => {
+                self.open("DNS_CHECK", "");
+                self.endpoint(&dns.endpoint);
+                self.set("type", dns.record.name());
+                self.set("name", word(&format!("{}.", dns.name)));
+            }
+            CheckKind::Udp(udp) => {
+                self.open("UDP_CHECK", "");
+                self.endpoint(&udp.endpoint);
+                self.udp_check(udp);
             }
             CheckKind::Misc { script, timeout, dynamic, command: _ } => {
                 self.open("MISC_CHECK", "");
@@ -486,11 +478,96 @@ impl Page<'_> {
         self.close();
     }
 
+    fn http_check(&mut self, http: &HttpCheck) {
+        self.open(if http.tls.is_some() { "SSL_GET" } else { "HTTP_GET" }, "");
+        self.endpoint(&http.endpoint);
+        self.set(
+            "http_protocol",
+            match http.protocol {
+                HttpProtocol::Http10 => "1.0",
+                HttpProtocol::Http10Close => "1.0C",
+                HttpProtocol::Http11 => "1.1",
+            },
+        );
+        self.boolean("fast_recovery", http.fast_recovery);
+        match http.tls.as_ref().map(|tls| &tls.sni) {
+            Some(Sni::Name(name)) => self.set("sni_name", word(name)),
+            Some(Sni::VirtualHost) => self.line("enable_sni"),
+            Some(Sni::Off) | None => {}
+        }
+        for url in &http.urls {
+            self.url(url, http.tls.is_some());
+        }
+    }
+
+    fn url(&mut self, url: &HttpUrl, tls: bool) {
+        self.open("url", "");
+        self.set("path", word(&url.path));
+        if let Some(host) = &url.virtual_host {
+            self.set("virtualhost", word(host));
+        }
+        let status: Vec<String> = url.status.iter().map(|(low, high)| format!("{low}-{high}")).collect();
+        self.set("status_code", status.join(" "));
+        if let Some(digest) = url.digest {
+            self.set("digest", format!("{:032x}", u128::from_be_bytes(digest)));
+        }
+        if let Some(regex) = &url.regex {
+            self.set("regex", quoted(&regex.pattern));
+            self.flag("regex_no_match", regex.inverted);
+            let options = &regex.options;
+            for (name, on) in [
+                ("caseless", options.caseless),
+                ("dotall", options.dot_all),
+                ("extended", options.extended),
+                ("multiline", options.multi_line),
+                ("ungreedy", options.ungreedy),
+                ("utf", options.unicode),
+            ] {
+                self.flag(&format!("regex_options {name}"), on);
+            }
+            self.set("regex_min_offset", regex.min_offset);
+            if let Some(last) = regex.max_offset {
+                self.set("regex_max_offset", last);
+            }
+        }
+        if tls {
+            self.boolean("tls_compliant", url.tls_compliant);
+        }
+        self.close();
+    }
+
+    fn udp_check(&mut self, udp: &UdpCheck) {
+        if !udp.payload.is_empty() {
+            let bytes: Vec<String> = udp.payload.iter().map(|byte| format!("{byte:02x}")).collect();
+            self.set("payload", bytes.concat());
+        }
+        let Some(reply) = &udp.reply else { return };
+        let nibble = |value: u8, mask: u8| {
+            if mask == 0 { 'X' } else { char::from_digit(u32::from(value), 16).unwrap_or('X') }
+        };
+        let bytes: Vec<String> = reply
+            .bytes
+            .iter()
+            .map(|(value, mask)| {
+                [nibble(value >> 4, mask >> 4), nibble(value & 15, mask & 15)].iter().collect()
+            })
+            .collect();
+        self.line(format!("require_reply {}", bytes.concat()).trim_end());
+        self.set("min_reply_length", reply.min_length);
+        self.set("max_reply_length", reply.max_length);
+    }
+
     fn endpoint(&mut self, endpoint: &Endpoint) {
         self.set("connect_ip", endpoint.target.ip());
         self.set("connect_port", endpoint.target.port());
         if let Some(source) = endpoint.bind_to {
             self.set("bindto", source);
+        }
+        if let Some(port) = endpoint.bind_port {
+            self.set("bind_port", port);
+        }
+        if let Some(interface) = &endpoint.bind_interface {
+            self.set("bind_if", word(interface));
         }
         self.time("connect_timeout", endpoint.timeout);
     }
@@ -505,7 +582,12 @@ fn unwritable_limit(service: &VirtualServer) -> Option<Duration> {
     let checks = service.real_servers.iter().flat_map(|server| &server.checks);
     checks.into_iter().find_map(|check| match check.kind {
         CheckKind::Misc { timeout, .. } if !is_writable_limit(timeout) => Some(timeout),
-        CheckKind::Misc { .. } | CheckKind::Tcp(_) | CheckKind::Http(_) => None,
+        CheckKind::Misc { .. }
+        | CheckKind::Tcp(_)
+        | CheckKind::Http(_)
+        | CheckKind::Smtp(_)
+        | CheckKind::Dns(_)
+        | CheckKind::Udp(_) => None,
     })
 }
 
@@ -549,6 +631,22 @@ fn word(text: &str) -> String {
         c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/' | '+' | '=' | '%' | ',')
     };
     if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("\"{text}\"") }
+}
+
+/// A word in quotes whose escapes are decoded once.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\'' | '"' | '$' | '\x00'..='\x1f' | '\x7f' => {
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// A command in one pair of double quotes, each argument in single quotes.

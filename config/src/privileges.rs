@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::model::Model;
-use crate::model::check::{CheckKind, VirtualServer};
+use crate::model::check::{Carrier, VirtualServer};
 use crate::model::ipvs::ServiceKey;
 use crate::model::process::{Identity, Script};
 use crate::model::vrrp::{Authentication, Instance, Transport};
@@ -145,15 +145,14 @@ fn balancing(list: &mut List, service: &VirtualServer) {
     let needs = [Need::Capability("NET_ADMIN"), Need::Socket("generic netlink IPVS"), Need::Kernel("ip_vs")];
     list.add("ipvsd", kind, needs);
     for check in service.real_servers.iter().flat_map(|server| &server.checks) {
-        match &check.kind {
-            CheckKind::Tcp(endpoint) => {
-                list.add("checkd", "TCP_CHECK", [Need::Connect(endpoint.target.to_string())]);
-            }
-            CheckKind::Http(http) => {
-                list.add("checkd", "HTTP_GET", [Need::Connect(http.endpoint.target.to_string())]);
-            }
-            CheckKind::Misc { .. } => list.add("checkd", "MISC_CHECK", []),
+        let mut needs: Vec<Need> = Vec::new();
+        if let Some(endpoint) = check.kind.endpoint() {
+            needs.push(Need::Connect(endpoint.target.to_string()));
         }
+        if check.kind.carrier() == Some(Carrier::Udp) {
+            needs.push(Need::Socket("UDP"));
+        }
+        list.add("checkd", check.kind.keyword(), needs);
     }
 }
 

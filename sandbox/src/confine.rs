@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::landlock::{self, LandlockError};
 use crate::profile::{Profile, Tcp};
-use crate::seccomp::{self, Reading, SeccompError};
+use crate::seccomp::{self, Extras, SeccompError};
 use crate::system::process;
 
 /// What the configuration adds to a profile.
@@ -24,6 +24,8 @@ pub struct Grants<'a> {
     pub tcp_bind_ports: &'a [u16],
     /// Files and directories that may be read.
     pub read_paths: &'a [&'a Path],
+    /// UDP sockets may be opened.
+    pub udp: bool,
 }
 
 /// What happens at a system call that the profile does not list.
@@ -141,8 +143,8 @@ pub fn confine(
     process::forbid_inspection().map_err(ConfineError::Process)?;
     let architecture = TargetArch::try_from(std::env::consts::ARCH).map_err(SeccompError::from)?;
     let pid = nix::unistd::getpid().as_raw();
-    let reading = if grants.read_paths.is_empty() { Reading::Nothing } else { Reading::Granted };
-    let filters = seccomp::compile(profile, reading, pid, architecture)?;
+    let extras = Extras { reading: !grants.read_paths.is_empty(), udp: grants.udp };
+    let filters = seccomp::compile(profile, extras, pid, architecture)?;
     keep_capabilities(profile).map_err(ConfineError::Process)?;
     process::install_trap_handler(unknown == UnknownCalls::Exit).map_err(ConfineError::Process)?;
     let landlock_abi = landlock::restrict(profile, grants)?;

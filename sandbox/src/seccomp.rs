@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::profile::{
     Calls, Compare, NEVER, NEVER_OF_ARCHITECTURE, Profile, QUIETLY_REFUSED, READ_FILES, Rule, Test,
+    UDP_SOCKETS,
 };
 
 /// Why the system calls of a process could not be restricted.
@@ -31,13 +32,13 @@ pub enum SeccompError {
     Pid(i32),
 }
 
-/// Whether the configuration grants paths to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
-    /// No file is ever opened.
-    Nothing,
+/// What the configuration adds to the list of a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extras {
     /// Files may be opened for reading.
-    Granted,
+    pub reading: bool,
+    /// UDP sockets may be opened.
+    pub udp: bool,
 }
 
 /// The filters of a profile for the process `pid`, in the order of their installation.
@@ -46,7 +47,7 @@ pub enum Reading {
 /// [`SeccompError::Compile`] for a page that does not compile.
 pub fn compile(
     profile: &Profile,
-    reading: Reading,
+    extras: Extras,
     pid: i32,
     architecture: TargetArch,
 ) -> Result<Vec<BpfProgram>, SeccompError> {
@@ -63,9 +64,10 @@ pub fn compile(
         filter(rules(&quiet, pid)?, SeccompAction::Allow, not_implemented, architecture)?,
     ];
     if let Calls::Listed(lists) = profile.calls {
-        let files = if reading == Reading::Granted { READ_FILES } else { &[] };
+        let files = if extras.reading { READ_FILES } else { &[] };
+        let datagrams = if extras.udp { UDP_SOCKETS } else { &[] };
         let listed: Vec<&Rule> =
-            lists.iter().copied().flatten().chain(files).chain(QUIETLY_REFUSED).collect();
+            lists.iter().copied().flatten().chain(files).chain(datagrams).chain(QUIETLY_REFUSED).collect();
         filters.push(filter(rules(&listed, pid)?, SeccompAction::Trap, SeccompAction::Allow, architecture)?);
     }
     Ok(filters)
@@ -146,7 +148,8 @@ mod tests {
     fn every_page_compiles_for_both_architectures() {
         for profile in ALL {
             for architecture in [TargetArch::x86_64, TargetArch::aarch64] {
-                let filters = compile(profile, Reading::Granted, 4711, architecture).expect("compiles");
+                let filters = compile(profile, Extras { reading: true, udp: true }, 4711, architecture)
+                    .expect("compiles");
                 let expected = if profile.name == "config worker" { 2 } else { 3 };
                 assert_eq!(filters.len(), expected, "{}", profile.name);
                 assert!(filters.iter().all(|filter| filter.len() < MOST_INSTRUCTIONS), "{}", profile.name);
@@ -191,7 +194,7 @@ mod tests {
     #[test]
     fn a_negative_process_id_is_an_error() {
         assert!(matches!(
-            compile(&VRRPD, Reading::Nothing, -1, TargetArch::x86_64),
+            compile(&VRRPD, Extras::default(), -1, TargetArch::x86_64),
             Err(SeccompError::Pid(-1))
         ));
     }

@@ -4,14 +4,14 @@
 //! leads to. Called by [`super::runs`]. Everything read is untrusted; reads are bounded per call.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 
-use config::model::check::{CheckKind, Endpoint, HttpCheck, HttpUrl};
+use config::model::check::{Carrier, CheckKind, Endpoint};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::probe::http::Exchange;
-use crate::probe::{Failure, Outcome, tcp};
+use super::talk::{Said, Subject, Talk};
+use crate::probe::{Failure, Outcome, dns, tcp, udp};
 
 /// A connection under way.
 pub(super) struct Connection {
@@ -21,8 +21,9 @@ pub(super) struct Connection {
 
 enum Stage {
     Connecting,
-    Sending { exchange: Box<Exchange>, request: Vec<u8>, sent: usize },
-    Receiving(Box<Exchange>),
+    Talking(Box<Talk>),
+    /// A datagram is out; the number tells our question from others.
+    Asked(u16),
 }
 
 /// How a connection attempt began.
@@ -42,8 +43,6 @@ pub(super) enum Progress {
     Waiting,
     /// It stands; its request has yet to be sent. A new deadline begins.
     Connected,
-    /// The request is sent.
-    Sent,
     /// The share of this turn is used up; call again without waiting for an event.
     Unfinished,
     /// The check is over.
@@ -54,71 +53,63 @@ pub(super) enum Progress {
 const READS: usize = 2;
 
 impl Connection {
-    /// Starts to connect.
-    pub(super) fn open(endpoint: &Endpoint) -> Opened {
-        let socket = match socket(endpoint) {
+    /// Starts to connect; over UDP that sends already, under the number `id`.
+    pub(super) fn open(kind: &CheckKind, endpoint: &Endpoint, id: u16) -> Opened {
+        let socket = match socket(kind, endpoint) {
             Ok(socket) => socket,
             Err(error) => return Opened::NotTried(error),
         };
         match socket.connect(&endpoint.target.into()) {
-            Ok(()) => Opened::Pending(Self { socket, stage: Stage::Connecting }),
-            Err(error) if error.raw_os_error() == Some(nix::libc::EINPROGRESS) => {
-                Opened::Pending(Self { socket, stage: Stage::Connecting })
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(nix::libc::EINPROGRESS) => {}
+            Err(error) if is_ours(&error) => return Opened::NotTried(error),
+            Err(error) => return Opened::Done(tcp::judge(Err(error.kind()))),
+        }
+        let datagram = match kind {
+            CheckKind::Dns(check) => dns::question(check, id),
+            CheckKind::Udp(check) => check.payload.clone(),
+            CheckKind::Tcp(_) | CheckKind::Http(_) | CheckKind::Smtp(_) | CheckKind::Misc { .. } => {
+                return Opened::Pending(Self { socket, stage: Stage::Connecting });
             }
+        };
+        match socket.send(&datagram) {
+            Ok(_) => Opened::Pending(Self { socket, stage: Stage::Asked(id) }),
             Err(error) if is_ours(&error) => Opened::NotTried(error),
             Err(error) => Opened::Done(tcp::judge(Err(error.kind()))),
         }
     }
 
     /// Goes on after an event, or after [`Progress::Unfinished`].
-    pub(super) fn advance(&mut self, kind: &CheckKind, url: Option<&HttpUrl>, buffer: &mut [u8]) -> Progress {
-        match (&mut self.stage, kind, url) {
-            (Stage::Connecting, CheckKind::Http(http), Some(url)) => self.connected(Some((http, url))),
-            (Stage::Connecting, _, _) => self.connected(None),
-            (Stage::Sending { .. }, _, _) => self.send(),
-            (Stage::Receiving(exchange), _, Some(url)) => receive(&self.socket, exchange, url, buffer),
-            (Stage::Receiving(_), _, None) => Progress::Done(Outcome::Fail(Failure::NoData)),
+    pub(super) fn advance(&mut self, subject: &Subject<'_>, buffer: &mut [u8]) -> Progress {
+        match &mut self.stage {
+            Stage::Connecting => self.connected(subject),
+            Stage::Talking(talk) => exchange(&self.socket, talk, subject, buffer),
+            Stage::Asked(id) => answered(&self.socket, *id, subject.kind, buffer),
         }
     }
 
     /// What it means that the deadline came in this stage.
-    pub(super) fn timed_out(&self) -> Outcome {
-        Outcome::Fail(match self.stage {
-            Stage::Connecting => Failure::ConnectTimeout,
-            Stage::Sending { .. } | Stage::Receiving(_) => Failure::AnswerTimeout,
-        })
+    pub(super) fn timed_out(&self, kind: &CheckKind) -> Outcome {
+        match (&self.stage, kind) {
+            (Stage::Asked(_), CheckKind::Udp(check)) => udp::silence(check),
+            (Stage::Connecting, _) => Outcome::Fail(Failure::ConnectTimeout),
+            (Stage::Asked(_) | Stage::Talking(_), _) => Outcome::Fail(Failure::AnswerTimeout),
+        }
     }
 
-    fn connected(&mut self, http: Option<(&HttpCheck, &HttpUrl)>) -> Progress {
+    fn connected(&mut self, subject: &Subject<'_>) -> Progress {
         match self.socket.take_error() {
             Ok(Some(error)) | Err(error) => return Progress::Done(tcp::judge(Err(error.kind()))),
             Ok(None) => {}
         }
-        let Some((check, url)) = http else { return Progress::Done(tcp::judge(Ok(()))) };
-        let mut request = Vec::new();
-        let exchange = Box::new(Exchange::start(check, url, &mut request));
-        self.stage = Stage::Sending { exchange, request, sent: 0 };
-        Progress::Connected
-    }
-
-    fn send(&mut self) -> Progress {
-        let Stage::Sending { request, sent, .. } = &mut self.stage else { return Progress::Waiting };
-        while let Some(rest) = request.get(*sent..).filter(|rest| !rest.is_empty()) {
-            match (&self.socket).write(rest) {
-                Ok(written) => *sent = sent.saturating_add(written),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Waiting,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // A server may answer and close without reading: what it said counts.
-                Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
-                    break;
-                }
-                Err(error) => return Progress::Done(Outcome::Fail(Failure::Send(error.kind()))),
+        match Talk::start(subject) {
+            Ok(Some(talk)) => {
+                self.stage = Stage::Talking(Box::new(talk));
+                Progress::Connected
             }
+            Ok(None) => Progress::Done(tcp::judge(Ok(()))),
+            Err(failure) => Progress::Done(Outcome::Fail(failure)),
         }
-        if let Stage::Sending { exchange, .. } = std::mem::replace(&mut self.stage, Stage::Connecting) {
-            self.stage = Stage::Receiving(exchange);
-        }
-        Progress::Sent
     }
 }
 
@@ -128,36 +119,96 @@ impl AsRawFd for Connection {
     }
 }
 
-fn receive(socket: &Socket, exchange: &mut Exchange, url: &HttpUrl, buffer: &mut [u8]) -> Progress {
+fn exchange(socket: &Socket, talk: &mut Talk, subject: &Subject<'_>, buffer: &mut [u8]) -> Progress {
+    let mut stream = socket;
     for _ in 0..READS {
-        let mut source = socket;
-        match source.read(buffer) {
-            Ok(0) => return Progress::Done(exchange.close(url)),
-            Ok(got) => {
-                if let Some(outcome) = exchange.receive(url, buffer.get(..got).unwrap_or_default()) {
-                    return Progress::Done(outcome);
-                }
-            }
+        if let Err(kind) = flush(socket, talk) {
+            return Progress::Done(Outcome::Fail(Failure::Send(kind)));
+        }
+        let said = match stream.read(buffer) {
+            Ok(0) => Said::End,
+            Ok(got) => Said::Bytes(buffer.get(..got).unwrap_or_default()),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Waiting,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             // As upstream: an answer is judged by what came before the connection broke.
-            Err(_) => return Progress::Done(exchange.close(url)),
+            Err(_) => Said::End,
+        };
+        if let Some(outcome) = talk.receive(subject, &said) {
+            talk.finish();
+            // The last word is a courtesy: nobody waits for it.
+            let _sent = flush(socket, talk);
+            return Progress::Done(outcome);
         }
     }
     Progress::Unfinished
 }
 
-fn socket(endpoint: &Endpoint) -> io::Result<Socket> {
-    let domain = Domain::for_address(endpoint.target);
-    let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    if let Some(address) = endpoint.bind_to {
-        socket.bind(&source(address).into())?;
+/// Sends what waits, as far as it goes.
+fn flush(socket: &Socket, talk: &mut Talk) -> Result<(), ErrorKind> {
+    let mut stream = socket;
+    while !talk.output().is_empty() {
+        match stream.write(talk.output()) {
+            Ok(written) => talk.sent(written),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // A server may answer and close without reading: what it said counts.
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                talk.sent(usize::MAX);
+            }
+            Err(error) => return Err(error.kind()),
+        }
     }
-    Ok(socket)
+    Ok(())
 }
 
-fn source(address: IpAddr) -> SocketAddr {
-    SocketAddr::new(address, 0)
+fn answered(socket: &Socket, id: u16, kind: &CheckKind, buffer: &mut [u8]) -> Progress {
+    let mut stream = socket;
+    for _ in 0..READS {
+        match stream.read(buffer) {
+            Ok(got) => {
+                let datagram = buffer.get(..got).unwrap_or_default();
+                let outcome = match kind {
+                    CheckKind::Udp(check) => Some(udp::judge(check, datagram)),
+                    CheckKind::Dns(_) => dns::judge(id, datagram),
+                    CheckKind::Tcp(_) | CheckKind::Http(_) | CheckKind::Smtp(_) | CheckKind::Misc { .. } => {
+                        None
+                    }
+                };
+                if let Some(outcome) = outcome {
+                    return Progress::Done(outcome);
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Waiting,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Progress::Done(tcp::judge(Err(error.kind()))),
+        }
+    }
+    Progress::Unfinished
+}
+
+fn socket(kind: &CheckKind, endpoint: &Endpoint) -> io::Result<Socket> {
+    let (style, protocol) = match kind.carrier() {
+        Some(Carrier::Udp) => (Type::DGRAM, Protocol::UDP),
+        Some(Carrier::Tcp) | None => (Type::STREAM, Protocol::TCP),
+    };
+    let domain = Domain::for_address(endpoint.target);
+    let socket = Socket::new(domain, style.nonblocking(), Some(protocol))?;
+    if let Some(interface) = &endpoint.bind_interface {
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
+    if endpoint.bind_to.is_some() || endpoint.bind_port.is_some() {
+        if endpoint.bind_port.is_some() {
+            socket.set_reuse_address(true)?;
+        }
+        let any: IpAddr = if endpoint.target.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
+        let source = SocketAddr::new(endpoint.bind_to.unwrap_or(any), endpoint.bind_port.unwrap_or_default());
+        socket.bind(&source.into())?;
+    }
+    Ok(socket)
 }
 
 /// Errors of a connect that tell of this machine only: nothing was sent to the server.

@@ -8,8 +8,8 @@ mod connection;
 mod load;
 mod outbox;
 mod runs;
+mod talk;
 
-use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -22,7 +22,7 @@ use ipc::messages::{Confined, FromDaemon, Level, Refusal, StopMode, ToDaemon};
 use ipc::reactor::{self, Reactor, Ready};
 use sandbox::{ConfineError, Confinement, Grants};
 
-use crate::roster::Roster;
+use crate::roster::{Needs, Roster};
 use load::{LoadError, Loading, Slice};
 pub use outbox::Link;
 use outbox::{Deltas, Outbox};
@@ -114,10 +114,17 @@ enum Phase {
 
 /// What the confinement in force lets through.
 struct Allowed {
-    ports: BTreeSet<u16>,
-    bind: bool,
+    needs: Needs,
     /// Ports are restricted at all.
     tcp: bool,
+}
+
+impl Allowed {
+    fn covers(&self, needs: &Needs) -> bool {
+        let ports = needs.tcp_ports.is_subset(&self.needs.tcp_ports)
+            && needs.tcp_sources.is_subset(&self.needs.tcp_sources);
+        (!self.tcp || ports) && (self.needs.udp || !needs.udp)
+    }
 }
 
 /// What a predecessor had told.
@@ -399,17 +406,14 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
 
     /// Confines the process at the first configuration; later, says whether the confinement covers this one.
     fn permits(&mut self, roster: &Roster) -> Result<bool, Halt> {
-        let (ports, bind) = (roster.ports(), roster.binds());
+        let needs = roster.needs();
         if let Some(allowed) = &self.allowed {
-            return Ok(!allowed.tcp || (ports.is_subset(&allowed.ports) && (allowed.bind || !bind)));
+            return Ok(allowed.covers(&needs));
         }
-        let connect: Vec<u16> = ports.iter().copied().collect();
-        let any: &[u16] = &[0];
-        let grants = Grants {
-            tcp_connect_ports: &connect,
-            tcp_bind_ports: if bind { any } else { &[] },
-            read_paths: &[],
-        };
+        let connect: Vec<u16> = needs.tcp_ports.iter().copied().collect();
+        let bind: Vec<u16> = needs.tcp_sources.iter().copied().collect();
+        let grants =
+            Grants { tcp_connect_ports: &connect, tcp_bind_ports: &bind, read_paths: &[], udp: needs.udp };
         let Some(confine) = self.confine.take() else { return Ok(false) };
         let reached = confine(&grants).map_err(DriverError::from)?;
         self.link.tell(FromDaemon::Confined(Confined {
@@ -419,7 +423,7 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
             scopes: reached.scopes,
             seccomp: reached.seccomp,
         }))?;
-        self.allowed = Some(Allowed { ports, bind, tcp: reached.tcp });
+        self.allowed = Some(Allowed { needs, tcp: reached.tcp });
         Ok(true)
     }
 

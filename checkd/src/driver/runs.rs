@@ -3,17 +3,22 @@
 //! Starts what is due, a bounded number per turn, ends what is late, and keeps sockets over a reload. What an outcome
 //! means is [`crate::roster`]'s. Called by the driver with events and the time.
 
-use std::collections::VecDeque;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::model::check::CheckKind;
 use config::model::units::MonoTime;
 use ipc::messages::RunOutcome;
 use ipc::reactor::Reactor;
+use rustls::crypto::CryptoProvider;
 
 use super::connection::{Connection, Opened, Progress};
+use super::talk::Subject;
+use crate::probe::tls::{self, TlsClient};
 use crate::probe::{Failure, Outcome, misc};
 use crate::roster::Roster;
 use crate::schedule::{Alarms, Spread, first_run, next_run};
@@ -30,6 +35,11 @@ pub(super) struct Runs {
     spread: Spread,
     buffer: Vec<u8>,
     postponed: Postponed,
+    provider: Option<Arc<CryptoProvider>>,
+    /// TLS settings and session of each checker that has used some.
+    tls: BTreeMap<usize, TlsClient>,
+    /// Number of the last datagram sent.
+    last_id: u16,
 }
 
 struct Run {
@@ -90,6 +100,9 @@ impl Runs {
             spread: Spread::seeded(seed),
             buffer: vec![0; BUFFER],
             postponed: Postponed::default(),
+            provider: None,
+            tls: BTreeMap::new(),
+            last_id: u16::from_ne_bytes(seed.to_ne_bytes().first_chunk().copied().unwrap_or_default()),
         }
     }
 
@@ -113,6 +126,7 @@ impl Runs {
         let old_alarms = std::mem::take(&mut self.alarms);
         let old_active = std::mem::take(&mut self.active);
         self.resize(roster.checks());
+        self.keep_sessions(kept);
         let mut stays = vec![false; self.table.len()];
         for (position, old) in kept.iter().enumerate() {
             let Some(check) = roster.check(position) else { continue };
@@ -165,16 +179,17 @@ impl Runs {
         let Work::Connection(connection) = &mut run.work else { return };
         let Some(check) = roster.check(position) else { return };
         let url = roster.url(position);
+        let tls = client(&mut self.provider, &mut self.tls, position, &check.kind);
+        let subject = Subject { kind: &check.kind, url, tls };
         // Each stage begins at once: the event that it would wait for may have come already.
         loop {
-            match connection.advance(&check.kind, url, &mut self.buffer) {
+            match connection.advance(&subject, &mut self.buffer) {
                 Progress::Waiting => return,
                 Progress::Connected => {
                     if let Some(endpoint) = check.kind.endpoint() {
                         self.alarms.set(position, now + endpoint.timeout);
                     }
                 }
-                Progress::Sent => {}
                 Progress::Unfinished => break,
                 Progress::Done(outcome) => {
                     self.end(position, outcome, steps);
@@ -206,7 +221,7 @@ impl Runs {
         for _ in 0..STARTS {
             let Some((position, at)) = self.alarms.pop_due(now) else { return };
             if self.active.get(position).copied().flatten().is_some() {
-                self.late(position, steps);
+                self.late(position, roster, steps);
             } else {
                 self.start(position, at, roster, reactor, now, steps);
             }
@@ -263,14 +278,19 @@ impl Runs {
         let Some(endpoint) = check.kind.endpoint() else {
             let timeout = match &check.kind {
                 CheckKind::Misc { timeout, .. } => *timeout,
-                CheckKind::Tcp(_) | CheckKind::Http(_) => Duration::ZERO,
+                CheckKind::Tcp(_)
+                | CheckKind::Http(_)
+                | CheckKind::Smtp(_)
+                | CheckKind::Dns(_)
+                | CheckKind::Udp(_) => Duration::ZERO,
             };
             self.insert(Run { position, due, unfinished: false, work: Work::Script });
             self.alarms.set(position, now + timeout + SCRIPT_GRACE);
             steps.push(Step::Script(position));
             return;
         };
-        match Connection::open(endpoint) {
+        self.last_id = self.last_id.wrapping_add(1);
+        match Connection::open(&check.kind, endpoint, self.last_id) {
             Opened::Pending(connection) => {
                 let fd = connection.as_raw_fd();
                 let key =
@@ -292,11 +312,11 @@ impl Runs {
         self.alarms.set(position, now + POSTPONE + self.spread.part_of(POSTPONE));
     }
 
-    fn late(&mut self, position: usize, steps: &mut Vec<Step>) {
+    fn late(&mut self, position: usize, roster: &Roster, steps: &mut Vec<Step>) {
         let run = self.active.get(position).copied().flatten().and_then(|key| self.table.get(key)?.as_ref());
-        let outcome = match run.map(|run| &run.work) {
-            Some(Work::Connection(connection)) => connection.timed_out(),
-            Some(Work::Script) | None => Outcome::Fail(Failure::ScriptTimeout),
+        let outcome = match (run.map(|run| &run.work), roster.check(position)) {
+            (Some(Work::Connection(connection)), Some(check)) => connection.timed_out(&check.kind),
+            (Some(_) | None, _) => Outcome::Fail(Failure::ScriptTimeout),
         };
         self.end(position, outcome, steps);
     }
@@ -328,8 +348,34 @@ impl Runs {
         Some(run)
     }
 
+    /// Sessions go on with the checkers that a reload keeps.
+    fn keep_sessions(&mut self, kept: &[Option<usize>]) {
+        let mut old = std::mem::take(&mut self.tls);
+        let kept = kept.iter().enumerate();
+        self.tls = kept.filter_map(|(position, was)| Some((position, old.remove(was.as_ref()?)?))).collect();
+    }
+
     fn resize(&mut self, checks: usize) {
         self.alarms = Alarms::new(checks);
         self.active = vec![None; checks];
+    }
+}
+
+/// TLS settings of a checker, made at its first use.
+fn client<'a>(
+    provider: &mut Option<Arc<CryptoProvider>>,
+    clients: &'a mut BTreeMap<usize, TlsClient>,
+    position: usize,
+    kind: &CheckKind,
+) -> Option<&'a TlsClient> {
+    if !matches!(kind, CheckKind::Http(http) if http.tls.is_some()) {
+        return None;
+    }
+    match clients.entry(position) {
+        Entry::Occupied(known) => Some(known.into_mut()),
+        Entry::Vacant(free) => {
+            let provider = provider.get_or_insert_with(tls::provider);
+            TlsClient::new(provider).map(|client| &*free.insert(client))
+        }
     }
 }

@@ -9,11 +9,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use ::http::{Request, Version};
 use config::model::check::{HttpCheck, HttpProtocol, HttpUrl};
-use md5::{Digest, Md5};
 use ureq_proto::client::state::RecvResponse;
 use ureq_proto::client::{Call, SendRequestResult, header_raw};
 
-use super::{DynamicWeight, Failure, Outcome};
+use super::body::Body;
+use super::{Failure, Outcome};
 
 /// Longest header of an answer, in bytes, interim answers included.
 pub const HEADER_LIMIT: usize = 16 * 1024;
@@ -30,7 +30,7 @@ pub struct Exchange {
 
 enum State {
     Head { buffer: Vec<u8>, taken: usize },
-    Body { head: Head, digest: Option<Md5>, received: u64 },
+    Body { head: Head, body: Body, received: u64 },
 }
 
 #[derive(Clone, Copy)]
@@ -78,13 +78,12 @@ impl Exchange {
                             if !accepts(url, head.status) {
                                 return Some(Outcome::Fail(Failure::Status(head.status)));
                             }
-                            let digest = url.digest.map(|_| Md5::new());
-                            self.state = State::Body { head, digest, received: 0 };
+                            self.state = State::Body { head, body: Body::new(url), received: 0 };
                         }
                     }
                 }
-                State::Body { head, digest, received } => {
-                    return take_body(*head, digest, received, url, bytes);
+                State::Body { head, body, received } => {
+                    return take_body(*head, body, received, url, bytes);
                 }
             }
         }
@@ -95,33 +94,28 @@ impl Exchange {
     pub fn close(&mut self, url: &HttpUrl) -> Outcome {
         match &mut self.state {
             State::Head { .. } => Outcome::Fail(Failure::NoData),
-            State::Body { digest, .. } => judge_body(digest.take(), url),
+            State::Body { body, .. } => body.judge(url),
         }
     }
 }
 
 fn take_body(
     head: Head,
-    digest: &mut Option<Md5>,
+    body: &mut Body,
     received: &mut u64,
     url: &HttpUrl,
     bytes: &[u8],
 ) -> Option<Outcome> {
     let wanted = head.length.unwrap_or(u64::MAX).saturating_sub(*received);
     let counted = usize::try_from(wanted).unwrap_or(usize::MAX).min(bytes.len());
-    if let Some(digest) = digest {
-        digest.update(bytes.get(..counted).unwrap_or(bytes));
-    }
+    body.take(bytes.get(..counted).unwrap_or(bytes));
     *received = received.saturating_add(u64::try_from(counted).unwrap_or(u64::MAX));
     if *received > BODY_LIMIT {
         return Some(Outcome::Fail(Failure::BodyTooLong));
     }
-    head.length.is_some_and(|length| *received >= length).then(|| judge_body(digest.take(), url))
-}
-
-fn judge_body(digest: Option<Md5>, url: &HttpUrl) -> Outcome {
-    let found = digest.map(|digest| <[u8; 16]>::from(digest.finalize()));
-    if found == url.digest { Outcome::Pass(DynamicWeight::Untouched) } else { Outcome::Fail(Failure::Digest) }
+    // With tls_compliant the end of the connection is part of the answer.
+    let complete = !url.tls_compliant && head.length.is_some_and(|length| *received >= length);
+    complete.then(|| body.judge(url))
 }
 
 fn accepts(url: &HttpUrl, status: u16) -> bool {

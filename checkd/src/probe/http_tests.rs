@@ -6,12 +6,14 @@ use config::model::check::Endpoint;
 use proptest::prelude::*;
 
 use super::*;
+use crate::probe::DynamicWeight;
 
 const PASS: Outcome = Outcome::Pass(DynamicWeight::Untouched);
 
 fn check(target: &str, protocol: HttpProtocol) -> HttpCheck {
     HttpCheck {
         endpoint: Endpoint::new(target.parse().unwrap(), Duration::from_secs(5)),
+        tls: None,
         protocol,
         urls: vec![url("/")],
         fast_recovery: false,

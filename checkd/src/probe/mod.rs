@@ -7,9 +7,14 @@ use std::io;
 
 use config::model::units::Weight;
 
+pub mod body;
+pub mod dns;
 pub mod http;
 pub mod misc;
+pub mod smtp;
 pub mod tcp;
+pub mod tls;
+pub mod udp;
 
 /// What one run of a checker found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +69,36 @@ pub enum Failure {
     /// Another body than `digest` says.
     #[error("MD5 digest differs")]
     Digest,
+    /// The body does not match `regex`, or does with `regex_no_match`.
+    #[error("body does not match as regex demands")]
+    Regex,
+    /// Matching the body took too many steps.
+    #[error("regex takes too many steps on this body")]
+    RegexSteps,
+    /// TLS failed.
+    #[error("{0}")]
+    Tls(#[from] tls::TlsFailure),
+    /// A reply code that is not the one expected.
+    #[error("reply code {0}")]
+    Reply(u16),
+    /// A line that is no reply.
+    #[error("answer has no reply code")]
+    NoReplyCode,
+    /// A reply longer than [`smtp::REPLY_LIMIT`].
+    #[error("reply is too long")]
+    ReplyTooLong,
+    /// A datagram that is no answer to a question.
+    #[error("answer is no DNS answer")]
+    BadAnswer,
+    /// A DNS error (RFC 1035 section 4.1.1, RCODE).
+    #[error("DNS answers with error {0}")]
+    DnsStatus(u8),
+    /// A reply outside `min_reply_length` and `max_reply_length`.
+    #[error("reply of {0} bytes")]
+    ReplyLength(u16),
+    /// A reply that is not as `require_reply` says.
+    #[error("reply differs")]
+    ReplyDiffers,
     /// A script's exit status.
     #[error("exited with status {0}")]
     Exit(u8),

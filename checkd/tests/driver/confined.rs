@@ -10,7 +10,9 @@ use ipc::reactor;
 use sandbox::system::process::Ending;
 use socket2::{Domain, Socket, Type};
 
+use crate::datagrams::{answering, dns, dns_answer};
 use crate::servers::{closed, good, serve, silent};
+use crate::streams::{https, mail_server, smtp, tls_server};
 use crate::support::{Parent, http, misc, server, service, tcp};
 
 fn confinement(parent: &Parent) -> &Confined {
@@ -41,16 +43,22 @@ fn checks_reloads_and_stop_need_no_call_outside_the_profile() {
         server(3, vec![tcp(closed())]),
         server(4, vec![bound]),
         server(5, vec![misc(1)]),
+        server(6, vec![https(tls_server(&["-tls1_3"]))]),
+        server(7, vec![smtp(serve(mail_server))]),
+        server(8, vec![dns(answering(|question| dns_answer(question, 0)))]),
     ])];
     let mut parent = Parent::start_confined();
     parent.load(1, &services);
     assert!(confinement(&parent).seccomp);
-    let wanted = [(0, Some(0), 1), (0, Some(3), 1), (0, Some(4), 1)];
+    let wanted = [0, 3, 4, 5, 6, 7].map(|server| (0, Some(server), 1));
     parent.until_table(&wanted);
+    for passed in ["Remote Web server [127.0.0.1]", "Remote SMTP server", "Remote DNS server"] {
+        assert!(parent.logs().iter().any(|line| line.starts_with(passed)), "{passed}");
+    }
     let connected = "TCP connection to [127.0.0.1]:tcp:";
     assert!(parent.logs().iter().any(|line| line.starts_with(connected) && line.ends_with("success.")));
     parent.load(2, &services);
-    assert_eq!(parent.table.len(), 3);
+    assert_eq!(parent.table.len(), 6);
     parent.send(ToDaemon::Quiesce);
     parent.until(|message| *message == CheckdToParent::Common(FromDaemon::Quiesced));
     parent.send(ToDaemon::Stop(StopMode::Withdraw));

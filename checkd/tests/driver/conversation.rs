@@ -229,6 +229,7 @@ fn files_that_are_not_sealed_or_not_consistent_are_refused() {
     if let CheckKind::Tcp(endpoint) = check.kind.clone() {
         check.kind = CheckKind::Http(config::model::check::HttpCheck {
             endpoint,
+            tls: None,
             protocol: config::model::check::HttpProtocol::Http11,
             urls: vec![],
             fast_recovery: false,

@@ -8,5 +8,7 @@
 
 mod confined;
 mod conversation;
+mod datagrams;
 mod servers;
+mod streams;
 mod support;

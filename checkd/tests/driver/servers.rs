@@ -66,7 +66,7 @@ fn keeps_open(mut stream: TcpStream) {
     wait_for_close(&mut stream);
 }
 
-fn answers_unasked(mut stream: TcpStream) {
+pub(super) fn answers_unasked(mut stream: TcpStream) {
     let _gone = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nhello");
 }
 

@@ -345,6 +345,7 @@ pub fn http(target: SocketAddr, digest: Option<[u8; 16]>) -> Check {
     let url = HttpUrl { digest, ..HttpUrl::new("/") };
     check(CheckKind::Http(HttpCheck {
         endpoint: endpoint(target),
+        tls: None,
         protocol: HttpProtocol::Http10,
         urls: vec![url],
         fast_recovery: false,

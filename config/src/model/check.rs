@@ -84,8 +84,14 @@ pub struct Check {
 pub enum CheckKind {
     /// `TCP_CHECK`: a connection is accepted.
     Tcp(Endpoint),
-    /// `HTTP_GET`.
+    /// `HTTP_GET` and `SSL_GET`.
     Http(HttpCheck),
+    /// `SMTP_CHECK`: greeting and HELO.
+    Smtp(SmtpCheck),
+    /// `DNS_CHECK`: a question is answered.
+    Dns(DnsCheck),
+    /// `UDP_CHECK`: a datagram is not refused, or is answered.
+    Udp(UdpCheck),
     /// `MISC_CHECK`: a program's exit status.
     Misc {
         /// What the parent is asked to run.
@@ -100,12 +106,29 @@ pub enum CheckKind {
 }
 
 impl CheckKind {
+    /// Its block in the configuration.
+    #[must_use]
+    pub fn keyword(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "TCP_CHECK",
+            Self::Http(HttpCheck { tls: None, .. }) => "HTTP_GET",
+            Self::Http(_) => "SSL_GET",
+            Self::Smtp(_) => "SMTP_CHECK",
+            Self::Dns(_) => "DNS_CHECK",
+            Self::Udp(_) => "UDP_CHECK",
+            Self::Misc { .. } => "MISC_CHECK",
+        }
+    }
+
     /// Where it connects to, if it connects.
     #[must_use]
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match self {
             Self::Tcp(endpoint) => Some(endpoint),
             Self::Http(http) => Some(&http.endpoint),
+            Self::Smtp(smtp) => Some(&smtp.endpoint),
+            Self::Dns(dns) => Some(&dns.endpoint),
+            Self::Udp(udp) => Some(&udp.endpoint),
             Self::Misc { .. } => None,
         }
     }
@@ -115,9 +138,31 @@ impl CheckKind {
         match self {
             Self::Tcp(endpoint) => Some(endpoint),
             Self::Http(http) => Some(&mut http.endpoint),
+            Self::Smtp(smtp) => Some(&mut smtp.endpoint),
+            Self::Dns(dns) => Some(&mut dns.endpoint),
+            Self::Udp(udp) => Some(&mut udp.endpoint),
             Self::Misc { .. } => None,
         }
     }
+
+    /// What carries its packets, if it sends some.
+    #[must_use]
+    pub fn carrier(&self) -> Option<Carrier> {
+        match self {
+            Self::Tcp(_) | Self::Http(_) | Self::Smtp(_) => Some(Carrier::Tcp),
+            Self::Dns(_) | Self::Udp(_) => Some(Carrier::Udp),
+            Self::Misc { .. } => None,
+        }
+    }
+}
+
+/// What carries the packets of a checker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
 }
 
 /// Where a checker connects to.
@@ -127,6 +172,10 @@ pub struct Endpoint {
     pub target: SocketAddr,
     /// `bindto`.
     pub bind_to: Option<IpAddr>,
+    /// `bind_port`.
+    pub bind_port: Option<u16>,
+    /// `bind_if`: interface that the packets leave by.
+    pub bind_interface: Option<String>,
     /// `connect_timeout`, default 5 s.
     pub timeout: Duration,
 }
@@ -135,15 +184,17 @@ impl Endpoint {
     /// The target alone, reached from wherever the kernel chooses.
     #[must_use]
     pub fn new(target: SocketAddr, timeout: Duration) -> Self {
-        Self { target, bind_to: None, timeout }
+        Self { target, bind_to: None, bind_port: None, bind_interface: None, timeout }
     }
 }
 
-/// `HTTP_GET`: what to fetch and what to expect.
+/// `HTTP_GET` and `SSL_GET`: what to fetch and what to expect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpCheck {
     /// Where.
     pub endpoint: Endpoint,
+    /// `SSL_GET`; `None` is `HTTP_GET`.
+    pub tls: Option<Tls>,
     /// `http_protocol`.
     pub protocol: HttpProtocol,
     /// Urls, at least one; one is fetched per run.
@@ -174,12 +225,165 @@ pub struct HttpUrl {
     pub status: Vec<(u16, u16)>,
     /// `digest`: MD5 of the raw body.
     pub digest: Option<[u8; 16]>,
+    /// `tls_compliant`: the server must end its answer as TLS demands.
+    pub tls_compliant: bool,
+    /// `regex`.
+    pub regex: Option<BodyRegex>,
+}
+
+/// What `SSL_GET` adds to `HTTP_GET`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// `enable_sni` and `sni_name`.
+    pub sni: Sni,
+}
+
+/// Which name the server is told (RFC 6066 section 3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sni {
+    /// None.
+    Off,
+    /// `enable_sni`: the virtual host of the url, if it has one.
+    VirtualHost,
+    /// `sni_name`.
+    Name(String),
+}
+
+/// `regex` of a url, which the body must match.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BodyRegex {
+    /// The pattern.
+    pub pattern: String,
+    /// `regex_no_match`: the body must not match.
+    pub inverted: bool,
+    /// `regex_options`.
+    pub options: RegexOptions,
+    /// `regex_min_offset`: bytes before the first that a match may start at.
+    pub min_offset: u32,
+    /// `regex_max_offset`: the last byte that a match may start at.
+    pub max_offset: Option<u32>,
+}
+
+/// Those `regex_options` that change what a pattern means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct RegexOptions {
+    /// `caseless`.
+    pub caseless: bool,
+    /// `dotall`: a dot matches a line feed.
+    pub dot_all: bool,
+    /// `extended`: blanks and comments in the pattern count for nothing.
+    pub extended: bool,
+    /// `multiline`: anchors match at line feeds.
+    pub multi_line: bool,
+    /// `ungreedy`: repetitions are short unless marked.
+    pub ungreedy: bool,
+    /// `utf` or `ucp`: the body is read as UTF-8.
+    pub unicode: bool,
+}
+
+/// `SMTP_CHECK`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmtpCheck {
+    /// Where.
+    pub endpoint: Endpoint,
+    /// `helo_name`.
+    pub helo_name: String,
+}
+
+/// `DNS_CHECK`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsCheck {
+    /// Where.
+    pub endpoint: Endpoint,
+    /// `name`: labels with dots between them; empty is the root.
+    pub name: String,
+    /// `type`.
+    pub record: DnsRecord,
+}
+
+/// `type` of a `DNS_CHECK`, with its number (RFC 1035 section 3.2.2, RFC 3596, RFC 4034).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DnsRecord {
+    /// 1
+    A,
+    /// 2
+    Ns,
+    /// 5
+    Cname,
+    /// 6
+    Soa,
+    /// 15
+    Mx,
+    /// 16
+    Txt,
+    /// 28
+    Aaaa,
+    /// 46
+    Rrsig,
+    /// 48
+    Dnskey,
+}
+
+impl DnsRecord {
+    /// All, with their numbers and names.
+    pub const ALL: [(Self, u16, &'static str); 9] = [
+        (Self::A, 1, "A"),
+        (Self::Ns, 2, "NS"),
+        (Self::Cname, 5, "CNAME"),
+        (Self::Soa, 6, "SOA"),
+        (Self::Mx, 15, "MX"),
+        (Self::Txt, 16, "TXT"),
+        (Self::Aaaa, 28, "AAAA"),
+        (Self::Rrsig, 46, "RRSIG"),
+        (Self::Dnskey, 48, "DNSKEY"),
+    ];
+
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        Self::ALL.iter().find(|(record, ..)| *record == self).map_or(0, |(_, number, _)| *number)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(record, ..)| *record == self).map_or("", |(_, _, name)| name)
+    }
+}
+
+/// `UDP_CHECK`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UdpCheck {
+    /// Where.
+    pub endpoint: Endpoint,
+    /// `payload`.
+    pub payload: Vec<u8>,
+    /// `require_reply`; `None`: silence is a pass.
+    pub reply: Option<UdpReply>,
+}
+
+/// What a required reply must look like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UdpReply {
+    /// Value and mask of the first bytes; empty: any reply will do, whatever its length.
+    pub bytes: Vec<(u8, u8)>,
+    /// `min_reply_length`.
+    pub min_length: u16,
+    /// `max_reply_length`.
+    pub max_length: u16,
 }
 
 impl HttpUrl {
     /// A path whose answer may be anything with a status of 200 to 299.
     #[must_use]
     pub fn new(path: &str) -> Self {
-        Self { path: path.to_owned(), virtual_host: None, status: vec![(200, 299)], digest: None }
+        Self {
+            path: path.to_owned(),
+            virtual_host: None,
+            status: vec![(200, 299)],
+            digest: None,
+            tls_compliant: false,
+            regex: None,
+        }
     }
 }

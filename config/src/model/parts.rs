@@ -228,7 +228,11 @@ impl Model {
                 let program = self.scripts.get(script.index()).map(|script| &script.argv);
                 format!("{program:?} {dynamic}")
             }
-            CheckKind::Tcp(_) | CheckKind::Http(_) => format!("{kind:?}"),
+            CheckKind::Tcp(_)
+            | CheckKind::Http(_)
+            | CheckKind::Smtp(_)
+            | CheckKind::Dns(_)
+            | CheckKind::Udp(_) => format!("{kind:?}"),
         }
     }
 

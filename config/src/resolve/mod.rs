@@ -3,6 +3,7 @@
 //! Everything that one keyword alone can't tell. Order of the file doesn't matter here: `global_defs` counts
 //! wherever it stands, and names may be used before they are defined. Called by `load`.
 
+mod check;
 mod instance;
 mod script;
 mod service;

@@ -2,19 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use super::Context;
+use super::check::{self, DELAY_LOOP, Inner};
 use crate::diagnostic::{Problem, code};
 use crate::model::Model;
-use crate::model::check::{Check, CheckKind, Endpoint, HttpCheck, HttpUrl, RealServer, VirtualServer};
+use crate::model::check::{RealServer, VirtualServer};
 use crate::model::ipvs::{Destination, Forwarding, Protocol, ServiceKey, ServiceOptions};
 use crate::model::process::Purpose;
 use crate::model::units::{CheckId, Weight};
 use crate::model::vrrp::Family;
 use crate::schema::{
-    CheckDraft, CheckerKind, GroupDraft, GroupEntry, ServerDraft, ServiceDraft, ServiceTarget, Timing,
-    group_addresses,
+    GroupDraft, GroupEntry, ServerDraft, ServiceDraft, ServiceTarget, Timing, group_addresses,
 };
 use crate::text::Span;
 
@@ -389,9 +388,11 @@ impl Context<'_> {
         };
         let mut resolved = Vec::with_capacity(draft.checks.len());
         for check in draft.checks {
-            if let Some(check) = self.check(check, &inner, CheckId::new(*checks)) {
-                *checks = checks.saturating_add(1);
-                resolved.push(check);
+            for check in check::destinations(check) {
+                if let Some(check) = self.check(check, &inner, CheckId::new(*checks)) {
+                    *checks = checks.saturating_add(1);
+                    resolved.push(check);
+                }
             }
         }
         Some(RealServer {
@@ -466,107 +467,6 @@ impl Context<'_> {
         }
         (quorum, hysteresis)
     }
-
-    fn check(&mut self, draft: CheckDraft, inner: &Inner<'_>, id: CheckId) -> Option<Check> {
-        let timing = draft.timing.or(inner.timing);
-        let delay_loop = timing.delay_loop.unwrap_or(DELAY_LOOP);
-        let target = SocketAddr::new(
-            draft.connect_ip.unwrap_or(inner.target.ip()),
-            draft.connect_port.unwrap_or(inner.target.port()),
-        );
-        let endpoint = Endpoint {
-            target,
-            bind_to: draft.bind_to,
-            timeout: timing.connect_timeout.unwrap_or(Duration::from_secs(5)),
-        };
-        if let Some(source) = draft.bind_to.filter(|source| source.is_ipv4() != target.is_ipv4()) {
-            let message = format!("bindto {source} is not of the family of {target}");
-            self.report(Problem::error(code::WRONG_FAMILY, draft.span, message));
-            return None;
-        }
-        let (kind, retry, pause) = match draft.kind {
-            CheckerKind::Tcp => (CheckKind::Tcp(self.with_port(endpoint, 0, draft.span, inner)?), 1, 1),
-            CheckerKind::Http(http) => {
-                let endpoint = self.with_port(endpoint, 80, draft.span, inner)?;
-                let host = http.virtual_host.as_deref().or(inner.virtual_host);
-                let mut urls = Vec::with_capacity(http.urls.len());
-                for url in http.urls {
-                    let Some(path) = url.path else {
-                        let message = format!("{}: url without path", inner.name);
-                        self.report(Problem::error(code::MISSING_KEYWORD, url.span, message));
-                        continue;
-                    };
-                    let status = if url.status.is_empty() { vec![(200, 299)] } else { url.status };
-                    let virtual_host = url.virtual_host.or_else(|| host.map(str::to_owned));
-                    urls.push(HttpUrl { path, virtual_host, status, digest: url.digest });
-                }
-                if urls.is_empty() {
-                    let message = format!("{}: HTTP_GET without url", inner.name);
-                    self.report(Problem::error(code::MISSING_KEYWORD, draft.span, message));
-                    return None;
-                }
-                let check =
-                    HttpCheck { endpoint, protocol: http.protocol, urls, fast_recovery: http.fast_recovery };
-                (CheckKind::Http(check), 1, 3)
-            }
-            CheckerKind::Misc(misc) => {
-                let Some(command) = misc.command else {
-                    let message = format!("{}: MISC_CHECK without misc_path", inner.name);
-                    self.report(Problem::error(code::MISSING_KEYWORD, draft.span, message));
-                    return None;
-                };
-                let timeout = misc.timeout.unwrap_or(inner.service_delay);
-                let name = format!("{} misc_path", inner.name);
-                let shown = command.argv.join(" ");
-                let script = self.script(&name, command, misc.user, Purpose::MiscCheck, Some(timeout))?;
-                (CheckKind::Misc { script, command: shown, timeout, dynamic: misc.dynamic }, 0, 1)
-            }
-        };
-        Some(Check {
-            id,
-            kind,
-            alpha: draft.alpha.unwrap_or(inner.alpha),
-            delay_loop,
-            retry: timing.retry.unwrap_or(retry),
-            delay_before_retry: timing.delay_before_retry.unwrap_or(Duration::from_secs(pause)),
-            warmup: timing.warmup.unwrap_or(delay_loop),
-            log_all_failures: draft.log_all_failures.unwrap_or(self.globals.log_all_failures),
-        })
-    }
-
-    /// The endpoint with a port: the kind's default, or an error when it has none.
-    fn with_port(
-        &mut self,
-        mut endpoint: Endpoint,
-        default: u16,
-        span: Span,
-        inner: &Inner<'_>,
-    ) -> Option<Endpoint> {
-        if endpoint.target.port() == 0 {
-            if default == 0 {
-                let message = format!("{}: the check has no port to connect to", inner.name);
-                let help = "write connect_port, or a port behind real_server";
-                self.report(Problem::error(code::MISSING_VALUE, span, message).help(help));
-                return None;
-            }
-            endpoint.target.set_port(default);
-        }
-        Some(endpoint)
-    }
-}
-
-/// Time from one check to the next when nothing says otherwise.
-const DELAY_LOOP: Duration = Duration::from_secs(60);
-
-/// What checkers need to know of their real server.
-struct Inner<'a> {
-    target: SocketAddr,
-    alpha: bool,
-    timing: Timing,
-    /// `delay_loop` of the virtual server: limit of a MISC_CHECK's run.
-    service_delay: Duration,
-    virtual_host: Option<&'a str>,
-    name: &'a str,
 }
 
 /// DR and TUN keep the port of the service; NAT takes it where none is written.

@@ -40,6 +40,12 @@ pub fn keywords() -> Vec<Keyword> {
     rows(&mut out, "virtual_server/real_server/TCP_CHECK", checker::TCP_CHECK);
     rows(&mut out, "virtual_server/real_server/HTTP_GET", checker::HTTP_GET);
     rows(&mut out, "virtual_server/real_server/HTTP_GET/url", url::TABLE);
+    rows(&mut out, "virtual_server/real_server/SSL_GET", checker::SSL_GET);
+    rows(&mut out, "virtual_server/real_server/SSL_GET/url", url::SSL_TABLE);
+    rows(&mut out, "virtual_server/real_server/SMTP_CHECK", checker::SMTP_CHECK);
+    rows(&mut out, "virtual_server/real_server/SMTP_CHECK/host", checker::SMTP_HOST);
+    rows(&mut out, "virtual_server/real_server/DNS_CHECK", checker::DNS_CHECK);
+    rows(&mut out, "virtual_server/real_server/UDP_CHECK", checker::UDP_CHECK);
     rows(&mut out, "virtual_server/real_server/MISC_CHECK", checker::MISC_CHECK);
     for table in inert::TABLES {
         rows(&mut out, table.block, table.rows);

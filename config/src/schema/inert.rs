@@ -18,12 +18,6 @@ pub(super) fn block(lowering: &mut Lowering<'_>, line: &Line<'_>, table: &'stati
     lowering.quiet = outer;
 }
 
-/// Query types of a DNS_CHECK.
-const DNS_TYPES: [&str; 18] = [
-    "A", "NS", "CNAME", "SOA", "MX", "TXT", "AAAA", "RRSIG", "DNSKEY", "a", "ns", "cname", "soa", "mx",
-    "txt", "aaaa", "rrsig", "dnskey",
-];
-
 /// Keywords of `track_group`.
 pub(super) static TRACK_GROUP: InertTable =
     InertTable { block: "track_group", rows: &[inactive("group", Shape::Lines(&vocabulary::NAMES))] };
@@ -120,48 +114,6 @@ pub(super) static BFD_INSTANCE: InertTable = InertTable {
     ],
 };
 
-/// Keywords of `virtual_server/real_server/SMTP_CHECK`.
-pub(super) static SMTP_CHECK: InertTable = InertTable {
-    block: "virtual_server/real_server/SMTP_CHECK",
-    rows: &[
-        inactive("helo_name", Shape::Words(1, 1)),
-        inactive("connect_ip", Shape::Address),
-        inactive("connect_port", Shape::Number(1, 65_535)),
-        inactive("bindto", Shape::Address),
-        inactive("bind_port", Shape::Number(1, 65_535)),
-        inactive("bind_if", Shape::Interface),
-        inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
-        inactive("fwmark", Shape::Number(0, 4_294_967_295)),
-        inactive("retry", Shape::Number(0, 4_294_967_295)),
-        inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
-        inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
-        inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
-        inactive("alpha", Shape::Bool),
-        inactive("log_all_failures", Shape::Bool),
-        inactive("host", Shape::Block(&SMTP_HOST)).old_for("several SMTP_CHECK blocks"),
-    ],
-};
-
-/// Keywords of `virtual_server/real_server/SMTP_CHECK/host`.
-pub(super) static SMTP_HOST: InertTable = InertTable {
-    block: "virtual_server/real_server/SMTP_CHECK/host",
-    rows: &[
-        inactive("connect_ip", Shape::Address),
-        inactive("connect_port", Shape::Number(1, 65_535)),
-        inactive("bindto", Shape::Address),
-        inactive("bind_port", Shape::Number(1, 65_535)),
-        inactive("bind_if", Shape::Interface),
-        inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
-        inactive("fwmark", Shape::Number(0, 4_294_967_295)),
-        inactive("retry", Shape::Number(0, 4_294_967_295)),
-        inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
-        inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
-        inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
-        inactive("alpha", Shape::Bool),
-        inactive("log_all_failures", Shape::Bool),
-    ],
-};
-
 /// Keywords of `virtual_server/real_server/PING_CHECK`.
 pub(super) static PING_CHECK: InertTable = InertTable {
     block: "virtual_server/real_server/PING_CHECK",
@@ -179,101 +131,6 @@ pub(super) static PING_CHECK: InertTable = InertTable {
         inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
         inactive("alpha", Shape::Bool),
         inactive("log_all_failures", Shape::Bool),
-    ],
-};
-
-/// Keywords of `virtual_server/real_server/UDP_CHECK`.
-pub(super) static UDP_CHECK: InertTable = InertTable {
-    block: "virtual_server/real_server/UDP_CHECK",
-    rows: &[
-        inactive("connect_ip", Shape::Address),
-        inactive("connect_port", Shape::Number(1, 65_535)),
-        inactive("bindto", Shape::Address),
-        inactive("bind_port", Shape::Number(1, 65_535)),
-        inactive("bind_if", Shape::Interface),
-        inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
-        inactive("fwmark", Shape::Number(0, 4_294_967_295)),
-        inactive("retry", Shape::Number(0, 4_294_967_295)),
-        inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
-        inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
-        inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
-        inactive("alpha", Shape::Bool),
-        inactive("log_all_failures", Shape::Bool),
-        inactive("payload", Shape::Words(1, 256)),
-        inactive("require_reply", Shape::Words(0, 256)),
-        inactive("min_reply_length", Shape::Number(0, 65_535)),
-        inactive("max_reply_length", Shape::Number(0, 65_535)),
-    ],
-};
-
-/// Keywords of `virtual_server/real_server/DNS_CHECK`.
-pub(super) static DNS_CHECK: InertTable = InertTable {
-    block: "virtual_server/real_server/DNS_CHECK",
-    rows: &[
-        inactive("connect_ip", Shape::Address),
-        inactive("connect_port", Shape::Number(1, 65_535)),
-        inactive("bindto", Shape::Address),
-        inactive("bind_port", Shape::Number(1, 65_535)),
-        inactive("bind_if", Shape::Interface),
-        inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
-        inactive("fwmark", Shape::Number(0, 4_294_967_295)),
-        inactive("retry", Shape::Number(0, 4_294_967_295)),
-        inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
-        inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
-        inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
-        inactive("alpha", Shape::Bool),
-        inactive("log_all_failures", Shape::Bool),
-        inactive("type", Shape::Choice(&DNS_TYPES)),
-        inactive("name", Shape::Words(1, 1)),
-    ],
-};
-
-/// Keywords of `virtual_server/real_server/SSL_GET`.
-pub(super) static SSL_GET: InertTable = InertTable {
-    block: "virtual_server/real_server/SSL_GET",
-    rows: &[
-        inactive("connect_ip", Shape::Address),
-        inactive("connect_port", Shape::Number(1, 65_535)),
-        inactive("bindto", Shape::Address),
-        inactive("bind_port", Shape::Number(1, 65_535)),
-        inactive("bind_if", Shape::Interface),
-        inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
-        inactive("fwmark", Shape::Number(0, 4_294_967_295)),
-        inactive("retry", Shape::Number(0, 4_294_967_295)),
-        inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
-        inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
-        inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
-        inactive("alpha", Shape::Bool),
-        inactive("log_all_failures", Shape::Bool),
-        inactive("nb_get_retry", Shape::Number(0, 4_294_967_295)).old_for("retry"),
-        inactive("virtualhost", Shape::Words(1, 1)),
-        inactive("http_protocol", Shape::Choice(&["1.0", "1.0C", "1.0c", "1.1"])),
-        inactive("enable_sni", Shape::Bool),
-        inactive("sni_name", Shape::Words(0, 1)),
-        inactive("fast_recovery", Shape::Bool),
-        inactive("url", Shape::Block(&SSL_URL)),
-        inactive("tls_compliant", Shape::Bool),
-        inactive("tls_verify", Shape::Words(0, 1)),
-        inactive("ca_path", Shape::Words(1, 1)),
-        inactive("min_cert_days", Shape::Number(0, 3_650)),
-    ],
-};
-
-/// Keywords of `virtual_server/real_server/SSL_GET/url`.
-pub(super) static SSL_URL: InertTable = InertTable {
-    block: "virtual_server/real_server/SSL_GET/url",
-    rows: &[
-        inactive("path", Shape::Words(1, 1)),
-        inactive("digest", Shape::Digest),
-        inactive("status_code", Shape::StatusCodes),
-        inactive("virtualhost", Shape::Words(1, 1)),
-        inactive("regex", Shape::Words(1, 1)),
-        inactive("regex_no_match", Shape::Flag),
-        inactive("regex_options", Shape::Options(&vocabulary::REGEX_OPTIONS)),
-        inactive("regex_min_offset", Shape::Number(0, 4_294_967_295)),
-        inactive("regex_max_offset", Shape::Number(0, 4_294_967_295)),
-        inactive("regex_stack", Shape::Numbers(0, 4_294_967_295)),
-        inactive("tls_compliant", Shape::Bool),
     ],
 };
 
@@ -302,13 +159,7 @@ pub(super) static TABLES: &[&InertTable] = &[
     &VRRP_TRACK_FILE,
     &SSL,
     &BFD_INSTANCE,
-    &SMTP_CHECK,
-    &SMTP_HOST,
     &PING_CHECK,
-    &UDP_CHECK,
-    &DNS_CHECK,
-    &SSL_GET,
-    &SSL_URL,
     &FILE_CHECK,
     &BFD_CHECK,
 ];

@@ -30,7 +30,7 @@ use crate::lexer::{self, Word};
 use crate::text::{Span, Texts};
 use crate::tree::{Block, NodeId, Tree};
 
-pub(crate) use checker::{CheckDraft, CheckerKind, Timing};
+pub(crate) use checker::{CheckDraft, CheckerKind, HttpDraft, MiscDraft, SmtpDraft, Timing};
 pub(crate) use global_defs::{FifoDraft, GlobalDraft, SyncDraft};
 pub(crate) use real_server::ServerDraft;
 use root::Home;
@@ -78,10 +78,6 @@ pub(crate) enum Shape {
     Interface,
     /// A word of at most so many bytes.
     Text(usize),
-    /// An MD5 digest.
-    Digest,
-    /// HTTP status codes and ranges.
-    StatusCodes,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// One of these words or nothing.

@@ -131,24 +131,8 @@ fn unchecked(
     lowering.report(Problem::warning(code::CHECKER_NOT_ACTIVE, line.keyword_span(), message));
 }
 
-fn smtp_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    unchecked(draft, lowering, line, &inert::SMTP_CHECK);
-}
-
 fn ping_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     unchecked(draft, lowering, line, &inert::PING_CHECK);
-}
-
-fn udp_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    unchecked(draft, lowering, line, &inert::UDP_CHECK);
-}
-
-fn ssl_get(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    unchecked(draft, lowering, line, &inert::SSL_GET);
-}
-
-fn dns_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    unchecked(draft, lowering, line, &inert::DNS_CHECK);
 }
 
 fn file_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -176,13 +160,13 @@ pub(super) static TABLE: &[Row<ServerDraft>] = &[
     active("delay_loop", delay_loop),
     active("virtualhost", virtualhost),
     active("MISC_CHECK", checker::misc_check),
-    active("SMTP_CHECK", smtp_check),
+    active("SMTP_CHECK", checker::smtp_check),
     active("TCP_CHECK", checker::tcp_check),
     active("PING_CHECK", ping_check),
-    active("UDP_CHECK", udp_check),
+    active("UDP_CHECK", checker::udp_check),
     active("HTTP_GET", checker::http_get),
-    active("SSL_GET", ssl_get),
-    active("DNS_CHECK", dns_check),
+    active("SSL_GET", checker::ssl_get),
+    active("DNS_CHECK", checker::dns_check),
     active("FILE_CHECK", file_check),
     active("BFD_CHECK", bfd_check),
     inactive("smtp_alert", Shape::Bool),

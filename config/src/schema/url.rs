@@ -1,6 +1,7 @@
 //! `url` of `HTTP_GET`.
 
 use super::*;
+use crate::model::check::RegexOptions;
 
 /// `url` as written.
 #[derive(Debug)]
@@ -10,14 +11,36 @@ pub(crate) struct UrlDraft {
     pub(crate) virtual_host: Option<String>,
     pub(crate) status: Vec<(u16, u16)>,
     pub(crate) digest: Option<[u8; 16]>,
+    pub(crate) tls_compliant: Option<bool>,
+    /// Pattern and its place.
+    pub(crate) regex: Option<(String, Span)>,
+    pub(crate) regex_inverted: bool,
+    pub(crate) regex_options: RegexOptions,
+    pub(crate) regex_min_offset: u32,
+    pub(crate) regex_max_offset: Option<u32>,
 }
 
 /// Reads one block.
-pub(super) fn read(lowering: &mut Lowering<'_>, line: &Line<'_>) -> UrlDraft {
-    let mut draft =
-        UrlDraft { path: None, span: line.span, virtual_host: None, status: Vec::new(), digest: None };
+pub(super) fn read(
+    lowering: &mut Lowering<'_>,
+    line: &Line<'_>,
+    table: &'static [Row<UrlDraft>],
+) -> UrlDraft {
+    let mut draft = UrlDraft {
+        path: None,
+        span: line.span,
+        virtual_host: None,
+        status: Vec::new(),
+        digest: None,
+        tls_compliant: None,
+        regex: None,
+        regex_inverted: false,
+        regex_options: RegexOptions::default(),
+        regex_min_offset: 0,
+        regex_max_offset: None,
+    };
     lowering.end(line, 1);
-    lowering.block("url", line, TABLE, &mut draft);
+    lowering.block("url", line, table, &mut draft);
     draft
 }
 
@@ -76,16 +99,81 @@ pub(super) fn status_codes(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Vec<
     out
 }
 
+fn tls_compliant(draft: &mut UrlDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.tls_compliant = lowering.boolean(line, 1);
+}
+
+fn regex(draft: &mut UrlDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.regex = lowering.escaped(line);
+}
+
+fn regex_no_match(draft: &mut UrlDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.regex_inverted = true;
+}
+
+fn regex_options(draft: &mut UrlDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.required(line, 1, "an option");
+    for word in line.values() {
+        let options = &mut draft.regex_options;
+        match word.text {
+            "caseless" => options.caseless = true,
+            "dotall" => options.dot_all = true,
+            "extended" => options.extended = true,
+            "multiline" => options.multi_line = true,
+            "ungreedy" => options.ungreedy = true,
+            "utf" | "ucp" => options.unicode = true,
+            // These tune the matcher or forbid what is not there: no body is judged otherwise.
+            "auto_callout" | "no_auto_possess" | "no_dotstar_anchor" | "no_start_optimize"
+            | "never_backslash_c" | "never_utf" | "never_ucp" | "use_offset_limit" | "no_auto_capture" => {}
+            other => {
+                let known = vocabulary::REGEX_OPTIONS.options.iter().any(|(name, _)| *name == other);
+                let message = if known {
+                    format!("regex option {other} is not known to the matcher and has no effect")
+                } else {
+                    format!("there is no regex option '{other}'; it has no effect")
+                };
+                lowering.report(Problem::warning(code::NO_EFFECT, word.span, message));
+            }
+        }
+    }
+}
+
+fn regex_min_offset(draft: &mut UrlDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.regex_min_offset = lowering.unsigned(line, 1, 0, 4_294_967_295).unwrap_or(0);
+    lowering.end(line, 2);
+}
+
+fn regex_max_offset(draft: &mut UrlDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.regex_max_offset = lowering.unsigned(line, 1, 0, 4_294_967_295);
+    lowering.end(line, 2);
+}
+
+/// Keywords of `virtual_server/real_server/SSL_GET/url`.
+pub(super) static SSL_TABLE: &[Row<UrlDraft>] = &[
+    active("path", path),
+    active("digest", digest),
+    active("status_code", status_code),
+    active("virtualhost", virtualhost),
+    active("regex", regex),
+    active("regex_no_match", regex_no_match),
+    active("regex_options", regex_options),
+    active("regex_min_offset", regex_min_offset),
+    active("regex_max_offset", regex_max_offset),
+    silent("regex_stack", Shape::Numbers(0, 4_294_967_295)),
+    active("tls_compliant", tls_compliant),
+];
+
 /// Keywords of `virtual_server/real_server/HTTP_GET/url`.
 pub(super) static TABLE: &[Row<UrlDraft>] = &[
     active("path", path),
     active("digest", digest),
     active("status_code", status_code),
     active("virtualhost", virtualhost),
-    refused("regex", Shape::Words(1, 1), "any body would pass"),
-    inactive("regex_no_match", Shape::Flag),
-    inactive("regex_options", Shape::Options(&vocabulary::REGEX_OPTIONS)),
-    inactive("regex_min_offset", Shape::Number(0, 4_294_967_295)),
-    inactive("regex_max_offset", Shape::Number(0, 4_294_967_295)),
-    inactive("regex_stack", Shape::Numbers(0, 4_294_967_295)),
+    active("regex", regex),
+    active("regex_no_match", regex_no_match),
+    active("regex_options", regex_options),
+    active("regex_min_offset", regex_min_offset),
+    active("regex_max_offset", regex_max_offset),
+    silent("regex_stack", Shape::Numbers(0, 4_294_967_295)),
 ];

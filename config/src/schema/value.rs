@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Line, Lowering, Shape, inert, url};
+use super::{Line, Lowering, Shape, inert};
 use crate::diagnostic::{Problem, code, is_secret};
 use crate::lexer::{Escapes, Word, split_command};
 use crate::text::Span;
@@ -267,6 +267,31 @@ impl<'t> Lowering<'t> {
         Some(Command { argv, span, user })
     }
 
+    /// The one word of a keyword whose escapes are decoded (`regex`), and its place.
+    pub(crate) fn escaped(&mut self, line: &Line<'_>) -> Option<(String, Span)> {
+        let rest = line.text.get(line.keyword().len()..).unwrap_or("").trim_start();
+        let from = line.text.len().saturating_sub(rest.len());
+        let span = line.span.part(from, line.text.len());
+        match split_command(rest, Escapes::Decode) {
+            Ok(words) => {
+                let mut words = words.into_iter();
+                let first = words.next().filter(|word| !word.is_empty());
+                if first.is_none() {
+                    self.required(line, usize::MAX, "a value");
+                }
+                if let Some(surplus) = words.next() {
+                    let message = format!("nothing reads '{surplus}' behind {}", line.keyword());
+                    self.report(Problem::warning(code::SURPLUS_WORDS, span, message));
+                }
+                first.map(|word| (word, span))
+            }
+            Err(problem) => {
+                self.error(code::BAD_COMMAND, span, format!("{}: {problem}", line.keyword()));
+                None
+            }
+        }
+    }
+
     /// Checks what follows a keyword that does nothing yet.
     pub(crate) fn check(&mut self, shape: Shape, line: &Line<'_>) {
         let takes_block = matches!(shape, Shape::Block(_) | Shape::Lines(_));
@@ -311,12 +336,6 @@ impl<'t> Lowering<'t> {
                 self.end(line, 2);
             }
             Shape::Text(most) => self.text(line, most),
-            Shape::Digest => {
-                url::digest_at(self, line);
-            }
-            Shape::StatusCodes => {
-                url::status_codes(self, line);
-            }
             Shape::Choice(words) => {
                 self.choice(line, 1, words);
                 self.end(line, 2);
@@ -383,8 +402,6 @@ impl<'t> Lowering<'t> {
             | Shape::Address
             | Shape::Interface
             | Shape::Text(_)
-            | Shape::Digest
-            | Shape::StatusCodes
             | Shape::Choice(_)
             | Shape::OptionalChoice(_)
             | Shape::Block(_)

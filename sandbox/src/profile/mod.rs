@@ -17,8 +17,8 @@ pub use caps::Capability;
 pub use checkd::CHECKD;
 pub use ipvsd::IPVSD;
 pub use rule::{Compare, Rule, Test};
-pub(crate) use shared::READ_FILES;
 pub use shared::{NEVER, NEVER_OF_ARCHITECTURE, QUIETLY_REFUSED};
+pub(crate) use shared::{READ_FILES, UDP_SOCKETS};
 pub use vrrpd::VRRPD;
 pub use worker::WORKER;
 

@@ -6,7 +6,7 @@ use libc::{
 };
 
 use super::Rule;
-use super::rule::{Compare, Test, call, has, is, lacks, when};
+use super::rule::{Compare, Test, call, has, is, lacks, socket_type, when};
 
 /// Calls that only an attacker makes: the kernel kills the process (SIGSYS, status 31).
 pub const NEVER: &[Rule] = &[
@@ -178,6 +178,18 @@ pub(crate) const READ_FILES: &[Rule] = &[
     when(libc::SYS_openat, &[&[lacks(2, WRITING)]], "granted files and directories, for reading only"),
     call(libc::SYS_getdents64, "granted directories"),
 ];
+
+/// Added when the configuration has checks over UDP.
+pub(crate) const UDP_SOCKETS: &[Rule] = &[when(
+    libc::SYS_socket,
+    &[
+        &[is(0, libc::AF_INET), socket_type(libc::SOCK_DGRAM), is(2, 0)],
+        &[is(0, libc::AF_INET), socket_type(libc::SOCK_DGRAM), is(2, libc::IPPROTO_UDP)],
+        &[is(0, libc::AF_INET6), socket_type(libc::SOCK_DGRAM), is(2, 0)],
+        &[is(0, libc::AF_INET6), socket_type(libc::SOCK_DGRAM), is(2, libc::IPPROTO_UDP)],
+    ],
+    "DNS and UDP checks; protocol 0 of a datagram socket is UDP",
+)];
 
 const WRITING: i32 = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
 const PR_SET_VMA: i32 = 0x5356_4d41;

@@ -134,7 +134,7 @@ fn confine_as_daemon(
     let ports = [fixture.granted.local_addr()?.port()];
     let tcp_connect_ports: &[u16] = if place == Place::Checkd { &ports } else { &[] };
     let read_paths: &[&Path] = if has_word("reading") { &[Path::new("/etc/passwd")] } else { &[] };
-    let grants = Grants { tcp_connect_ports, tcp_bind_ports: &[], read_paths };
+    let grants = Grants { tcp_connect_ports, tcp_bind_ports: &[], read_paths, udp: false };
     let unknown = if has_word("strict") { UnknownCalls::Exit } else { UnknownCalls::Refuse };
     confine(profile, &grants, unknown).map_err(io::Error::other)
 }

@@ -1,0 +1,132 @@
+//! What is said over one connection: the probe's words, through TLS where the check asks for it.
+//!
+//! Joins [`crate::probe`]'s dialogues with TLS and a queue of bytes to send; knows no socket. Called by
+//! [`super::connection`]. Everything received is untrusted.
+
+use config::model::check::{CheckKind, HttpUrl};
+
+use crate::probe::http::Exchange;
+use crate::probe::smtp::Dialogue;
+use crate::probe::tls::{Session, TlsClient, TlsFailure};
+use crate::probe::{Failure, Outcome};
+
+/// Which check a connection serves.
+pub(super) struct Subject<'a> {
+    /// What it does.
+    pub(super) kind: &'a CheckKind,
+    /// The url that an HTTP check fetches.
+    pub(super) url: Option<&'a HttpUrl>,
+    /// TLS settings of an SSL_GET.
+    pub(super) tls: Option<&'a TlsClient>,
+}
+
+/// What the server said.
+pub(super) enum Said<'a> {
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// Nothing more will come.
+    End,
+}
+
+/// One exchange.
+pub(super) struct Talk {
+    dialogue: Speech,
+    tls: Option<Box<Session>>,
+    output: Vec<u8>,
+    sent: usize,
+}
+
+enum Speech {
+    Http(Box<Exchange>),
+    Smtp(Dialogue),
+}
+
+impl Talk {
+    /// Begins; `None` for a check that says nothing.
+    pub(super) fn start(subject: &Subject<'_>) -> Result<Option<Self>, Failure> {
+        let mut output = Vec::new();
+        let (dialogue, tls) = match (subject.kind, subject.url) {
+            (CheckKind::Http(check), Some(url)) => {
+                let dialogue = Speech::Http(Box::new(Exchange::start(check, url, &mut output)));
+                let tls = match (&check.tls, subject.tls) {
+                    (None, _) => None,
+                    (Some(_), None) => return Err(TlsFailure::Internal.into()),
+                    (Some(_), Some(client)) => {
+                        let mut session = Session::start(client, check, url, &output)?;
+                        output.clear();
+                        session.output(&mut output);
+                        Some(Box::new(session))
+                    }
+                };
+                (dialogue, tls)
+            }
+            (CheckKind::Smtp(_), _) => (Speech::Smtp(Dialogue::default()), None),
+            (CheckKind::Http(_), None) => return Err(Failure::NoData),
+            (CheckKind::Tcp(_) | CheckKind::Dns(_) | CheckKind::Udp(_) | CheckKind::Misc { .. }, _) => {
+                return Ok(None);
+            }
+        };
+        Ok(Some(Self { dialogue, tls, output, sent: 0 }))
+    }
+
+    /// Takes what came.
+    pub(super) fn receive(&mut self, subject: &Subject<'_>, said: &Said<'_>) -> Option<Outcome> {
+        let Some(tls) = &mut self.tls else { return self.hear(subject, said) };
+        match said {
+            Said::Bytes(records) => {
+                let mut plain = Vec::new();
+                let state = tls.receive(records, &mut plain);
+                tls.output(&mut self.output);
+                let ended = tls.has_ended();
+                let outcome = if plain.is_empty() { None } else { self.hear(subject, &Said::Bytes(&plain)) };
+                match (outcome, state) {
+                    (Some(outcome), _) => Some(outcome),
+                    (None, Err(failure)) => Some(Outcome::Fail(failure.into())),
+                    (None, Ok(())) if ended => self.hear(subject, &Said::End),
+                    (None, Ok(())) => None,
+                }
+            }
+            Said::End => {
+                let orderly = tls.close();
+                let strict = subject.url.is_some_and(|url| url.tls_compliant);
+                match (orderly, strict || tls.is_handshaking()) {
+                    (Err(failure), true) => Some(Outcome::Fail(failure.into())),
+                    (Ok(()) | Err(_), _) => self.hear(subject, &Said::End),
+                }
+            }
+        }
+    }
+
+    /// Bytes that the server should get next.
+    pub(super) fn output(&self) -> &[u8] {
+        self.output.get(self.sent..).unwrap_or_default()
+    }
+
+    /// So many bytes of [`Self::output`] are gone; more than there are: all.
+    pub(super) fn sent(&mut self, count: usize) {
+        self.sent = self.sent.saturating_add(count);
+        if self.sent >= self.output.len() {
+            self.output.clear();
+            self.sent = 0;
+        }
+    }
+
+    /// The outcome is known: what remains is to take leave.
+    pub(super) fn finish(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.finish();
+            tls.output(&mut self.output);
+        }
+    }
+
+    fn hear(&mut self, subject: &Subject<'_>, said: &Said<'_>) -> Option<Outcome> {
+        match (&mut self.dialogue, said, subject.kind, subject.url) {
+            (Speech::Http(exchange), Said::Bytes(bytes), _, Some(url)) => exchange.receive(url, bytes),
+            (Speech::Http(exchange), Said::End, _, Some(url)) => Some(exchange.close(url)),
+            (Speech::Smtp(dialogue), Said::Bytes(bytes), CheckKind::Smtp(check), _) => {
+                dialogue.receive(&check.helo_name, bytes, &mut self.output)
+            }
+            (Speech::Http(_) | Speech::Smtp(_), _, _, _) => Some(Outcome::Fail(Failure::NoData)),
+        }
+    }
+}

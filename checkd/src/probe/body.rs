@@ -1,0 +1,161 @@
+//! What the body of an answer must be: its MD5 digest, a pattern, or neither.
+//!
+//! Works on the raw bytes, chunk framing included, as keepalived does. The digest runs along; for a pattern the body is kept,
+//! up to [`KEPT`] bytes, and what comes behind them is not searched. Matching has a limit of steps, so that no body costs more
+//! than some milliseconds. Called by [`super::http`]; the bytes are untrusted, the pattern is the operator's.
+
+use config::model::check::{BodyRegex, HttpUrl};
+use config::pattern;
+use fancy_regex::{Error, Regex};
+use md5::{Digest, Md5};
+
+use super::{DynamicWeight, Failure, Outcome};
+
+/// Most bytes of a body that a pattern is matched against.
+pub const KEPT: usize = 256 * 1024;
+
+/// A body that is being received.
+#[derive(Default)]
+pub struct Body {
+    digest: Option<Md5>,
+    kept: Option<Vec<u8>>,
+}
+
+impl Body {
+    /// Before its first byte.
+    #[must_use]
+    pub fn new(url: &HttpUrl) -> Self {
+        Self { digest: url.digest.map(|_| Md5::new()), kept: url.regex.as_ref().map(|_| Vec::new()) }
+    }
+
+    /// Takes the next bytes.
+    pub fn take(&mut self, bytes: &[u8]) {
+        if let Some(digest) = &mut self.digest {
+            digest.update(bytes);
+        }
+        if let Some(kept) = &mut self.kept {
+            let room = KEPT.saturating_sub(kept.len()).min(bytes.len());
+            kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        }
+    }
+
+    /// The body is complete.
+    pub fn judge(&mut self, url: &HttpUrl) -> Outcome {
+        let found = self.digest.take().map(|digest| <[u8; 16]>::from(digest.finalize()));
+        if found != url.digest {
+            return Outcome::Fail(Failure::Digest);
+        }
+        match (&url.regex, self.kept.take()) {
+            (Some(regex), Some(kept)) => search(regex, &kept),
+            (Some(_) | None, _) => Outcome::Pass(DynamicWeight::Untouched),
+        }
+    }
+}
+
+fn search(wanted: &BodyRegex, body: &[u8]) -> Outcome {
+    // Compiled for each answer: it was seen to compile with the configuration, and keeping it costs more memory than
+    // ten thousand checkers are worth.
+    let Ok(regex) = pattern::compile(wanted) else { return Outcome::Fail(Failure::Regex) };
+    match matches(&regex, wanted, body) {
+        Ok(found) if found != wanted.inverted => Outcome::Pass(DynamicWeight::Untouched),
+        Ok(_) => Outcome::Fail(Failure::Regex),
+        Err(_) => Outcome::Fail(Failure::RegexSteps),
+    }
+}
+
+fn matches(regex: &Regex, wanted: &BodyRegex, body: &[u8]) -> Result<bool, Box<Error>> {
+    let first = usize::try_from(wanted.min_offset).unwrap_or(usize::MAX);
+    if first > body.len() {
+        return Ok(false);
+    }
+    let last = wanted.max_offset.map_or(usize::MAX, |last| usize::try_from(last).unwrap_or(usize::MAX));
+    let found = regex.find_from_pos(body, first).map_err(Box::new)?;
+    Ok(found.is_some_and(|found| found.start() <= last))
+}
+
+#[cfg(test)]
+mod tests {
+    use config::model::check::RegexOptions;
+
+    use super::*;
+
+    const PASS: Outcome = Outcome::Pass(DynamicWeight::Untouched);
+
+    fn regex(pattern: &str) -> BodyRegex {
+        BodyRegex {
+            pattern: pattern.to_owned(),
+            inverted: false,
+            options: RegexOptions::default(),
+            min_offset: 0,
+            max_offset: None,
+        }
+    }
+
+    fn judge(regex: BodyRegex, pieces: &[&[u8]]) -> Outcome {
+        let url = HttpUrl { regex: Some(regex), ..HttpUrl::new("/") };
+        let mut body = Body::new(&url);
+        for piece in pieces {
+            body.take(piece);
+        }
+        body.judge(&url)
+    }
+
+    #[test]
+    fn a_pattern_may_match_across_pieces_and_around_any_byte() {
+        assert_eq!(judge(regex("al+ive"), &[b"\xff\xfe all", b"ive \x00"]), PASS);
+        assert_eq!(judge(regex("^alive"), &[b"dead"]), Outcome::Fail(Failure::Regex));
+        assert_eq!(judge(regex("a.b"), &[b"a\xffb"]), PASS);
+    }
+
+    #[test]
+    fn look_around_and_back_references_work() {
+        assert_eq!(judge(regex(r"(?<=state: )(\w)\1(?!x)"), &[b"state: oo"]), PASS);
+    }
+
+    #[test]
+    fn regex_no_match_turns_the_outcome_around() {
+        let none = |pattern| BodyRegex { inverted: true, ..regex(pattern) };
+        assert_eq!(judge(none("error"), &[b"fine"]), PASS);
+        assert_eq!(judge(none("error"), &[b"an error"]), Outcome::Fail(Failure::Regex));
+    }
+
+    #[test]
+    fn a_match_must_start_within_the_offsets() {
+        let within = |min_offset, max_offset| BodyRegex { min_offset, max_offset, ..regex("x") };
+        assert_eq!(judge(within(3, None), &[b"x..x"]), PASS);
+        assert_eq!(judge(within(4, None), &[b"x..x"]), Outcome::Fail(Failure::Regex));
+        assert_eq!(judge(within(9, None), &[b"x..x"]), Outcome::Fail(Failure::Regex));
+        assert_eq!(judge(within(1, Some(3)), &[b"x..x"]), PASS);
+        assert_eq!(judge(within(1, Some(2)), &[b"x..x"]), Outcome::Fail(Failure::Regex));
+    }
+
+    #[test]
+    fn options_change_the_meaning_of_a_pattern() {
+        let with = |options, pattern| BodyRegex { options, ..regex(pattern) };
+        let caseless = RegexOptions { caseless: true, ..RegexOptions::default() };
+        assert_eq!(judge(with(caseless, "ALIVE"), &[b"alive"]), PASS);
+        let dot_all = RegexOptions { dot_all: true, ..RegexOptions::default() };
+        assert_eq!(judge(with(dot_all, "a.b"), &[b"a\nb"]), PASS);
+        assert_eq!(judge(regex("a.b"), &[b"a\nb"]), Outcome::Fail(Failure::Regex));
+        let multi_line = RegexOptions { multi_line: true, ..RegexOptions::default() };
+        assert_eq!(judge(with(multi_line, "^b$"), &[b"a\nb\nc"]), PASS);
+        let extended = RegexOptions { extended: true, ..RegexOptions::default() };
+        assert_eq!(judge(with(extended, "a b"), &[b"ab"]), PASS);
+        let unicode = RegexOptions { unicode: true, ..RegexOptions::default() };
+        assert_eq!(judge(with(unicode, "^a.b$"), &["a\u{e9}b".as_bytes()]), PASS);
+        assert_eq!(judge(regex("^a.b$"), &["a\u{e9}b".as_bytes()]), Outcome::Fail(Failure::Regex));
+    }
+
+    #[test]
+    fn a_pattern_that_explodes_is_stopped() {
+        let body = [vec![b'a'; 200], b"!".to_vec()].concat();
+        assert_eq!(judge(regex(r"^(?:(a+)\1?)+[^a!]"), &[&body]), Outcome::Fail(Failure::RegexSteps));
+    }
+
+    #[test]
+    fn of_a_long_body_the_first_256_kib_are_searched() {
+        let filler = vec![b'.'; 256 * 1024];
+        assert_eq!(judge(regex("x"), &[b"x", &filler]), PASS);
+        assert_eq!(judge(regex("x"), &[&filler, b"x"]), Outcome::Fail(Failure::Regex));
+    }
+}

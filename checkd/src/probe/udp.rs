@@ -1,0 +1,87 @@
+//! `UDP_CHECK`: a datagram that nobody refuses is a pass; with `require_reply` it takes a reply.
+//!
+//! Called by the driver with the first reply, or when time is up. The reply is untrusted and only compared.
+
+use config::model::check::{UdpCheck, UdpReply};
+
+use super::{DynamicWeight, Failure, Outcome};
+
+/// What a reply means.
+#[must_use]
+pub fn judge(check: &UdpCheck, reply: &[u8]) -> Outcome {
+    match &check.reply {
+        Some(wanted) if !wanted.bytes.is_empty() => compare(wanted, reply),
+        Some(_) | None => Outcome::Pass(DynamicWeight::Untouched),
+    }
+}
+
+/// What it means that no reply came in time.
+#[must_use]
+pub fn silence(check: &UdpCheck) -> Outcome {
+    match check.reply {
+        Some(_) => Outcome::Fail(Failure::AnswerTimeout),
+        None => Outcome::Pass(DynamicWeight::Untouched),
+    }
+}
+
+/// Length bounds, then the bytes that both have (upstream compares over the shorter length).
+fn compare(wanted: &UdpReply, reply: &[u8]) -> Outcome {
+    let bounds = usize::from(wanted.min_length)..=usize::from(wanted.max_length);
+    if !bounds.contains(&reply.len()) {
+        return Outcome::Fail(Failure::ReplyLength(u16::try_from(reply.len()).unwrap_or(u16::MAX)));
+    }
+    let alike = wanted.bytes.iter().zip(reply).all(|(&(value, mask), &byte)| byte & mask == value & mask);
+    if alike { Outcome::Pass(DynamicWeight::Untouched) } else { Outcome::Fail(Failure::ReplyDiffers) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use config::model::check::Endpoint;
+
+    use super::*;
+
+    const PASS: Outcome = Outcome::Pass(DynamicWeight::Untouched);
+
+    fn check(reply: Option<UdpReply>) -> UdpCheck {
+        let endpoint = Endpoint::new("192.0.2.1:1812".parse().unwrap(), Duration::from_secs(5));
+        UdpCheck { endpoint, payload: vec![1, 2], reply }
+    }
+
+    fn wanting(bytes: &[(u8, u8)]) -> UdpCheck {
+        check(Some(UdpReply { bytes: bytes.to_vec(), min_length: 2, max_length: 4 }))
+    }
+
+    #[test]
+    fn silence_passes_unless_a_reply_is_required() {
+        assert_eq!(silence(&check(None)), PASS);
+        assert_eq!(silence(&wanting(&[])), Outcome::Fail(Failure::AnswerTimeout));
+    }
+
+    #[test]
+    fn any_reply_will_do_where_no_bytes_are_given() {
+        assert_eq!(judge(&check(None), b""), PASS);
+        assert_eq!(judge(&wanting(&[]), b"123456789"), PASS);
+    }
+
+    #[test]
+    fn masked_bits_do_not_matter() {
+        let check = wanting(&[(0x12, 0xff), (0x30, 0xf0)]);
+        assert_eq!(judge(&check, &[0x12, 0x3f, 9]), PASS);
+        assert_eq!(judge(&check, &[0x12, 0x40]), Outcome::Fail(Failure::ReplyDiffers));
+        assert_eq!(judge(&check, &[0x13, 0x30]), Outcome::Fail(Failure::ReplyDiffers));
+    }
+
+    #[test]
+    fn length_bounds_hold_where_bytes_are_given() {
+        let check = wanting(&[(1, 0xff)]);
+        assert_eq!(judge(&check, &[1]), Outcome::Fail(Failure::ReplyLength(1)));
+        assert_eq!(judge(&check, &[1, 2, 3, 4, 5]), Outcome::Fail(Failure::ReplyLength(5)));
+    }
+
+    #[test]
+    fn bytes_beyond_the_shorter_of_both_are_not_compared() {
+        assert_eq!(judge(&wanting(&[(1, 0xff), (2, 0xff), (3, 0xff)]), &[1, 2]), PASS);
+    }
+}

@@ -1,0 +1,174 @@
+//! TLS and SMTP servers on loopback, good and hostile, and what a body must match.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use config::model::check::{
+    BodyRegex, Check, CheckKind, HttpCheck, HttpProtocol, HttpUrl, RegexOptions, SmtpCheck, Sni, Tls,
+};
+
+use crate::servers::{answers_unasked, good, serve, silent};
+use crate::support::{Parent, check, endpoint, http, server, service};
+
+/// Starts a web server of OpenSSL with an old certificate, which ends after a minute.
+pub(super) fn tls_server(options: &[&str]) -> SocketAddr {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates");
+    let mut child = Command::new("timeout")
+        .args(["60", "openssl", "s_server", "-www", "-accept", &format!("127.0.0.1:{port}")])
+        .args(["-cert", "old.der", "-certform", "DER", "-key", "old.key", "-keyform", "DER"])
+        // A key of 1024 bits.
+        .args(["-cipher", "ALL@SECLEVEL=0"])
+        .args(options)
+        .current_dir(directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "ACCEPT"));
+    std::thread::spawn(move || {
+        for _line in lines {}
+        let _reaped = child.wait();
+    });
+    ([127, 0, 0, 1], port).into()
+}
+
+pub(super) fn https(target: SocketAddr) -> Check {
+    let mut endpoint = endpoint(target);
+    endpoint.timeout = Duration::from_secs(1);
+    check(CheckKind::Http(HttpCheck {
+        endpoint,
+        tls: Some(Tls { sni: Sni::Off }),
+        protocol: HttpProtocol::Http10,
+        urls: vec![HttpUrl::new("/")],
+        fast_recovery: false,
+    }))
+}
+
+pub(super) fn smtp(target: SocketAddr) -> Check {
+    let mut endpoint = endpoint(target);
+    endpoint.timeout = Duration::from_secs(1);
+    check(CheckKind::Smtp(SmtpCheck { endpoint, helo_name: "checker.example".to_owned() }))
+}
+
+fn line(stream: &mut TcpStream) -> String {
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while !line.ends_with(b"\n") && matches!(stream.read(&mut byte), Ok(1)) {
+        line.extend(byte);
+    }
+    String::from_utf8_lossy(&line).into_owned()
+}
+
+fn say(stream: &mut TcpStream, text: &str) {
+    let _gone = stream.write_all(text.as_bytes());
+}
+
+pub(super) fn mail_server(mut stream: TcpStream) {
+    say(&mut stream, "220-mail.example\r\n220 ready\r\n");
+    let helo = line(&mut stream);
+    say(&mut stream, if helo == "HELO checker.example\r\n" { "250 hello\r\n" } else { "501 who?\r\n" });
+    line(&mut stream);
+}
+
+fn refusing(mut stream: TcpStream) {
+    say(&mut stream, "554 no service here\r\n");
+}
+
+fn dislikes_helo(mut stream: TcpStream) {
+    say(&mut stream, "220 ready\r\n");
+    line(&mut stream);
+    say(&mut stream, "550 go away\r\n");
+}
+
+/// A line of the greeting whenever 20 ms have passed.
+fn tarpit(mut stream: TcpStream) {
+    stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    while stream.write_all(b"220-wait\r\n").is_ok() {
+        if matches!(stream.read(&mut [0]), Ok(0)) {
+            return;
+        }
+    }
+}
+
+fn endless_line(mut stream: TcpStream) {
+    while stream.write_all(&[b'2'; 4096]).is_ok() {}
+}
+
+fn hangs_up(mut stream: TcpStream) {
+    say(&mut stream, "220 ready\r\n");
+    line(&mut stream);
+}
+
+fn matching(pattern: &str) -> Check {
+    let mut check = http(serve(good), None);
+    if let CheckKind::Http(http) = &mut check.kind {
+        http.urls[0].regex = Some(BodyRegex {
+            pattern: pattern.to_owned(),
+            inverted: false,
+            options: RegexOptions::default(),
+            min_offset: 0,
+            max_offset: None,
+        });
+    }
+    check
+}
+
+fn compliant(mut check: Check) -> Check {
+    if let CheckKind::Http(http) = &mut check.kind {
+        http.urls[0].tls_compliant = true;
+    }
+    check
+}
+
+#[test]
+fn conversations_are_judged_and_failures_explained() {
+    let cases: [(Check, Option<&str>); 18] = [
+        (https(tls_server(&["-tls1_2"])), None),
+        (https(tls_server(&["-tls1_3"])), None),
+        (compliant(https(tls_server(&[]))), None),
+        (smtp(serve(mail_server)), None),
+        (matching("h[aeiou]l+o$"), None),
+        (https(serve(answers_unasked)), Some("answer is no TLS")),
+        (https(serve(silent)), Some("no complete answer in time")),
+        (https(serve(drop)), Some("connection ended without close_notify")),
+        (https(tls_server(&["-tls1_2", "-cipher", "AES128-SHA@SECLEVEL=0"])), Some("HandshakeFailure")),
+        (https(tls_server(&["-tls1_1"])), Some("server sent alert")),
+        (https(serve(mail_server)), Some("answer is no TLS")),
+        (smtp(serve(refusing)), Some("reply code 554")),
+        (smtp(serve(dislikes_helo)), Some("reply code 550")),
+        (smtp(serve(tarpit)), Some("no complete answer in time")),
+        (smtp(serve(endless_line)), Some("reply is too long")),
+        (smtp(serve(hangs_up)), Some("no data received")),
+        (smtp(serve(answers_unasked)), Some("no reply code")),
+        (matching("^dead"), Some("body does not match as regex demands")),
+    ];
+    let servers = (0..).zip(&cases).map(|(index, (check, _))| server(index, vec![check.clone()])).collect();
+    let mut parent = Parent::start(false);
+    parent.load(1, &[service(servers)]);
+    parent.until_table(&[0, 1, 2, 3, 4].map(|server| (0, Some(server), 1)));
+    for (check, reason) in &cases {
+        let Some(reason) = reason else { continue };
+        let label = format!("[127.0.0.1]:tcp:{} failed", check.kind.endpoint().unwrap().target.port());
+        let line = parent.logs().into_iter().find(|line| line.contains(&label)).unwrap().to_owned();
+        assert!(line.contains(reason), "{line}, wanted {reason}");
+    }
+}
+
+#[test]
+fn bind_port_gives_the_connection_its_source_port() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut check = smtp(listener.local_addr().unwrap());
+    let endpoint = check.kind.endpoint_mut().unwrap();
+    endpoint.bind_port = Some(free);
+    endpoint.bind_interface = Some("lo".to_owned());
+    let mut parent = Parent::start(false);
+    parent.load(1, &[service(vec![server(1, vec![check])])]);
+    let (_stream, from) = listener.accept().unwrap();
+    assert_eq!(from.port(), free);
+    parent.settle();
+}
