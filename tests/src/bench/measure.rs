@@ -29,13 +29,13 @@ pub fn figures(lab: &Lab) -> Result<Vec<Figure>, Failure> {
         let c = kills(lab, Subject::C, instances)?;
         longest_turn = longest_turn.max(ours.longest_turn_ms);
         figures.push(Figure {
-            what: format!("kill -9 of vrrpd to the next advert, {instances} instances, ms (median)"),
+            what: format!("kill -9 of vrrpd to the next advert, {instances} instance(s), ms (median)"),
             target: None,
             ours: median(&ours.next_advert_ms),
             c: Some(median(&c.next_advert_ms)),
         });
         figures.push(Figure {
-            what: format!("longest pause of any instance over a kill, {instances} instances, ms"),
+            what: format!("longest pause of any instance over a kill, {instances} instance(s), ms"),
             // A peer waits three adverts of a second.
             target: Some(3000.0),
             ours: ours.longest_pause_ms,

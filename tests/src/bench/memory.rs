@@ -21,7 +21,7 @@ pub fn vrrp_alone(lab: &Lab) -> Result<Vec<Figure>, Failure> {
             pss_mib(&director)
         };
         figures.push(Figure {
-            what: format!("memory (PSS) of all processes, {instances} instances of VRRP, MiB"),
+            what: format!("memory (PSS) of all processes, {instances} instance(s) of VRRP, MiB"),
             target: None,
             ours: sum(Subject::Ours)?,
             c: Some(sum(Subject::C)?),

@@ -24,7 +24,8 @@ pub fn document(machine: &Machine, figures: &[Figure]) -> String {
     let Machine { kernel, processors, reference, noise_ms } = machine;
     let mut text = String::from(
         "# Benchmarks\n\nWritten by `make bench`. Both suites run the same configuration on the same machine, one \
-         after the other; times are read from captures on the switch between the directors.\n\n",
+         after the other, with real-time priority so that other work doesn't count; times are read from captures on \
+         the switch between the directors.\n\n",
     );
     writeln!(text, "Linux {kernel}, {processors} processors; reference: {reference}.").ok();
     writeln!(

@@ -71,7 +71,10 @@ impl Director {
             Subject::C => {
                 let mut command = Command::new("/usr/sbin/keepalived");
                 for (option, file) in [("-p", "parent"), ("-r", "vrrp"), ("-c", "check"), ("-b", "bfd")] {
-                    command.arg(option).arg(format!("/run/lab/{name}.{file}.pid"));
+                    let path = format!("/run/lab/{name}.{file}.pid");
+                    // A killed one leaves its files, and here its processes stay listed until the sandbox ends.
+                    drop(fs::remove_file(&path));
+                    command.arg(option).arg(path);
                 }
                 command
             }
