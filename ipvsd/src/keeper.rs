@@ -32,6 +32,8 @@ pub struct Keeper<K> {
     timeouts: Option<Timeouts>,
     /// Time-outs that were set.
     set_timeouts: Timeouts,
+    /// What they were before; a stop sets them again.
+    former_timeouts: Option<Timeouts>,
     /// The table is to be emptied.
     flush: bool,
     audit: Audit,
@@ -72,6 +74,7 @@ impl<K: KernelTable> Keeper<K> {
             statistics: Statistics::default(),
             timeouts: None,
             set_timeouts: Timeouts::default(),
+            former_timeouts: None,
             flush: false,
             audit,
             access: Access::Untried,
@@ -193,6 +196,11 @@ impl<K: KernelTable> Keeper<K> {
                 let line = self.sync.learn(&operation, &outcome, now);
                 self.lines.extend(line.map(|line| (Level::Error, line)));
             }
+            if let Some(former) = self.former_timeouts.take()
+                && let Some(error) = failure(&self.kernel.set_timeouts(&former))
+            {
+                self.lines.push((Level::Error, format!("IPVS cmd set timeouts error: {error}")));
+            }
             let everything = self.ledger.committed().is_some_and(|list| list.settings().flush_on_stop);
             if everything && self.kernel.flush() == Outcome::Done {
                 self.pace = Pace::Paused;
@@ -250,6 +258,9 @@ impl<K: KernelTable> Keeper<K> {
             self.ledger.doubt_everything();
         }
         if let Some(timeouts) = self.timeouts.take() {
+            if self.former_timeouts.is_none() {
+                self.former_timeouts = self.kernel.timeouts().ok();
+            }
             match failure(&self.kernel.set_timeouts(&timeouts)) {
                 None => self.set_timeouts = timeouts,
                 Some(error) => {

@@ -51,6 +51,12 @@ pub trait KernelTable {
     /// Starts or ends a synchronisation daemon; waits for at most [`SYNC_PATIENCE`].
     fn sync(&mut self, operation: &SyncOperation) -> Outcome;
 
+    /// The connection time-outs.
+    ///
+    /// # Errors
+    /// They could not be read.
+    fn timeouts(&mut self) -> Result<Timeouts, Trouble>;
+
     /// Sets the connection time-outs; 0 leaves one as it is.
     fn set_timeouts(&mut self, timeouts: &Timeouts) -> Outcome;
 
@@ -199,6 +205,14 @@ impl KernelTable for Netlink {
             },
             SYNC_PATIENCE,
         )
+    }
+
+    fn timeouts(&mut self) -> Result<Timeouts, Trouble> {
+        let mut found = None;
+        self.dump(Ipvs::ask_timeouts, |ipvs, reply| {
+            found = reply.and_then(|(kind, payload)| ipvs.read_timeouts(kind, payload));
+        })?;
+        found.ok_or(Trouble::Request(RequestError::TimedOut))
     }
 
     fn set_timeouts(&mut self, timeouts: &Timeouts) -> Outcome {

@@ -179,6 +179,10 @@ impl KernelTable for SharedKernel {
         Outcome::Done
     }
 
+    fn timeouts(&mut self) -> Result<Timeouts, Trouble> {
+        Ok(self.lock().unwrap().timeouts.unwrap_or(Timeouts { tcp: 900, tcp_fin: 120, udp: 300 }))
+    }
+
     fn set_timeouts(&mut self, timeouts: &Timeouts) -> Outcome {
         self.lock().unwrap().timeouts = Some(*timeouts);
         Outcome::Done

@@ -30,6 +30,8 @@ groups! {
     health_checks_drive_the_table: "health" with "ours";
     packets_reach_servers: "forwarding" with "ours";
     the_service_survives: "restart" with "ours";
+    tables_equal_those_of_keepalived_1: "oracle-1" with "ours";
+    tables_equal_those_of_keepalived_2: "oracle-2" with "ours";
 }
 
 /// Runs the demo as `make demo` does and returns what it printed and whether it exited with 0.

@@ -197,3 +197,12 @@ fn a_kernel_without_ipvs_is_told_once_and_the_daemon_stays() {
     bench.order(ToDaemon::Ping(1));
     assert_eq!(bench.next(), IpvsdToParent::Common(FromDaemon::Pong(1)));
 }
+
+#[test]
+fn counters_are_told_when_they_are_asked_for() {
+    let mut bench = Bench::new();
+    bench.in_step();
+    bench.channel.send(&ParentToIpvsd::AskStatistics, &[]).unwrap();
+    let IpvsdToParent::Statistics { generation, complete, .. } = bench.next() else { panic!() };
+    assert_eq!((generation, complete), (Generation::new(1), true));
+}

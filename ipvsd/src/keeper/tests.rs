@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
+use config::model::ipvs as model;
 use config::model::units::Generation;
 use netlink::ipvs::{IpFamily, Key, Service};
 
 use super::*;
 use crate::list::List;
+use crate::reconcile::Entry;
 use crate::samples::{FakeKernel, SharedKernel, entry, service, tcp};
 
 const START: MonoTime = MonoTime::from_nanos(1_000_000_000_000);
@@ -144,4 +146,83 @@ fn a_withdrawal_removes_our_services_and_no_other() {
     assert_eq!(kernel.lock().unwrap().table.keys().copied().collect::<Vec<_>>(), [foreign.key]);
     assert_eq!(keeper.turn(), []);
     assert_eq!(kernel.lock().unwrap().table.len(), 1);
+}
+
+/// A keeper that has committed these settings and nothing else.
+fn with_settings(settings: model::IpvsSettings) -> (Keeper<SharedKernel>, SharedKernel) {
+    let kernel = Arc::new(Mutex::new(FakeKernel { clock: START, ..FakeKernel::default() }));
+    let mut keeper = Keeper::new(Arc::clone(&kernel));
+    let mut list = List::new(Generation::new(1));
+    list.set(settings).unwrap();
+    keeper.ledger.prepare(list);
+    assert!(keeper.commit(Generation::new(1)));
+    (keeper, kernel)
+}
+
+fn foreign() -> Key {
+    Key::Mark { mark: 99, family: IpFamily::V4 }
+}
+
+fn put(kernel: &SharedKernel, key: Key) {
+    let entry = Entry { service: Service::new(key, "rr"), destinations: std::collections::BTreeMap::new() };
+    kernel.lock().unwrap().table.insert(key, entry);
+}
+
+#[test]
+fn flushing_empties_the_table_once_and_only_when_ordered() {
+    let (mut keeper, kernel) = told();
+    put(&kernel, foreign());
+    keeper.flush();
+    keeper.turn();
+    assert_eq!(kernel.lock().unwrap().table.keys().copied().collect::<Vec<_>>(), [key()]);
+    put(&kernel, foreign());
+    keeper.turn();
+    assert_eq!(kernel.lock().unwrap().table.len(), 2);
+}
+
+#[test]
+fn time_outs_are_set_once_for_each_change() {
+    let timeouts = model::ConnectionTimeouts { tcp: 7200, tcp_fin: 0, udp: 9 };
+    let (mut keeper, kernel) = with_settings(model::IpvsSettings { timeouts, ..Default::default() });
+    keeper.turn();
+    assert_eq!(kernel.lock().unwrap().timeouts.take(), Some(Timeouts { tcp: 7200, tcp_fin: 0, udp: 9 }));
+    keeper.turn();
+    assert_eq!(kernel.lock().unwrap().timeouts, None);
+    keeper.withdraw();
+    let former = Timeouts { tcp: 900, tcp_fin: 120, udp: 300 };
+    assert_eq!(kernel.lock().unwrap().timeouts, Some(former), "a stop sets what was there before");
+}
+
+#[test]
+fn a_stop_ends_the_synchronisation_and_empties_the_table_when_it_is_to() {
+    let sync = model::SyncDaemon {
+        interface: "eth0".into(),
+        instance: None,
+        id: 0,
+        max_length: None,
+        port: None,
+        ttl: None,
+        group: None,
+    };
+    for flush_on_stop in [false, true] {
+        let settings = model::IpvsSettings { sync: Some(sync.clone()), flush_on_stop, ..Default::default() };
+        let (mut keeper, kernel) = with_settings(settings);
+        put(&kernel, foreign());
+        keeper.turn();
+        assert_eq!(kernel.lock().unwrap().daemons.len(), 2);
+        keeper.withdraw();
+        let kernel = kernel.lock().unwrap();
+        assert_eq!((kernel.daemons.len(), kernel.table.is_empty()), (0, flush_on_stop));
+    }
+}
+
+#[test]
+fn counters_come_with_the_audit() {
+    let (mut keeper, kernel) = in_step();
+    assert_eq!(keeper.statistics().1, []);
+    advance(&kernel, 1_000);
+    keeper.turn();
+    keeper.turn();
+    let connections: Vec<_> = keeper.statistics().1.iter().map(|entry| entry.counters.connections).collect();
+    assert_eq!(connections, [0, 5, 5]);
 }

@@ -3,6 +3,7 @@
 
 mod forwarding;
 mod health;
+mod oracle;
 mod restart;
 
 use std::io::Write;
@@ -47,6 +48,8 @@ const SCENARIOS: &[Scenario] = &[
     both("forwarding", "tunnel", forwarding::tunnel),
     both("forwarding", "services_by_mark", forwarding::mark),
     both("restart", "power_failure_of_the_master", restart::power_failure),
+    ours("oracle-1", "tables_equal_those_of_keepalived_1", |lab, _| oracle::compare(lab, 0)),
+    ours("oracle-2", "tables_equal_those_of_keepalived_2", |lab, _| oracle::compare(lab, 1)),
     ours("restart", "restarts_and_kills_lose_no_request", restart::nothing_lost),
     ours("restart", "a_dead_server_stays_out_over_restarts", restart::stays_out),
     ours("restart", "a_bad_reload_changes_nothing", restart::bad_reload),
