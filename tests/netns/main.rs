@@ -5,6 +5,7 @@ mod election;
 mod ending;
 mod follow;
 mod hostile;
+mod installation;
 mod restart;
 mod service;
 mod startup;
