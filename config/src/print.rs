@@ -16,7 +16,7 @@ use crate::model::process::{InstanceNotify, Script, UnknownCall};
 use crate::model::units::ScriptId;
 use crate::model::vrrp::{
     Authentication, Broadcast, Family, Instance, Preempt, SyncGroup, TrackedScript, Transport, Version,
-    VirtualAddress,
+    VirtualAddress, VirtualRoute,
 };
 use crate::schema::shown_seconds;
 
@@ -235,6 +235,7 @@ impl Page<'_> {
         }
         self.addresses("virtual_ipaddress", &instance.addresses);
         self.addresses("virtual_ipaddress_excluded", &instance.excluded);
+        self.routes(&instance.routes);
         self.trackers(instance);
         self.announce(instance);
     }
@@ -290,6 +291,37 @@ impl Page<'_> {
             }
             if address.no_track {
                 line.push_str(" no_track");
+            }
+            self.line(&line);
+        }
+        self.close();
+    }
+
+    fn routes(&mut self, routes: &[VirtualRoute]) {
+        if routes.is_empty() {
+            return;
+        }
+        self.open("virtual_routes", "");
+        for route in routes {
+            let network = route.destination;
+            let mut line = format!("{} {}/{}", route.kind.word(), network.ip(), network.prefix());
+            if let Some(gateway) = route.gateway {
+                let _ = write!(line, " via {gateway}");
+            }
+            if let Some(interface) = &route.interface {
+                let _ = write!(line, " dev {}", word(interface));
+            }
+            if let Some(source) = route.source {
+                let _ = write!(line, " src {source}");
+            }
+            let _ = write!(line, " scope {} table {}", route.scope, route.table);
+            if let Some(metric) = route.metric {
+                let _ = write!(line, " metric {metric}");
+            }
+            for (option, on) in [("onlink", route.on_link), ("no_track", route.no_track)] {
+                if on {
+                    let _ = write!(line, " {option}");
+                }
             }
             self.line(&line);
         }

@@ -152,7 +152,9 @@ fn instance(index: usize) -> BoxedStrategy<String> {
             let vrid = index + 1;
             format!(
                 "vrrp_instance V{index} {{\ninterface eth0\nvirtual_router_id {vrid}\n{body}virtual_ipaddress {{\n\
-                 192.0.2.{index}/24 dev eth{index} label x{index} brd +\n}}\n}}\n"
+                 192.0.2.{index}/24 dev eth{index} label x{index} brd +\n}}\nvirtual_routes {{\n\
+                 default via 192.0.2.9 src 192.0.2.{index} table {vrid} onlink\nthrow 198.51.100.0/24\n\
+                 2001:db8::/32 dev eth{index} metric {vrid} no_track\n}}\n}}\n"
             )
         })
         .boxed()

@@ -38,7 +38,7 @@ fn around(block: &str, line: &str) -> Option<String> {
         "vrrp_instance/auth_hmac" => instance(&format!("auth_hmac {{\n{line}\n}}")),
         "vrrp_instance/unicast_peer:entry" => instance(&format!("unicast_peer {{\n192.0.2.77 {line}\n}}")),
         "vrrp_instance/virtual_routes:entry" => {
-            instance(&format!("virtual_routes {{\n198.51.100.0/24 {line}\n}}"))
+            instance(&format!("virtual_routes {{\n198.51.100.0/24 dev eth0 {line}\n}}"))
         }
         "vrrp_instance/virtual_rules:entry" => instance(&format!("virtual_rules {{\n{line}\n}}")),
         "vrrp_sync_group" => format!("vrrp_sync_group G {{\ngroup {{ A }}\n{line}\n}}\n"),

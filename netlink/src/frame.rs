@@ -43,6 +43,8 @@ pub enum Flags {
     Replace,
     /// Append it to what exists (routes of IPv6, rules), acknowledge.
     Append,
+    /// Create it in front of what exists (routes), acknowledge.
+    Prepend,
     /// Answer with every object.
     Dump,
 }
@@ -55,6 +57,7 @@ impl Flags {
                 Self::Create => NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
                 Self::Replace => NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE,
                 Self::Append => NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND,
+                Self::Prepend => NLM_F_ACK | NLM_F_CREATE,
                 Self::Dump => NLM_F_DUMP,
             }
     }

@@ -7,6 +7,7 @@ mod follow;
 mod hostile;
 mod installation;
 mod restart;
+mod routes;
 mod service;
 mod startup;
 mod supervision;

@@ -30,6 +30,7 @@ pub(crate) fn instance(addresses: &[&str]) -> Instance {
         authentication: Authentication::None,
         addresses: addresses.iter().map(|text| address(text)).collect(),
         excluded: Vec::new(),
+        routes: Vec::new(),
         track_interfaces: Vec::new(),
         track_scripts: Vec::new(),
         announce: Announce::default(),

@@ -1,29 +1,32 @@
-//! Which virtual addresses an instance has in the kernel, and what is still to be done about them.
+//! Which virtual addresses and routes an instance has in the kernel, and what is still to be done about them.
 //!
 //! Pure: turns "claim", "verify" and "release" into bounded steps of orders, and answers into ownership. An address
 //! that was there before us and isn't marked as ours is never removed: an owner's own address must survive a stop.
 //! Called by the driver. Input is configuration and what the kernel says.
 
 use config::model::units::{IfIndex, MonoTime};
-use config::model::vrrp::{Instance, VirtualAddress};
-use netlink::route::PROTOCOL_KEEPALIVED;
+use config::model::vrrp::{Instance, VirtualAddress, VirtualRoute};
+use netlink::route::{PROTOCOL_KEEPALIVED, RouteSpec};
 
 use crate::kernel::address::{self, Order};
 use crate::kernel::link::{Links, Place};
-use crate::kernel::{Answer, STEP};
+use crate::kernel::{Answer, STEP, route};
 
-/// Addresses of one instance, in the order of the configuration, excluded ones after the others.
+/// Addresses of one instance, in the order of the configuration, excluded ones after the others, then its routes.
 #[derive(Debug)]
 pub struct Holdings {
     owned: Vec<Ownership>,
+    addresses: usize,
+    complaints: Vec<String>,
     work: Work,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Ownership {
     Absent,
     Ours(Place),
     Foreign,
+    Route(RouteSpec),
 }
 
 /// What is under way.
@@ -40,8 +43,15 @@ enum Work {
 pub struct Step {
     /// Orders for the kernel, at most [`STEP`].
     pub orders: Vec<Order>,
-    places: Vec<(usize, Place)>,
+    things: Vec<(usize, Thing)>,
     end: usize,
+}
+
+/// What an order is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Thing {
+    Address(Place),
+    Route(RouteSpec),
 }
 
 /// What a step has brought.
@@ -63,7 +73,9 @@ impl Holdings {
     /// Nothing is held.
     #[must_use]
     pub fn new(instance: &Instance) -> Self {
-        Self { owned: vec![Ownership::Absent; count(instance)], work: Work::Idle }
+        let addresses = count(instance);
+        let owned = vec![Ownership::Absent; addresses.saturating_add(instance.routes.len())];
+        Self { owned, addresses, complaints: Vec::new(), work: Work::Idle }
     }
 
     /// Takes over what is in the kernel and was put there by us. `trust` says what to think of addresses whose maker
@@ -78,14 +90,41 @@ impl Holdings {
             };
             *owned = if ours { Ownership::Ours(place) } else { Ownership::Foreign };
         }
+        if trust == Trust::Predecessor || self.holds_anything() {
+            self.adopt_routes(instance, links);
+        }
+    }
+
+    /// Where addresses were left, routes were too; removing one that isn't there does no harm.
+    fn adopt_routes(&mut self, instance: &Instance, links: &Links) {
+        for (owned, route) in self.owned.iter_mut().skip(self.addresses).zip(&instance.routes) {
+            if let Some(spec) = route::spec(route, links) {
+                *owned = Ownership::Route(spec);
+            }
+        }
+    }
+
+    /// What the kernel said of routes that it refused, since the last call.
+    pub fn complaints(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.complaints)
     }
 
     /// Carries ownership over to another configuration of the same instance. Returns orders that remove what is no
     /// longer configured.
     pub fn reconfigure(&mut self, old: &Instance, new: &Instance) -> Vec<Order> {
         let mut removed = Vec::new();
-        let mut owned = vec![Ownership::Absent; count(new)];
-        for (position, ownership) in self.owned.iter().enumerate() {
+        let addresses = count(new);
+        let mut owned = vec![Ownership::Absent; addresses.saturating_add(new.routes.len())];
+        let routes = self.owned.iter().skip(self.addresses).zip(&old.routes);
+        for (ownership, route) in routes {
+            let kept = new.routes.iter().position(|candidate| candidate == route);
+            match (kept.and_then(|kept| owned.get_mut(addresses.saturating_add(kept))), ownership) {
+                (Some(slot), _) => *slot = ownership.clone(),
+                (None, Ownership::Route(spec)) => removed.push(Order::RemoveRoute(spec.clone())),
+                (None, Ownership::Absent | Ownership::Foreign | Ownership::Ours(_)) => {}
+            }
+        }
+        for (position, ownership) in self.owned.iter().enumerate().take(self.addresses) {
             let Some(address) = configured(old, position) else { continue };
             let interface = address.interface.as_ref().or(old.interface.as_ref());
             let kept = all(new).position(|candidate| {
@@ -93,14 +132,15 @@ impl Holdings {
                     && candidate.interface.as_ref().or(new.interface.as_ref()) == interface
             });
             match (kept.and_then(|kept| owned.get_mut(kept)), ownership) {
-                (Some(slot), _) => *slot = *ownership,
+                (Some(slot), _) => *slot = ownership.clone(),
                 (None, Ownership::Ours(place)) => {
                     removed.push(Order::Remove(address::spec(address, place.index)));
                 }
-                (None, Ownership::Absent | Ownership::Foreign) => {}
+                (None, Ownership::Absent | Ownership::Foreign | Ownership::Route(_)) => {}
             }
         }
         self.owned = owned;
+        self.addresses = addresses;
         removed
     }
 
@@ -136,7 +176,7 @@ impl Holdings {
     /// True when anything is ours.
     #[must_use]
     pub fn holds_anything(&self) -> bool {
-        self.owned.iter().any(|owned| matches!(owned, Ownership::Ours(_)))
+        self.owned.iter().any(|owned| matches!(owned, Ownership::Ours(_) | Ownership::Route(_)))
     }
 
     /// Next orders; empty when there is nothing to do.
@@ -147,33 +187,54 @@ impl Holdings {
             Work::Claim { next } | Work::Verify { next, .. } | Work::Release { next } => *next,
         };
         let mut step = Step { end: self.owned.len(), ..Step::default() };
-        for (position, owned) in self.owned.iter().enumerate().skip(start) {
+        for turn in start..self.owned.len() {
             if step.orders.len() == STEP {
-                step.end = position;
+                step.end = turn;
                 break;
             }
-            let Some(address) = configured(instance, position) else { continue };
-            let wanted = match self.work {
-                Work::Release { .. } => match owned {
-                    Ownership::Ours(place) => Some(*place),
-                    Ownership::Absent | Ownership::Foreign => None,
-                },
-                Work::Verify { .. } => {
-                    place(instance, position, links).filter(|place| links.address(place).is_none())
-                }
-                Work::Claim { .. } => place(instance, position, links),
-                Work::Idle => None,
+            let position = self.position(turn);
+            let thing = match instance.routes.get(position.wrapping_sub(self.addresses)) {
+                Some(route) => self.route_step(position, route, links),
+                None => self.address_step(position, instance, links),
             };
-            let Some(place) = wanted else { continue };
-            let spec = address::spec(address, place.index);
-            step.places.push((position, place));
-            step.orders.push(if matches!(self.work, Work::Release { .. }) {
-                Order::Remove(spec)
-            } else {
-                Order::Add(spec)
-            });
+            if let Some((thing, order)) = thing {
+                step.things.push((position, thing));
+                step.orders.push(order);
+            }
         }
         step
+    }
+
+    /// Addresses come before routes, but routes go before addresses.
+    fn position(&self, turn: usize) -> usize {
+        if !matches!(self.work, Work::Release { .. }) {
+            return turn;
+        }
+        let routes = self.owned.len().saturating_sub(self.addresses);
+        if turn < routes { turn.saturating_add(self.addresses) } else { turn.saturating_sub(routes) }
+    }
+
+    fn address_step(&self, position: usize, instance: &Instance, links: &Links) -> Option<(Thing, Order)> {
+        let address = configured(instance, position)?;
+        let here = place(instance, position, links);
+        let place = match (&self.work, self.owned.get(position)?) {
+            (Work::Release { .. }, Ownership::Ours(place)) => *place,
+            (Work::Verify { .. }, _) => here.filter(|place| links.address(place).is_none())?,
+            (Work::Claim { .. }, _) => here?,
+            (Work::Idle | Work::Release { .. }, _) => return None,
+        };
+        let spec = address::spec(address, place.index);
+        let releases = matches!(self.work, Work::Release { .. });
+        Some((Thing::Address(place), if releases { Order::Remove(spec) } else { Order::Add(spec) }))
+    }
+
+    fn route_step(&self, position: usize, route: &VirtualRoute, links: &Links) -> Option<(Thing, Order)> {
+        if matches!(self.work, Work::Release { .. }) {
+            let Ownership::Route(spec) = self.owned.get(position)? else { return None };
+            return Some((Thing::Route(spec.clone()), Order::RemoveRoute(spec.clone())));
+        }
+        let spec = route::spec(route, links)?;
+        Some((Thing::Route(spec.clone()), Order::AddRoute(spec)))
     }
 
     /// Enters the kernel's answers to a step.
@@ -181,17 +242,25 @@ impl Holdings {
         let releasing = matches!(self.work, Work::Release { .. });
         let mut refused = None;
         let mut fresh = Vec::new();
-        for ((position, place), answer) in step.places.iter().zip(answers) {
+        for ((position, thing), answer) in step.things.iter().zip(answers) {
             let Some(owned) = self.owned.get_mut(*position) else { continue };
-            match answer {
-                Answer::Done if releasing => *owned = Ownership::Absent,
-                Answer::Already if releasing => *owned = Ownership::Absent,
-                Answer::Done => {
+            match (answer, thing) {
+                (Answer::Done | Answer::Already, _) if releasing => *owned = Ownership::Absent,
+                (Answer::Done, Thing::Address(place)) => {
                     *owned = Ownership::Ours(*place);
                     fresh.push(*position);
                 }
-                Answer::Already => *owned = found(*owned, *place, links),
-                Answer::Refused(words) => refused = refused.or(Some((*position, words.clone()))),
+                (Answer::Already, Thing::Address(place)) => *owned = found(owned, *place, links),
+                (Answer::Done | Answer::Already, Thing::Route(spec)) => {
+                    *owned = Ownership::Route(spec.clone());
+                }
+                (Answer::Refused(words), Thing::Address(_)) => {
+                    refused = refused.or(Some((*position, words.clone())));
+                }
+                // A missing route is no reason to give up addresses that work.
+                (Answer::Refused(words), Thing::Route(spec)) => {
+                    self.complaints.push(format!("{}/{}: {words}", spec.destination, spec.prefix));
+                }
             }
         }
         if let Some((position, words)) = refused.filter(|_| !releasing) {
@@ -238,11 +307,11 @@ pub enum Trust {
 }
 
 /// An address was there before we added it: ours when we thought so, or when the kernel says that we made it.
-fn found(before: Ownership, place: Place, links: &Links) -> Ownership {
+fn found(before: &Ownership, place: Place, links: &Links) -> Ownership {
     let maker = links.address(&place).map(|address| address.protocol);
     match (before, maker) {
         (Ownership::Ours(_), _) | (_, None | Some(Some(PROTOCOL_KEEPALIVED))) => Ownership::Ours(place),
-        (Ownership::Absent | Ownership::Foreign, Some(_)) => Ownership::Foreign,
+        (Ownership::Absent | Ownership::Foreign | Ownership::Route(_), Some(_)) => Ownership::Foreign,
     }
 }
 

@@ -119,3 +119,78 @@ fn a_tool_that_removes_addresses_in_a_loop_is_answered_20_times_a_second() {
     assert_eq!(restores.next(at(5_500)), at(6_000));
     assert_eq!(restores.next(at(6_000)), at(6_000));
 }
+
+/// Two routes beside one address: a default route and a black hole.
+fn with_routes() -> Instance {
+    let mut instance = instance(&["192.0.2.10/24"]);
+    let default = VirtualRoute { gateway: Some("192.0.2.254".parse().unwrap()), ..VirtualRoute::default() };
+    let hole = VirtualRoute {
+        kind: config::model::vrrp::RouteKind::Blackhole,
+        destination: "198.51.100.0/24".parse().unwrap(),
+        ..VirtualRoute::default()
+    };
+    instance.routes = vec![default, hole];
+    instance
+}
+
+/// Kinds of the orders of a step.
+fn kinds(step: &Step) -> Vec<&'static str> {
+    let kind = |order: &Order| match order {
+        Order::Add(_) => "add address",
+        Order::Remove(_) => "remove address",
+        Order::AddRoute(_) => "add route",
+        Order::RemoveRoute(_) => "remove route",
+    };
+    step.orders.iter().map(kind).collect()
+}
+
+#[test]
+fn routes_come_after_the_addresses_and_go_before_them() {
+    let instance = with_routes();
+    let mut holdings = Holdings::new(&instance);
+    holdings.claim();
+    assert_eq!(kinds(&holdings.step(&instance, &links())), ["add address", "add route", "add route"]);
+    assert_eq!(finish(&mut holdings, &instance, &links(), &Answer::Done).1, Progress::Claimed);
+    holdings.release();
+    assert_eq!(
+        kinds(&holdings.step(&instance, &links())),
+        ["remove route", "remove route", "remove address"]
+    );
+    assert_eq!(finish(&mut holdings, &instance, &links(), &Answer::Done).1, Progress::Released);
+    assert!(!holdings.holds_anything());
+}
+
+#[test]
+fn a_route_that_the_kernel_refuses_is_told_and_the_address_stays() {
+    let instance = with_routes();
+    let mut holdings = Holdings::new(&instance);
+    holdings.claim();
+    let step = holdings.step(&instance, &links());
+    let answers = [Answer::Done, Answer::Refused("no way".to_owned()), Answer::Done];
+    assert_eq!(holdings.advance(&step, &answers, &links()), Progress::Claimed);
+    assert_eq!(holdings.complaints(), ["0.0.0.0/0: no way"]);
+    assert_eq!(holdings.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_reload_removes_the_route_that_is_gone_and_keeps_the_other() {
+    let old = with_routes();
+    let mut holdings = Holdings::new(&old);
+    holdings.claim();
+    finish(&mut holdings, &old, &links(), &Answer::Done);
+    let mut new = with_routes();
+    new.routes.remove(0);
+    let removed = holdings.reconfigure(&old, &new);
+    assert!(matches!(removed.as_slice(), [Order::RemoveRoute(spec)] if spec.prefix == 0));
+    holdings.release();
+    assert_eq!(kinds(&holdings.step(&new, &links())), ["remove route", "remove address"]);
+}
+
+#[test]
+fn a_successor_removes_the_routes_of_its_predecessor() {
+    let instance = with_routes();
+    let mut holdings = Holdings::new(&instance);
+    holdings.adopt(&instance, &links(), Trust::Predecessor);
+    holdings.release();
+    assert_eq!(kinds(&holdings.step(&instance, &links())), ["remove route", "remove route"]);
+}

@@ -113,8 +113,10 @@ pub const SEND_FAILED: usize = Reject::KINDS + 4;
 pub const ANNOUNCE_FAILED: usize = Reject::KINDS + 5;
 /// Number of the line for an address that was put back.
 pub const RESTORED: usize = Reject::KINDS + 6;
+/// Number of the line for a route that the kernel refused.
+pub const ROUTE_REFUSED: usize = Reject::KINDS + 7;
 /// Number of limited lines per instance.
-pub const KINDS: usize = Reject::KINDS + 7;
+pub const KINDS: usize = Reject::KINDS + 8;
 
 #[cfg(test)]
 mod tests {

@@ -290,6 +290,7 @@ impl Router {
         };
         self.judge_path(links, deaf, &mut verdict.faults);
         self.judge_addresses(links, &mut verdict.faults);
+        self.judge_routes(links, &mut verdict.faults);
         if self.refusal.is_some_and(|refusal| now < refusal.until) {
             verdict.faults.add(Reason::AddressRefused);
         }
@@ -357,6 +358,17 @@ impl Router {
             }
             if links.condition(name) != Condition::Up {
                 faults.add(Reason::AddressInterface(position));
+            }
+        }
+    }
+}
+
+impl Router {
+    fn judge_routes(&self, links: &Links, faults: &mut Faults) {
+        for (position, route) in self.config.routes.iter().enumerate() {
+            let Some(name) = route.interface.as_deref().filter(|_| !route.no_track) else { continue };
+            if Some(name) != self.config.interface.as_deref() && links.condition(name) != Condition::Up {
+                faults.add(Reason::RouteInterface(position));
             }
         }
     }

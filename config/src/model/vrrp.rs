@@ -93,6 +93,8 @@ pub struct Instance {
     pub addresses: Vec<VirtualAddress>,
     /// `virtual_ipaddress_excluded`: held with the others, not carried in adverts.
     pub excluded: Vec<VirtualAddress>,
+    /// `virtual_routes`: installed after the addresses, withdrawn before them.
+    pub routes: Vec<VirtualRoute>,
     /// `track_interface`.
     pub track_interfaces: Vec<TrackInterface>,
     /// `track_script`.
@@ -199,6 +201,78 @@ pub enum Broadcast {
     },
     /// An address.
     Address(Ipv4Addr),
+}
+
+/// One line of `virtual_routes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualRoute {
+    /// What becomes of packets.
+    pub kind: RouteKind,
+    /// Destination; prefix length 0 is the default route.
+    pub destination: IpNetwork,
+    /// `via`.
+    pub gateway: Option<IpAddr>,
+    /// `dev`.
+    pub interface: Option<String>,
+    /// `src`.
+    pub source: Option<IpAddr>,
+    /// `scope`, default 0 (global); IPv4 only.
+    pub scope: u8,
+    /// `table`, default 254 (main).
+    pub table: u32,
+    /// `metric`.
+    pub metric: Option<u32>,
+    /// `onlink`.
+    pub on_link: bool,
+    /// `no_track`: the state of its interface doesn't matter.
+    pub no_track: bool,
+}
+
+impl Default for VirtualRoute {
+    fn default() -> Self {
+        Self {
+            kind: RouteKind::Unicast,
+            destination: IpNetwork::new(Ipv4Addr::UNSPECIFIED.into(), 0)
+                .expect("no bits are a valid prefix length"),
+            gateway: None,
+            interface: None,
+            source: None,
+            scope: 0,
+            table: 254,
+            metric: None,
+            on_link: false,
+            no_track: false,
+        }
+    }
+}
+
+/// What becomes of packets that a route matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RouteKind {
+    /// They go to the next hop.
+    Unicast,
+    /// They vanish.
+    Blackhole,
+    /// They vanish and the sender is told that the host is unreachable.
+    Unreachable,
+    /// They vanish and the sender is told that it is not allowed.
+    Prohibit,
+    /// The search goes on in the next table.
+    Throw,
+}
+
+impl RouteKind {
+    /// Word of the configuration.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unicast => "unicast",
+            Self::Blackhole => "blackhole",
+            Self::Unreachable => "unreachable",
+            Self::Prohibit => "prohibit",
+            Self::Throw => "throw",
+        }
+    }
 }
 
 /// One line of `track_interface`.

@@ -135,6 +135,7 @@ impl Context<'_> {
             authentication,
             addresses: advertised,
             excluded: excess,
+            routes: draft.routes,
             track_interfaces,
             track_scripts: Vec::new(),
             announce,

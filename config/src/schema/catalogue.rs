@@ -157,6 +157,7 @@ fn vocabulary_use(block: &str, name: &str) -> KeywordUse {
             KeywordUse::Inactive
         }
         _ if address => KeywordUse::Active,
+        "vrrp_instance/virtual_routes:entry" if virtual_route::ACTIVE.contains(&name) => KeywordUse::Active,
         "vrrp_instance/unicast_peer:entry" if name != "<IPADDR>" => KeywordUse::Refused,
         "vrrp_instance/unicast_peer:entry"
         | "vrrp_instance/track_interface:entry"

@@ -15,6 +15,7 @@ mod suggest;
 mod url;
 mod value;
 mod virtual_address;
+mod virtual_route;
 mod virtual_server;
 mod virtual_server_group;
 mod vocabulary;

@@ -120,7 +120,7 @@ fn network(lowering: &mut Lowering<'_>, word: Word<'_>) -> Option<IpNetwork> {
 }
 
 /// Scope by name or number.
-fn scope(lowering: &mut Lowering<'_>, word: Word<'_>) -> Option<u8> {
+pub(super) fn scope(lowering: &mut Lowering<'_>, word: Word<'_>) -> Option<u8> {
     match word.text {
         "global" => Some(0),
         "site" => Some(200),

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::*;
+use crate::model::vrrp::VirtualRoute;
 pub(crate) use list::TrackDraft;
 
 /// `vrrp_instance` as written.
@@ -24,6 +25,7 @@ pub(crate) struct InstanceDraft {
     pub(crate) preempt_delay: Option<(Duration, Span)>,
     pub(crate) addresses: Vec<AddressDraft>,
     pub(crate) excluded: Vec<AddressDraft>,
+    pub(crate) routes: Vec<VirtualRoute>,
     pub(crate) peers: Vec<PeerDraft>,
     pub(crate) multicast_source: Option<(IpAddr, Span)>,
     pub(crate) unicast_source: Option<(IpAddr, Span)>,
@@ -148,6 +150,11 @@ fn virtual_ipaddress(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, lin
 fn virtual_ipaddress_excluded(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let excluded = &mut draft.excluded;
     lowering.entries(line, |lowering, line| excluded.extend(virtual_address::read(lowering, line)));
+}
+
+fn virtual_routes(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let routes = &mut draft.routes;
+    lowering.entries(line, |lowering, line| routes.extend(virtual_route::read(lowering, line)));
 }
 
 fn unicast_peer(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -373,7 +380,7 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     inactive("promote_secondaries", Shape::Flag),
     inactive("linkbeat_use_polling", Shape::Flag).old_for("linkbeat_interfaces"),
     refused("v3_checksum_as_v2", Shape::Bool, "peers would discard its adverts"),
-    inactive("virtual_routes", Shape::Lines(&vocabulary::ROUTE)),
+    active("virtual_routes", virtual_routes),
     inactive("virtual_rules", Shape::Lines(&vocabulary::RULE)),
     refused("no_accept", Shape::Flag, "packets to the addresses would be accepted"),
     refused("strict_mode", Shape::Bool, "rules that it asks for would not be kept"),

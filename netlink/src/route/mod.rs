@@ -1,8 +1,8 @@
 //! Links and addresses over rtnetlink.
 //!
 //! Does: questions, requests and the reading of replies and events, typed. Does not: hold a socket, keep a
-//! table, decide. vrrpd calls it; requests go through [`crate::socket::Socket`]. Messages beyond these (routes,
-//! rules, links to be made) are built with the crate netlink-packet-route and wrapped by
+//! table, decide. vrrpd calls it; requests go through [`crate::socket::Socket`]. Messages beyond these (rules,
+//! links to be made) are built with the crate netlink-packet-route and wrapped by
 //! [`crate::frame::Message::from_route`]. The crate rtnetlink is left out: without its asynchronous handle it
 //! adds only thin builders over the same types.
 //!
@@ -10,9 +10,11 @@
 //! newer kernel shapes differently must not cost the whole message.
 
 mod address;
+mod entry;
 mod link;
 
 pub use address::{Address, AddressSpec, InvalidLifetime, Lifetime, PROTOCOL_KEEPALIVED};
+pub use entry::RouteSpec;
 pub use link::{HardwareKind, Link};
 pub use netlink_packet_route::address::{AddressFlags, AddressScope};
 pub use netlink_packet_route::link::LinkFlags;
@@ -30,10 +32,12 @@ pub enum RouteEvent {
     AddressAdded(Address),
     /// An address is gone.
     AddressRemoved(Address),
+    /// A route that we made is gone.
+    OwnRouteRemoved,
 }
 
-/// Reads a reply's object. `None` for message types that aren't links or addresses, for addresses of families
-/// other than IPv4 and IPv6, and for messages that don't hold what they must.
+/// Reads a reply's object. `None` for other message types, for addresses of families
+/// other than IPv4 and IPv6, for routes of others, and for messages that don't hold what they must.
 #[must_use]
 pub fn decode(kind: u16, payload: &[u8]) -> Option<RouteEvent> {
     match kind {
@@ -41,6 +45,7 @@ pub fn decode(kind: u16, payload: &[u8]) -> Option<RouteEvent> {
         RTM_DELLINK => link::decode_gone(payload).map(RouteEvent::LinkGone),
         RTM_NEWADDR => Address::decode(payload).map(RouteEvent::AddressAdded),
         RTM_DELADDR => Address::decode(payload).map(RouteEvent::AddressRemoved),
+        RTM_DELROUTE => entry::is_ours(payload).then_some(RouteEvent::OwnRouteRemoved),
         _ => None,
     }
 }
@@ -80,6 +85,9 @@ impl Group {
     /// Groups that tell what [`decode`] reads.
     pub const LINKS_AND_ADDRESSES: [Self; 3] = [Self::Link, Self::Ipv4Address, Self::Ipv6Address];
 
+    /// Groups that tell of removed routes.
+    pub const ROUTES: [Self; 2] = [Self::Ipv4Route, Self::Ipv6Route];
+
     /// The kernel's number.
     #[must_use]
     pub fn number(self) -> u32 {
@@ -101,6 +109,7 @@ const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
 const RTM_GETADDR: u16 = 22;
+const RTM_DELROUTE: u16 = 25;
 
 #[cfg(test)]
 mod tests {

@@ -176,7 +176,14 @@ impl Driver {
         let Some(router) = self.routers.get_mut(position) else { return };
         let step = router.holdings.step(&router.config, self.kernel.links());
         let answers = self.kernel.order(&step.orders);
-        match router.holdings.advance(&step, &answers, self.kernel.links()) {
+        let progress = router.holdings.advance(&step, &answers, self.kernel.links());
+        for complaint in router.holdings.complaints() {
+            if let Some(suppressed) = router.limits.allow(log::ROUTE_REFUSED, now, &mut self.budget) {
+                let text = format!("({}) the kernel refused route {complaint}", router.config.name);
+                self.outbox.log(Level::Error, log::with_suppressed(text, suppressed));
+            }
+        }
+        match progress {
             Progress::More | Progress::Released => {}
             Progress::Claimed => {
                 router.refusal = None;

@@ -206,6 +206,11 @@ impl Driver {
             };
             self.routers.push(router);
         }
+        if self.routers.iter().any(|router| !router.config.routes.is_empty())
+            && let Err(error) = self.kernel.follow_routes()
+        {
+            self.outbox.log(Level::Error, format!("removed routes will not be noticed: {error}"));
+        }
         self.form_groups(&prepared.head.sync_groups, now);
         self.told.clear();
     }

@@ -9,6 +9,7 @@ use super::receivers::Wanted;
 use super::{Driver, Phase, SECOND};
 use crate::kernel::link::Place;
 use crate::proto::machine::{Input, State};
+use crate::router::Router;
 
 impl Driver {
     /// Takes in what has changed and draws the consequences.
@@ -23,14 +24,22 @@ impl Driver {
         self.kernel_readable = more;
         let lost = more && events.is_empty();
         let mut removed = Vec::new();
+        let mut routes_removed = false;
         for event in events {
             if let RouteEvent::AddressRemoved(address) = &event {
                 removed.push(Place::of(address));
+            }
+            if event == RouteEvent::OwnRouteRemoved {
+                routes_removed = true;
+                continue;
             }
             self.kernel.note(event);
             self.judge_all = true;
         }
         self.judge_all |= lost;
+        if routes_removed && self.phase == Phase::Running {
+            self.put_back_routes(now);
+        }
         if self.phase != Phase::Running || !self.judge_all {
             return;
         }
@@ -121,6 +130,20 @@ impl Driver {
         // A fault may end only when every script that could be one has spoken.
         if !(in_fault && verdict.hold && verdict.faults.is_empty()) {
             self.give(position, Input::Faults(verdict.faults), now);
+        }
+    }
+
+    /// Routes that somebody else removed are put back at once, within the budget of addresses.
+    fn put_back_routes(&mut self, now: MonoTime) {
+        let with_routes =
+            |router: &&mut Router| !router.config.routes.is_empty() && router.machine.is_master();
+        for router in self.routers.iter_mut().filter(with_routes) {
+            let at = router.restores.next(now);
+            if at <= now {
+                router.holdings.verify();
+            } else {
+                router.verify_at = Some(at);
+            }
         }
     }
 

@@ -8,17 +8,21 @@ use config::model::units::IfIndex;
 use config::model::vrrp::{Broadcast, VirtualAddress};
 use ipnetwork::IpNetwork;
 use netlink::frame::Message;
-use netlink::route::{AddressFlags, AddressScope, AddressSpec, Lifetime};
+use netlink::route::{AddressFlags, AddressScope, AddressSpec, Lifetime, RouteSpec};
 
 use super::link::Place;
 
-/// What the kernel shall do with an address.
+/// What the kernel shall do with an address or a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// Let it exist.
     Add(AddressSpec),
     /// Let it not exist.
     Remove(AddressSpec),
+    /// Let a route exist.
+    AddRoute(RouteSpec),
+    /// Let a route not exist.
+    RemoveRoute(RouteSpec),
 }
 
 impl Order {
@@ -26,6 +30,8 @@ impl Order {
         match self {
             Self::Add(spec) => spec.add(),
             Self::Remove(spec) => spec.delete(),
+            Self::AddRoute(spec) => spec.add(),
+            Self::RemoveRoute(spec) => spec.delete(),
         }
     }
 }

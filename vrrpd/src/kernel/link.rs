@@ -51,6 +51,8 @@ impl Links {
     /// Enters one event.
     pub fn apply(&mut self, event: RouteEvent) {
         match event {
+            // Routes are no business of this table.
+            RouteEvent::OwnRouteRemoved => {}
             RouteEvent::LinkChanged(link) => {
                 self.links.insert(link.index, link);
             }

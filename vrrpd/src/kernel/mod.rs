@@ -6,12 +6,13 @@
 
 pub mod address;
 pub mod link;
+pub mod route;
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use ipc::reactor::now;
-use netlink::route::{self, Group, RouteEvent};
+use netlink::route::{Group, RouteEvent};
 use netlink::socket::{OpenError, Outcome, Protocol, ReceiveError, RequestError, Socket};
 use nix::errno::Errno;
 
@@ -36,6 +37,7 @@ pub struct Kernel {
     events: Socket,
     requests: Socket,
     links: Links,
+    follows_routes: bool,
 }
 
 /// Answer to one order about an address.
@@ -62,9 +64,22 @@ impl Kernel {
         }
         let mut requests = Socket::open(Protocol::Route)?;
         requests.enlarge(EVENT_BUFFER);
-        let mut kernel = Self { events, requests, links: Links::default() };
+        let mut kernel = Self { events, requests, links: Links::default(), follows_routes: false };
         kernel.read_tables()?;
         Ok(kernel)
+    }
+
+    /// Hears of removed routes from now on; asked for only when there are some, since others may have a million.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn follow_routes(&mut self) -> Result<(), OpenError> {
+        if !std::mem::replace(&mut self.follows_routes, true) {
+            for group in Group::ROUTES {
+                self.events.join(group.number())?;
+            }
+        }
+        Ok(())
     }
 
     /// For the reactor: readable when something has changed.
@@ -97,9 +112,9 @@ impl Kernel {
 
     fn try_read_tables(&mut self) -> Result<(), RequestError> {
         let mut links = Links::default();
-        for question in [route::dump_links(), route::dump_addresses()] {
+        for question in [netlink::route::dump_links(), netlink::route::dump_addresses()] {
             self.requests.dump(&question, patience(Duration::from_secs(2)), |kind, payload| {
-                if let Some(event) = route::decode(kind, payload) {
+                if let Some(event) = netlink::route::decode(kind, payload) {
                     links.apply(event);
                 }
             })?;
@@ -120,7 +135,7 @@ impl Kernel {
                 Ok(Some(replies)) => {
                     for reply in replies {
                         if let netlink::frame::Content::Object { kind, payload, .. } = reply.content {
-                            heard.extend(route::decode(kind, payload));
+                            heard.extend(netlink::route::decode(kind, payload));
                         }
                     }
                 }
@@ -159,16 +174,16 @@ fn patience(limit: Duration) -> impl FnMut() -> Duration {
 
 fn judge(order: &Order, outcome: Outcome) -> Answer {
     let harmless = match order {
-        Order::Add(_) => Errno::EEXIST,
+        Order::Add(_) | Order::AddRoute(_) => Errno::EEXIST,
         Order::Remove(_) => Errno::EADDRNOTAVAIL,
+        Order::RemoveRoute(_) => Errno::ESRCH,
     };
+    let removes = matches!(order, Order::Remove(_) | Order::RemoveRoute(_));
     match outcome {
         Outcome::Done => Answer::Done,
         Outcome::Refused(error) if error.errno == harmless => Answer::Already,
         // The interface has taken its addresses with it.
-        Outcome::Refused(error) if matches!(order, Order::Remove(_)) && error.errno == Errno::ENODEV => {
-            Answer::Already
-        }
+        Outcome::Refused(error) if removes && error.errno == Errno::ENODEV => Answer::Already,
         Outcome::Refused(error) => Answer::Refused(error.to_string()),
         Outcome::Unanswered => Answer::Refused("no answer in time".to_owned()),
     }

@@ -23,6 +23,8 @@ pub enum Reason {
     NoSocket,
     /// The interface of a virtual address is missing or down; its position, excluded ones after the others.
     AddressInterface(usize),
+    /// The interface of a virtual route is missing or down; its position.
+    RouteInterface(usize),
     /// The kernel refused a virtual address.
     AddressRefused,
     /// A tracked interface with weight 0 is down.
@@ -105,6 +107,11 @@ fn describe(
             let address = instance.addresses.iter().chain(&instance.excluded).nth(position);
             let name = address.and_then(|address| address.interface.as_deref()).unwrap_or(own);
             write!(out, "address interface {name} is missing or down")
+        }
+        Reason::RouteInterface(position) => {
+            let route = instance.routes.get(position);
+            let name = route.and_then(|route| route.interface.as_deref()).unwrap_or("?");
+            write!(out, "route interface {name} is missing or down")
         }
         Reason::AddressRefused => write!(out, "the kernel refused an address"),
         Reason::Interface(position) => {
