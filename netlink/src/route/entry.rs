@@ -51,18 +51,21 @@ impl RouteSpec {
     }
 
     fn message(&self) -> RouteMessage {
-        let mut header = RouteHeader::default();
-        header.address_family =
-            if self.destination.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-        header.destination_prefix_length = self.prefix;
-        // Tables above the first byte fit into the attribute only.
-        header.table = u8::try_from(self.table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
-        header.protocol = RouteProtocol::from(PROTOCOL_KEEPALIVED);
-        header.scope = RouteScope::from(self.scope);
-        header.kind = RouteType::from(self.kind);
-        if self.on_link {
-            header.flags = RouteFlags::Onlink;
-        }
+        let header = RouteHeader {
+            address_family: if self.destination.is_ipv4() {
+                AddressFamily::Inet
+            } else {
+                AddressFamily::Inet6
+            },
+            destination_prefix_length: self.prefix,
+            // Tables above the first byte fit into the attribute only.
+            table: u8::try_from(self.table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC),
+            protocol: RouteProtocol::from(PROTOCOL_KEEPALIVED),
+            scope: RouteScope::from(self.scope),
+            kind: RouteType::from(self.kind),
+            flags: if self.on_link { RouteFlags::Onlink } else { RouteFlags::empty() },
+            ..RouteHeader::default()
+        };
         let mut message = RouteMessage::default();
         message.header = header;
         let attributes = &mut message.attributes;
