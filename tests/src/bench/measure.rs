@@ -64,7 +64,7 @@ fn failover(lab: &Lab) -> Result<Figure, Failure> {
         what:
             "last advert to first gratuitous ARP, beyond the protocol's 361 ms, advert_int 0.1, ms (median)"
                 .to_owned(),
-        target: Some(200.0),
+        target: Some(0.2),
         ours: medians[0],
         c: Some(medians[1]),
     })
