@@ -31,6 +31,7 @@ demo: prepare build ## two directors, two web servers, a client: a timeline with
 	timeout --kill-after=10 600 $(BIN)/lab-demo
 
 test: prepare build ## every suite
+	tests/lab/prepare.sh qemu
 	CARGO="$(CARGO)" tests/lab/test.sh default
 
 nightly: prepare build ## what doesn't fit into `make test`

@@ -1,37 +1,38 @@
-//! Suites that need a kernel with IPVS: each test boots user-mode Linux once and runs a group of scenarios in it.
+//! Suites that need a kernel with IPVS: each test boots one and runs a group of scenarios in it.
 
 use std::process::{Command, Stdio};
 
+use tests::lab::guest::{self, Guest};
 use tests::lab::sandbox::build_directory;
-use tests::lab::uml;
 
-fn group(group: &str, subject: &str) {
+fn group(guest: Guest, group: &str, subject: &str) {
     let out = build_directory().join("lab-out").join(format!("kernel.{group}.{subject}"));
     let mut said = Vec::new();
-    let passed = uml::boot(230, &out, "lab-kernel", &[group, subject], &mut said)
-        .expect("the user-mode kernel can be started");
+    let passed = guest::boot(guest, 230, &out, "lab-kernel", &[group, subject], &mut said)
+        .expect("the other kernel can be started");
     let said = String::from_utf8_lossy(&said);
     assert!(passed, "{said}\nresults in {}", out.display());
 }
 
 macro_rules! groups {
-    ($($name:ident: $group:literal with $subject:literal;)*) => {
+    ($($name:ident: $group:literal with $subject:literal in $guest:expr;)*) => {
         $(#[test]
         fn $name() {
-            group($group, $subject);
+            group($guest, $group, $subject);
         })*
     };
 }
 
 groups! {
-    health_checks_drive_the_table_with_c: "health" with "c";
-    packets_reach_servers_with_c: "forwarding" with "c";
-    the_service_survives_with_c: "restart" with "c";
-    health_checks_drive_the_table: "health" with "ours";
-    packets_reach_servers: "forwarding" with "ours";
-    the_service_survives: "restart" with "ours";
-    tables_equal_those_of_keepalived_1: "oracle-1" with "ours";
-    tables_equal_those_of_keepalived_2: "oracle-2" with "ours";
+    health_checks_drive_the_table_with_c: "health" with "c" in Guest::UserMode;
+    packets_reach_servers_with_c: "forwarding" with "c" in Guest::UserMode;
+    the_service_survives_with_c: "restart" with "c" in Guest::UserMode;
+    health_checks_drive_the_table: "health" with "ours" in Guest::UserMode;
+    packets_reach_servers: "forwarding" with "ours" in Guest::UserMode;
+    the_service_survives: "restart" with "ours" in Guest::UserMode;
+    confined_daemons_serve: "powers" with "ours" in Guest::Emulated;
+    tables_equal_those_of_keepalived_1: "oracle-1" with "ours" in Guest::UserMode;
+    tables_equal_those_of_keepalived_2: "oracle-2" with "ours" in Guest::UserMode;
 }
 
 /// Runs the demo as `make demo` does and returns what it printed and whether it exited with 0.

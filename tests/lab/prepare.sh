@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the laboratory needs and is missing: Debian packages, the user-mode kernel, cargo-nextest.
-# Usage: prepare.sh [packages] [uml] [nextest]     (no word: all three)
+# Usage: prepare.sh [packages] [uml] [nextest] [qemu]     (no word: the first three; qemu is for `make test`)
 # Needs root on Debian 12 (13 best effort) only when something is missing. No service is started:
 # a policy-rc.d that refuses all starts stands in place during the installation.
 set -euo pipefail
@@ -108,6 +108,94 @@ uml() {
   rm -rf "$work"
 }
 
+# Debian's own kernel and a first file system for it, for the emulated machine.
+qemu() {
+  [ -e "$CACHE/qemu/initrd" ] && return 0
+  NEEDED="qemu-system-x86_64=qemu-system-x86 cpio=cpio xz=xz-utils busybox=busybox-static depmod=kmod"
+  packages
+  as_root_or_fail "Debian's kernel in $CACHE/qemu"
+  say "fetching Debian's kernel"
+  local work image
+  install -d -m 755 "$CACHE" "$CACHE/qemu/lib"
+  work=$(mktemp -d "$CACHE/unpack.XXXXXX")
+  (
+    cd "$work"
+    apt-cache show linux-image-amd64 >/dev/null 2>&1 || timeout 300 apt-get -qq update </dev/null
+    # The name changes with each security update.
+    image=$(apt-cache depends linux-image-amd64 | awk '/Depends:/ {print $2; exit}')
+    timeout 300 apt-get -qq -o APT::Sandbox::User=root download "$image" </dev/null
+    dpkg -x linux-image-*.deb tree
+    make_first_file_system tree
+  )
+  rm -rf "$work"
+}
+
+# The parts of the module tree that the laboratory needs, and an init that lays memory over the host's tree.
+make_first_file_system() {
+  local release from=$1 to=$CACHE/qemu directory module number=10
+  release=$(ls "$from/lib/modules")
+  rm -rf "$to/lib"
+  mkdir -p "$to/lib/modules/$release/kernel"
+  for directory in net drivers/net drivers/virtio fs/overlayfs fs/9p fs/netfs fs/fscache lib crypto; do
+    [ -d "$from/lib/modules/$release/kernel/$directory" ] || continue
+    mkdir -p "$to/lib/modules/$release/kernel/$(dirname "$directory")"
+    cp -a "$from/lib/modules/$release/kernel/$directory" "$to/lib/modules/$release/kernel/$(dirname "$directory")/"
+  done
+  cp "$from/lib/modules/$release"/modules.{builtin,order}* "$to/lib/modules/$release/"
+  depmod -b "$to" "$release"
+  cp "$from/boot/vmlinuz-$release" "$to/kernel"
+
+  mkdir -p first/{bin,modules,proc,sys,dev,run,new}
+  cp "$(command -v busybox)" first/bin/busybox
+  for module in virtio_pci 9pnet_virtio 9p overlay; do
+    modprobe -d "$to" -S "$release" --show-depends "$module" 2>/dev/null || true
+  done | awk '/^insmod/ && !seen[$2]++ {print $2}' >order
+  while read -r module; do
+    case $module in
+      *.xz) xz -dc "$module" >"first/modules/$number.ko" ;;
+      *) cp "$module" "first/modules/$number.ko" ;;
+    esac
+    number=$((number + 1))
+  done <order
+  cat >first/init <<'STAGE'
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t devtmpfs dev /dev
+mount -t tmpfs tmpfs /run
+for module in /modules/*.ko; do insmod "$module"; done
+mkdir -p /run/root /run/layer /run/modules /run/out
+share() { mount -t 9p -o "trans=virtio,version=9p2000.L,msize=1048576,$3" "$1" "$2" || poweroff -f; }
+share root /run/root ro,cache=loose
+share modules /run/modules ro,cache=loose
+share out /run/out rw,cache=none
+mount -t tmpfs tmpfs /run/layer
+mkdir /run/layer/upper /run/layer/work
+mount -t overlay overlay -o lowerdir=/run/root,upperdir=/run/layer/upper,workdir=/run/layer/work /new || poweroff -f
+cd /new
+mkdir -p proc sys dev run tmp lib/modules
+mount -t proc proc proc
+mount -t sysfs sysfs sys
+mount -t devtmpfs dev dev
+mkdir -p dev/pts dev/shm
+mount -t devpts devpts dev/pts
+mount -t tmpfs tmpfs dev/shm
+mount -t tmpfs -o mode=755 tmpfs run
+mkdir -p run/netns run/lock run/out
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+mount -t securityfs security sys/kernel/security
+mount --bind /run/modules/modules lib/modules
+mount --bind /run/out run/out
+ifconfig lo up
+# Kernel threads share the root of pid 1: modules load on demand only from there.
+exec switch_root /new /bin/bash /run/out/last
+STAGE
+  chmod 755 first/init
+  (cd first && find . | cpio -o -H newc 2>/dev/null) >"$to/initrd.new"
+  mv "$to/initrd.new" "$to/initrd"
+}
+
 nextest() {
   cargo nextest --version >/dev/null 2>&1 && return 0
   say "building cargo-nextest $NEXTEST_VERSION"
@@ -118,7 +206,7 @@ nextest() {
 [ $# -gt 0 ] || set -- packages uml nextest
 for part in "$@"; do
   case $part in
-    packages | uml | nextest) $part ;;
+    packages | uml | nextest | qemu) $part ;;
     *) say "unknown part: $part"; exit 2 ;;
   esac
 done

@@ -8,8 +8,9 @@ use std::process::{Command, ExitCode, Stdio};
 use serde_json::Value;
 use tests::bench::table::{self, Machine};
 use tests::bench::{Figure, measure, memory};
+use tests::lab::guest::{self, Guest};
 use tests::lab::sandbox::{PATH, build_directory, private_run_directory, sandbox_command};
-use tests::lab::{Failure, Lab, uml};
+use tests::lab::{Failure, Lab};
 
 fn main() -> ExitCode {
     let argument = std::env::args().nth(1).unwrap_or_default();
@@ -50,7 +51,7 @@ fn whole(file: &Path) -> Result<bool, Failure> {
     if !status.success() {
         return Err(Failure::new(format!("the measurement in the sandbox failed, see {}", wire.display())));
     }
-    if !uml::boot(180, &site, "lab-bench", &["guest"], &mut std::io::stderr())? {
+    if !guest::boot(Guest::UserMode, 180, &site, "lab-bench", &["guest"], &mut std::io::stderr())? {
         return Err(Failure::new(format!("the measurement in the guest failed, see {}", site.display())));
     }
     let mut figures = read(&wire)?;

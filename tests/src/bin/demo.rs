@@ -6,8 +6,9 @@ use std::process::{Command, ExitCode};
 
 use tests::demo::stage::Restarts;
 use tests::demo::{Report, confinement, report, stage};
+use tests::lab::guest::{self, Guest};
 use tests::lab::sandbox::{build_directory, private_run_directory, sandbox_command};
-use tests::lab::{Failure, Lab, uml};
+use tests::lab::{Failure, Lab};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,7 +42,7 @@ fn whole(restarts: Restarts) -> Result<bool, Failure> {
     if host_has_ipvs() {
         sandboxed(240, &site, words)?;
     } else {
-        uml::boot(240, &site, "lab-demo", words, &mut std::io::stdout())?;
+        guest::boot(Guest::UserMode, 240, &site, "lab-demo", words, &mut std::io::stdout())?;
     }
     sandboxed(60, &powers, &["confinement"])?;
     let mut lines = report::load(&site.join(LINES))?;

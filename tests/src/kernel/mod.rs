@@ -4,6 +4,7 @@
 mod forwarding;
 mod health;
 mod oracle;
+mod powers;
 mod restart;
 
 use std::io::Write;
@@ -53,6 +54,7 @@ const SCENARIOS: &[Scenario] = &[
     ours("restart", "restarts_and_kills_lose_no_request", restart::nothing_lost),
     ours("restart", "a_dead_server_stays_out_over_restarts", restart::stays_out),
     ours("restart", "a_bad_reload_changes_nothing", restart::bad_reload),
+    ours("powers", "daemons_under_landlock_and_seccomp_serve", powers::confined_and_serving),
     ours("restart", "a_foreign_service_is_left_alone", restart::foreign_service),
 ];
 

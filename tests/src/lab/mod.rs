@@ -4,6 +4,7 @@ pub mod capture;
 pub mod clock;
 pub mod config_text;
 pub mod failure;
+pub mod guest;
 pub mod host;
 pub mod ipvs;
 pub mod lan;
@@ -12,7 +13,6 @@ pub mod process;
 pub mod sandbox;
 pub mod site;
 pub mod subject;
-pub mod uml;
 pub mod web;
 
 pub use capture::{Advert, Capture};

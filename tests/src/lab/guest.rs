@@ -1,4 +1,4 @@
-//! Starts one of our programs as root of a user-mode kernel that has IPVS.
+//! Starts one of our programs as root of another kernel that has IPVS.
 
 use std::fs;
 use std::io::Write;
@@ -9,19 +9,32 @@ use std::process::{Command, Stdio};
 use super::sandbox::build_directory;
 use super::{Failure, pause};
 
+/// Which kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guest {
+    /// User-mode Linux: starts in two seconds, has no landlock.
+    UserMode,
+    /// Debian's own kernel in an emulated machine: slow, has everything.
+    Emulated,
+}
+
 /// Boots the kernel, runs `program` of the build directory in it, and shows what it prints as it comes. True when it
 /// exited with 0. The guest writes its results to `out`.
 pub fn boot(
+    guest: Guest,
     seconds: u32,
     out: &Path,
     program: &str,
     arguments: &[&str],
     show: &mut dyn Write,
 ) -> Result<bool, Failure> {
-    let doing = "user-mode kernel";
+    let (doing, script) = match guest {
+        Guest::UserMode => ("user-mode kernel", "lab/uml.sh"),
+        Guest::Emulated => ("emulated machine", "lab/qemu.sh"),
+    };
     drop(fs::remove_dir_all(out));
     fs::create_dir_all(out).map_err(|cause| Failure::instrument(doing, cause))?;
-    let mut child = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/uml.sh"))
+    let mut child = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
         .arg(seconds.to_string())
         .arg(out)
         .arg(build_directory().join(program))
