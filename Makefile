@@ -1,7 +1,7 @@
 # Commands of the suite. `make demo` and `make test` work from a clean checkout on a fresh Debian 12, as root.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help prepare build demo test bench nightly audit install fmt lint
+.PHONY: help prepare build demo test bench audit install fmt lint
 
 CARGO ?= cargo
 # One optimised profile for tests and binaries: everything is built once.
@@ -32,10 +32,7 @@ demo: prepare build ## two directors, two web servers, a client: a timeline with
 
 test: prepare build ## every suite
 	tests/lab/prepare.sh qemu
-	CARGO="$(CARGO)" tests/lab/test.sh default
-
-nightly: prepare build ## what doesn't fit into `make test`
-	CARGO="$(CARGO)" tests/lab/test.sh nightly
+	CARGO="$(CARGO)" tests/lab/test.sh
 
 bench: prepare build ## figures beside those of Debian's keepalived; writes docs/benchmarks.md
 	timeout --kill-after=10 1200 $(BIN)/lab-bench docs/benchmarks.md

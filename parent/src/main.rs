@@ -9,5 +9,12 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == worker::ARGUMENT) {
         return worker::main();
     }
-    boot::boot(&Args::parse())
+    match Args::try_parse() {
+        Ok(args) => boot::boot(&args),
+        // Help is no mistake; everything else is, with upstream's exit code.
+        Err(told) => {
+            let _unheard = told.print();
+            ExitCode::from(u8::from(told.use_stderr()))
+        }
+    }
 }
