@@ -1,0 +1,75 @@
+//! global_defs: what holds for the whole suite.
+
+use super::{Page, word};
+use crate::model::ipvs::ConnectionTimeouts;
+use crate::model::process::UnknownCall;
+use std::fmt::Write;
+
+impl Page<'_> {
+    pub(super) fn globals(&mut self) {
+        let process = &self.model.process;
+        let vrrp = &self.model.vrrp_global;
+        self.set("child_wait_time", process.child_wait_time.as_secs());
+        self.open("global_defs", "");
+        self.set("router_id", word(&process.router_id));
+        self.set("vrrp_mcast_group4", vrrp.multicast_group4);
+        self.set("vrrp_mcast_group6", vrrp.multicast_group6);
+        if !vrrp.startup_delay.is_zero() {
+            self.time("vrrp_startup_delay", vrrp.startup_delay);
+        }
+        self.flag("enable_script_security", process.script_security);
+        if let Some((first, last)) = process.daemon_uid_range {
+            self.set("daemon_uid_range", format!("{first} {last}"));
+        }
+        if let Some(group) = process.control_group {
+            self.set("control_group", group);
+        }
+        for (keyword, fifo) in [
+            ("notify_fifo", &process.fifos.all),
+            ("vrrp_notify_fifo", &process.fifos.vrrp),
+            ("lvs_notify_fifo", &process.fifos.checks),
+        ] {
+            let Some(fifo) = fifo else { continue };
+            self.set(keyword, format!("{} {} {}", word(&fifo.path), fifo.uid, fifo.gid));
+            self.command(&format!("{keyword}_script"), fifo.script);
+        }
+        self.flag("vrrp_notify_priority_changes", process.notify_priority_changes);
+        self.ipvs();
+        self.set(
+            "seccomp_unknown",
+            match process.unknown_call {
+                UnknownCall::Enosys => "enosys",
+                UnknownCall::Exit => "exit",
+            },
+        );
+        self.close();
+    }
+
+    pub(super) fn ipvs(&mut self) {
+        let ipvs = &self.model.ipvs;
+        let timeouts = ipvs.timeouts;
+        if timeouts != ConnectionTimeouts::default() {
+            let (tcp, fin, udp) = (timeouts.tcp, timeouts.tcp_fin, timeouts.udp);
+            self.set("lvs_timeouts", format!("tcp {tcp} tcpfin {fin} udp {udp}"));
+        }
+        self.flag("lvs_flush", ipvs.flush_at_start);
+        self.flag("lvs_flush_on_stop", ipvs.flush_on_stop);
+        let Some(sync) = &ipvs.sync else { return };
+        let mut line = format!("lvs_sync_daemon {}", word(&sync.interface));
+        let name = sync.instance.and_then(|id| self.model.instances.get(id.index()));
+        let options = [
+            ("inst", name.map(|instance| word(&instance.name))),
+            ("id", Some(sync.id.to_string())),
+            ("maxlen", sync.max_length.map(|length| length.to_string())),
+            ("port", sync.port.map(|port| port.to_string())),
+            ("ttl", sync.ttl.map(|ttl| ttl.to_string())),
+            ("group", sync.group.map(|group| group.to_string())),
+        ];
+        for (option, value) in options {
+            if let Some(value) = value {
+                let _ = write!(line, " {option} {value}");
+            }
+        }
+        self.line(&line);
+    }
+}

@@ -1,0 +1,225 @@
+//! Tracked scripts, VRRP instances and sync groups.
+
+use std::time::Duration;
+
+use super::{Page, command, user, word};
+use crate::model::process::{InstanceNotify, Script};
+use crate::model::units::ScriptId;
+use crate::model::vrrp::{
+    Authentication, Broadcast, Family, Instance, Preempt, SyncGroup, TrackedScript, Transport, Version,
+    VirtualAddress, VirtualRoute,
+};
+use std::fmt::Write;
+
+impl Page<'_> {
+    pub(super) fn script(&self, id: ScriptId) -> Option<&Script> {
+        self.model.scripts.get(id.index())
+    }
+
+    pub(super) fn command(&mut self, keyword: &str, script: Option<ScriptId>) {
+        if let Some(script) = script.and_then(|id| self.script(id)) {
+            let line = format!("{keyword} {} {}", command(&script.argv), user(script));
+            self.line(&line);
+        }
+    }
+
+    pub(super) fn notify(&mut self, notify: &InstanceNotify) {
+        for (keyword, script) in [
+            ("notify_master", notify.master),
+            ("notify_backup", notify.backup),
+            ("notify_fault", notify.fault),
+            ("notify_stop", notify.stop),
+            ("notify", notify.any),
+        ] {
+            self.command(keyword, script);
+        }
+        self.boolean("notify_priority_changes", notify.priority_changes);
+    }
+
+    /// Weights stand in the members; the group must not drop them again.
+    pub(super) fn sync_group(&mut self, group: &SyncGroup, notify: &InstanceNotify) {
+        self.open("vrrp_sync_group", &group.name);
+        self.open("group", "");
+        for member in &group.members {
+            let name = self.model.instances.get(member.index()).map_or("", |instance| &instance.name);
+            let name = word(name);
+            self.line(&name);
+        }
+        self.close();
+        self.line("sync_group_tracking_weight");
+        self.notify(notify);
+        self.close();
+    }
+
+    pub(super) fn tracked_script(&mut self, tracked: &TrackedScript) {
+        self.open("vrrp_script", &tracked.name);
+        if let Some(script) = self.script(tracked.script) {
+            let (argv, user) = (command(&script.argv), user(script));
+            self.set("script", argv);
+            self.set("user", user);
+        }
+        self.time("interval", tracked.interval);
+        self.time("timeout", tracked.timeout);
+        self.set("rise", tracked.rise);
+        self.set("fall", tracked.fall);
+        self.flag("init_fail", tracked.init_fail);
+        self.close();
+    }
+
+    pub(super) fn instance(&mut self, instance: &Instance) {
+        self.set("version", if instance.version == Version::V2 { 2 } else { 3 });
+        if let Some(interface) = &instance.interface {
+            self.set("interface", word(interface));
+        }
+        self.flag("dont_track_primary", instance.dont_track_primary);
+        self.set("state", if instance.wants_master { "MASTER" } else { "BACKUP" });
+        self.set("virtual_router_id", instance.vrid);
+        self.set("priority", instance.priority);
+        self.time("advert_int", instance.advert_interval.duration());
+        match instance.preempt {
+            Preempt::Never => self.line("nopreempt"),
+            Preempt::After(Duration::ZERO) => {}
+            Preempt::After(delay) => self.time("preempt_delay", delay),
+        }
+        self.transport(instance);
+        if let Authentication::Pass(bytes) = instance.authentication {
+            self.open("authentication", "");
+            self.set("auth_type", "PASS");
+            let text = String::from_utf8_lossy(&bytes);
+            self.set("auth_pass", word(text.trim_end_matches('\0')));
+            self.close();
+        }
+        if instance.addresses.is_empty() {
+            self.line("no_virtual_ipaddress");
+        }
+        self.addresses("virtual_ipaddress", &instance.addresses);
+        self.addresses("virtual_ipaddress_excluded", &instance.excluded);
+        self.routes(&instance.routes);
+        self.trackers(instance);
+        self.announce(instance);
+    }
+
+    pub(super) fn transport(&mut self, instance: &Instance) {
+        let told = !instance.addresses.is_empty();
+        match &instance.transport {
+            Transport::Multicast { source, .. } => {
+                if let Some(source) = source {
+                    self.set("mcast_src_ip", source);
+                } else if !told && instance.family == Family::Inet6 {
+                    self.line("native_ipv6");
+                }
+            }
+            Transport::Unicast { source, peers, ttl } => {
+                if let Some(source) = source {
+                    self.set("unicast_src_ip", source);
+                }
+                self.set("unicast_ttl", ttl);
+                self.open("unicast_peer", "");
+                for peer in peers {
+                    self.line(&peer.to_string());
+                }
+                self.close();
+            }
+        }
+        self.flag("check_unicast_src", instance.check_unicast_source);
+    }
+
+    pub(super) fn addresses(&mut self, keyword: &str, addresses: &[VirtualAddress]) {
+        if addresses.is_empty() {
+            return;
+        }
+        self.open(keyword, "");
+        for address in addresses {
+            let mut line = format!("{}/{}", address.network.ip(), address.network.prefix());
+            if let Some(interface) = &address.interface {
+                let _ = write!(line, " dev {}", word(interface));
+            }
+            if address.scope != 0 {
+                let _ = write!(line, " scope {}", address.scope);
+            }
+            match address.broadcast {
+                Broadcast::Unset => {}
+                Broadcast::HostBits { ones: true } => line.push_str(" brd +"),
+                Broadcast::HostBits { ones: false } => line.push_str(" brd -"),
+                Broadcast::Address(broadcast) => {
+                    let _ = write!(line, " brd {broadcast}");
+                }
+            }
+            if let Some(label) = &address.label {
+                let _ = write!(line, " label {}", word(label));
+            }
+            if address.no_track {
+                line.push_str(" no_track");
+            }
+            self.line(&line);
+        }
+        self.close();
+    }
+
+    pub(super) fn routes(&mut self, routes: &[VirtualRoute]) {
+        if routes.is_empty() {
+            return;
+        }
+        self.open("virtual_routes", "");
+        for route in routes {
+            let network = route.destination;
+            let mut line = format!("{} {}/{}", route.kind.word(), network.ip(), network.prefix());
+            if let Some(gateway) = route.gateway {
+                let _ = write!(line, " via {gateway}");
+            }
+            if let Some(interface) = &route.interface {
+                let _ = write!(line, " dev {}", word(interface));
+            }
+            if let Some(source) = route.source {
+                let _ = write!(line, " src {source}");
+            }
+            let _ = write!(line, " scope {} table {}", route.scope, route.table);
+            if let Some(metric) = route.metric {
+                let _ = write!(line, " metric {metric}");
+            }
+            for (option, on) in [("onlink", route.on_link), ("no_track", route.no_track)] {
+                if on {
+                    let _ = write!(line, " {option}");
+                }
+            }
+            self.line(&line);
+        }
+        self.close();
+    }
+
+    pub(super) fn trackers(&mut self, instance: &Instance) {
+        if !instance.track_interfaces.is_empty() {
+            self.open("track_interface", "");
+            for track in &instance.track_interfaces {
+                let reverse = if track.reverse { " reverse" } else { "" };
+                self.line(&format!("{} weight {}{reverse}", word(&track.interface), track.weight));
+            }
+            self.close();
+        }
+        if !instance.track_scripts.is_empty() {
+            self.open("track_script", "");
+            for track in &instance.track_scripts {
+                let position = usize::try_from(track.tracked).unwrap_or(usize::MAX);
+                let name = self.model.tracked_scripts.get(position).map_or("", |tracked| &tracked.name);
+                let reverse = if track.reverse { "reverse" } else { "noreverse" };
+                let line = format!("{} weight {} {reverse}", word(name), track.weight);
+                self.line(&line);
+            }
+            self.close();
+        }
+    }
+
+    pub(super) fn announce(&mut self, instance: &Instance) {
+        let announce = &instance.announce;
+        self.time("garp_master_delay", announce.delay);
+        self.set("garp_master_repeat", announce.repeat);
+        self.time("garp_master_refresh", announce.refresh);
+        self.set("garp_master_refresh_repeat", announce.refresh_repeat);
+        self.time("garp_lower_prio_delay", announce.lower_priority_delay);
+        self.set("garp_lower_prio_repeat", announce.lower_priority_repeat);
+        self.set("down_timer_adverts", instance.down_timer_adverts);
+        self.boolean("lower_prio_no_advert", instance.lower_priority_no_advert);
+        self.boolean("higher_prio_send_advert", instance.higher_priority_send_advert);
+        self.boolean("skip_check_adv_addr", instance.skip_check_advert_addresses);
+    }
+}
