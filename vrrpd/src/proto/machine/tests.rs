@@ -1,6 +1,9 @@
 //! Tests of `machine`, in the order of RFC 9568 section 6.4. All durations are literals.
 
+use config::model::vrrp::Preempt;
+
 use super::*;
+use crate::proto::accept::Heard;
 use crate::proto::faults::Reason;
 use std::time::Duration;
 

@@ -7,69 +7,22 @@
 //! Contract: call [`Machine::handle`] with every input and, at [`Machine::poll_deadline`], with [`Input::Tick`]
 //! after the receive queue has been drained.
 
+mod action;
+mod hear;
+mod input;
+mod settings;
+
 use std::net::IpAddr;
 
 use config::model::units::{AdvertInterval, MonoTime, Priority};
-use config::model::vrrp::{Instance, Preempt, Version};
+use config::model::vrrp::Version;
 
-use super::accept::Heard;
+pub use action::{Action, Entered, Note, Notify};
+pub use input::{Input, Memory};
+pub use settings::Settings;
+
 use super::faults::Faults;
 use super::timers::{self, Punctuality};
-
-/// The part of a configuration that decides elections.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// `version`.
-    pub version: Version,
-    /// `priority`.
-    pub priority: Priority,
-    /// `state MASTER`.
-    pub wants_master: bool,
-    /// `advert_int`.
-    pub interval: AdvertInterval,
-    /// `down_timer_adverts`.
-    pub down_timer_adverts: u8,
-    /// `nopreempt`, `preempt_delay`.
-    pub preempt: Preempt,
-    /// `lower_prio_no_advert`.
-    pub lower_priority_no_advert: bool,
-    /// `higher_prio_send_advert`.
-    pub higher_priority_send_advert: bool,
-    /// Member of a sync group: becomes Master only together with the others, by [`Input::Promote`].
-    pub grouped: bool,
-    /// Source of our own adverts, once it is known: decides between equal priorities.
-    pub address: Option<IpAddr>,
-}
-
-impl Settings {
-    /// Settings of a configured instance that sends from `address`.
-    #[must_use]
-    pub fn of(instance: &Instance, address: Option<IpAddr>) -> Self {
-        Self {
-            version: instance.version,
-            priority: instance.priority,
-            wants_master: instance.wants_master,
-            interval: instance.advert_interval,
-            down_timer_adverts: instance.down_timer_adverts,
-            preempt: instance.preempt,
-            lower_priority_no_advert: instance.lower_priority_no_advert,
-            higher_priority_send_advert: instance.higher_priority_send_advert,
-            grouped: false,
-            address,
-        }
-    }
-}
-
-impl Settings {
-    /// The same as a member of a sync group; `eager` when all members are owners that are configured as Master.
-    #[must_use]
-    pub fn in_group(mut self, eager: bool) -> Self {
-        self.grouped = true;
-        self.wants_master &= eager;
-        self
-    }
-}
-
 /// State with its deadlines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
@@ -99,124 +52,6 @@ pub struct Backup {
     pub preempt_at: Option<MonoTime>,
     /// No advert has held it back since its wait ran out: it becomes Master as soon as its sync group may.
     pub ready: bool,
-}
-
-/// What happens to a virtual router.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
-    /// Take part from now on; timers start `delay` later (`vrrp_startup_delay`).
-    Startup {
-        /// Wait before the first timer.
-        delay: std::time::Duration,
-        /// Reasons not to take part.
-        faults: Faults,
-    },
-    /// Take part from now on as the predecessor did.
-    Resume(Memory),
-    /// Give up everything.
-    Shutdown,
-    /// An accepted advert.
-    Advert(Heard),
-    /// A deadline may have passed.
-    Tick,
-    /// Reasons not to take part, all of them; empty when there are none.
-    Faults(Faults),
-    /// The effective priority.
-    Priority(Priority),
-    /// Other settings.
-    Configure(Settings),
-    /// The sync group becomes Master.
-    Promote,
-    /// Another member of the sync group is no longer Master.
-    Demote,
-}
-
-/// What a predecessor left of a virtual router.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Memory {
-    /// It was Backup.
-    Backup,
-    /// It was Master.
-    Master {
-        /// When it sent its last advert.
-        last_advert: MonoTime,
-        /// Interval of its adverts.
-        interval: AdvertInterval,
-    },
-}
-
-/// What the driver has to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Send an advert with this priority.
-    SendAdvert(Priority),
-    /// Put the addresses in place, then announce them.
-    ClaimAddresses,
-    /// Put back what is missing of the addresses, and announce only that.
-    VerifyAddresses,
-    /// Take the addresses away and announce nothing more.
-    ReleaseAddresses,
-    /// Announce the addresses again: another router believes that it is Master.
-    AnnounceConflict,
-    /// Announce the addresses once: adverts are missing on the wire.
-    AnnounceLate,
-    /// The state has changed: log it and tell the parent.
-    Entered {
-        /// Present state.
-        state: Entered,
-        /// Whether anybody has to be notified.
-        notify: Notify,
-    },
-    /// Worth a line in the log.
-    Note(Note),
-}
-
-/// State that was entered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entered {
-    /// Backup right after start.
-    BackupAtStart,
-    /// Backup.
-    Backup,
-    /// Master.
-    Master,
-    /// Fault; the reasons are in the state.
-    Fault,
-}
-
-/// Whether a change of state is news.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notify {
-    /// Yes.
-    News,
-    /// The predecessor has told it.
-    Repetition,
-}
-
-/// Something worth a line. All but `AdvertTimeout` and `PriorityChanged` are caused by packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Note {
-    /// Backup: a lower priority is left to its fate.
-    LowerDiscarded(Heard),
-    /// Master: a lower priority sends adverts.
-    LowerAnswered(Heard),
-    /// Master: a higher priority is heard.
-    HigherHeard(Heard),
-    /// Master: an equal priority with a higher address is heard.
-    HigherAddressHeard(Heard),
-    /// Master: somebody sends from our address.
-    OwnAddressHeard(Heard),
-    /// Backup: the Master resigns.
-    Resigned(Heard),
-    /// Backup: the Master has fallen silent.
-    AdvertTimeout,
-    /// The effective priority has changed.
-    PriorityChanged {
-        /// Before.
-        from: Priority,
-        /// Now.
-        to: Priority,
-    },
 }
 
 /// State machine of one virtual router.
@@ -346,96 +181,6 @@ impl Machine {
             out.push(Action::ReleaseAddresses);
         }
         self.state = State::Init;
-    }
-
-    fn hear(&mut self, heard: Heard, now: MonoTime, out: &mut Vec<Action>) {
-        match &self.state {
-            State::Backup(_) => self.hear_as_backup(heard, now, out),
-            State::Master { advert_at } => {
-                let advert_at = *advert_at;
-                self.hear_as_master(heard, advert_at, now, out);
-            }
-            State::Init | State::Fault(_) => {}
-        }
-    }
-
-    /// Section 6.4.2, "If an ADVERTISEMENT is received".
-    fn hear_as_backup(&mut self, heard: Heard, now: MonoTime, out: &mut Vec<Action>) {
-        let (own, preempt, version) = (self.effective, self.settings.preempt, self.settings.version);
-        let skewed = self.timer_priority();
-        let adverts = self.settings.down_timer_adverts;
-        let State::Backup(backup) = &mut self.state else { return };
-        if heard.priority == Priority::RESIGN {
-            // "If the Priority in the ADVERTISEMENT is 0, set the Active_Down_Timer to Skew_Time."
-            out.push(Action::Note(Note::Resigned(heard)));
-            backup.down_at = now + timers::skew_time(version, skewed, backup.learned);
-            return;
-        }
-        if heard.priority >= own {
-            backup.preempt_at = None;
-        } else if let Preempt::After(delay) = preempt {
-            let due = *backup.preempt_at.get_or_insert(now + delay);
-            if now >= due {
-                // "Else: discard the ADVERTISEMENT": the timer runs out and we take over.
-                out.push(Action::Note(Note::LowerDiscarded(heard)));
-                return;
-            }
-        }
-        backup.ready = false;
-        // "Set Active_Adver_Interval to Adver Interval contained in the ADVERTISEMENT. Recompute the
-        // Skew_Time and the Active_Down_Interval. Reset the Active_Down_Timer to Active_Down_Interval."
-        backup.learned = heard.interval;
-        backup.master = Some(heard.source);
-        backup.down_at = now + timers::master_down_interval(version, skewed, heard.interval, adverts);
-    }
-
-    /// Section 6.4.3, "If an ADVERTISEMENT is received".
-    fn hear_as_master(&mut self, heard: Heard, advert_at: MonoTime, now: MonoTime, out: &mut Vec<Action>) {
-        if heard.priority == Priority::RESIGN {
-            // "If the Priority in the ADVERTISEMENT is 0, send an ADVERTISEMENT. Reset the Adver_Timer."
-            out.push(Action::SendAdvert(self.effective));
-            self.state = State::Master { advert_at: now + self.settings.interval.duration() };
-            return;
-        }
-        if Some(heard.source) == self.settings.address {
-            out.push(Action::Note(Note::OwnAddressHeard(heard)));
-            return;
-        }
-        let higher = heard.priority > self.effective;
-        let equal = heard.priority == self.effective;
-        if higher || (equal && self.settings.address.is_none_or(|own| heard.source > own)) {
-            let note = if higher { Note::HigherHeard(heard) } else { Note::HigherAddressHeard(heard) };
-            out.push(Action::Note(note));
-            self.yield_to(heard, advert_at, now, out);
-        } else {
-            self.answer(heard, now, out);
-        }
-    }
-
-    /// "If the Priority in the ADVERTISEMENT is greater [..]: cancel Adver_Timer, [..] transition to Backup." One
-    /// advert first, so that the winner learns of the conflict; after a stall the winner has announced long ago.
-    fn yield_to(&mut self, heard: Heard, advert_at: MonoTime, now: MonoTime, out: &mut Vec<Action>) {
-        let punctual = timers::punctuality(advert_at, self.settings.interval, now) == Punctuality::OnTime;
-        if self.settings.higher_priority_send_advert && punctual {
-            out.push(Action::SendAdvert(self.effective));
-        }
-        out.push(Action::ReleaseAddresses);
-        self.become_backup(now, heard.interval, Some(heard.source), Notify::News, out);
-    }
-
-    /// "Else: discard the ADVERTISEMENT and immediately send an ADVERTISEMENT", at most one per interval. The regular
-    /// schedule goes on.
-    fn answer(&mut self, heard: Heard, now: MonoTime, out: &mut Vec<Action>) {
-        out.push(Action::Note(Note::LowerAnswered(heard)));
-        let pause = self.settings.interval.duration();
-        if self.answered_at.is_some_and(|last| now < last + pause) {
-            return;
-        }
-        self.answered_at = Some(now);
-        if !self.settings.lower_priority_no_advert {
-            out.push(Action::SendAdvert(self.effective));
-        }
-        out.push(Action::AnnounceConflict);
     }
 
     fn tick(&mut self, now: MonoTime, out: &mut Vec<Action>) {
@@ -607,5 +352,4 @@ fn entered(state: Entered, notify: Notify) -> Action {
 }
 
 #[cfg(test)]
-#[path = "machine_tests.rs"]
 mod tests;

@@ -1,0 +1,79 @@
+//! What follows from an input.
+
+use config::model::units::Priority;
+
+use crate::proto::accept::Heard;
+
+/// What the driver has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send an advert with this priority.
+    SendAdvert(Priority),
+    /// Put the addresses in place, then announce them.
+    ClaimAddresses,
+    /// Put back what is missing of the addresses, and announce only that.
+    VerifyAddresses,
+    /// Take the addresses away and announce nothing more.
+    ReleaseAddresses,
+    /// Announce the addresses again: another router believes that it is Master.
+    AnnounceConflict,
+    /// Announce the addresses once: adverts are missing on the wire.
+    AnnounceLate,
+    /// The state has changed: log it and tell the parent.
+    Entered {
+        /// Present state.
+        state: Entered,
+        /// Whether anybody has to be notified.
+        notify: Notify,
+    },
+    /// Worth a line in the log.
+    Note(Note),
+}
+
+/// State that was entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entered {
+    /// Backup right after start.
+    BackupAtStart,
+    /// Backup.
+    Backup,
+    /// Master.
+    Master,
+    /// Fault; the reasons are in the state.
+    Fault,
+}
+
+/// Whether a change of state is news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notify {
+    /// Yes.
+    News,
+    /// The predecessor has told it.
+    Repetition,
+}
+
+/// Something worth a line. All but `AdvertTimeout` and `PriorityChanged` are caused by packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// Backup: a lower priority is left to its fate.
+    LowerDiscarded(Heard),
+    /// Master: a lower priority sends adverts.
+    LowerAnswered(Heard),
+    /// Master: a higher priority is heard.
+    HigherHeard(Heard),
+    /// Master: an equal priority with a higher address is heard.
+    HigherAddressHeard(Heard),
+    /// Master: somebody sends from our address.
+    OwnAddressHeard(Heard),
+    /// Backup: the Master resigns.
+    Resigned(Heard),
+    /// Backup: the Master has fallen silent.
+    AdvertTimeout,
+    /// The effective priority has changed.
+    PriorityChanged {
+        /// Before.
+        from: Priority,
+        /// Now.
+        to: Priority,
+    },
+}
