@@ -59,13 +59,22 @@ pub(crate) fn link_up(index: u32, name: &str) -> RouteEvent {
     link(index, name, LinkFlags::Up | LinkFlags::Running | LinkFlags::Multicast)
 }
 
+/// The event of a link that is up and takes packets of this length.
+pub(crate) fn link_with_mtu(index: u32, name: &str, mtu: u32) -> RouteEvent {
+    link_of(index, name, LinkFlags::Up | LinkFlags::Running | LinkFlags::Multicast, mtu)
+}
+
 /// The event of a link with these flags.
 pub(crate) fn link(index: u32, name: &str, flags: LinkFlags) -> RouteEvent {
+    link_of(index, name, flags, 1500)
+}
+
+fn link_of(index: u32, name: &str, flags: LinkFlags, mtu: u32) -> RouteEvent {
     RouteEvent::LinkChanged(Link {
         index,
         name: name.to_owned(),
         flags,
-        mtu: 1500,
+        mtu,
         hardware: HardwareKind::Ethernet,
         hardware_address: vec![2, 0, 0, 0, 0, 1],
         lower: None,

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use config::model::units::{IfIndex, MonoTime, Priority};
-use config::model::vrrp::{Family, Instance, Transport};
+use config::model::vrrp::{Family, Instance, Peer, Transport};
 use ipc::messages::vrrpd::SocketKey;
 
 use crate::holdings::{self, Holdings, Restores};
@@ -14,6 +14,7 @@ use crate::kernel::address::Order;
 use crate::kernel::link::{Condition, Links, Reach};
 use crate::log;
 use crate::proto::accept::{Reject, Rules};
+use crate::proto::advert;
 use crate::proto::announce::Announcer;
 use crate::proto::faults::{Faults, Reason};
 use crate::proto::limit::{Budget, LINES_PER_INSTANCE, Reasons};
@@ -96,6 +97,8 @@ pub struct Path {
     pub interface: Option<IfIndex>,
     /// Sender.
     pub source: Option<IpAddr>,
+    /// Longest packet that the interface takes.
+    pub mtu: Option<u32>,
 }
 
 /// The kernel has refused an address; another try comes later.
@@ -138,10 +141,13 @@ impl Router {
     #[must_use]
     pub fn new(config: Instance, links: &Links) -> Self {
         let path = Path::find(&config, links);
+        let carried = carried(&config, path.mtu);
+        let mut rules = Rules::of(&config, path.interface);
+        rules.expect_addresses(&carried);
         Self {
             machine: Machine::new(Settings::of(&config, path.source)),
             announcer: Announcer::new(config.announce),
-            rules: Rules::of(&config, path.interface),
+            rules,
             holdings: Holdings::new(&config),
             limits: Reasons::default(),
             transitions: Budget::of(LINES_PER_INSTANCE),
@@ -156,7 +162,7 @@ impl Router {
             verify_at: None,
             restores: Restores::default(),
             group: None,
-            carried: config.addresses.iter().map(|address| address.network.ip()).collect(),
+            carried,
             config,
         }
     }
@@ -209,11 +215,11 @@ impl Router {
     /// Takes other parameters of the same virtual router. Returns orders that remove what is no longer configured.
     pub fn reconfigure(&mut self, config: Instance, links: &Links, now: MonoTime) -> Vec<Order> {
         let removed = self.holdings.reconfigure(&self.config, &config);
-        self.carried = config.addresses.iter().map(|address| address.network.ip()).collect();
         self.announcer.configure(config.announce, self.machine.is_master(), now);
         self.config = config;
         self.path = Path::find(&self.config, links);
         self.rules = Rules::of(&self.config, self.path.interface);
+        self.carry();
         removed
     }
 
@@ -225,7 +231,19 @@ impl Router {
         }
         self.path = path;
         self.rules.interface = path.interface;
+        self.carry();
         true
+    }
+
+    fn carry(&mut self) {
+        self.carried = carried(&self.config, self.path.mtu);
+        self.rules.expect_addresses(&self.carried);
+    }
+
+    /// Addresses that are held and, for want of room in an advert, not advertised.
+    #[must_use]
+    pub fn unadvertised(&self) -> usize {
+        self.config.addresses.len().saturating_sub(self.carried.len())
     }
 
     /// The socket that hears its adverts; `None` while its interface doesn't exist.
@@ -253,10 +271,15 @@ impl Router {
             Transport::Multicast { group, .. } => {
                 vec![Way { source, destination: *group, interface, ttl: u8::MAX }]
             }
-            Transport::Unicast { peers, ttl, .. } => peers
-                .iter()
-                .map(|peer| Way { source, destination: *peer, interface: self.way_out(*peer), ttl: *ttl })
-                .collect(),
+            Transport::Unicast { peers, ttl, .. } => {
+                let way = |peer: &Peer| Way {
+                    source,
+                    destination: peer.address,
+                    interface: self.way_out(peer.address),
+                    ttl: *ttl,
+                };
+                peers.iter().map(way).collect()
+            }
         }
     }
 
@@ -339,6 +362,9 @@ impl Router {
                 faults.add(Reason::NoMulticast);
             }
         }
+        if matches!(&self.config.transport, Transport::Unicast { peers, .. } if peers.is_empty()) {
+            faults.add(Reason::NoPeer);
+        }
         if self.path.source.is_none() {
             faults.add(Reason::NoSourceAddress);
         }
@@ -388,8 +414,14 @@ impl Path {
             Transport::Unicast { source: Some(source), .. } => Some(*source).filter(|ip| links.has_ip(*ip)),
             Transport::Unicast { source: None, .. } => chosen(),
         };
-        Self { interface, source }
+        Self { interface, source, mtu: link.map(|link| link.mtu) }
     }
+}
+
+/// The addresses that fit into an advert.
+fn carried(config: &Instance, mtu: Option<u32>) -> Vec<IpAddr> {
+    let most = advert::most_addresses(config.version, config.family, mtu.unwrap_or(u32::MAX));
+    config.addresses.iter().take(most).map(|address| address.network.ip()).collect()
 }
 
 /// IPv6 adverts come from the link-local address (RFC 9568 section 5.1.2.1), but to peers beyond the link.
@@ -398,7 +430,7 @@ fn reach(instance: &Instance) -> Reach {
         (Family::Inet, _) => Reach::Global,
         (Family::Inet6, Transport::Multicast { .. }) => Reach::Link,
         (Family::Inet6, Transport::Unicast { peers, .. }) => {
-            let near = |peer: &IpAddr| match peer {
+            let near = |peer: &Peer| match peer.address {
                 IpAddr::V6(peer) => peer.is_unicast_link_local(),
                 IpAddr::V4(_) => false,
             };

@@ -1,9 +1,9 @@
 //! Tests of `router`: paths, faults, priority.
 
 use super::*;
-use crate::fixtures::{address_added, instance, link, link_up, links};
+use crate::fixtures::{address_added, instance, link, link_up, link_with_mtu, links};
 use config::model::units::ScriptId;
-use config::model::vrrp::{TrackInterface, TrackScript, TrackedScript};
+use config::model::vrrp::{Peer, TrackInterface, TrackScript, TrackedScript};
 use ipc::messages::RunOutcome;
 use netlink::route::LinkFlags;
 
@@ -42,8 +42,11 @@ fn unicast_without_an_interface_works_while_its_source_exists() {
     let mut config = instance(&["192.0.2.10/24"]);
     config.interface = None;
     config.addresses[0].interface = Some("eth0".to_owned());
-    config.transport =
-        Transport::Unicast { source: Some(ip("192.0.2.1")), peers: vec![ip("192.0.2.2")], ttl: 64 };
+    config.transport = Transport::Unicast {
+        source: Some(ip("192.0.2.1")),
+        peers: vec![Peer::new(ip("192.0.2.2"))],
+        ttl: 64,
+    };
     let router = Router::new(config, &links());
     let way = Way { source: ip("192.0.2.1"), destination: ip("192.0.2.2"), interface: None, ttl: 64 };
     assert_eq!(router.ways(), [way]);
@@ -53,6 +56,29 @@ fn unicast_without_an_interface_works_while_its_source_exists() {
     let mut router = router;
     assert!(router.refresh_path(&gone));
     assert!(judge(&router, &gone).faults.contains(Reason::NoSourceAddress));
+}
+
+#[test]
+fn what_the_mtu_has_no_room_for_is_held_and_not_advertised() {
+    let addresses: Vec<String> = (1..=200).map(|host| format!("198.51.100.{host}/32")).collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let mut router = Router::new(instance(&addresses), &links());
+    assert_eq!(router.carried().len(), 200);
+    let mut small = links();
+    small.apply(link_with_mtu(2, "eth0", 576));
+    assert!(router.refresh_path(&small));
+    // (576 - 14 - 20 - 8) / 4
+    assert_eq!((router.carried().len(), router.rules.addresses.len()), (133, 133));
+    assert!(router.refresh_path(&links()));
+    assert_eq!(router.carried().len(), 200);
+}
+
+#[test]
+fn a_unicast_router_without_a_peer_is_faulty() {
+    let mut config = instance(&["192.0.2.10/24"]);
+    config.transport = Transport::Unicast { source: None, peers: Vec::new(), ttl: 255 };
+    let router = Router::new(config, &links());
+    assert_eq!(judge(&router, &links()).faults, Faults::from_iter([Reason::NoPeer]));
 }
 
 #[test]

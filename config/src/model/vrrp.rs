@@ -108,7 +108,8 @@ pub struct Instance {
     /// `higher_prio_send_advert`: a Master sends one advert before it yields. Always on unless upstream's
     /// silent behaviour is asked for; see docs/differences.md.
     pub higher_priority_send_advert: bool,
-    /// `check_unicast_src`: an advert from an address that is no configured peer is refused.
+    /// `check_unicast_src`, or a TTL bound of any peer: an advert from an address that is no configured peer is
+    /// refused.
     pub check_unicast_source: bool,
     /// `skip_check_adv_addr`.
     pub skip_check_advert_addresses: bool,
@@ -146,11 +147,36 @@ pub enum Transport {
     Unicast {
         /// `unicast_src_ip`; otherwise the interface's first suitable address.
         source: Option<IpAddr>,
-        /// `unicast_peer`, at least one.
-        peers: Vec<IpAddr>,
+        /// `unicast_peer`; none makes the instance faulty (`unicast_fault_no_peer`).
+        peers: Vec<Peer>,
         /// `unicast_ttl`, default 255.
         ttl: u8,
     },
+}
+
+/// One line of `unicast_peer`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Where adverts go, and where they may come from.
+    pub address: IpAddr,
+    /// `min_ttl`, default 0: adverts from further away are refused.
+    pub min_ttl: u8,
+    /// `max_ttl`, default 255.
+    pub max_ttl: u8,
+}
+
+impl Peer {
+    /// A peer whose TTL doesn't matter.
+    #[must_use]
+    pub fn new(address: IpAddr) -> Self {
+        Self { address, min_ttl: 0, max_ttl: u8::MAX }
+    }
+
+    /// True when an advert from it with this TTL may be heard.
+    #[must_use]
+    pub fn takes(&self, ttl: u8) -> bool {
+        (self.min_ttl..=self.max_ttl).contains(&ttl)
+    }
 }
 
 /// VRRPv2 authentication (RFC 2338 section 5.3.6).

@@ -102,7 +102,8 @@ impl Page<'_> {
     pub(super) fn transport(&mut self, instance: &Instance) {
         let told = !instance.addresses.is_empty();
         match &instance.transport {
-            Transport::Multicast { source, .. } => {
+            Transport::Multicast { source, group } => {
+                self.set("mcast_dst_ip", group);
                 if let Some(source) = source {
                     self.set("mcast_src_ip", source);
                 } else if !told && instance.family == Family::Inet6 {
@@ -112,13 +113,16 @@ impl Page<'_> {
             Transport::Unicast { source, peers, ttl } => {
                 if let Some(source) = source {
                     self.set("unicast_src_ip", source);
+                } else if !told && peers.is_empty() && instance.family == Family::Inet6 {
+                    self.line("native_ipv6");
                 }
                 self.set("unicast_ttl", ttl);
                 self.open("unicast_peer", "");
                 for peer in peers {
-                    self.line(&peer.to_string());
+                    self.line(&format!("{} min_ttl {} max_ttl {}", peer.address, peer.min_ttl, peer.max_ttl));
                 }
                 self.close();
+                self.flag("unicast_fault_no_peer", peers.is_empty());
             }
         }
         self.flag("check_unicast_src", instance.check_unicast_source);

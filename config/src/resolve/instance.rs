@@ -10,8 +10,8 @@ use crate::model::Model;
 use crate::model::process::{InstanceNotify, Purpose};
 use crate::model::units::{AdvertInterval, Priority, Vrid};
 use crate::model::vrrp::{
-    Announce, Authentication, Family, Instance, Preempt, TrackInterface, TrackScript, Transport, Version,
-    VirtualAddress,
+    Announce, Authentication, Family, Instance, Peer, Preempt, TrackInterface, TrackScript, Transport,
+    Version, VirtualAddress, VrrpGlobal,
 };
 use crate::schema::{AddressDraft, InstanceDraft, NotifyDraft, TrackDraft};
 use crate::text::Span;
@@ -43,7 +43,7 @@ pub(super) fn resolve(
         instance.track_scripts = tracked;
         let source = match &instance.transport {
             Transport::Multicast { .. } => None,
-            Transport::Unicast { source, peers, .. } => source.or(peers.first().copied()),
+            Transport::Unicast { source, peers, .. } => source.or(peers.first().map(|peer| peer.address)),
         };
         let key = (instance.vrid, instance.family, instance.interface.clone(), source);
         if let Some(other) = on_wire.insert(key, name.clone()) {
@@ -117,6 +117,7 @@ impl Context<'_> {
         let announce = self.announce(&draft);
         let track_interfaces = self.track_interfaces(&draft);
         let globals = &self.globals;
+        let bounded = draft.peers.iter().any(|peer| peer.peer != Peer::new(peer.peer.address));
         let (advertised, mut excess) = addresses;
         let excluded = draft.excluded.into_iter().map(virtual_address);
         excess.extend(excluded);
@@ -148,7 +149,7 @@ impl Context<'_> {
                 .higher_prio_send_advert
                 .or(globals.higher_prio_send_advert)
                 .unwrap_or(true),
-            check_unicast_source: draft.check_unicast_src || globals.check_unicast_src,
+            check_unicast_source: draft.check_unicast_src || globals.check_unicast_src || bounded,
             skip_check_advert_addresses: draft
                 .skip_check_adv_addr
                 .or(globals.skip_check_adv_addr)
@@ -209,41 +210,75 @@ impl Context<'_> {
         let mut peers = Vec::with_capacity(draft.peers.len());
         let mut seen = HashSet::new();
         for peer in &draft.peers {
-            if Family::of(&peer.address) != family {
-                let message =
-                    format!("{}: peer {} is not of the instance's family", draft.name, peer.address);
+            let address = peer.peer.address;
+            if Family::of(&address) != family {
+                let message = format!("{}: peer {address} is not of the instance's family", draft.name);
                 self.report(Problem::error(code::WRONG_FAMILY, peer.span, message));
-            } else if !seen.insert(peer.address) {
-                let message = format!("{}: peer {} is listed twice", draft.name, peer.address);
+            } else if !seen.insert(address) {
+                let message = format!("{}: peer {address} is listed twice", draft.name);
                 self.report(Problem::warning(code::GIVEN_TWICE, peer.span, message));
             } else {
-                peers.push(peer.address);
+                peers.push(peer.peer);
             }
         }
-        let needs_interface = draft.peers.is_empty() || source.is_none();
+        let asks_for_unicast =
+            draft.unicast_block || draft.unicast_source.is_some() || draft.unicast_ttl.is_some();
+        let unicast = !draft.peers.is_empty() || (draft.unicast_fault_no_peer && asks_for_unicast);
+        let needs_interface = !unicast || source.is_none();
         if draft.interface.is_none() && needs_interface {
             let message = format!("vrrp_instance {} has no interface", draft.name);
             let help = "only an instance with unicast_peer and unicast_src_ip can do without";
             self.report(Problem::error(code::MISSING_KEYWORD, draft.span, message).help(help).fatal());
             return None;
         }
-        if draft.peers.is_empty() {
-            if draft.unicast_source.is_some() || draft.unicast_ttl.is_some() {
+        if !unicast {
+            if asks_for_unicast {
                 let message =
                     format!("{}: no unicast_peer, so adverts go to the multicast group", draft.name);
-                self.report(Problem::warning(code::NO_EFFECT, draft.span, message));
+                let help = "unicast_fault_no_peer makes it faulty instead";
+                self.report(Problem::warning(code::NO_EFFECT, draft.span, message).help(help));
             }
-            let group = match family {
-                Family::Inet => {
-                    IpAddr::V4(self.globals.group4.unwrap_or(std::net::Ipv4Addr::new(224, 0, 0, 18)))
-                }
-                Family::Inet6 => IpAddr::V6(
-                    self.globals.group6.unwrap_or(std::net::Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12)),
-                ),
-            };
-            return Some(Transport::Multicast { group, source });
+            return Some(Transport::Multicast { group: self.group(draft, family)?, source });
+        }
+        if peers.is_empty() {
+            let message = format!("{}: no unicast_peer: it stays in FAULT", draft.name);
+            self.report(Problem::warning(code::NO_EFFECT, draft.span, message));
+        }
+        if let Some((_, span)) = draft.multicast_group {
+            let message = format!("{}: mcast_dst_ip has no effect with unicast_peer", draft.name);
+            self.report(Problem::warning(code::NO_EFFECT, span, message));
         }
         Some(Transport::Unicast { source, peers, ttl: draft.unicast_ttl.unwrap_or(255) })
+    }
+
+    /// Group of the adverts: the instance's own, the global one of its family, or the standard's.
+    fn group(&mut self, draft: &InstanceDraft, family: Family) -> Option<IpAddr> {
+        let standard = VrrpGlobal::default();
+        let Some((group, span)) = draft.multicast_group else {
+            return Some(match family {
+                Family::Inet => IpAddr::V4(self.globals.group4.unwrap_or(standard.multicast_group4)),
+                Family::Inet6 => IpAddr::V6(self.globals.group6.unwrap_or(standard.multicast_group6)),
+            });
+        };
+        let near = match group {
+            IpAddr::V4(_) => true,
+            // RFC 4291 section 2.7: the scope is the low half of the second byte.
+            IpAddr::V6(group) => group.octets().get(1).is_some_and(|byte| byte & 0x0f == 2),
+        };
+        if Family::of(&group) == family && near {
+            return Some(group);
+        }
+        let (code, what) = if near {
+            (code::WRONG_FAMILY, "of its family")
+        } else {
+            (code::BAD_ADDRESS, "of link-local scope")
+        };
+        self.report(Problem::error(
+            code,
+            span,
+            format!("{}: mcast_dst_ip {group} is not {what}", draft.name),
+        ));
+        None
     }
 
     /// Source address: the keyword of the transport in use first, the other one as upstream does.
@@ -454,8 +489,9 @@ fn family(draft: &InstanceDraft) -> Family {
         return Family::Inet6;
     }
     let vip = draft.addresses.first().map(|address| address.network.ip());
-    let source = draft.multicast_source.or(draft.unicast_source).map(|(address, _)| address);
-    let peer = draft.peers.first().map(|peer| peer.address);
+    let source =
+        draft.multicast_source.or(draft.unicast_source).or(draft.multicast_group).map(|(address, _)| address);
+    let peer = draft.peers.first().map(|peer| peer.peer.address);
     vip.or(source).or(peer).map_or(Family::Inet, |address| Family::of(&address))
 }
 

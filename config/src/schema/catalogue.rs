@@ -158,7 +158,6 @@ fn vocabulary_use(block: &str, name: &str) -> KeywordUse {
         }
         _ if address => KeywordUse::Active,
         "vrrp_instance/virtual_routes:entry" if virtual_route::ACTIVE.contains(&name) => KeywordUse::Active,
-        "vrrp_instance/unicast_peer:entry" if name != "<IPADDR>" => KeywordUse::Refused,
         "vrrp_instance/unicast_peer:entry"
         | "vrrp_instance/track_interface:entry"
         | "vrrp_instance/track_script:entry"

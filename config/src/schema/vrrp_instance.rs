@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::model::vrrp::VirtualRoute;
+use crate::model::vrrp::{Peer, VirtualRoute};
 pub(crate) use list::TrackDraft;
 
 /// `vrrp_instance` as written.
@@ -29,7 +29,11 @@ pub(crate) struct InstanceDraft {
     pub(crate) peers: Vec<PeerDraft>,
     pub(crate) multicast_source: Option<(IpAddr, Span)>,
     pub(crate) unicast_source: Option<(IpAddr, Span)>,
+    pub(crate) multicast_group: Option<(IpAddr, Span)>,
     pub(crate) unicast_ttl: Option<u8>,
+    pub(crate) unicast_fault_no_peer: bool,
+    /// A `unicast_peer` block stands there, were it empty.
+    pub(crate) unicast_block: bool,
     pub(crate) auth_type: Option<Span>,
     pub(crate) auth_pass: Option<(String, Span)>,
     pub(crate) track_interfaces: Vec<TrackDraft>,
@@ -53,7 +57,7 @@ pub(crate) struct InstanceDraft {
 /// One peer.
 #[derive(Debug)]
 pub(crate) struct PeerDraft {
-    pub(crate) address: IpAddr,
+    pub(crate) peer: Peer,
     pub(crate) span: Span,
 }
 
@@ -158,25 +162,49 @@ fn virtual_routes(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: 
 }
 
 fn unicast_peer(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.unicast_block = true;
     let peers = &mut draft.peers;
-    lowering.entries(line, |lowering, line| {
-        let Some(word) = line.word(0) else { return };
-        if let Some(address) = lowering.address("unicast_peer", word) {
-            peers.push(PeerDraft { address, span: word.span });
-        }
-        let mut at = 1;
-        while let Some(option) = line.word(at) {
-            if !matches!(option.text, "min_ttl" | "max_ttl") {
-                let message = format!("Unknown keyword '{}' behind a peer", option.text);
+    lowering.entries(line, |lowering, line| peers.extend(peer(lowering, line)));
+}
+
+fn peer(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Option<PeerDraft> {
+    let word = line.word(0)?;
+    let mut peer = Peer::new(lowering.address("unicast_peer", word)?);
+    let mut at = 1;
+    while let Some(option) = line.word(at) {
+        let bound = match option.text {
+            "min_ttl" => &mut peer.min_ttl,
+            "max_ttl" => &mut peer.max_ttl,
+            other => {
+                let message = format!("Unknown keyword '{other}' behind a peer");
                 lowering.error(code::UNKNOWN_KEYWORD, option.span, message);
-                return;
+                return None;
             }
-            lowering.number(line, at.saturating_add(1), 0, 255);
-            let why = "adverts from outside these bounds would be accepted";
-            lowering.refuse(line, option.text, why);
-            at += 2;
-        }
-    });
+        };
+        *bound = lowering.unsigned(line, at.saturating_add(1), 0, 255)?;
+        at += 2;
+    }
+    if peer.min_ttl > peer.max_ttl {
+        let message = format!("min_ttl {} is above max_ttl {}", peer.min_ttl, peer.max_ttl);
+        lowering.error(code::OUT_OF_RANGE, line.span, message);
+        return None;
+    }
+    Some(PeerDraft { peer, span: word.span })
+}
+
+fn unicast_fault_no_peer(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.unicast_fault_no_peer = true;
+}
+
+fn mcast_dst_ip(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let Some(group) = lowering.address_at(line, 1) else { return };
+    lowering.end(line, 2);
+    if !group.is_multicast() {
+        lowering.error(code::WRONG_FAMILY, line.span, format!("{group} is no multicast address"));
+        return;
+    }
+    draft.multicast_group = Some((group, line.span));
 }
 
 fn mcast_src_ip(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -365,7 +393,7 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
         Shape::Options(&vocabulary::USE_IPVLAN),
         "adverts would leave from another address",
     ),
-    refused("unicast_fault_no_peer", Shape::Flag, "an instance without peers would send to everybody"),
+    active("unicast_fault_no_peer", unicast_fault_no_peer),
     refused("old_unicast_checksum", Shape::OptionalChoice(&["never"]), "peers would discard its adverts"),
     refused("vrf", Shape::Interface, "adverts would leave through another routing domain"),
     refused("track_file", Shape::Lines(&vocabulary::TRACK), "the file would not change who is Master"),
@@ -375,7 +403,7 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
         "the processes would not change who is Master",
     ),
     refused("track_bfd", Shape::Lines(&vocabulary::TRACK), "the session would not change who is Master"),
-    refused("mcast_dst_ip", Shape::Address, "no other router would hear its adverts"),
+    active("mcast_dst_ip", mcast_dst_ip),
     refused("track_src_ip", Shape::Flag, "a missing source address would be no fault"),
     inactive("promote_secondaries", Shape::Flag),
     inactive("linkbeat_use_polling", Shape::Flag).old_for("linkbeat_interfaces"),

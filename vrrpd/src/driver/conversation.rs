@@ -287,6 +287,7 @@ impl Driver {
             router.holdings.release();
         }
         self.give_silently(position, Input::Priority(verdict.priority), now);
+        self.tell_unadvertised(position);
         let delay = self.startup_delay;
         self.give(position, Input::Startup { delay, faults: verdict.faults }, now);
     }

@@ -121,7 +121,7 @@ fn addressee(routers: &[Router], datagram: &Datagram<'_>) -> Option<usize> {
                 if router.path.source != Some(datagram.destination) {
                     continue;
                 }
-                if peers.contains(&datagram.source) {
+                if peers.iter().any(|peer| peer.address == datagram.source) {
                     return Some(position);
                 }
                 fallback = Some(position);

@@ -78,9 +78,22 @@ impl Driver {
             if router.refresh_path(self.kernel.links()) {
                 let settings = router.settings();
                 self.give(position, Input::Configure(settings), now);
+                self.tell_unadvertised(position);
             }
         }
         self.refresh_sockets(now);
+    }
+
+    /// Addresses beyond what an advert can carry are held like excluded ones.
+    pub(super) fn tell_unadvertised(&mut self, position: usize) {
+        let Some(router) = self.routers.get(position).filter(|router| router.unadvertised() > 0) else {
+            return;
+        };
+        let (count, name) = (router.unadvertised(), &router.config.name);
+        let mtu =
+            router.path.mtu.map_or_else(String::new, |mtu| format!(" over an interface with MTU {mtu}"));
+        let text = format!("({name}) {count} addresses have no room in an advert{mtu}: held, not advertised");
+        self.outbox.log(Level::Warning, text);
     }
 
     /// Opens and closes receive sockets as the instances need them.

@@ -78,6 +78,16 @@ pub enum Reject {
     /// Multicast with a TTL that a router has touched (RFC 9568 section 5.1.1.3).
     #[error("TTL {0}, expected 255")]
     Ttl(u8),
+    /// Unicast from further away, or nearer, than its peer may be.
+    #[error("TTL {got}, expected {least} to {most}")]
+    PeerTtl {
+        /// `min_ttl`.
+        least: u8,
+        /// `max_ttl`.
+        most: u8,
+        /// Found.
+        got: u8,
+    },
     /// Another VRRP version.
     #[error("version {got}, expected {expected}")]
     Version {
@@ -135,7 +145,7 @@ impl Reject {
     pub fn kind(&self) -> usize {
         match self {
             Self::Length { .. } => 0,
-            Self::Ttl(_) => 1,
+            Self::Ttl(_) | Self::PeerTtl { .. } => 1,
             Self::Version { .. } => 2,
             Self::AuthenticationType { .. } => 3,
             Self::Password => 4,
@@ -181,7 +191,6 @@ impl Rules {
     pub fn of(instance: &Instance, interface: Option<IfIndex>) -> Self {
         let mut addresses: Vec<IpAddr> =
             instance.addresses.iter().map(|address| address.network.ip()).collect();
-        addresses.truncate(usize::from(u8::MAX));
         addresses.sort_unstable();
         Self {
             vrid: instance.vrid,
@@ -195,6 +204,12 @@ impl Rules {
             check_unicast_source: instance.check_unicast_source,
             skip_check_addresses: instance.skip_check_advert_addresses,
         }
+    }
+
+    /// Other addresses are carried now.
+    pub fn expect_addresses(&mut self, carried: &[IpAddr]) {
+        self.addresses = carried.to_vec();
+        self.addresses.sort_unstable();
     }
 
     /// Judges a datagram. `master` is the sender of the last accepted advert while the instance is Backup: with
@@ -231,7 +246,7 @@ impl Rules {
         self.check_destination(datagram)?;
         let known = self.skip_check_addresses && master == Some(datagram.source);
         let mismatch = if known { None } else { self.compare_addresses(&header, payload) };
-        self.check_peer(datagram.source)?;
+        self.check_peer(datagram)?;
         let heard = Heard { source: datagram.source, priority: Priority::new(header.priority), interval };
         Ok(Accepted { heard, mismatch })
     }
@@ -307,12 +322,14 @@ impl Rules {
         (theirs != self.addresses).then_some(Mismatch::Set)
     }
 
-    fn check_peer(&self, source: IpAddr) -> Result<(), Reject> {
-        match &self.transport {
-            Transport::Unicast { peers, .. } if self.check_unicast_source && !peers.contains(&source) => {
-                Err(Reject::UnknownPeer(source))
+    fn check_peer(&self, datagram: &Datagram<'_>) -> Result<(), Reject> {
+        let Transport::Unicast { peers, .. } = &self.transport else { return Ok(()) };
+        match peers.iter().find(|peer| peer.address == datagram.source) {
+            Some(peer) if !peer.takes(datagram.ttl) => {
+                Err(Reject::PeerTtl { least: peer.min_ttl, most: peer.max_ttl, got: datagram.ttl })
             }
-            Transport::Unicast { .. } | Transport::Multicast { .. } => Ok(()),
+            None if self.check_unicast_source => Err(Reject::UnknownPeer(datagram.source)),
+            Some(_) | None => Ok(()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::proto::advert::Outgoing;
+use config::model::vrrp::Peer;
 use proptest::prelude::*;
 
 fn ip(text: &str) -> IpAddr {
@@ -186,13 +187,28 @@ fn a_multicast_instance_refuses_unicast_and_other_groups() {
 #[test]
 fn a_unicast_instance_takes_any_ttl_and_asks_for_the_peer_only_when_told() {
     let mut rules = rules(Version::V3);
-    rules.transport =
-        Transport::Unicast { source: Some(ip("192.0.2.2")), peers: vec![ip("192.0.2.3")], ttl: 255 };
+    rules.transport = Transport::Unicast {
+        source: Some(ip("192.0.2.2")),
+        peers: vec![Peer::new(ip("192.0.2.3"))],
+        ttl: 255,
+    };
     let bytes = message(&rules, "192.0.2.1", "192.0.2.2");
     let sent = Datagram { destination: ip("192.0.2.2"), ttl: 63, ..datagram(&bytes) };
     assert!(rules.accept(&sent, None).is_ok());
     rules.check_unicast_source = true;
     assert_eq!(rules.accept(&sent, None), Err(Reject::UnknownPeer(ip("192.0.2.1"))));
+}
+
+#[test]
+fn a_peer_beyond_its_ttl_bounds_is_refused() {
+    let mut rules = rules(Version::V3);
+    let peer = Peer { min_ttl: 254, ..Peer::new(ip("192.0.2.1")) };
+    rules.transport = Transport::Unicast { source: Some(ip("192.0.2.2")), peers: vec![peer], ttl: 255 };
+    let bytes = message(&rules, "192.0.2.1", "192.0.2.2");
+    let sent = |ttl| Datagram { destination: ip("192.0.2.2"), ttl, ..datagram(&bytes) };
+    assert!(rules.accept(&sent(254), None).is_ok());
+    let refused = Reject::PeerTtl { least: 254, most: 255, got: 253 };
+    assert_eq!(rules.accept(&sent(253), None), Err(refused));
 }
 
 #[test]

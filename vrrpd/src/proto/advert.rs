@@ -83,6 +83,20 @@ pub fn message_length(version: Version, family: Family, count: u8) -> usize {
         .saturating_add(trailer)
 }
 
+/// Addresses that an advert can carry over a link with this MTU. keepalived counts the Ethernet header in, although
+/// the MTU doesn't; routers that back each other up must count alike.
+#[must_use]
+pub fn most_addresses(version: Version, family: Family, mtu: u32) -> usize {
+    const ETHERNET_HEADER: usize = 14;
+    let ip_header = match family {
+        Family::Inet => 20,
+        Family::Inet6 => 40,
+    };
+    let fixed = message_length(version, family, 0).saturating_add(ETHERNET_HEADER).saturating_add(ip_header);
+    let room = usize::try_from(mtu).unwrap_or(usize::MAX).saturating_sub(fixed);
+    room.checked_div(address_length(family)).unwrap_or(0).min(usize::from(u8::MAX))
+}
+
 /// Number of the version in the header.
 #[must_use]
 pub fn version_number(version: Version) -> u8 {

@@ -19,6 +19,8 @@ pub enum Reason {
     NoSourceAddress,
     /// The interface of a multicast instance can't do multicast.
     NoMulticast,
+    /// A unicast instance has no peer (`unicast_fault_no_peer`).
+    NoPeer,
     /// The socket for adverts could not be opened.
     NoSocket,
     /// The interface of a virtual address is missing or down; its position, excluded ones after the others.
@@ -102,6 +104,7 @@ fn describe(
         Reason::InterfaceDown => write!(out, "interface {own} is down"),
         Reason::NoSourceAddress => write!(out, "no source address on {own}"),
         Reason::NoMulticast => write!(out, "interface {own} has no multicast"),
+        Reason::NoPeer => write!(out, "no unicast_peer"),
         Reason::NoSocket => write!(out, "no socket for adverts on {own}"),
         Reason::AddressInterface(position) => {
             let address = instance.addresses.iter().chain(&instance.excluded).nth(position);

@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 
 use config::model::units::IfIndex;
 use nix::libc::{c_int, in_addr, in_pktinfo, in6_addr, in6_pktinfo};
-use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, sendmsg, setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{VRRP, filter};
@@ -34,6 +34,9 @@ pub struct Sender {
     inet6: Option<Socket>,
     packet: Vec<u8>,
 }
+
+/// Place of adverts in the queues of an interface: TC_PRIO_CONTROL (linux/pkt_sched.h), in front of all others.
+const PRIORITY: c_int = 6;
 
 /// Type of service of adverts: internetwork control.
 const TOS: u8 = 0xc0;
@@ -121,6 +124,7 @@ fn open(domain: Domain) -> io::Result<Socket> {
     let kind = Type::RAW.nonblocking().cloexec();
     let socket = Socket::new_raw(domain, kind, Some(Protocol::from(VRRP)))?;
     socket.attach_filter(&filter::nothing())?;
+    setsockopt(&socket, sockopt::Priority, &PRIORITY)?;
     Ok(socket)
 }
 
