@@ -11,6 +11,7 @@
 
 mod address;
 mod entry;
+mod forwarding;
 mod link;
 
 pub use address::{Address, AddressSpec, InvalidLifetime, Lifetime, PROTOCOL_KEEPALIVED};
@@ -34,6 +35,8 @@ pub enum RouteEvent {
     AddressRemoved(Address),
     /// A route that we made is gone.
     OwnRouteRemoved,
+    /// The interface with this index forwards IPv6, or not.
+    Forwarding(u32, bool),
 }
 
 /// Reads a reply's object. `None` for other message types, for addresses of families
@@ -46,6 +49,9 @@ pub fn decode(kind: u16, payload: &[u8]) -> Option<RouteEvent> {
         RTM_NEWADDR => Address::decode(payload).map(RouteEvent::AddressAdded),
         RTM_DELADDR => Address::decode(payload).map(RouteEvent::AddressRemoved),
         RTM_DELROUTE => entry::is_ours(payload).then_some(RouteEvent::OwnRouteRemoved),
+        RTM_NEWNETCONF => {
+            forwarding::decode(payload).map(|(index, forwards)| RouteEvent::Forwarding(index, forwards))
+        }
         _ => None,
     }
 }
@@ -60,6 +66,13 @@ pub fn dump_links() -> Message {
 #[must_use]
 pub fn dump_addresses() -> Message {
     Message { kind: RTM_GETADDR, flags: Flags::Dump, payload: vec![0; 8] }
+}
+
+/// Asks which interfaces forward IPv6; the answers decode to [`RouteEvent::Forwarding`]. A kernel without IPv6
+/// refuses.
+#[must_use]
+pub fn dump_forwarding() -> Message {
+    Message { kind: RTM_GETNETCONF, flags: Flags::Dump, payload: vec![forwarding::AF_INET6, 0, 0, 0] }
 }
 
 /// Groups of events, for [`crate::socket::Socket::join`].
@@ -79,11 +92,16 @@ pub enum Group {
     Ipv6Route,
     /// Rules of IPv6.
     Ipv6Rule,
+    /// Settings of interfaces for IPv6.
+    Ipv6Settings,
 }
 
 impl Group {
     /// Groups that tell what [`decode`] reads.
     pub const LINKS_AND_ADDRESSES: [Self; 3] = [Self::Link, Self::Ipv4Address, Self::Ipv6Address];
+
+    /// Group that tells which interfaces forward IPv6.
+    pub const FORWARDING: Self = Self::Ipv6Settings;
 
     /// Groups that tell of removed routes.
     pub const ROUTES: [Self; 2] = [Self::Ipv4Route, Self::Ipv6Route];
@@ -99,6 +117,7 @@ impl Group {
             Self::Ipv6Address => 9,
             Self::Ipv6Route => 11,
             Self::Ipv6Rule => 19,
+            Self::Ipv6Settings => 25,
         }
     }
 }
@@ -110,6 +129,8 @@ const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
 const RTM_GETADDR: u16 = 22;
 const RTM_DELROUTE: u16 = 25;
+const RTM_NEWNETCONF: u16 = 80;
+const RTM_GETNETCONF: u16 = 82;
 
 #[cfg(test)]
 mod tests {

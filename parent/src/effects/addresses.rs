@@ -33,7 +33,12 @@ pub fn withdraw(addresses: &[Held], now: impl Fn() -> MonoTime) -> Result<Vec<St
             names.insert(link.index, link.name);
         }
         Some(RouteEvent::AddressAdded(address)) => present.push((address.index, address.ip, address.prefix)),
-        Some(RouteEvent::LinkGone(_) | RouteEvent::AddressRemoved(_) | RouteEvent::OwnRouteRemoved)
+        Some(
+            RouteEvent::LinkGone(_)
+            | RouteEvent::AddressRemoved(_)
+            | RouteEvent::OwnRouteRemoved
+            | RouteEvent::Forwarding(..),
+        )
         | None => {}
     };
     socket.dump(&route::dump_links(), left, &mut read).map_err(|error| error.to_string())?;

@@ -249,7 +249,7 @@ impl Driver {
         let Some(hardware) = link.ethernet_address() else { return };
         let name = link.name.clone();
         let index = IfIndex::new(link.index);
-        if let Err(error) = self.herald.announce(index, hardware, place.ip) {
+        if let Err(error) = self.herald.announce(index, hardware, place.ip, links.forwards(index)) {
             router.send_failed = true;
             if let Some(suppressed) = router.limits.allow(log::ANNOUNCE_FAILED, now, &mut self.budget) {
                 let text =

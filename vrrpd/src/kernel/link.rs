@@ -3,7 +3,7 @@
 //! Pure. Answers questions by name and index; forgets what the kernel says is gone. Called by `kernel` and the
 //! driver. Events come from the kernel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use config::model::units::IfIndex;
@@ -15,6 +15,8 @@ use netlink::route::{Address, AddressScope, Link, PROTOCOL_KEEPALIVED, RouteEven
 pub struct Links {
     links: BTreeMap<u32, Link>,
     addresses: BTreeMap<Place, Address>,
+    /// Indexes of the links that forward IPv6.
+    forwarding: BTreeSet<u32>,
 }
 
 /// What identifies an address in the kernel.
@@ -58,6 +60,7 @@ impl Links {
             }
             RouteEvent::LinkGone(index) => {
                 self.links.remove(&index);
+                self.forwarding.remove(&index);
                 self.addresses.retain(|place, _| place.index.value() != index);
             }
             RouteEvent::AddressAdded(address) => {
@@ -65,6 +68,12 @@ impl Links {
             }
             RouteEvent::AddressRemoved(address) => {
                 self.addresses.remove(&Place::of(&address));
+            }
+            RouteEvent::Forwarding(index, true) => {
+                self.forwarding.insert(index);
+            }
+            RouteEvent::Forwarding(index, false) => {
+                self.forwarding.remove(&index);
             }
         }
     }
@@ -79,6 +88,12 @@ impl Links {
     #[must_use]
     pub fn by_index(&self, index: IfIndex) -> Option<&Link> {
         self.links.get(&index.value())
+    }
+
+    /// True when packets of IPv6 pass from this interface to others: this machine is a router there.
+    #[must_use]
+    pub fn forwards(&self, index: IfIndex) -> bool {
+        self.forwarding.contains(&index.value())
     }
 
     /// Condition of the interface of this name.
@@ -220,5 +235,15 @@ mod tests {
         links.apply(link(2, "lan0", LinkFlags::Up));
         assert_eq!(links.condition("eth0"), Condition::Missing);
         assert_eq!(links.condition("lan0"), Condition::Down);
+    }
+
+    #[test]
+    fn an_interface_forwards_as_long_as_the_kernel_says_so() {
+        let mut links = table();
+        assert!(!links.forwards(IfIndex::new(2)));
+        links.apply(RouteEvent::Forwarding(2, true));
+        assert!(links.forwards(IfIndex::new(2)));
+        links.apply(RouteEvent::Forwarding(2, false));
+        assert!(!links.forwards(IfIndex::new(2)));
     }
 }

@@ -62,6 +62,7 @@ impl Kernel {
         for group in Group::LINKS_AND_ADDRESSES {
             events.join(group.number())?;
         }
+        events.join(Group::FORWARDING.number())?;
         let mut requests = Socket::open(Protocol::Route)?;
         requests.enlarge(EVENT_BUFFER);
         let mut kernel = Self { events, requests, links: Links::default(), follows_routes: false };
@@ -118,6 +119,17 @@ impl Kernel {
                     links.apply(event);
                 }
             })?;
+        }
+        let forwarding = netlink::route::dump_forwarding();
+        let answer = self.requests.dump(&forwarding, patience(Duration::from_secs(2)), |kind, payload| {
+            if let Some(event) = netlink::route::decode(kind, payload) {
+                links.apply(event);
+            }
+        });
+        match answer {
+            // A kernel without IPv6 has no such table.
+            Ok(()) | Err(RequestError::Refused(_)) => {}
+            Err(error) => return Err(error),
         }
         self.links = links;
         Ok(())

@@ -19,11 +19,17 @@ pub struct Herald {
 }
 
 impl Herald {
-    /// Announces `address` at `hardware` on the interface.
+    /// Announces `address` at `hardware` on the interface, as that of a router where it is one.
     ///
     /// # Errors
     /// What the kernel says: interface down, no buffer.
-    pub fn announce(&mut self, interface: IfIndex, hardware: [u8; 6], address: IpAddr) -> io::Result<()> {
+    pub fn announce(
+        &mut self,
+        interface: IfIndex,
+        hardware: [u8; 6],
+        address: IpAddr,
+        router: bool,
+    ) -> io::Result<()> {
         let socket = match &self.socket {
             Some(socket) => socket,
             None => {
@@ -34,9 +40,11 @@ impl Herald {
             IpAddr::V4(address) => {
                 send_link_layer(socket.as_fd(), &arp::gratuitous(hardware, address), interface.value())?
             }
-            IpAddr::V6(address) => {
-                send_link_layer(socket.as_fd(), &ndp::unsolicited(hardware, address), interface.value())?
-            }
+            IpAddr::V6(address) => send_link_layer(
+                socket.as_fd(),
+                &ndp::unsolicited(hardware, address, router),
+                interface.value(),
+            )?,
         };
         Ok(())
     }
