@@ -41,7 +41,9 @@ fn around(block: &str, line: &str) -> Option<String> {
             instance(&format!("virtual_routes {{\n198.51.100.0/24 dev eth0 {line}\n}}"))
         }
         "vrrp_instance/virtual_rules:entry" => instance(&format!("virtual_rules {{\n{line}\n}}")),
-        "vrrp_sync_group" => format!("vrrp_sync_group G {{\ngroup {{ A }}\n{line}\n}}\n"),
+        "vrrp_sync_group" => {
+            format!("{}vrrp_sync_group G {{\ngroup {{ A }}\n{line}\n}}\n", instance(""))
+        }
         "garp_group" => format!("garp_group {{\n{line}\n}}\n"),
         "vrrp_script" => format!("vrrp_script S {{\nscript \"/opt/x\" root\n{line}\n}}\n"),
         "vrrp_track_process" | "track_file" | "vrrp_track_file" | "bfd_instance" => {

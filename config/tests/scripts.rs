@@ -98,10 +98,24 @@ fn root_runs_nothing_that_another_could_replace() {
 }
 
 #[test]
-fn a_missing_program_is_an_error_at_load() {
-    assert_eq!(identity("", "/missing alice", true).3, ["E0402"]);
+fn a_missing_program_that_only_tells_is_kept_and_told() {
+    assert_eq!(identity("", "/missing alice", true), (1_000, 1_000, vec![], vec!["W0410"]));
     assert_eq!(identity("", "nowhere alice", true).3, ["E0402"]);
     assert_eq!(identity("", "scripts/x alice", true).3, ["E0408"]);
+}
+
+#[test]
+fn a_missing_program_that_checks_is_an_error_at_load() {
+    let tracked = "/opt/x alice\ntrack_script { s }\n}\nvrrp_script s {\nscript /missing\nuser alice";
+    assert_eq!(identity("", tracked, true).3, ["E0402"]);
+}
+
+#[test]
+fn words_behind_a_command_without_quotes_are_explained() {
+    let loaded = read("", "/opt/x MASTER now", true);
+    assert_eq!(loaded.diagnostics[0].code.0, "E0401");
+    let help = loaded.diagnostics[0].help.as_deref();
+    assert_eq!(help, Some("a command with arguments must stand in one pair of quotes"));
 }
 
 #[test]

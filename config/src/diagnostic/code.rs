@@ -120,6 +120,8 @@ codes! {
     BAD_COMMAND = "E0408";
     /// A command uses the syntax of a shell, which no shell reads.
     SHELL_SYNTAX = "W0409";
+    /// A program that only tells of changes doesn't exist or isn't executable yet.
+    SCRIPT_ABSENT = "W0410";
 
     /// A keyword is known but does nothing yet.
     NOT_ACTIVE = "W0501";

@@ -49,11 +49,20 @@ pub(crate) fn resolve(
     context.check_default_user();
     let mut blocks: HashMap<String, Tracked> = HashMap::with_capacity(scripts.len());
     for block in scripts {
-        if blocks.contains_key(&block.name.text) {
-            let message = format!("vrrp_script {} is defined twice", block.name.text);
-            context.report(Problem::error(code::DUPLICATE, block.name.span, message));
-        } else {
-            blocks.insert(block.name.text.clone(), Tracked { block, position: None });
+        match blocks.get(&block.name.text) {
+            // Files that are put together from pieces bring the same block along more than once.
+            Some(first) if first.block.is_like(&block) => {
+                let message = format!("vrrp_script {} is defined twice in the same way", block.name.text);
+                context.report(Problem::warning(code::GIVEN_TWICE, block.name.span, message));
+            }
+            Some(first) => {
+                let message = format!("vrrp_script {} is defined twice", block.name.text);
+                let problem = Problem::error(code::DUPLICATE, block.name.span, message);
+                context.report(problem.note(first.block.name.span, "the other one is here"));
+            }
+            None => {
+                blocks.insert(block.name.text.clone(), Tracked { block, position: None, is_used: false });
+            }
         }
     }
     let sync_groups = sync_group::join(&mut context, sync_groups, &mut instances, &blocks);
@@ -70,6 +79,8 @@ pub(crate) fn resolve(
 struct Tracked {
     block: ScriptBlockDraft,
     position: Option<u32>,
+    /// An instance names it, even if it may not run.
+    is_used: bool,
 }
 
 impl Context<'_> {
@@ -79,6 +90,7 @@ impl Context<'_> {
 
     /// Position of a tracked script in the model, made at its first use.
     fn tracked(&mut self, tracked: &mut Tracked, model: &mut Model) -> Option<u32> {
+        tracked.is_used = true;
         if tracked.position.is_some() {
             return tracked.position;
         }
@@ -103,8 +115,9 @@ impl Context<'_> {
 }
 
 fn unused_scripts(context: &mut Context<'_>, blocks: &HashMap<String, Tracked>) {
+    let idle = |tracked: &&Tracked| !tracked.is_used || tracked.block.command.is_none();
     let mut unused: Vec<&ScriptBlockDraft> =
-        blocks.values().filter(|tracked| tracked.position.is_none()).map(|tracked| &tracked.block).collect();
+        blocks.values().filter(idle).map(|tracked| &tracked.block).collect();
     unused.sort_by(|a, b| a.name.text.cmp(&b.name.text));
     for block in unused {
         let name = &block.name.text;

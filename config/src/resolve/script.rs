@@ -1,7 +1,8 @@
 //! Who runs a script, and whether that may be.
 //!
 //! An explicit user, else `script_user`, else the user `keepalived_script` if there is one, else root when
-//! nobody but root could change what runs, told once. A script that may not run is an error here.
+//! nobody but root could change what runs, told once. A check that may not run is an error here; what only tells of
+//! changes may appear later.
 
 use std::time::Duration;
 
@@ -58,8 +59,9 @@ impl Context<'_> {
             *argv.first_mut()? = found;
         }
         let program = argv.first()?.clone();
-        if let Err(problem) = self.names.script(&program, &identity) {
-            self.unfit(name, span, &problem);
+        if let Err(problem) = self.names.script(&program, &identity)
+            && !self.unfit(name, span, purpose, &problem)
+        {
             return None;
         }
         if identity.is_root() && explicit.is_none() && self.globals.script_user.is_none() {
@@ -94,7 +96,11 @@ impl Context<'_> {
     fn identity(&mut self, words: &UserWords) -> Option<Identity> {
         let Some(user) = self.names.user(&words.user.text) else {
             let message = format!("there is no user {}", words.user.text);
-            self.report(Problem::error(code::UNKNOWN_USER, words.user.span, message));
+            let problem = Problem::error(code::UNKNOWN_USER, words.user.span, message);
+            self.report(match words.behind_command {
+                true => problem.help("a command with arguments must stand in one pair of quotes"),
+                false => problem,
+            });
             return None;
         };
         let mut gid = user.gid;
@@ -149,7 +155,20 @@ impl Context<'_> {
         Some(path)
     }
 
-    fn unfit(&mut self, name: &str, span: Span, problem: &ScriptProblem) {
+    /// Reports a script that may not run. True when the configuration holds all the same: one that only tells of
+    /// changes and isn't there yet is looked for again at every run, and no service hangs on it.
+    fn unfit(&mut self, name: &str, span: Span, purpose: Purpose, problem: &ScriptProblem) -> bool {
+        let only_tells = match purpose {
+            Purpose::InstanceNotify | Purpose::ServerNotify | Purpose::FifoReader => true,
+            Purpose::Tracked | Purpose::MiscCheck => false,
+        };
+        let is_absent =
+            matches!(problem, ScriptProblem::Missing { .. } | ScriptProblem::NotExecutable { .. });
+        if only_tells && is_absent {
+            let message = format!("script of {name} fails for now: {problem}");
+            self.report(Problem::warning(code::SCRIPT_ABSENT, span, message));
+            return true;
+        }
         let (code, help) = match problem {
             ScriptProblem::Missing { .. } => (code::SCRIPT_MISSING, None),
             ScriptProblem::NotAFile { .. } | ScriptProblem::NotExecutable { .. } => {
@@ -166,6 +185,7 @@ impl Context<'_> {
             Some(help) => report.help(help),
             None => report,
         });
+        false
     }
 
     fn tell_root(&mut self, span: Span) {

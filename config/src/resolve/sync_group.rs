@@ -31,14 +31,14 @@ pub(super) fn join(
             continue;
         }
         draft.members.retain(|member| {
-            let mut drop = |code, message: String| {
-                context.report(Problem::warning(code, member.span, message));
-                false
-            };
             if !instances.iter().any(|instance| instance.name == member.text) {
-                drop(code::NO_EFFECT, format!("{name}: there is no vrrp_instance {}", member.text))
+                let message = format!("{name}: there is no vrrp_instance {}", member.text);
+                context.report(Problem::error(code::UNDEFINED_NAME, member.span, message));
+                false
             } else if !taken.insert(member.text.clone()) {
-                drop(code::GIVEN_TWICE, format!("{name}: {} is in a sync group already", member.text))
+                let message = format!("{name}: {} is in a sync group already", member.text);
+                context.report(Problem::warning(code::GIVEN_TWICE, member.span, message));
+                false
             } else {
                 true
             }

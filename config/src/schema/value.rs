@@ -28,6 +28,8 @@ pub(crate) struct UserWords {
     pub(crate) group: Option<Named>,
     /// A colon in front of the group asks for the user's supplementary groups.
     pub(crate) supplementary: bool,
+    /// They stand behind a command, where arguments without quotes would stand too.
+    pub(crate) behind_command: bool,
 }
 
 /// A command, split, and who is to run it.
@@ -214,7 +216,8 @@ impl<'t> Lowering<'t> {
             text: word.text.strip_prefix(':').unwrap_or(word.text).to_owned(),
             span: word.span,
         });
-        Some(UserWords { user, group: group.filter(|group| !group.text.is_empty()), supplementary })
+        let group = group.filter(|group| !group.text.is_empty());
+        Some(UserWords { user, group, supplementary, behind_command: false })
     }
 
     /// The command of a script keyword, with user and group behind it.
@@ -257,7 +260,7 @@ impl<'t> Lowering<'t> {
             let supplementary = group.as_ref().is_some_and(|group| group.starts_with(':'));
             let group = group.map(|group| group.strip_prefix(':').map(str::to_owned).unwrap_or(group));
             let named = |text| Named { text, span };
-            UserWords { user: named(user), group: group.map(named), supplementary }
+            UserWords { user: named(user), group: group.map(named), supplementary, behind_command: true }
         });
         if let Some(word) = words.next() {
             let message = format!("nothing reads '{word}' behind the command of {}", line.keyword());

@@ -19,6 +19,30 @@ pub(crate) struct ScriptBlockDraft {
     pub(crate) init_fail: bool,
 }
 
+impl ScriptBlockDraft {
+    /// Says the same as another block, wherever both stand.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let argv = |draft: &Self| draft.command.as_ref().map(|command| command.argv.clone());
+        let words = |words: &UserWords| {
+            (
+                words.user.text.clone(),
+                words.group.as_ref().map(|group| group.text.clone()),
+                words.supplementary,
+            )
+        };
+        let own = |draft: &Self| draft.command.as_ref().and_then(|command| command.user.as_ref()).map(words);
+        let user = |draft: &Self| draft.user.as_ref().map(words);
+        let rest = |draft: &Self| {
+            let Self { interval, timeout, weight, reverse, rise, fall, init_fail, .. } = draft;
+            (*interval, *timeout, *weight, *reverse, *rise, *fall, *init_fail)
+        };
+        argv(self) == argv(other)
+            && own(self) == own(other)
+            && user(self) == user(other)
+            && rest(self) == rest(other)
+    }
+}
+
 /// Reads one block.
 pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let Some(name) = lowering.required(line, 1, "a name") else { return };
