@@ -163,6 +163,7 @@ impl Roster {
             | CheckKind::Smtp(_)
             | CheckKind::Dns(_)
             | CheckKind::Udp(_)
+            | CheckKind::Ping(_)
             | CheckKind::Misc { .. } => None,
         }
     }
@@ -177,7 +178,8 @@ impl Roster {
             | CheckKind::Http(_)
             | CheckKind::Smtp(_)
             | CheckKind::Dns(_)
-            | CheckKind::Udp(_) => None,
+            | CheckKind::Udp(_)
+            | CheckKind::Ping(_) => None,
         }
     }
 
@@ -189,12 +191,13 @@ impl Roster {
             match (kind.carrier(), kind.endpoint()) {
                 (Some(Carrier::Tcp), Some(endpoint)) => {
                     needs.tcp_ports.insert(endpoint.target.port());
-                    if endpoint.bind_to.is_some() || endpoint.bind_port.is_some() {
+                    let bound = endpoint.bind_to.is_some() || endpoint.bind_port.is_some();
+                    if bound && kind.lent().is_none() {
                         needs.tcp_sources.insert(endpoint.bind_port.unwrap_or_default());
                     }
                 }
                 (Some(Carrier::Udp), _) => needs.udp = true,
-                (Some(Carrier::Tcp) | None, _) => {}
+                (Some(Carrier::Tcp | Carrier::Icmp) | None, _) => {}
             }
         }
         needs
@@ -450,7 +453,7 @@ impl Roster {
         };
         let protocol = match self.check(position)?.kind.carrier() {
             Some(Carrier::Udp) => "udp",
-            Some(Carrier::Tcp) | None => protocol(self.services.get(place.service)?.config()),
+            Some(Carrier::Tcp | Carrier::Icmp) | None => protocol(self.services.get(place.service)?.config()),
         };
         Some(format!("[{}]:{protocol}:{}", target.ip(), target.port()))
     }
@@ -472,6 +475,7 @@ impl Roster {
             CheckKind::Smtp(_) => ("SMTP_CHECK", format!("Remote SMTP server {label} succeed on service.")),
             CheckKind::Dns(_) => ("DNS_CHECK", format!("Remote DNS server {label} succeed on service.")),
             CheckKind::Udp(_) => ("UDP_CHECK", format!("Remote UDP server {label} succeed on service.")),
+            CheckKind::Ping(_) => ("ICMP CHECK", format!("ICMP connection to {label} success.")),
             CheckKind::Misc { command, .. } => {
                 let place = self.checkers.get(position)?.place;
                 let address = self.real_server(place)?.destination.address;
@@ -495,6 +499,7 @@ impl Roster {
                     | CheckKind::Smtp(_)
                     | CheckKind::Dns(_)
                     | CheckKind::Udp(_)
+                    | CheckKind::Ping(_)
                     | CheckKind::Misc { .. },
                     _,
                 ) => {

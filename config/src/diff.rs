@@ -321,7 +321,8 @@ fn comparable_checks<'m>(
             | CheckKind::Http(_)
             | CheckKind::Smtp(_)
             | CheckKind::Dns(_)
-            | CheckKind::Udp(_) => None,
+            | CheckKind::Udp(_)
+            | CheckKind::Ping(_) => None,
         };
         (check, command)
     });

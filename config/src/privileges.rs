@@ -9,6 +9,7 @@ use std::fmt;
 use crate::model::Model;
 use crate::model::check::{Carrier, VirtualServer};
 use crate::model::ipvs::ServiceKey;
+use crate::model::lent::{FIRST_FREE_PORT, LentSocket};
 use crate::model::process::{Identity, Script};
 use crate::model::vrrp::{Authentication, Instance, Transport};
 
@@ -149,11 +150,31 @@ fn balancing(list: &mut List, service: &VirtualServer) {
         if let Some(endpoint) = check.kind.endpoint() {
             needs.push(Need::Connect(endpoint.target.to_string()));
         }
-        if check.kind.carrier() == Some(Carrier::Udp) {
-            needs.push(Need::Socket("UDP"));
+        match check.kind.carrier() {
+            Some(Carrier::Udp) => needs.push(Need::Socket("UDP")),
+            Some(Carrier::Icmp) => needs.push(Need::Socket("ICMP echo")),
+            Some(Carrier::Tcp) | None => {}
+        }
+        if let Some(socket) = check.kind.lent() {
+            list.add("keepalived", "sockets for checks", lending(&socket));
         }
         list.add("checkd", check.kind.keyword(), needs);
     }
+}
+
+/// What it takes to open a socket for checkd.
+fn lending(socket: &LentSocket) -> Vec<Need> {
+    let mut needs = Vec::new();
+    if socket.carrier == Carrier::Icmp {
+        needs.push(Need::Path("/proc/sys/net/ipv4/ping_group_range"));
+    }
+    if socket.mark != 0 {
+        needs.push(Need::Capability("NET_ADMIN"));
+    }
+    if socket.bind_port.is_some_and(|port| port < FIRST_FREE_PORT) {
+        needs.push(Need::Capability("NET_BIND_SERVICE"));
+    }
+    needs
 }
 
 #[cfg(test)]

@@ -220,14 +220,15 @@ const OPEN_FILES: u64 = 4096;
 
 /// What the parent may keep: each capability with its reason.
 const PARENT: &[Capability] = &[
-    Capability::CAP_SETUID,          // daemons and scripts of other users
-    Capability::CAP_SETGID,          // the same
-    Capability::CAP_SETPCAP,         // bounding set of the daemons
-    Capability::CAP_KILL,            // daemons and scripts of other users
-    Capability::CAP_NET_ADMIN,       // handed to vrrpd and ipvsd; addresses when vrrpd can't
-    Capability::CAP_NET_RAW,         // handed to vrrpd
-    Capability::CAP_CHOWN,           // control socket of a group
-    Capability::CAP_DAC_READ_SEARCH, // handed to the config worker
+    Capability::CAP_SETUID,           // daemons and scripts of other users
+    Capability::CAP_SETGID,           // the same
+    Capability::CAP_SETPCAP,          // bounding set of the daemons
+    Capability::CAP_KILL,             // daemons and scripts of other users
+    Capability::CAP_NET_ADMIN,        // handed to vrrpd and ipvsd; addresses when vrrpd can't
+    Capability::CAP_NET_RAW,          // handed to vrrpd
+    Capability::CAP_CHOWN,            // control socket of a group
+    Capability::CAP_DAC_READ_SEARCH,  // handed to the config worker
+    Capability::CAP_NET_BIND_SERVICE, // sockets that checkd borrows: bind_port below 1024
 ];
 
 fn root_scripts(parts: &Parts) -> bool {

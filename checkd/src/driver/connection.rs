@@ -10,13 +10,36 @@ use std::os::fd::{AsRawFd, RawFd};
 use config::model::check::{Carrier, CheckKind, Endpoint};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::lent::Borrowed;
 use super::talk::{Said, Subject, Talk};
 use crate::probe::{Failure, Outcome, dns, tcp, udp};
 
 /// A connection under way.
 pub(super) struct Connection {
-    socket: Socket,
+    held: Held,
     stage: Stage,
+}
+
+/// Whose socket it is.
+enum Held {
+    Own(Socket),
+    Lent(Borrowed),
+}
+
+impl Held {
+    fn socket(&self) -> &Socket {
+        match self {
+            Self::Own(socket) => socket,
+            Self::Lent(borrowed) => &borrowed.socket,
+        }
+    }
+
+    fn into_borrowed(self) -> Option<Borrowed> {
+        match self {
+            Self::Own(_) => None,
+            Self::Lent(borrowed) => Some(borrowed),
+        }
+    }
 }
 
 enum Stage {
@@ -30,10 +53,10 @@ enum Stage {
 pub(super) enum Opened {
     /// It is under way.
     Pending(Connection),
-    /// The outcome is known at once.
-    Done(Outcome),
+    /// The outcome is known at once; a borrowed socket comes back.
+    Done(Outcome, Option<Borrowed>),
     /// This machine could not try; that says nothing of the server.
-    NotTried(io::Error),
+    NotTried(io::Error, Option<Borrowed>),
 }
 
 /// Where a connection stands after a call.
@@ -49,42 +72,56 @@ pub(super) enum Progress {
     Done(Outcome),
 }
 
+/// Most datagrams that are dropped before a borrowed socket is used again.
+const STALE: usize = 256;
 /// Most reads of one connection in one turn.
 const READS: usize = 2;
 
 impl Connection {
-    /// Starts to connect; over UDP that sends already, under the number `id`.
-    pub(super) fn open(kind: &CheckKind, endpoint: &Endpoint, id: u16) -> Opened {
-        let socket = match socket(kind, endpoint) {
-            Ok(socket) => socket,
-            Err(error) => return Opened::NotTried(error),
-        };
-        match socket.connect(&endpoint.target.into()) {
+    /// Starts to connect, through the borrowed socket if there is one; over UDP that sends already, under the number
+    /// `id`.
+    pub(super) fn open(kind: &CheckKind, endpoint: &Endpoint, id: u16, lent: Option<Borrowed>) -> Opened {
+        let held =
+            match lent.map_or_else(|| socket(kind, endpoint).map(Held::Own), |lent| Ok(Held::Lent(lent))) {
+                Ok(held) => held,
+                Err(error) => return Opened::NotTried(error, None),
+            };
+        match held.socket().connect(&endpoint.target.into()) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(nix::libc::EINPROGRESS) => {}
-            Err(error) if is_ours(&error) => return Opened::NotTried(error),
-            Err(error) => return Opened::Done(tcp::judge(Err(error.kind()))),
+            Err(error) => return failed(error, held),
         }
         let datagram = match kind {
             CheckKind::Dns(check) => dns::question(check, id),
             CheckKind::Udp(check) => check.payload.clone(),
-            CheckKind::Tcp(_) | CheckKind::Http(_) | CheckKind::Smtp(_) | CheckKind::Misc { .. } => {
-                return Opened::Pending(Self { socket, stage: Stage::Connecting });
+            CheckKind::Tcp(_)
+            | CheckKind::Http(_)
+            | CheckKind::Smtp(_)
+            | CheckKind::Ping(_)
+            | CheckKind::Misc { .. } => {
+                return Opened::Pending(Self { held, stage: Stage::Connecting });
             }
         };
-        match socket.send(&datagram) {
-            Ok(_) => Opened::Pending(Self { socket, stage: Stage::Asked(id) }),
-            Err(error) if is_ours(&error) => Opened::NotTried(error),
-            Err(error) => Opened::Done(tcp::judge(Err(error.kind()))),
+        if let Held::Lent(borrowed) = &held {
+            drain(&borrowed.socket);
         }
+        match held.socket().send(&datagram) {
+            Ok(_) => Opened::Pending(Self { held, stage: Stage::Asked(id) }),
+            Err(error) => failed(error, held),
+        }
+    }
+
+    /// The socket, if it has to go back.
+    pub(super) fn into_borrowed(self) -> Option<Borrowed> {
+        self.held.into_borrowed()
     }
 
     /// Goes on after an event, or after [`Progress::Unfinished`].
     pub(super) fn advance(&mut self, subject: &Subject<'_>, buffer: &mut [u8]) -> Progress {
         match &mut self.stage {
             Stage::Connecting => self.connected(subject),
-            Stage::Talking(talk) => exchange(&self.socket, talk, subject, buffer),
-            Stage::Asked(id) => answered(&self.socket, *id, subject.kind, buffer),
+            Stage::Talking(talk) => exchange(self.held.socket(), talk, subject, buffer),
+            Stage::Asked(id) => answered(self.held.socket(), *id, subject.kind, buffer),
         }
     }
 
@@ -98,7 +135,7 @@ impl Connection {
     }
 
     fn connected(&mut self, subject: &Subject<'_>) -> Progress {
-        match self.socket.take_error() {
+        match self.held.socket().take_error() {
             Ok(Some(error)) | Err(error) => return Progress::Done(tcp::judge(Err(error.kind()))),
             Ok(None) => {}
         }
@@ -115,7 +152,7 @@ impl Connection {
 
 impl AsRawFd for Connection {
     fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+        self.held.socket().as_raw_fd()
     }
 }
 
@@ -170,9 +207,11 @@ fn answered(socket: &Socket, id: u16, kind: &CheckKind, buffer: &mut [u8]) -> Pr
                 let outcome = match kind {
                     CheckKind::Udp(check) => Some(udp::judge(check, datagram)),
                     CheckKind::Dns(_) => dns::judge(id, datagram),
-                    CheckKind::Tcp(_) | CheckKind::Http(_) | CheckKind::Smtp(_) | CheckKind::Misc { .. } => {
-                        None
-                    }
+                    CheckKind::Tcp(_)
+                    | CheckKind::Http(_)
+                    | CheckKind::Smtp(_)
+                    | CheckKind::Ping(_)
+                    | CheckKind::Misc { .. } => None,
                 };
                 if let Some(outcome) = outcome {
                     return Progress::Done(outcome);
@@ -189,7 +228,7 @@ fn answered(socket: &Socket, id: u16, kind: &CheckKind, buffer: &mut [u8]) -> Pr
 fn socket(kind: &CheckKind, endpoint: &Endpoint) -> io::Result<Socket> {
     let (style, protocol) = match kind.carrier() {
         Some(Carrier::Udp) => (Type::DGRAM, Protocol::UDP),
-        Some(Carrier::Tcp) | None => (Type::STREAM, Protocol::TCP),
+        Some(Carrier::Tcp | Carrier::Icmp) | None => (Type::STREAM, Protocol::TCP),
     };
     let domain = Domain::for_address(endpoint.target);
     let socket = Socket::new(domain, style.nonblocking(), Some(protocol))?;
@@ -211,10 +250,30 @@ fn socket(kind: &CheckKind, endpoint: &Endpoint) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Errors of a connect that tell of this machine only: nothing was sent to the server.
-fn is_ours(error: &io::Error) -> bool {
+/// A connection could not be begun.
+fn failed(error: io::Error, held: Held) -> Opened {
+    match is_ours(&error) {
+        true => Opened::NotTried(error, held.into_borrowed()),
+        false => Opened::Done(tcp::judge(Err(error.kind())), held.into_borrowed()),
+    }
+}
+
+/// Drops what a borrowed socket has received for an earlier check.
+fn drain(socket: &Socket) {
+    let (mut stream, mut room) = (socket, [0; 1]);
+    let _emptied = (0..STALE).any(|_| stream.read(&mut room).is_err());
+}
+
+/// Errors that tell of this machine only: nothing was sent to the server. EINVAL: the source address isn't here yet.
+pub(super) fn is_ours(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
-        Some(nix::libc::EADDRNOTAVAIL | nix::libc::ENOBUFS | nix::libc::ENOMEM | nix::libc::EAGAIN)
+        None | Some(
+            nix::libc::EADDRNOTAVAIL
+                | nix::libc::ENOBUFS
+                | nix::libc::ENOMEM
+                | nix::libc::EAGAIN
+                | nix::libc::EINVAL
+        )
     )
 }

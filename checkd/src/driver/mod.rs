@@ -5,8 +5,10 @@
 //! parent, which is trusted; results that name nothing known are dropped and counted.
 
 mod connection;
+mod lent;
 mod load;
 mod outbox;
+mod pings;
 mod runs;
 mod talk;
 
@@ -15,6 +17,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
+use config::model::lent::LentSocket;
 use config::model::units::{Generation, MonoTime};
 use ipc::channel::{ReceiveError, SendError};
 use ipc::messages::checkd::{CheckdToParent, ParentToCheckd, QuorumState, Verdict};
@@ -71,6 +74,7 @@ pub fn run(
         loading: None,
         prepared: None,
         remembered: None,
+        lent: Vec::new(),
         runs: Runs::new(seed),
         outbox: Outbox::default(),
         phase: Phase::Working,
@@ -91,6 +95,8 @@ struct Driver<C> {
     loading: Option<Loading>,
     prepared: Option<Roster>,
     remembered: Option<Memory>,
+    /// Sockets for the configuration that is being prepared.
+    lent: Vec<(Generation, LentSocket, OwnedFd)>,
     runs: Runs,
     outbox: Outbox,
     phase: Phase,
@@ -304,6 +310,11 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 }
                 Ok(())
             }
+            ParentToCheckd::Sockets { generation, kind, count: _ } => {
+                self.lent.retain(|(of, ..)| *of == generation);
+                self.lent.extend(fds.into_iter().map(|fd| (generation, kind.clone(), fd)));
+                Ok(())
+            }
             ParentToCheckd::ScriptResult { generation, check, outcome } => {
                 let known = match &self.live {
                     Some(roster) if roster.generation() == generation => {
@@ -332,13 +343,11 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 }
                 Ok(())
             }
-            ToDaemon::Commit(generation) => {
-                self.commit(generation, now);
-                Ok(())
-            }
+            ToDaemon::Commit(generation) => self.commit(generation, now),
             ToDaemon::Abort(generation) => {
                 self.loading = self.loading.take().filter(|loading| loading.generation() != generation);
                 self.prepared = self.prepared.take().filter(|roster| roster.generation() != generation);
+                self.lent.retain(|(of, ..)| *of != generation);
                 Ok(())
             }
             ToDaemon::Ping(number) => Ok(self.link.tell(FromDaemon::Pong(number))?),
@@ -427,11 +436,14 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
         Ok(true)
     }
 
-    fn commit(&mut self, generation: Generation, now: MonoTime) {
+    fn commit(&mut self, generation: Generation, now: MonoTime) -> Result<(), Halt> {
         let Some(mut roster) = self.prepared.take_if(|roster| roster.generation() == generation) else {
             self.strays = self.strays.saturating_add(1);
-            return;
+            return Ok(());
         };
+        let lent = std::mem::take(&mut self.lent).into_iter().filter(|(of, ..)| *of == generation);
+        let lent = lent.map(|(_, kind, fd)| (kind, fd)).collect();
+        self.runs.lend(generation.value(), lent, &self.reactor).map_err(DriverError::from)?;
         let (mut before, mut after) = (Vec::new(), Vec::new());
         match (self.live.take(), self.remembered.take()) {
             (Some(old), _) => {
@@ -453,6 +465,7 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
         self.outbox.take(after, generation, Deltas::Dropped);
         self.announced = 0;
         self.live = Some(roster);
+        Ok(())
     }
 
     fn announce(&mut self) {

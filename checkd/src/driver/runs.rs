@@ -6,20 +6,23 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::check::CheckKind;
+use config::model::check::{Carrier, CheckKind, Endpoint};
+use config::model::lent::LentSocket;
 use config::model::units::MonoTime;
 use ipc::messages::RunOutcome;
 use ipc::reactor::Reactor;
 use rustls::crypto::CryptoProvider;
 
-use super::connection::{Connection, Opened, Progress};
+use super::connection::{Connection, Opened, Progress, is_ours};
+use super::lent::{Borrowed, Shelves};
+use super::pings::{Asked, Pings};
 use super::talk::Subject;
 use crate::probe::tls::{self, TlsClient};
-use crate::probe::{Failure, Outcome, misc};
+use crate::probe::{DynamicWeight, Failure, Outcome, misc};
 use crate::roster::Roster;
 use crate::schedule::{Alarms, Spread, first_run, next_run};
 use crate::verdict::Next;
@@ -40,6 +43,13 @@ pub(super) struct Runs {
     tls: BTreeMap<usize, TlsClient>,
     /// Number of the last datagram sent.
     last_id: u16,
+    shelves: Shelves,
+    /// Borrowed sockets that connections have left, still watched.
+    returned: Vec<Borrowed>,
+    /// Number of the configuration whose sockets are in use.
+    edition: u64,
+    pings: Pings,
+    answered: Vec<usize>,
 }
 
 struct Run {
@@ -53,6 +63,7 @@ struct Run {
 enum Work {
     Connection(Connection),
     Script,
+    Ping(Asked),
 }
 
 /// Something that the driver has to do for a run.
@@ -103,6 +114,11 @@ impl Runs {
             provider: None,
             tls: BTreeMap::new(),
             last_id: u16::from_ne_bytes(seed.to_ne_bytes().first_chunk().copied().unwrap_or_default()),
+            shelves: Shelves::default(),
+            returned: Vec::new(),
+            edition: 0,
+            pings: Pings::new(seed.rotate_left(32)),
+            answered: Vec::new(),
         }
     }
 
@@ -134,8 +150,8 @@ impl Runs {
             let run = key.and_then(|key| self.table.get_mut(key)?.as_mut());
             let mut at = old.and_then(|old| old_alarms.at(old));
             match (run, key) {
-                (Some(Run { work: Work::Script, due, .. }), _) => {
-                    // Its answer would carry a number of the old configuration.
+                (Some(Run { work: Work::Script | Work::Ping(_), due, .. }), _) => {
+                    // The answer would carry a number of the old configuration, or come to a socket that is gone.
                     at = Some(next_run(*due, check.delay_loop, now));
                 }
                 (Some(run), Some(key)) => {
@@ -151,8 +167,11 @@ impl Runs {
             self.alarms.set(position, at);
         }
         for (key, stays) in stays.into_iter().enumerate() {
-            if !stays && self.table.get_mut(key).is_some_and(|slot| slot.take().is_some()) {
+            let gone = if stays { None } else { self.table.get_mut(key).and_then(Option::take) };
+            if let Some(run) = gone {
                 self.free.push(key);
+                // Its socket is of the configuration before: closed with it.
+                drop(run);
             }
         }
     }
@@ -169,11 +188,15 @@ impl Runs {
 
     /// When [`Self::advance`] has work without an event.
     pub(super) fn deadline(&mut self, now: MonoTime) -> Option<MonoTime> {
-        if self.unfinished.is_empty() { self.alarms.earliest() } else { Some(now) }
+        let idle = self.unfinished.is_empty() && !self.pings.has_unread();
+        if idle { self.alarms.earliest() } else { Some(now) }
     }
 
     /// An event for the connection under `key`.
     pub(super) fn ready(&mut self, key: usize, roster: &Roster, now: MonoTime, steps: &mut Vec<Step>) {
+        if self.pings.ready(key) {
+            return;
+        }
         let Some(Some(run)) = self.table.get_mut(key) else { return };
         let position = run.position;
         let Work::Connection(connection) = &mut run.work else { return };
@@ -218,6 +241,7 @@ impl Runs {
                 self.ready(key, roster, now, steps);
             }
         }
+        self.take_answers(steps);
         for _ in 0..STARTS {
             let Some((position, at)) = self.alarms.pop_due(now) else { return };
             if self.active.get(position).copied().flatten().is_some() {
@@ -282,15 +306,25 @@ impl Runs {
                 | CheckKind::Http(_)
                 | CheckKind::Smtp(_)
                 | CheckKind::Dns(_)
-                | CheckKind::Udp(_) => Duration::ZERO,
+                | CheckKind::Udp(_)
+                | CheckKind::Ping(_) => Duration::ZERO,
             };
             self.insert(Run { position, due, unfinished: false, work: Work::Script });
             self.alarms.set(position, now + timeout + SCRIPT_GRACE);
             steps.push(Step::Script(position));
             return;
         };
+        let lent = check.kind.lent();
+        if let (CheckKind::Ping(_), Some(kind)) = (&check.kind, &lent) {
+            return self.ping(position, due, endpoint, kind, now, steps);
+        }
+        self.reclaim(reactor);
+        let borrowed = match lent.map(|kind| self.shelves.take(&kind)).transpose() {
+            Ok(borrowed) => borrowed,
+            Err(error) => return self.postpone(position, error, now),
+        };
         self.last_id = self.last_id.wrapping_add(1);
-        match Connection::open(&check.kind, endpoint, self.last_id) {
+        match Connection::open(&check.kind, endpoint, self.last_id, borrowed) {
             Opened::Pending(connection) => {
                 let fd = connection.as_raw_fd();
                 let key =
@@ -301,9 +335,82 @@ impl Runs {
                 }
                 self.alarms.set(position, now + endpoint.timeout);
             }
-            Opened::Done(outcome) => steps.push(Step::Ended { position, due, outcome }),
-            Opened::NotTried(error) => self.postpone(position, error, now),
+            Opened::Done(outcome, borrowed) => {
+                self.give_back(borrowed);
+                steps.push(Step::Ended { position, due, outcome });
+            }
+            Opened::NotTried(error, borrowed) => {
+                self.give_back(borrowed);
+                self.postpone(position, error, now);
+            }
         }
+    }
+
+    fn ping(
+        &mut self,
+        position: usize,
+        due: MonoTime,
+        endpoint: &Endpoint,
+        kind: &LentSocket,
+        now: MonoTime,
+        steps: &mut Vec<Step>,
+    ) {
+        match self.pings.ask(kind, endpoint.target, position) {
+            Ok(asked) => {
+                self.insert(Run { position, due, unfinished: false, work: Work::Ping(asked) });
+                self.alarms.set(position, now + endpoint.timeout);
+            }
+            Err(error) if is_ours(&error) => self.postpone(position, error, now),
+            Err(error) => {
+                let outcome = Outcome::Fail(Failure::Connect(error.kind()));
+                steps.push(Step::Ended { position, due, outcome });
+            }
+        }
+    }
+
+    fn take_answers(&mut self, steps: &mut Vec<Step>) {
+        if !self.pings.has_unread() {
+            return;
+        }
+        let mut answered = std::mem::take(&mut self.answered);
+        self.pings.receive(&mut answered);
+        for position in answered.drain(..) {
+            self.end(position, Outcome::Pass(DynamicWeight::Untouched), steps);
+        }
+        self.answered = answered;
+    }
+
+    /// Takes the sockets that the parent opened for a configuration in place of those before.
+    pub(super) fn lend(
+        &mut self,
+        edition: u64,
+        sockets: Vec<(LentSocket, OwnedFd)>,
+        reactor: &Reactor,
+    ) -> io::Result<()> {
+        self.edition = edition;
+        self.shelves = Shelves::default();
+        let mut pingers = Vec::new();
+        for (kind, fd) in sockets {
+            let borrowed = Borrowed::new(&kind, fd, edition);
+            match kind.carrier {
+                Carrier::Icmp => pingers.push((kind, borrowed)),
+                Carrier::Tcp | Carrier::Udp => self.shelves.put(borrowed),
+            }
+        }
+        self.pings.replace(pingers, reactor)
+    }
+
+    /// Puts borrowed sockets back on their shelves once nobody watches them.
+    fn reclaim(&mut self, reactor: &Reactor) {
+        for borrowed in self.returned.drain(..) {
+            // One that was never watched is as good.
+            let _forgotten = reactor.forget(borrowed.socket.as_raw_fd());
+            self.shelves.give_back(borrowed, self.edition);
+        }
+    }
+
+    fn give_back(&mut self, borrowed: Option<Borrowed>) {
+        self.returned.extend(borrowed);
     }
 
     fn postpone(&mut self, position: usize, error: io::Error, now: MonoTime) {
@@ -316,14 +423,15 @@ impl Runs {
         let run = self.active.get(position).copied().flatten().and_then(|key| self.table.get(key)?.as_ref());
         let outcome = match (run.map(|run| &run.work), roster.check(position)) {
             (Some(Work::Connection(connection)), Some(check)) => connection.timed_out(&check.kind),
+            (Some(Work::Ping(_)), _) => Outcome::Fail(Failure::NoEcho),
             (Some(_) | None, _) => Outcome::Fail(Failure::ScriptTimeout),
         };
         self.end(position, outcome, steps);
     }
 
     fn end(&mut self, position: usize, outcome: Outcome, steps: &mut Vec<Step>) {
-        if let Some(run) = self.close(position) {
-            steps.push(Step::Ended { position, due: run.due, outcome });
+        if let Some(due) = self.close(position) {
+            steps.push(Step::Ended { position, due, outcome });
         }
     }
 
@@ -340,12 +448,17 @@ impl Runs {
         key
     }
 
-    /// Closing a socket also takes it out of the reactor.
-    fn close(&mut self, position: usize) -> Option<Run> {
+    /// Ends a run and tells when it was due. Closing a socket also takes it out of the reactor.
+    fn close(&mut self, position: usize) -> Option<MonoTime> {
         let key = self.active.get_mut(position)?.take()?;
         let run = self.table.get_mut(key)?.take()?;
         self.free.push(key);
-        Some(run)
+        match run.work {
+            Work::Connection(connection) => self.give_back(connection.into_borrowed()),
+            Work::Ping(asked) => self.pings.forget(asked),
+            Work::Script => {}
+        }
+        Some(run.due)
     }
 
     /// Sessions go on with the checkers that a reload keeps.

@@ -62,9 +62,14 @@ impl Talk {
             }
             (CheckKind::Smtp(_), _) => (Speech::Smtp(Dialogue::default()), None),
             (CheckKind::Http(_), None) => return Err(Failure::NoData),
-            (CheckKind::Tcp(_) | CheckKind::Dns(_) | CheckKind::Udp(_) | CheckKind::Misc { .. }, _) => {
-                return Ok(None);
-            }
+            (
+                CheckKind::Tcp(_)
+                | CheckKind::Dns(_)
+                | CheckKind::Udp(_)
+                | CheckKind::Ping(_)
+                | CheckKind::Misc { .. },
+                _,
+            ) => return Ok(None),
         };
         Ok(Some(Self { dialogue, tls, output, sent: 0 }))
     }

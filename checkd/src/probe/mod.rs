@@ -11,6 +11,7 @@ pub mod body;
 pub mod dns;
 pub mod http;
 pub mod misc;
+pub mod ping;
 pub mod smtp;
 pub mod tcp;
 pub mod tls;
@@ -45,6 +46,9 @@ pub enum Failure {
     /// The connection was refused or could not be tried.
     #[error("{0}")]
     Connect(io::ErrorKind),
+    /// No answer to a ping before the deadline.
+    #[error("no answer")]
+    NoEcho,
     /// No complete answer before the deadline.
     #[error("no complete answer in time")]
     AnswerTimeout,

@@ -92,6 +92,8 @@ pub enum CheckKind {
     Dns(DnsCheck),
     /// `UDP_CHECK`: a datagram is not refused, or is answered.
     Udp(UdpCheck),
+    /// `PING_CHECK`: an ICMP echo is answered; the port of the target means nothing.
+    Ping(Endpoint),
     /// `MISC_CHECK`: a program's exit status.
     Misc {
         /// What the parent is asked to run.
@@ -116,6 +118,7 @@ impl CheckKind {
             Self::Smtp(_) => "SMTP_CHECK",
             Self::Dns(_) => "DNS_CHECK",
             Self::Udp(_) => "UDP_CHECK",
+            Self::Ping(_) => "PING_CHECK",
             Self::Misc { .. } => "MISC_CHECK",
         }
     }
@@ -124,7 +127,7 @@ impl CheckKind {
     #[must_use]
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match self {
-            Self::Tcp(endpoint) => Some(endpoint),
+            Self::Tcp(endpoint) | Self::Ping(endpoint) => Some(endpoint),
             Self::Http(http) => Some(&http.endpoint),
             Self::Smtp(smtp) => Some(&smtp.endpoint),
             Self::Dns(dns) => Some(&dns.endpoint),
@@ -136,7 +139,7 @@ impl CheckKind {
     /// The same, to be changed.
     pub fn endpoint_mut(&mut self) -> Option<&mut Endpoint> {
         match self {
-            Self::Tcp(endpoint) => Some(endpoint),
+            Self::Tcp(endpoint) | Self::Ping(endpoint) => Some(endpoint),
             Self::Http(http) => Some(&mut http.endpoint),
             Self::Smtp(smtp) => Some(&mut smtp.endpoint),
             Self::Dns(dns) => Some(&mut dns.endpoint),
@@ -151,18 +154,21 @@ impl CheckKind {
         match self {
             Self::Tcp(_) | Self::Http(_) | Self::Smtp(_) => Some(Carrier::Tcp),
             Self::Dns(_) | Self::Udp(_) => Some(Carrier::Udp),
+            Self::Ping(_) => Some(Carrier::Icmp),
             Self::Misc { .. } => None,
         }
     }
 }
 
 /// What carries the packets of a checker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Carrier {
     /// TCP.
     Tcp,
     /// UDP.
     Udp,
+    /// ICMP or ICMPv6, echo only.
+    Icmp,
 }
 
 /// Where a checker connects to.
@@ -176,6 +182,8 @@ pub struct Endpoint {
     pub bind_port: Option<u16>,
     /// `bind_if`: interface that the packets leave by.
     pub bind_interface: Option<String>,
+    /// `fwmark` of the packets, 0 for none.
+    pub mark: u32,
     /// `connect_timeout`, default 5 s.
     pub timeout: Duration,
 }
@@ -184,7 +192,7 @@ impl Endpoint {
     /// The target alone, reached from wherever the kernel chooses.
     #[must_use]
     pub fn new(target: SocketAddr, timeout: Duration) -> Self {
-        Self { target, bind_to: None, bind_port: None, bind_interface: None, timeout }
+        Self { target, bind_to: None, bind_port: None, bind_interface: None, mark: 0, timeout }
     }
 }
 

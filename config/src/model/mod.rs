@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod ipvs;
+pub mod lent;
 pub mod parts;
 pub mod process;
 pub mod units;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Model;
 use super::check::{CheckKind, VirtualServer};
 use super::ipvs::{Destination, IpvsSettings, ServiceKey, ServiceOptions};
+use super::lent::LentSocket;
 use super::process::{InstanceNotify, ProcessSettings, Script};
 use super::units::{InstanceId, ServerId, Vrid, Weight};
 use super::vrrp::{Family, Instance, SyncGroup, TrackedScript, VrrpGlobal};
@@ -87,6 +88,8 @@ pub struct ParentPart {
     pub groups: Vec<ParentGroup>,
     /// Names of the virtual servers and their real servers, for status and FIFO.
     pub services: Vec<ParentService>,
+    /// Sockets that checkd borrows, and how many of each.
+    pub sockets: Vec<(LentSocket, u16)>,
     /// Checkers by number: what each of them is, so that verdicts follow it into the next configuration.
     pub checks: Vec<CheckKey>,
     /// `lvs_flush`.
@@ -196,6 +199,7 @@ impl Model {
                     servers: service.real_servers.iter().map(|server| server.name.clone()).collect(),
                 })
                 .collect(),
+            sockets: self.lent_sockets().into_iter().collect(),
             checks: self.check_keys(),
             flush_at_start: self.ipvs.flush_at_start,
             sync_follows: self.ipvs.sync.as_ref().and_then(|sync| sync.instance),
@@ -232,7 +236,8 @@ impl Model {
             | CheckKind::Http(_)
             | CheckKind::Smtp(_)
             | CheckKind::Dns(_)
-            | CheckKind::Udp(_) => format!("{kind:?}"),
+            | CheckKind::Udp(_)
+            | CheckKind::Ping(_) => format!("{kind:?}"),
         }
     }
 

@@ -13,6 +13,10 @@ impl Page<'_> {
                 self.endpoint(endpoint);
             }
             CheckKind::Http(http) => self.http_check(http),
+            CheckKind::Ping(endpoint) => {
+                self.open("PING_CHECK", "");
+                self.endpoint(endpoint);
+            }
             CheckKind::Smtp(smtp) => {
                 self.open("SMTP_CHECK", "");
                 self.endpoint(&smtp.endpoint);
@@ -128,7 +132,9 @@ impl Page<'_> {
 
     pub(super) fn endpoint(&mut self, endpoint: &Endpoint) {
         self.set("connect_ip", endpoint.target.ip());
-        self.set("connect_port", endpoint.target.port());
+        if endpoint.target.port() != 0 {
+            self.set("connect_port", endpoint.target.port());
+        }
         if let Some(source) = endpoint.bind_to {
             self.set("bindto", source);
         }
@@ -137,6 +143,9 @@ impl Page<'_> {
         }
         if let Some(interface) = &endpoint.bind_interface {
             self.set("bind_if", word(interface));
+        }
+        if endpoint.mark != 0 {
+            self.set("fwmark", endpoint.mark);
         }
         self.time("connect_timeout", endpoint.timeout);
     }

@@ -123,7 +123,8 @@ fn unwritable_limit(service: &VirtualServer) -> Option<Duration> {
         | CheckKind::Http(_)
         | CheckKind::Smtp(_)
         | CheckKind::Dns(_)
-        | CheckKind::Udp(_) => None,
+        | CheckKind::Udp(_)
+        | CheckKind::Ping(_) => None,
     })
 }
 

@@ -90,6 +90,7 @@ impl Context<'_> {
                 let reply = udp.reply.map(|bytes| UdpReply { bytes, min_length, max_length });
                 (CheckKind::Udp(UdpCheck { endpoint, payload: udp.payload, reply }), 1, second)
             }
+            CheckerKind::Ping => (CheckKind::Ping(endpoint), 1, second),
             CheckerKind::Misc(misc) => (self.misc(*misc, span, inner)?, 0, second),
         };
         Some(Check {
@@ -119,6 +120,7 @@ impl Context<'_> {
             bind_to: draft.bind_to,
             bind_port: draft.bind_port,
             bind_interface: draft.bind_interface.clone(),
+            mark: draft.mark,
             timeout: timing.connect_timeout.unwrap_or(Duration::from_secs(5)),
         })
     }

@@ -9,6 +9,7 @@ use crate::diagnostic::{Problem, code};
 use crate::model::Model;
 use crate::model::check::{RealServer, VirtualServer};
 use crate::model::ipvs::{Destination, Forwarding, Protocol, ServiceKey, ServiceOptions};
+use crate::model::lent::MOST_LENT_KINDS;
 use crate::model::process::Purpose;
 use crate::model::units::{CheckId, Weight};
 use crate::model::vrrp::Family;
@@ -46,9 +47,11 @@ pub(super) fn resolve(
     let mut keys: HashMap<ServiceKey, Claim> = HashMap::with_capacity(services.len());
     let mut checks: u32 = 0;
     let mut held: usize = 0;
+    let mut last = Span::default();
     model.virtual_servers.reserve_exact(services.len());
     for service in services {
         let span = service.span;
+        last = span;
         let group = match &service.target {
             ServiceTarget::Group(name) => Some(name.text.clone()),
             ServiceTarget::Address(_) | ServiceTarget::Mark(_) => None,
@@ -83,6 +86,15 @@ pub(super) fn resolve(
             keys.extend(claims);
             model.virtual_servers.push(service);
         }
+    }
+    let kinds = model.lent_sockets().len();
+    if let Some(service) = model.virtual_servers.first().filter(|_| kinds > MOST_LENT_KINDS) {
+        let message = format!(
+            "checks use {kinds} different combinations of fwmark, bindto, bind_port and bind_if; at most \
+             {MOST_LENT_KINDS} can be served (first virtual server {})",
+            service.name
+        );
+        context.report(Problem::error(code::OUT_OF_RANGE, last, message));
     }
     let mut unused: Vec<&GroupDraft> =
         known.values().filter(|group| !group.used).map(|group| &group.draft).collect();

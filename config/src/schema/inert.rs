@@ -114,26 +114,6 @@ pub(super) static BFD_INSTANCE: InertTable = InertTable {
     ],
 };
 
-/// Keywords of `virtual_server/real_server/PING_CHECK`.
-pub(super) static PING_CHECK: InertTable = InertTable {
-    block: "virtual_server/real_server/PING_CHECK",
-    rows: &[
-        inactive("connect_ip", Shape::Address),
-        inactive("connect_port", Shape::Number(1, 65_535)),
-        inactive("bindto", Shape::Address),
-        inactive("bind_port", Shape::Number(1, 65_535)),
-        inactive("bind_if", Shape::Interface),
-        inactive("connect_timeout", Shape::Decimal(1, 4_294_967_295)),
-        inactive("fwmark", Shape::Number(0, 4_294_967_295)),
-        inactive("retry", Shape::Number(0, 4_294_967_295)),
-        inactive("delay_before_retry", Shape::Decimal(0, checker::TEN_YEARS)),
-        inactive("warmup", Shape::Decimal(0, checker::TEN_YEARS)),
-        inactive("delay_loop", Shape::Decimal(1, checker::TEN_YEARS)),
-        inactive("alpha", Shape::Bool),
-        inactive("log_all_failures", Shape::Bool),
-    ],
-};
-
 /// Keywords of `virtual_server/real_server/FILE_CHECK`.
 pub(super) static FILE_CHECK: InertTable = InertTable {
     block: "virtual_server/real_server/FILE_CHECK",
@@ -159,7 +139,6 @@ pub(super) static TABLES: &[&InertTable] = &[
     &VRRP_TRACK_FILE,
     &SSL,
     &BFD_INSTANCE,
-    &PING_CHECK,
     &FILE_CHECK,
     &BFD_CHECK,
 ];

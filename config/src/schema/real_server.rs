@@ -131,10 +131,6 @@ fn unchecked(
     lowering.report(Problem::warning(code::CHECKER_NOT_ACTIVE, line.keyword_span(), message));
 }
 
-fn ping_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    unchecked(draft, lowering, line, &inert::PING_CHECK);
-}
-
 fn file_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     unchecked(draft, lowering, line, &inert::FILE_CHECK);
 }
@@ -162,7 +158,7 @@ pub(super) static TABLE: &[Row<ServerDraft>] = &[
     active("MISC_CHECK", checker::misc_check),
     active("SMTP_CHECK", checker::smtp_check),
     active("TCP_CHECK", checker::tcp_check),
-    active("PING_CHECK", ping_check),
+    active("PING_CHECK", checker::ping_check),
     active("UDP_CHECK", checker::udp_check),
     active("HTTP_GET", checker::http_get),
     active("SSL_GET", checker::ssl_get),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use config::model::lent::LentSocket;
 use config::model::parts::{Presence, ServerRef};
 use config::model::units::{CheckId, Generation, ScriptId, ServerId, ServiceId, Weight};
 
@@ -22,6 +23,16 @@ pub enum ParentToCheckd {
         verdicts: Vec<Verdict>,
         /// Quorums as last told, at most [`MAX_BATCH`].
         quorums: Vec<QuorumState>,
+    },
+    /// Sockets of one kind that checks borrow, before the `Prepare` of the same generation. So many fds travel with
+    /// it; a kind that can't be opened is not named.
+    Sockets {
+        /// Configuration that they are for.
+        generation: Generation,
+        /// Their kind.
+        kind: LentSocket,
+        /// How many, at most [`config::model::lent::MOST_LENT`].
+        count: u16,
     },
     /// A MISC_CHECK has ended.
     ScriptResult {
@@ -144,6 +155,7 @@ impl CarriesFds for ParentToCheckd {
     fn fds(&self) -> usize {
         match self {
             Self::Common(message) => message.fds(),
+            Self::Sockets { count, .. } => usize::from(*count),
             Self::Remembered { .. } | Self::ScriptResult { .. } => 0,
         }
     }

@@ -36,6 +36,7 @@ fn part(names: &[&str]) -> Rc<ParentPart> {
             .collect(),
         groups: vec![],
         services: vec![ParentService { name: "v".to_owned(), servers: vec!["r".to_owned()] }],
+        sockets: Vec::new(),
         checks: vec![CheckKey::of("a")],
         flush_at_start: false,
         sync_follows: Some(InstanceId::new(0)),

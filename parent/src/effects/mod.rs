@@ -1,6 +1,7 @@
-//! What the parent does for its daemons: runs scripts, in order and bounded.
+//! What the parent does for its daemons: runs scripts, in order and bounded, and opens sockets.
 
 pub mod addresses;
 pub mod fifo;
 pub mod notify;
 pub mod script;
+pub mod sockets;

@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use config::model::lent::LentSocket;
 use config::model::process::UnknownCall;
-use config::model::units::MonoTime;
+use config::model::units::{Generation, MonoTime};
 use ipc::channel::{Channel, ReceiveError, SendError};
 use ipc::daemon::STRICT_ARGUMENT;
 use ipc::messages::checkd::{CheckdToParent, MAX_BATCH, ParentToCheckd};
@@ -21,8 +22,9 @@ use sandbox::system::process::{Ending, pidfd_send_signal, wait_pidfd};
 use sandbox::user::Ids;
 
 use super::{Settings, Source, Suite};
+use crate::effects::sockets;
 use crate::hang::{self, HangWatch};
-use crate::log_sink::Speaker;
+use crate::log_sink::{LogSink, Speaker};
 use crate::supervisor::{Action, Fault, Serial};
 
 /// Channel to a daemon, typed by conversation.
@@ -289,6 +291,7 @@ impl Suite {
                 channel.send(&memory, &self.vault.fds())
             }
             Link::Checkd(channel) => {
+                let sent = lend(channel, generation, &self.broker.part().sockets, &mut self.log);
                 let verdicts: Vec<_> = self.broker.verdicts().collect();
                 let quorums: Vec<_> = self.broker.quorums().collect();
                 let silent = verdicts.is_empty() && quorums.is_empty() && self.broker.has_told_whole();
@@ -297,9 +300,11 @@ impl Suite {
                 // An empty message says that there was a predecessor, whose words are not repeated.
                 let greeting = silent.then_some(([].as_slice(), [].as_slice()));
                 let mut batches = verdicts.chain(quorums).chain(greeting);
-                batches.try_for_each(|(verdicts, quorums)| {
-                    let (verdicts, quorums) = (verdicts.to_vec(), quorums.to_vec());
-                    channel.send(&ParentToCheckd::Remembered { generation, verdicts, quorums }, &[])
+                sent.and_then(|()| {
+                    batches.try_for_each(|(verdicts, quorums)| {
+                        let (verdicts, quorums) = (verdicts.to_vec(), quorums.to_vec());
+                        channel.send(&ParentToCheckd::Remembered { generation, verdicts, quorums }, &[])
+                    })
                 })
             }
             Link::Ipvsd(_) => Ok(()),
@@ -458,10 +463,33 @@ impl Suite {
     }
 }
 
+/// Opens the sockets that checks of a configuration borrow and hands them over, ahead of its `Prepare`.
+pub(super) fn lend(
+    channel: &mut Channel<ParentToCheckd, CheckdToParent>,
+    generation: Generation,
+    kinds: &[(LentSocket, u16)],
+    log: &mut LogSink,
+) -> Result<(), SendError> {
+    for (kind, count) in kinds {
+        match sockets::open(kind, *count) {
+            Ok(sockets) => {
+                let fds: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
+                let message = ParentToCheckd::Sockets { generation, kind: kind.clone(), count: *count };
+                channel.send(&message, &fds)?;
+            }
+            Err(error) => {
+                let what = format!("sockets for checks can't be opened, those wait: {kind}: {error}");
+                log.write(Speaker::Parent, None, Level::Error, &what);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The whole of what the table should say, in as many messages as it takes.
 pub(super) fn send_whole(
     channel: &mut Channel<ParentToIpvsd, IpvsdToParent>,
-    generation: config::model::units::Generation,
+    generation: Generation,
     whole: &[ipc::messages::checkd::DesiredEntry],
 ) -> Result<(), SendError> {
     let mut batches = whole.chunks(MAX_BATCH).peekable();

@@ -11,7 +11,7 @@ use ipc::messages::vrrpd::{ParentToVrrpd, VrrpState};
 use ipc::messages::{Level, Refusal, ToDaemon};
 use ipc::slots::Slots;
 
-use super::processes::Link;
+use super::processes::{Link, lend};
 use super::{Source, Suite};
 use crate::broker::Whose;
 use crate::effects::notify::{self, News, Told};
@@ -195,7 +195,10 @@ impl Suite {
                     let memory = ParentToVrrpd::Memory { generation, inherited: true, sockets: Vec::new() };
                     (channel.send(&memory, &[slots.as_fd()]), parts.vrrpd.as_fd())
                 }
-                (_, Daemon::Checkd) => (Ok(()), parts.checkd.as_fd()),
+                (Link::Checkd(channel), _) => {
+                    let sent = lend(channel, generation, &parts.parent.sockets, &mut self.log);
+                    (sent, parts.checkd.as_fd())
+                }
                 _ => (Ok(()), parts.ipvsd.as_fd()),
             };
             let sent = memory.and_then(|()| process.link.tell(ToDaemon::Prepare { generation }, &[model]));

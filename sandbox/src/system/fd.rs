@@ -97,6 +97,21 @@ pub fn receive_with_fds(
     Ok((count, fds))
 }
 
+/// Takes a connected socket back to where it can connect anew (connect(2), AF_UNSPEC): a TCP connection that still
+/// stands is reset. Bound address, mark and options stay.
+///
+/// # Errors
+/// The socket can't be disconnected; it is of no more use.
+pub fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: sockaddr is a C structure of integers, for which all-zero is a valid value.
+    let mut address: libc::sockaddr = unsafe { mem::zeroed() };
+    address.sa_family = u16::try_from(libc::AF_UNSPEC).map_err(io::Error::other)?;
+    let length = u32::try_from(size_of::<libc::sockaddr>()).map_err(io::Error::other)?;
+    // SAFETY: connect(2) reads `length` bytes of `address`, which outlives the call and is that long.
+    let result = unsafe { libc::connect(socket.as_raw_fd(), &raw const address, length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Size of a control buffer for `max_fds` descriptors.
 fn control_bytes(max_fds: usize) -> io::Result<usize> {
     if max_fds == 0 {

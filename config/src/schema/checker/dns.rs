@@ -52,7 +52,7 @@ pub(in crate::schema) static DNS_CHECK: &[Row<CheckDraft>] = &[
     active("bind_port", bind_port),
     active("bind_if", bind_if),
     active("connect_timeout", connect_timeout),
-    refused("fwmark", Shape::Number(0, 4_294_967_295), "checks would be routed in another way"),
+    active("fwmark", fwmark),
     active("retry", retry),
     active("delay_before_retry", delay_before_retry),
     active("warmup", warmup),

@@ -90,6 +90,8 @@ pub(crate) enum CheckerKind {
     Dns(Box<DnsDraft>),
     /// `UDP_CHECK`.
     Udp(Box<UdpDraft>),
+    /// `PING_CHECK`.
+    Ping,
     /// `MISC_CHECK`.
     Misc(Box<MiscDraft>),
 }
@@ -107,6 +109,7 @@ pub(crate) struct CheckDraft {
     pub(crate) bind_to: Option<IpAddr>,
     pub(crate) bind_port: Option<u16>,
     pub(crate) bind_interface: Option<String>,
+    pub(crate) mark: u32,
 }
 
 fn read(
@@ -121,6 +124,11 @@ fn read(
     let mut check = CheckDraft::new(kind, line.span);
     lowering.block(name, line, table, &mut check);
     draft.checks.push(check);
+}
+
+/// Reads a `PING_CHECK`.
+pub(super) fn ping_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    read(draft, lowering, line, "PING_CHECK", CheckerKind::Ping, PING_CHECK);
 }
 
 /// Reads a `TCP_CHECK`.
@@ -141,6 +149,7 @@ impl CheckDraft {
             bind_to: None,
             bind_port: None,
             bind_interface: None,
+            mark: 0,
         }
     }
 
@@ -211,13 +220,15 @@ fn bindto(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) 
 fn bind_port(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.bind_port = lowering.unsigned(line, 1, 1, 65_535);
     lowering.end(line, 2);
-    if draft.bind_port.is_some_and(|port| port < 1024) {
-        lowering.refuse(line, "bind_port below 1024", "only root may send from such a port");
-    }
 }
 
 fn bind_if(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.bind_interface = lowering.interface(line, 1).map(|name| name.text);
+    lowering.end(line, 2);
+}
+
+fn fwmark(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.mark = lowering.unsigned(line, 1, 0, 4_294_967_295).unwrap_or(0);
     lowering.end(line, 2);
 }
 
@@ -235,5 +246,22 @@ pub(super) static TCP_CHECK: &[Row<CheckDraft>] = &[
     active("log_all_failures", log_all_failures),
     active("bind_port", bind_port),
     active("bind_if", bind_if),
-    refused("fwmark", Shape::Number(0, 4_294_967_295), "checks would be routed in another way"),
+    active("fwmark", fwmark),
+];
+
+/// Keywords of `virtual_server/real_server/PING_CHECK`.
+pub(super) static PING_CHECK: &[Row<CheckDraft>] = &[
+    active("connect_ip", connect_ip),
+    active("connect_port", connect_port),
+    active("bindto", bindto),
+    active("connect_timeout", connect_timeout),
+    active("retry", retry),
+    active("delay_before_retry", delay_before_retry),
+    active("warmup", warmup),
+    active("delay_loop", delay_loop),
+    active("alpha", alpha),
+    active("log_all_failures", log_all_failures),
+    active("bind_port", bind_port),
+    active("bind_if", bind_if),
+    active("fwmark", fwmark),
 ];

@@ -1,0 +1,148 @@
+//! Checks of real servers as an operator configures them, from a confined checkd: against servers on other hosts.
+//!
+//! The host's kernel may have no IPVS: what is compared is what checkd finds, in its log and in the status.
+
+use std::net::{TcpListener, UdpSocket};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tests::lab::failure::require;
+use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, process, sandboxed, wait_until};
+
+use nix::sys::signal::Signal;
+
+/// A first check within a second and a bit, whatever its result.
+const FIRST: Duration = Duration::from_secs(10);
+
+/// A virtual server with these real servers, each with one checker.
+fn service(servers: &[(&str, &str)]) -> String {
+    let mut text =
+        "virtual_server 10.77.0.50 80 {\n    delay_loop 1\n    warmup 0\n    connect_timeout 1\n    \
+                    lb_algo rr\n    lb_kind NAT\n    protocol TCP\n"
+            .to_owned();
+    for (server, checker) in servers {
+        text.push_str(&format!("    real_server {server} {{\n        {checker}\n    }}\n"));
+    }
+    text + "}\n"
+}
+
+fn logs(director: &Director, text: &str) -> Result<(), Failure> {
+    wait_until(&format!("'{text}' is logged"), FIRST, || director.logged(text) > 0)
+        .map(|_| ())
+        .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))
+}
+
+/// Accepts connections and tells the port that each comes from.
+fn listener(host: &Host, address: &'static str) -> Result<mpsc::Receiver<u16>, Failure> {
+    let (ports, seen) = mpsc::channel();
+    let socket = host
+        .enter(|| TcpListener::bind(address))?
+        .map_err(|cause| Failure::instrument(&format!("listening on {address}"), cause))?;
+    std::thread::spawn(move || {
+        for stream in socket.incoming().flatten() {
+            let port = stream.peer_addr().map_or(0, |peer| peer.port());
+            if ports.send(port).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(seen)
+}
+
+/// Answers every datagram with itself.
+fn echo(host: &Host, address: &'static str) -> Result<JoinHandle<()>, Failure> {
+    let socket = host
+        .enter(|| UdpSocket::bind(address))?
+        .map_err(|cause| Failure::instrument(&format!("listening on {address}"), cause))?;
+    Ok(std::thread::spawn(move || {
+        let mut buffer = [0; 512];
+        while let Ok((got, from)) = socket.recv_from(&mut buffer) {
+            let _gone = socket.send_to(buffer.get(..got).unwrap_or_default(), from);
+        }
+    }))
+}
+
+fn pings(lab: &Lab) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1), ("s1", 11)])?;
+    let d1 = lan.host("d1")?;
+    let range = || d1.enter(|| std::fs::read_to_string("/proc/sys/net/ipv4/ping_group_range"));
+    d1.sysctl("net.ipv4.ping_group_range", "1 0")?;
+    let config = service(&[
+        ("10.77.0.11 80", "PING_CHECK { }"),
+        ("10.77.0.12 80", "PING_CHECK { retry 0\n connect_timeout 0.5 }"),
+        ("10.77.0.13 80", "PING_CHECK { connect_ip fd77::11 }"),
+        ("10.77.0.14 80", "PING_CHECK { connect_ip 192.0.2.1 }"),
+        ("10.77.0.15 80", "PING_CHECK { connect_ip 10.77.0.11\n bindto 10.77.0.1\n bind_if eth0 }"),
+    ]);
+    let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+    logs(&director, "ICMP connection to [10.77.0.11]:tcp:80 success.")?;
+    logs(&director, "ICMP connection to [fd77::11]:tcp:80 success.")?;
+    logs(&director, "ICMP CHECK on service [10.77.0.12]:tcp:80 failed. reason=\"no answer\"")?;
+    logs(&director, "ICMP CHECK on service [192.0.2.1]:tcp:80 failed. reason=\"network unreachable\"")?;
+    logs(&director, "Removing service [10.77.0.12]:tcp:80 from VS [10.77.0.50]:tcp:80")?;
+    let closed = range()?.unwrap_or_default();
+    require(closed.split_whitespace().eq(["1", "0"]), || format!("the range stays open: {closed}"))?;
+
+    lan.host("s1")?.ip("addr del 10.77.0.11/24 dev eth0\n")?;
+    logs(&director, "ICMP CHECK on service [10.77.0.11]:tcp:80 failed after 1 retries.")?;
+    let old = director.wait_daemon("checkd")?;
+    process::signal(old, Signal::SIGKILL);
+    director.wait_successor("checkd", old)?;
+    lan.host("s1")?.ip("addr add 10.77.0.11/24 dev eth0\n")?;
+    wait_until("the successor pings", FIRST, || {
+        director.logged("ICMP connection to [10.77.0.11]:tcp:80 success.") >= 3
+    })
+    .map(|_| ())
+}
+
+#[test]
+fn pings_need_no_privilege_in_the_checker_and_leave_the_range_of_groups_as_it_was() {
+    sandboxed(60, pings);
+}
+
+fn borrowed(lab: &Lab) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1), ("s1", 11)])?;
+    let (d1, s1) = (lan.host("d1")?, lan.host("s1")?);
+    s1.ip("addr add 192.0.2.1/32 dev lo\n")?;
+    // Only packets with the mark know the way.
+    d1.ip("rule add fwmark 7 lookup 100\nroute add 192.0.2.1/32 via 10.77.0.11 table 100\n")?;
+    let marked = listener(s1, "192.0.2.1:80")?;
+    let low = listener(s1, "10.77.0.11:81")?;
+    let _echo = echo(s1, "192.0.2.1:82")?;
+    let config = service(&[
+        ("192.0.2.1 80", "TCP_CHECK { fwmark 7 }"),
+        ("192.0.2.2 80", "TCP_CHECK { connect_ip 192.0.2.1 }"),
+        ("10.77.0.11 81", "TCP_CHECK { bind_port 500 }"),
+        ("192.0.2.1 82", "UDP_CHECK { fwmark 7\n payload 0102\n require_reply 01 }"),
+        ("192.0.2.3 80", "PING_CHECK { fwmark 7\n connect_ip 192.0.2.1 }"),
+    ]);
+    let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+    logs(&director, "TCP connection to [192.0.2.1]:tcp:80 success.")?;
+    logs(&director, "TCP_CHECK on service [192.0.2.1]:tcp:80 failed. reason=\"network unreachable\"")?;
+    logs(&director, "TCP connection to [10.77.0.11]:tcp:81 success.")?;
+    logs(&director, "Remote UDP server [192.0.2.1]:udp:82 succeed on service.")?;
+    logs(&director, "ICMP connection to [192.0.2.1]:tcp:80 success.")?;
+    // The same sockets connect again and again.
+    for _check in 0..3 {
+        let port = low.recv_timeout(FIRST).map_err(|_| Failure::new("no further check from the low port"))?;
+        require(port == 500, || format!("a check came from port {port}"))?;
+        marked.recv_timeout(FIRST).map_err(|_| Failure::new("no further check with the mark"))?;
+    }
+    require(director.logged("postponed") == 0, || director.log())?;
+
+    // A reload brings new sockets; what was known stays known.
+    director.ctl(&["reload"])?;
+    marked.try_iter().count();
+    low.try_iter().count();
+    for _check in 0..2 {
+        marked.recv_timeout(FIRST).map_err(|_| Failure::new("no marked check after a reload"))?;
+        low.recv_timeout(FIRST).map_err(|_| Failure::new("no check from the low port after a reload"))?;
+    }
+    require(director.logged("TCP connection to [192.0.2.1]:tcp:80 success.") == 1, || director.log())
+}
+
+#[test]
+fn marks_and_low_ports_are_borrowed_from_the_parent() {
+    sandboxed(60, borrowed);
+}
