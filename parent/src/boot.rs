@@ -177,6 +177,7 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     });
     let mut say = |level, text: &str| log.write(Speaker::Parent, None, level, text);
     say(Level::Info, &format!("Starting Keepalived v{}", env!("CARGO_PKG_VERSION")));
+    say(Level::Info, &format!("Opening file '{}'.", args.config));
     say(Level::Info, &format!("Configuration file {}", args.config));
     match addresses::withdraw(&left, reactor::now) {
         Ok(removed) if removed.is_empty() => {}

@@ -2,8 +2,11 @@
 //!
 //! Pure: makes text, writes none.
 
+use std::net::IpAddr;
+
 use config::model::units::Priority;
 use ipc::messages::Level;
+use ipc::messages::vrrpd::VrrpState;
 
 use crate::proto::accept::Reject;
 use crate::proto::machine::{Entered, Note};
@@ -17,6 +20,25 @@ pub fn entered(name: &str, state: Entered, reasons: &str) -> String {
         Entered::Master => format!("({name}) Entering MASTER STATE"),
         Entered::Fault => format!("({name}) Entering FAULT STATE: {reasons}"),
     }
+}
+
+/// Line for a sync group whose members follow each other.
+#[must_use]
+pub fn syncing(group: &str, state: VrrpState) -> String {
+    format!("VRRP_Group({group}) Syncing instances to {} state", state.word())
+}
+
+/// Lines for the first announcement of an address on an interface.
+#[must_use]
+pub fn announcing(name: &str, address: IpAddr, interface: &str) -> [String; 2] {
+    let (many, one) = match address {
+        IpAddr::V4(_) => ("gratuitous ARPs", "gratuitous ARP"),
+        IpAddr::V6(_) => ("Unsolicited Neighbour Adverts", "unsolicited Neighbour Advert"),
+    };
+    [
+        format!("({name}) Sending/queueing {many} on {interface} for {address}"),
+        format!("Sending {one} on {interface} for {address}"),
+    ]
 }
 
 /// Line for a note.

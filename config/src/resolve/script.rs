@@ -169,18 +169,20 @@ impl Context<'_> {
             self.report(Problem::warning(code::SCRIPT_ABSENT, span, message));
             return true;
         }
-        let (code, help) = match problem {
-            ScriptProblem::Missing { .. } => (code::SCRIPT_MISSING, None),
+        let says = format!("script of {name} may not run: {problem}");
+        let (code, message, help) = match problem {
+            ScriptProblem::Missing { .. } => (code::SCRIPT_MISSING, says, None),
             ScriptProblem::NotAFile { .. } | ScriptProblem::NotExecutable { .. } => {
-                (code::SCRIPT_NOT_EXECUTABLE, None)
+                (code::SCRIPT_NOT_EXECUTABLE, says, None)
             }
             ScriptProblem::NotOwnedByRoot { .. } | ScriptProblem::Writable { .. } => {
                 let help =
                     "name another user behind the command or in script_user, or give the path to root alone";
-                (code::SCRIPT_UNSAFE, Some(help))
+                let says = format!("Unsafe permissions found for script of {name}: {problem}");
+                (code::SCRIPT_UNSAFE, says, Some(help))
             }
         };
-        let report = Problem::error(code, span, format!("script of {name} may not run: {problem}"));
+        let report = Problem::error(code, span, message);
         self.report(match help {
             Some(help) => report.help(help),
             None => report,

@@ -14,6 +14,8 @@ use crate::router::Refusal;
 
 /// Announcements of one instance in one turn.
 const SLICE: usize = 128;
+/// Most addresses whose first announcement is named in the log.
+const NAMED_ADDRESSES: usize = 20;
 
 impl Driver {
     /// Gives an input to a machine and does what follows.
@@ -188,7 +190,9 @@ impl Driver {
             Progress::Claimed => {
                 router.refusal = None;
                 router.announcer.claimed(now);
-                if std::mem::take(&mut router.master_news) {
+                let news = std::mem::take(&mut router.master_news);
+                self.say_announcing(position);
+                if news {
                     self.tell_transition(position, Notify::News, String::new());
                 }
             }
@@ -228,6 +232,19 @@ impl Driver {
         let network = network.unwrap_or_default();
         self.outbox.log(Level::Error, format!("({name}) the kernel refused address {network}: {words}"));
         self.judge(position, now);
+    }
+
+    /// Names the first addresses that are announced now: everybody's, but not thousands.
+    fn say_announcing(&mut self, position: usize) {
+        let Some(router) = self.routers.get(position) else { return };
+        let links = self.kernel.links();
+        for address in 0..holdings::count(&router.config).min(NAMED_ADDRESSES) {
+            let Some(place) = holdings::place(&router.config, address, links) else { continue };
+            let Some(link) = links.by_index(place.index) else { continue };
+            for line in log::announcing(&router.config.name, place.ip, &link.name) {
+                self.outbox.log(Level::Debug, line);
+            }
+        }
     }
 
     fn announce_slice(&mut self, position: usize, now: MonoTime) {

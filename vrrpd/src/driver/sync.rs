@@ -2,8 +2,11 @@
 
 use config::model::units::MonoTime;
 use config::model::vrrp::SyncGroup;
+use ipc::messages::Level;
+use ipc::messages::vrrpd::VrrpState;
 
 use super::Driver;
+use crate::log;
 use crate::proto::faults::Reason;
 use crate::proto::machine::{Input, Memory};
 use crate::proto::sync_group::{Move, Troubles, settle};
@@ -12,6 +15,7 @@ use crate::router::{Membership, Router, Verdict};
 /// A sync group at run time.
 #[derive(Debug)]
 pub(super) struct Group {
+    name: String,
     members: Vec<usize>,
     troubles: Troubles,
 }
@@ -32,7 +36,7 @@ impl Driver {
                     *membership = Some(Membership { group, eager });
                 }
             }
-            self.groups.push(Group { members, troubles: Troubles::default() });
+            self.groups.push(Group { name: config.name.clone(), members, troubles: Troubles::default() });
         }
         for (router, membership) in self.routers.iter_mut().zip(memberships) {
             router.group = membership;
@@ -71,16 +75,24 @@ impl Driver {
         self.settling = true;
         for _ in 0..MAX_MOVES {
             let standings = members.iter().filter_map(|member| Some(self.routers.get(*member)?.standing()));
-            let input = match settle(standings) {
+            let (input, state) = match settle(standings) {
                 Move::Stay => break,
-                Move::Rise => Input::Promote,
-                Move::Fall => Input::Demote,
+                Move::Rise => (Input::Promote, VrrpState::Master),
+                Move::Fall => (Input::Demote, VrrpState::Backup),
             };
+            self.say_syncing(position, state);
             for member in &members {
                 self.give(*member, input.clone(), now);
             }
         }
         self.settling = false;
+    }
+
+    fn say_syncing(&mut self, position: usize, state: VrrpState) {
+        let membership = self.routers.get(position).and_then(|router| router.group);
+        if let Some(group) = membership.and_then(|membership| self.groups.get(membership.group)) {
+            self.outbox.log(Level::Info, log::syncing(&group.name, state));
+        }
     }
 
     /// Adds what the other members of its group mean to an instance; they are judged again when they see another
