@@ -11,7 +11,9 @@ use std::time::Duration;
 use config::model::units::{Generation, MonoTime};
 use ipc::channel::{ReceiveError, SendError};
 use ipc::daemon::Link;
-use ipc::messages::ipvsd::{IpvsdToParent, MAX_STATISTICS, ParentToIpvsd, StatisticsEntry, TableState};
+use ipc::messages::ipvsd::{
+    IpvsdToParent, MAX_STATISTICS, ParentToIpvsd, StatisticsEntry, TableState, Written,
+};
 use ipc::messages::{Confined, FromDaemon, Level, Refusal, StopMode, ToDaemon};
 use ipc::reactor::{self, Reactor, Ready};
 use sandbox::{ConfineError, Confinement};
@@ -60,6 +62,7 @@ pub fn run<K: KernelTable>(
         keeper: Keeper::new(kernel),
         loading: None,
         told: None,
+        told_written: Written::default(),
         refused: 0,
         refusals_told: MonoTime::default(),
         refused_calls: 0,
@@ -83,6 +86,7 @@ struct Driver<K> {
     loading: Option<Loading>,
     /// What the parent knows of the table.
     told: Option<TableState>,
+    told_written: Written,
     /// Entries refused since the parent was told.
     refused: u64,
     refusals_told: MonoTime,
@@ -273,6 +277,12 @@ impl<K: KernelTable> Driver<K> {
             && self.send(&IpvsdToParent::Table(state.clone()))?
         {
             self.told = Some(state);
+        }
+        if let Some(written) = self.keeper.written()
+            && self.told_written != written
+            && self.send(&IpvsdToParent::Written(written))?
+        {
+            self.told_written = written;
         }
         self.answer()?;
         let (count, last) = sandbox::system::process::unknown_calls();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use config::model::units::{Generation, MonoTime};
 use ipc::messages::Level;
-use ipc::messages::ipvsd::{StatisticsEntry, SyncRole, TableState};
+use ipc::messages::ipvsd::{StatisticsEntry, SyncRole, TableState, Written};
 use netlink::ipvs::{Destination, Key, Service, Timeouts};
 use netlink::socket::Outcome;
 
@@ -39,6 +39,9 @@ pub struct Keeper<K> {
     audit: Audit,
     access: Access,
     pace: Pace,
+    /// Since when the table has been brought into step.
+    ordered: Option<MonoTime>,
+    took: Duration,
     lines: Vec<(Level, String)>,
     told_repaired: u64,
     complaints: Limited,
@@ -79,6 +82,8 @@ impl<K: KernelTable> Keeper<K> {
             audit,
             access: Access::Untried,
             pace: Pace::Working,
+            ordered: None,
+            took: Duration::ZERO,
             lines: Vec::new(),
             told_repaired: 0,
             complaints: Limited::default(),
@@ -91,6 +96,7 @@ impl<K: KernelTable> Keeper<K> {
         if !self.ledger.commit(generation) {
             return false;
         }
+        self.ordered = Some(self.kernel.now());
         if let Some(list) = self.ledger.committed() {
             let settings = list.settings();
             let wanted = settings.timeouts;
@@ -124,6 +130,9 @@ impl<K: KernelTable> Keeper<K> {
     /// [`Self::next`].
     pub fn turn(&mut self) -> Vec<(Level, String)> {
         if self.pace == Pace::Working && self.open() {
+            if self.ordered.is_none() && !self.ledger.is_settled() {
+                self.ordered = Some(self.kernel.now());
+            }
             self.set();
             if let Err(trouble) = self.synchronise() {
                 self.close(&trouble);
@@ -137,6 +146,11 @@ impl<K: KernelTable> Keeper<K> {
                         break;
                     }
                 }
+            }
+            if self.ledger.is_settled()
+                && let Some(ordered) = self.ordered.take()
+            {
+                self.took = self.kernel.now().since(ordered);
             }
             if let Err(trouble) = self.look() {
                 self.close(&trouble);
@@ -170,6 +184,14 @@ impl<K: KernelTable> Keeper<K> {
             Access::Open => self.ledger.condition(),
             Access::Untried => None,
         }
+    }
+
+    /// What was written, `None` while the table is being brought into step.
+    #[must_use]
+    pub fn written(&self) -> Option<Written> {
+        let took_us = u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX);
+        let settled = self.ordered.is_none() && self.ledger.is_settled();
+        settled.then(|| Written { entries: self.ledger.written(), took_us })
     }
 
     /// Writes no more, until [`Self::resume`].

@@ -35,6 +35,7 @@ pub struct Ledger {
     last_failure: String,
     repairing: BTreeSet<Key>,
     repaired: u64,
+    written: u64,
 }
 
 #[derive(Debug)]
@@ -216,8 +217,9 @@ impl Ledger {
         self.dirty.extend(keys);
     }
 
-    /// The next changes of the kernel's table, at most `limit`, in the order in which they must be done. Call again
-    /// after [`Self::learn`] until there are none.
+    /// The next changes of the kernel's table, at most `limit`, in the order in which they must be done: that of their
+    /// phases within each service, and services that go after all others. Call again after [`Self::learn`] until
+    /// there are none.
     pub fn operations(&mut self, now: MonoTime, limit: usize) -> Vec<Operation> {
         if !self.is_told() {
             return Vec::new();
@@ -227,6 +229,10 @@ impl Ledger {
         let (mut operations, mut retirements) = (Vec::new(), Vec::new());
         let keys: Vec<Key> = self.dirty.iter().filter(|key| !self.unread.contains(key)).copied().collect();
         for key in keys {
+            // Of the rest nothing would be done now: looking at it in every slice would make a large table slow.
+            if operations.len() >= limit {
+                break;
+            }
             match self.committed.as_ref().and_then(|list| list.entry(&key)) {
                 Some(wanted) => {
                     if !self.settle(&wanted, now, &mut operations) {
@@ -328,6 +334,7 @@ impl Ledger {
     fn succeeded(&mut self, operation: &Operation) {
         let subject = operation.subject();
         operation.apply(&mut self.believed);
+        self.written = self.written.saturating_add(1);
         self.failures.remove(&subject);
         if self.repairing.contains(&subject.key()) {
             self.repaired = self.repaired.saturating_add(1);
@@ -403,6 +410,12 @@ impl Ledger {
     #[must_use]
     pub fn repaired(&self) -> u64 {
         self.repaired
+    }
+
+    /// Entries made, changed or removed since start.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     fn put_right(&mut self, key: Key) {

@@ -63,6 +63,15 @@ impl Flags {
     }
 }
 
+/// When the kernel answers a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// As its flags say.
+    Always,
+    /// Only when it refuses.
+    OnRefusal,
+}
+
 impl Message {
     /// A request of rtnetlink built from the crate netlink-packet-route: any link, address, route or rule.
     #[must_use]
@@ -73,11 +82,15 @@ impl Message {
     }
 
     /// Appends the frame with its padding to `out`.
-    pub(crate) fn encode(&self, sequence: u32, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, sequence: u32, answer: Answer, out: &mut Vec<u8>) {
         let length = u32::try_from(self.payload.len().saturating_add(HEADER)).unwrap_or(u32::MAX);
         out.extend_from_slice(&length.to_ne_bytes());
         out.extend_from_slice(&self.kind.to_ne_bytes());
-        out.extend_from_slice(&self.flags.bits().to_ne_bytes());
+        let flags = match answer {
+            Answer::Always => self.flags.bits(),
+            Answer::OnRefusal => self.flags.bits() & !NLM_F_ACK,
+        };
+        out.extend_from_slice(&flags.to_ne_bytes());
         out.extend_from_slice(&sequence.to_ne_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&self.payload);
@@ -271,10 +284,18 @@ mod tests {
     fn a_request_is_header_payload_and_padding() {
         let message = Message { kind: 0x14, flags: Flags::Create, payload: vec![1, 2, 3] };
         let mut bytes = Vec::new();
-        message.encode(7, &mut bytes);
+        message.encode(7, Answer::Always, &mut bytes);
         #[cfg(target_endian = "little")]
         assert_eq!(bytes, [19, 0, 0, 0, 0x14, 0, 0x05, 0x06, 7, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 0]);
         assert_eq!(bytes.len(), 20);
+    }
+
+    #[test]
+    fn a_request_that_needs_no_answer_asks_for_none() {
+        let message = Message { kind: 0x14, flags: Flags::Create, payload: Vec::new() };
+        let mut bytes = Vec::new();
+        message.encode(7, Answer::OnRefusal, &mut bytes);
+        assert_eq!(bytes[6..8], 0x0601_u16.to_ne_bytes());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
 
-use crate::frame::{Content, KernelError, Message, Replies};
+use crate::frame::{Answer, Content, KernelError, Message, Replies};
 
 /// Part of the kernel that a socket speaks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +96,11 @@ impl Socket {
     /// # Errors
     /// More than [`MAX_BATCH`] requests or [`MAX_BATCH_BYTES`], or the kernel took none of them.
     pub fn send_batch(&mut self, messages: &[Message]) -> Result<Range<u32>, SendError> {
+        self.send_frames(messages, Answer::Always)
+    }
+
+    /// The last message is answered in any case.
+    fn send_frames(&mut self, messages: &[Message], others: Answer) -> Result<Range<u32>, SendError> {
         let bytes = messages.iter().fold(0_usize, |sum, message| {
             sum.saturating_add(message.payload.len()).saturating_add(FRAME_OVERHEAD)
         });
@@ -113,7 +118,8 @@ impl Socket {
         let end = first.saturating_add(count);
         let mut frames = Vec::with_capacity(bytes);
         for (sequence, message) in (first..end).zip(messages) {
-            message.encode(sequence, &mut frames);
+            let answer = if sequence.checked_add(1) == Some(end) { Answer::Always } else { others };
+            message.encode(sequence, answer, &mut frames);
         }
         self.sequence = end.saturating_sub(1);
         loop {
@@ -149,8 +155,10 @@ impl Socket {
         Ok(None)
     }
 
-    /// Sends requests in as many datagrams as they need and waits for the answer to each. `left` is asked before
-    /// every wait; when it gives zero, what is unanswered stays [`Outcome::Unanswered`] and what is unsent isn't
+    /// Sends requests in as many datagrams as they need and waits for what became of each. The kernel answers those
+    /// that it refuses, and the last of a datagram: a refusal that was lost would be told as an overrun, so the
+    /// others are done. Reading an answer for each costs more than the requests. `left` is asked before every wait;
+    /// when it gives zero, what is unanswered stays [`Outcome::Unanswered`] and what is unsent isn't
     /// sent: the caller reads the kernel's state again.
     ///
     /// # Errors
@@ -166,7 +174,7 @@ impl Socket {
                 outcomes.resize(outcomes.len().saturating_add(batch.len()), Outcome::Unanswered);
                 continue;
             }
-            let numbers = self.send_batch(batch)?;
+            let numbers = self.send_frames(batch, Answer::OnRefusal)?;
             self.collect(numbers, &mut left, &mut outcomes)?;
         }
         Ok(outcomes)
@@ -180,32 +188,30 @@ impl Socket {
     ) -> Result<(), RequestError> {
         let base = outcomes.len();
         outcomes.extend(numbers.clone().map(|_| Outcome::Unanswered));
-        let mut waiting = numbers.len();
-        while waiting > 0 {
+        let mut complete = false;
+        while !complete {
             let Some(replies) = self.receive()? else {
                 if !self.wait(left())? {
                     return Ok(());
                 }
                 continue;
             };
-            for reply in replies {
+            for reply in replies.filter(|reply| numbers.contains(&reply.sequence)) {
                 let outcome = match reply.content {
                     Content::Ack => Outcome::Done,
                     Content::Refused(error) => Outcome::Refused(error),
                     Content::Done(_) | Content::Object { .. } => continue,
                 };
-                if !numbers.contains(&reply.sequence) {
-                    continue;
-                }
-                let position =
-                    usize::try_from(reply.sequence.saturating_sub(numbers.start)).unwrap_or(usize::MAX);
-                if let Some(slot) = outcomes.get_mut(base.saturating_add(position))
-                    && *slot == Outcome::Unanswered
-                {
+                let position = usize::try_from(reply.sequence.saturating_sub(numbers.start));
+                let place = base.saturating_add(position.unwrap_or(usize::MAX));
+                if let Some(slot) = outcomes.get_mut(place) {
                     *slot = outcome;
-                    waiting = waiting.saturating_sub(1);
                 }
+                complete |= reply.sequence.checked_add(1) == Some(numbers.end);
             }
+        }
+        for outcome in outcomes.iter_mut().skip(base).filter(|outcome| **outcome == Outcome::Unanswered) {
+            *outcome = Outcome::Done;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use config::model::units::{Generation, Weight};
 
 use super::Confined;
-use super::ipvsd::{Counters, TableState};
+use super::ipvsd::{Counters, TableState, Written};
 use super::vrrpd::VrrpState;
 
 /// Name of the interface, first part of every method.
@@ -149,6 +149,8 @@ pub struct Status {
     pub services: Vec<ServiceStatus>,
     /// Condition of the kernel's table; absent without virtual servers.
     pub table: Option<TableState>,
+    /// What the ipvsd that runs has written; absent until it did.
+    pub written: Option<Written>,
     /// Counters of the parent itself.
     pub parent: ParentCounters,
 }

@@ -48,6 +48,8 @@ pub enum IpvsdToParent {
     Common(FromDaemon),
     /// Condition of the kernel's table, sent when it changes.
     Table(TableState),
+    /// What was written, sent when the table has come into step.
+    Written(Written),
     /// A message that broke the rules was refused: unknown service, server, or weight out of range.
     RefusedEntries(u64),
     /// Counters, as the audit of the table saw them last; they cost no reading.
@@ -134,6 +136,16 @@ pub enum TableState {
         /// Entries that are not as they should be.
         pending: u32,
     },
+}
+
+/// What an ipvsd has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Written {
+    /// Entries of the table that were made, changed or removed since the process started.
+    pub entries: u64,
+    /// Microseconds from the order (a new configuration, or the first change of a burst) to the table in step, the
+    /// last time.
+    pub took_us: u64,
 }
 
 impl CarriesFds for ParentToIpvsd {

@@ -19,6 +19,8 @@ struct Bench {
     reactor: Reactor,
     daemon: JoinHandle<Result<End, DriverError>>,
     kernel: SharedKernel,
+    /// Entries that it says to have written.
+    written: u64,
 }
 
 impl Bench {
@@ -36,18 +38,23 @@ impl Bench {
         let channel = Channel::new(ours, false).unwrap();
         let reactor = Reactor::new().unwrap();
         reactor.watch_reads(channel.as_raw_fd(), 1).unwrap();
-        let mut bench = Self { channel, reactor, daemon, kernel };
+        let mut bench = Self { channel, reactor, daemon, kernel, written: 0 };
         assert!(matches!(bench.next(), IpvsdToParent::Common(FromDaemon::Hello(_))));
         assert!(matches!(bench.next(), IpvsdToParent::Common(FromDaemon::Confined(_))));
         bench
     }
 
-    /// The next message; panics when none comes within ten seconds.
+    /// The next message that isn't about what was written; panics when none comes within ten seconds.
     fn next(&mut self) -> IpvsdToParent {
         let deadline = reactor::now() + Duration::from_secs(10);
         loop {
-            if let Some((message, _)) = self.channel.receive().unwrap() {
-                return message;
+            match self.channel.receive().unwrap() {
+                Some((IpvsdToParent::Written(written), _)) => {
+                    self.written = written.entries;
+                    continue;
+                }
+                Some((message, _)) => return message,
+                None => {}
             }
             let now = self.reactor.turn(Some(deadline), &mut Vec::new()).unwrap();
             assert!(now < deadline, "the daemon says nothing");
@@ -205,4 +212,29 @@ fn counters_are_told_when_they_are_asked_for() {
     bench.channel.send(&ParentToIpvsd::AskStatistics, &[]).unwrap();
     let IpvsdToParent::Statistics { generation, complete, .. } = bench.next() else { panic!() };
     assert_eq!((generation, complete), (Generation::new(1), true));
+}
+
+#[test]
+fn an_unchanged_reload_writes_nothing_and_a_changed_weight_one_entry() {
+    let mut bench = Bench::new();
+    bench.in_step();
+    let first = entry(0, 0, Some(1));
+    for (generation, weight, written) in [(2, 2, 0), (3, 7, 1)] {
+        bench.kernel.lock().unwrap().written = 0;
+        bench.prepare(generation, &[service(&[tcp(1, 80)], 2)]);
+        let generation = Generation::new(generation);
+        assert_eq!(bench.next(), IpvsdToParent::Common(FromDaemon::Prepared(generation)));
+        let entries = vec![first, entry(0, 1, Some(weight))];
+        bench.channel.send(&ParentToIpvsd::Desired { generation, entries, complete: true }, &[]).unwrap();
+        bench.order(ToDaemon::Commit(generation));
+        assert_eq!(bench.next(), IpvsdToParent::Common(FromDaemon::Committed(generation)));
+        // The second answer comes after a turn that began with everything told.
+        for number in [1, 2] {
+            bench.order(ToDaemon::Ping(number));
+            assert_eq!(bench.next(), IpvsdToParent::Common(FromDaemon::Pong(number)));
+        }
+        assert_eq!(bench.kernel.lock().unwrap().written, written);
+    }
+    assert_eq!(bench.written, 4);
+    assert_eq!(bench.weights(), [1, 7]);
 }

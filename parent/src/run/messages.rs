@@ -137,6 +137,11 @@ impl Suite {
                     process.table = Some(state);
                 }
             }
+            IpvsdToParent::Written(written) => {
+                if let Some(process) = self.processes.get_mut(&serial) {
+                    process.written = Some(written);
+                }
+            }
             IpvsdToParent::Statistics { generation, entries, complete } => {
                 self.on_statistics(serial, generation, &entries, complete, now);
             }

@@ -12,7 +12,7 @@ use ipc::channel::{Channel, ReceiveError, SendError};
 use ipc::daemon::STRICT_ARGUMENT;
 use ipc::messages::checkd::{CheckdToParent, MAX_BATCH, ParentToCheckd};
 use ipc::messages::ctl::{Daemon, Restarted};
-use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd, TableState};
+use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd, TableState, Written};
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
 use ipc::messages::{Confined, Level, StopMode, ToDaemon};
 use ipc::reactor;
@@ -58,6 +58,7 @@ pub(super) struct Process {
     pub(super) dropped_lines: u64,
     pub(super) refused: u64,
     pub(super) table: Option<TableState>,
+    pub(super) written: Option<Written>,
     watch: Option<HangWatch>,
     next_ping: MonoTime,
     pings: u64,
@@ -251,6 +252,7 @@ impl Suite {
             dropped_lines: 0,
             refused: 0,
             table: None,
+            written: None,
             watch: None,
             next_ping: now + PING,
             pings: 0,

@@ -26,6 +26,7 @@ impl Suite {
             instances: self.broker.instance_status(),
             services: self.broker.service_status(),
             table,
+            written: self.acting(Daemon::Ipvsd).and_then(|process| process.written),
             parent: ParentCounters {
                 dropped_lines: self.log.dropped(),
                 scripts_running: u32::try_from(self.runner.running()).unwrap_or(u32::MAX),

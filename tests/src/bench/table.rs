@@ -57,5 +57,9 @@ pub fn save(file: &Path, document: &str) -> Result<(), Failure> {
 }
 
 fn number(value: f64) -> String {
-    if value.abs() < 100.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+    match value.abs() {
+        small if small > 0.0 && small < 1.0 => format!("{value:.3}"),
+        middle if middle < 100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
 }

@@ -1,5 +1,5 @@
-//! `make bench`: `lab-bench FILE` takes all figures, prints them and writes FILE. `inside` and `guest` are its parts:
-//! it starts them itself, in a sandbox and in a user-mode kernel.
+//! `make bench`: `lab-bench FILE` takes all figures, prints them and writes FILE. `inside`, `guest` and `table` are its parts:
+//! it starts them itself, in a sandbox and in user-mode kernels.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use serde_json::Value;
 use tests::bench::table::{self, Machine};
-use tests::bench::{Figure, measure, memory};
+use tests::bench::{Figure, ipvs, measure, memory};
 use tests::lab::guest::{self, Guest};
 use tests::lab::sandbox::{PATH, build_directory, private_run_directory, sandbox_command};
 use tests::lab::{Failure, Lab};
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         "" => return ExitCode::from(2),
         "inside" => inside(),
         "guest" => guest(),
+        "table" => ipvs_table(),
         file => whole(Path::new(file)),
     };
     match outcome {
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
 
 fn whole(file: &Path) -> Result<bool, Failure> {
     let out = build_directory().join("lab-out/bench");
-    let (wire, site) = (out.join("wire"), out.join("site"));
+    let (wire, site, table) = (out.join("wire"), out.join("site"), out.join("table"));
     drop(std::fs::remove_dir_all(&out));
     let program = std::env::current_exe().map_err(|cause| Failure::instrument("own path", cause))?;
     let sandbox = sandbox_command(900);
@@ -51,11 +52,15 @@ fn whole(file: &Path) -> Result<bool, Failure> {
     if !status.success() {
         return Err(Failure::new(format!("the measurement in the sandbox failed, see {}", wire.display())));
     }
-    if !guest::boot(Guest::UserMode, 180, &site, "lab-bench", &["guest"], &mut std::io::stderr())? {
-        return Err(Failure::new(format!("the measurement in the guest failed, see {}", site.display())));
+    for (argument, seconds, out) in [("guest", 180, &site), ("table", 400, &table)] {
+        if !guest::boot(Guest::UserMode, seconds, out, "lab-bench", &[argument], &mut std::io::stderr())? {
+            return Err(Failure::new(format!("the measurement in the guest failed, see {}", out.display())));
+        }
     }
-    let mut figures = read(&wire)?;
-    figures.extend(read(&site)?);
+    let mut figures = Vec::new();
+    for out in [&wire, &site, &table] {
+        figures.extend(read(out)?);
+    }
     let noise = std::fs::read_to_string(wire.join(NOISE)).ok().and_then(|text| text.parse().ok());
     let noise = noise.ok_or_else(|| Failure::new("the noise floor wasn't measured"))?;
     let document = table::document(&machine(noise), &figures);
@@ -89,6 +94,11 @@ fn inside() -> Result<bool, Failure> {
 fn guest() -> Result<bool, Failure> {
     let lab = here()?;
     write(&lab, &memory::whole_site(&lab)?)
+}
+
+fn ipvs_table() -> Result<bool, Failure> {
+    let lab = here()?;
+    write(&lab, &ipvs::figures(&lab)?)
 }
 
 fn here() -> Result<Lab, Failure> {

@@ -81,6 +81,15 @@ pub fn status_field(pid: i32, field: &str) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
+/// Processor time that the process has used, in hundredths of a second.
+#[must_use]
+pub fn processor_ticks(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let [user, system] = [fields.get(11)?, fields.get(12)?];
+    Some(user.parse::<u64>().ok()?.saturating_add(system.parse().ok()?))
+}
+
 /// Proportional set size in KiB: private memory plus this process's share of what it shares.
 #[must_use]
 pub fn pss_kib(pid: i32) -> Option<u64> {

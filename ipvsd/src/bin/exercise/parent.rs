@@ -54,6 +54,7 @@ impl Daemon {
             IpvsdToParent::Common(FromDaemon::Confined(confined)) => confined.seccomp.then_some(()),
             IpvsdToParent::Common(_)
             | IpvsdToParent::Table(_)
+            | IpvsdToParent::Written(_)
             | IpvsdToParent::RefusedEntries(_)
             | IpvsdToParent::Statistics { .. } => None,
         })?;
@@ -104,6 +105,7 @@ impl Daemon {
             }
             IpvsdToParent::Table(TableState::Unavailable(_) | TableState::Failing { .. })
             | IpvsdToParent::Common(_)
+            | IpvsdToParent::Written(_)
             | IpvsdToParent::RefusedEntries(_)
             | IpvsdToParent::Statistics { .. } => None,
         })
@@ -115,6 +117,7 @@ impl Daemon {
             IpvsdToParent::Table(TableState::Failing { pending, .. }) => Some(*pending),
             IpvsdToParent::Table(TableState::Unavailable(_) | TableState::InStep { .. })
             | IpvsdToParent::Common(_)
+            | IpvsdToParent::Written(_)
             | IpvsdToParent::RefusedEntries(_)
             | IpvsdToParent::Statistics { .. } => None,
         })
@@ -128,9 +131,10 @@ impl Daemon {
     fn answer(&mut self, expected: &FromDaemon) -> Result<(), Box<dyn Error>> {
         self.until("answer", |message| match message {
             IpvsdToParent::Common(found) => (found == expected).then_some(()),
-            IpvsdToParent::Table(_) | IpvsdToParent::RefusedEntries(_) | IpvsdToParent::Statistics { .. } => {
-                None
-            }
+            IpvsdToParent::Table(_)
+            | IpvsdToParent::Written(_)
+            | IpvsdToParent::RefusedEntries(_)
+            | IpvsdToParent::Statistics { .. } => None,
         })
     }
 

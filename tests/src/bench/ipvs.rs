@@ -1,0 +1,251 @@
+//! How fast the kernel's table is written, on a kernel with IPVS, beside the reference.
+//!
+//! A look at the table costs time on the only processor of the guest, so it asks for one service and its
+//! destinations, never for the whole table.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use netlink::generic;
+use netlink::ipvs::{FAMILY, Ipvs, Key};
+use netlink::socket::{Protocol, Socket};
+
+use super::{Figure, median};
+use crate::lab::clock::now;
+use crate::lab::{Director, Failure, Host, Lab, Lan, Subject, pause, process, wait_until};
+
+/// A table: so many services with so many servers each.
+#[derive(Clone, Copy)]
+struct Shape {
+    services: usize,
+    servers: usize,
+}
+
+impl Shape {
+    const SMALL: Self = Self { services: 20, servers: 50 };
+    const LARGE: Self = Self { services: 100, servers: 50 };
+    const HUGE: Self = Self { services: 1000, servers: 50 };
+
+    fn destinations(self) -> f64 {
+        f64::from(u32::try_from(self.services * self.servers).unwrap_or(u32::MAX))
+    }
+
+    fn key(service: usize) -> Key {
+        let byte = |value: usize| u8::try_from(value).unwrap_or(u8::MAX);
+        let ip = [10, 100, byte(service / 250), byte(service % 250)];
+        Key::Address { protocol: 6, ip: ip.into(), port: 80 }
+    }
+
+    /// The configuration; `odd` is the weight of the last server, all others have 1.
+    fn config(self, odd: u32) -> String {
+        let mut text = String::new();
+        for service in 0..self.services {
+            let (high, low) = (service / 250, service % 250);
+            writeln!(text, "virtual_server 10.100.{high}.{low} 80 {{").ok();
+            text.push_str("    lb_algo wlc\n    lb_kind DR\n    protocol TCP\n");
+            for server in 1..=self.servers {
+                let last = service + 1 == self.services && server == self.servers;
+                let weight = if last { odd } else { 1 };
+                writeln!(
+                    text,
+                    "    real_server 10.200.{low}.{server} 80 {{\n        weight {weight}\n    }}"
+                )
+                .ok();
+            }
+            text.push_str("}\n");
+        }
+        text
+    }
+}
+
+/// Every figure of this kernel.
+pub fn figures(lab: &Lab) -> Result<Vec<Figure>, Failure> {
+    let mut figures = vec![
+        fill(
+            lab,
+            Shape::SMALL,
+            "1 000 destinations in 20 services, first to last, s (median of 5)",
+            0.03,
+            5,
+        )?,
+        fill(
+            lab,
+            Shape::LARGE,
+            "5 000 destinations in 100 services, first to last, s (median of 3)",
+            0.4,
+            3,
+        )?,
+    ];
+    let large = figures.last().map_or(f64::NAN, |figure| figure.ours);
+    figures.extend(changes(lab)?);
+    figures.extend(huge(lab, large / Shape::LARGE.destinations())?);
+    Ok(figures)
+}
+
+fn fill(lab: &Lab, shape: Shape, what: &str, target: f64, rounds: usize) -> Result<Figure, Failure> {
+    let times = |subject| -> Result<f64, Failure> {
+        let mut times = Vec::new();
+        for _ in 0..rounds {
+            let lan = Lan::new(&[("d1", 1)])?;
+            let host = lan.host("d1")?;
+            let (_director, took) = start(lab, host, subject, shape)?;
+            times.push(took.as_secs_f64());
+        }
+        Ok(median(&times))
+    };
+    let (ours, c) = (times(Subject::Ours)?, times(Subject::C)?);
+    Ok(Figure { what: what.to_owned(), target: Some(target), ours, c: Some(c) })
+}
+
+/// Starts a director on an empty table and returns how long it was from the first entry to the last.
+fn start(lab: &Lab, host: &Host, subject: Subject, shape: Shape) -> Result<(Director, Duration), Failure> {
+    host.run("modprobe", &["-a", "ip_vs", "ip_vs_wlc"])?;
+    let director = Director::start(lab, host, subject, &shape.config(1), &[])?;
+    let took = host.enter(|| watch(shape))??;
+    let table = host.proc_net("ip_vs")?;
+    let count = table.lines().filter(|line| line.starts_with("  -> ")).skip(1).count();
+    if count == shape.services * shape.servers {
+        return Ok((director, took));
+    }
+    Err(Failure::new(format!("the last service is complete, the table has {count} destinations")))
+}
+
+fn watch(shape: Shape) -> Result<Duration, Failure> {
+    let started = now();
+    let mut table = Table::open()?;
+    let mut first: Option<Instant> = None;
+    while started.elapsed() < PATIENCE {
+        match first {
+            None if table.has_services()? => first = Some(now()),
+            None => {}
+            Some(first) => {
+                let last = Shape::key(shape.services.saturating_sub(1));
+                if table.destinations(&last)? == shape.servers {
+                    return Ok(first.elapsed());
+                }
+            }
+        }
+        pause(LOOK);
+    }
+    Err(Failure::new(format!("the table is not full after {PATIENCE:?}")))
+}
+
+/// The kernel's table, asked without any code of the daemons.
+struct Table {
+    socket: Socket,
+    ipvs: Ipvs,
+}
+
+impl Table {
+    fn open() -> Result<Self, Failure> {
+        let mut socket =
+            Socket::open(Protocol::Generic).map_err(|cause| Failure::instrument("netlink", cause))?;
+        let family = generic::resolve(&mut socket, FAMILY, || ANSWER)
+            .map_err(|cause| Failure::instrument("IPVS of the guest", cause))?;
+        Ok(Self { socket, ipvs: Ipvs::new(family) })
+    }
+
+    fn has_services(&mut self) -> Result<bool, Failure> {
+        self.count(&self.ipvs.dump_services()).map(|count| count > 0)
+    }
+
+    fn destinations(&mut self, key: &Key) -> Result<usize, Failure> {
+        self.count(&self.ipvs.dump_destinations(key))
+    }
+
+    fn count(&mut self, question: &netlink::frame::Message) -> Result<usize, Failure> {
+        let mut count = 0;
+        match self.socket.dump(question, || ANSWER, |_, _| count += 1) {
+            // What is being written changes while it is read: the next look sees it.
+            Ok(()) | Err(netlink::socket::RequestError::Interrupted) => Ok(count),
+            Err(cause) => Err(Failure::instrument("looking at the table", cause)),
+        }
+    }
+}
+
+/// Reloads of 5 000 destinations: of the same file, and of one that changes a weight.
+fn changes(lab: &Lab) -> Result<Vec<Figure>, Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let host = lan.host("d1")?;
+    let shape = Shape::LARGE;
+    let (director, _) = start(lab, host, Subject::Ours, shape)?;
+    settled(&director)?;
+    director.ctl(&["reload"])?;
+    let (before, _) = settled(&director)?;
+    director.ctl(&["reload"])?;
+    let (after, _) = settled(&director)?;
+    let unchanged = after - before;
+    let (mut writes, mut times) = (0.0_f64, Vec::new());
+    for weight in [7, 3, 9, 2, 5] {
+        director.write_config(host, &shape.config(weight))?;
+        let (before, _) = settled(&director)?;
+        director.ctl(&["reload"])?;
+        let (after, took) = settled(&director)?;
+        writes = writes.max(after - before);
+        times.push(took / 1e3);
+    }
+    let figure =
+        |what: &str, target, ours| Figure { what: what.to_owned(), target: Some(target), ours, c: None };
+    Ok(vec![
+        figure("entries written by a reload of 5 000 unchanged destinations", 0.0, unchanged),
+        figure("entries written by a reload that changes one weight of 5 000", 1.0, writes),
+        figure("from Commit to that weight in the table, ms (median of 5)", 20.0, median(&times)),
+    ])
+}
+
+/// Entries written so far, and the microseconds that the last change took, once the table is in step.
+fn settled(director: &Director) -> Result<(f64, f64), Failure> {
+    let mut last = None;
+    wait_until("the table is in step", PATIENCE, || {
+        // Two answers alike: the daemon tells it after the reload has been confirmed.
+        let Ok(status) = director.status() else { return false };
+        let in_step = status["table"].get("InStep").is_some();
+        let seen = (status["written"]["entries"].as_f64(), status["written"]["took_us"].as_f64());
+        let same = last == Some(seen);
+        last = Some(seen);
+        same && in_step
+    })?;
+    match last {
+        Some((Some(entries), Some(took))) => Ok((entries, took)),
+        _ => Err(Failure::new("the status doesn't say what was written")),
+    }
+}
+
+/// A table ten times as large: time per destination beside that of the large one, and what looking after it costs.
+fn huge(lab: &Lab, share: f64) -> Result<Vec<Figure>, Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let host = lan.host("d1")?;
+    let (director, took) = start(lab, host, Subject::Ours, Shape::HUGE)?;
+    settled(&director)?;
+    let pid = director.wait_daemon("ipvsd")?;
+    let before = processor_ticks(pid)?;
+    pause(AUDITED);
+    let ticks = processor_ticks(pid)? - before;
+    let busy = ticks / (TICKS_PER_SECOND * AUDITED.as_secs_f64()) * 100.0;
+    Ok(vec![
+        Figure {
+            what: "50 000 destinations: time of each beside its time among 5 000, ratio".to_owned(),
+            target: Some(1.5),
+            ours: took.as_secs_f64() / Shape::HUGE.destinations() / share,
+            c: None,
+        },
+        Figure {
+            what: "auditing 50 000 destinations, % of a processor".to_owned(),
+            target: Some(1.0),
+            ours: busy,
+            c: None,
+        },
+    ])
+}
+
+fn processor_ticks(pid: i32) -> Result<f64, Failure> {
+    process::processor_ticks(pid)
+        .map(|ticks| f64::from(u32::try_from(ticks).unwrap_or(u32::MAX)))
+        .ok_or_else(|| Failure::new(format!("process {pid} is gone")))
+}
+
+const LOOK: Duration = Duration::from_millis(1);
+const ANSWER: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(90);
+const AUDITED: Duration = Duration::from_secs(20);
+const TICKS_PER_SECOND: f64 = 100.0;
