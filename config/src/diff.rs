@@ -9,8 +9,9 @@ use std::fmt;
 use crate::model::Model;
 use crate::model::check::VirtualServer;
 use crate::model::ipvs::IpvsSettings;
+use crate::model::network::Statics;
 use crate::model::process::{InstanceNotify, Script};
-use crate::model::units::ScriptId;
+use crate::model::units::{InstanceId, ScriptId};
 use crate::model::vrrp::Instance;
 
 /// What happens to something.
@@ -87,6 +88,7 @@ pub fn diff(old: &Model, new: &Model) -> Vec<Change> {
     differ(&mut settings, "process settings", &old.process, &new.process);
     differ(&mut settings, "VRRP settings", &old.vrrp_global, &new.vrrp_global);
     differ(&mut settings, "IPVS settings", &ipvs(old), &ipvs(new));
+    differ(&mut settings, "static addresses and routes", &statics(old), &statics(new));
     changed(&mut out, Kind::Globals, "", settings, false);
     instances(&mut out, old, new);
     sync_groups(&mut out, old, new);
@@ -100,6 +102,15 @@ fn ipvs(model: &Model) -> (IpvsSettings, Option<&str>) {
     let instance = settings.sync.as_mut().and_then(|sync| sync.instance.take());
     let name = instance.and_then(|id| model.instances.get(id.index())).map(|instance| instance.name.as_str());
     (settings, name)
+}
+
+/// Static items by content: members of track groups by their names.
+fn statics(model: &Model) -> (Statics, Vec<Vec<Option<&str>>>) {
+    let mut statics = model.statics.clone();
+    let name = |id: InstanceId| model.instances.get(id.index()).map(|instance| instance.name.as_str());
+    let names = statics.groups.iter_mut().map(|group| group.members.drain(..).map(name).collect());
+    let names = names.collect();
+    (statics, names)
 }
 
 fn changed(out: &mut Vec<Change>, kind: Kind, name: &str, settings: Vec<&'static str>, breaks_peers: bool) {

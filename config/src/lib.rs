@@ -9,6 +9,7 @@ mod diff;
 mod lexer;
 pub mod model;
 pub mod names;
+pub mod numbers;
 pub mod pattern;
 mod preprocess;
 mod print;

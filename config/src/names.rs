@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::process::Identity;
+use crate::numbers::NumberTable;
 
 /// Directories in which a program without a path is looked for.
 pub const SAFE_PATH: &[&str] =
@@ -78,6 +79,8 @@ pub trait Names {
     /// # Errors
     /// What is against it, with the component of the path that is to blame.
     fn script(&self, path: &str, identity: &Identity) -> Result<(), ScriptProblem>;
+    /// Number of a name in a table of iproute2; the first of the directories that has it counts.
+    fn number(&self, table: NumberTable, name: &str, directories: &[&str]) -> Option<u32>;
     /// Full path of a program without one, from [`SAFE_PATH`].
     fn find_in_path(&self, program: &str) -> Option<String>;
 }
@@ -122,12 +125,36 @@ impl Names for SystemNames {
         judged
     }
 
+    fn number(&self, table: NumberTable, name: &str, directories: &[&str]) -> Option<u32> {
+        let found = directories.iter().find_map(|directory| {
+            let mut files = vec![PathBuf::from(format!("{directory}/{}", table.file()))];
+            let more = fs::read_dir(format!("{directory}/{}.d", table.file()));
+            files.extend(
+                more.into_iter().flatten().flatten().map(|entry| entry.path()).filter(|path| is_table(path)),
+            );
+            files.iter().find_map(|file| table.find(&read_table(file)?, name))
+        });
+        found.or_else(|| table.standard(name))
+    }
+
     fn find_in_path(&self, program: &str) -> Option<String> {
         let candidates = SAFE_PATH.iter().map(|directory| format!("{directory}/{program}"));
         candidates
             .into_iter()
             .find(|path| fs::metadata(path).is_ok_and(|about| about.is_file() && about.mode() & 0o111 != 0))
     }
+}
+
+fn is_table(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "conf")
+}
+
+/// Text of a table of at most 1 MiB.
+fn read_table(path: &Path) -> Option<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    fs::File::open(path).ok()?.take(1024 * 1024).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// Follows links first: what counts is the file that would run and the directories that lead to it.
@@ -198,6 +225,9 @@ pub struct OfflineNames;
 /// User and group id that [`OfflineNames`] gives to every name but root.
 pub const PLACEHOLDER_ID: u32 = 65_533;
 
+/// Number that [`OfflineNames`] gives to names of iproute2 that every machine may number differently.
+pub const PLACEHOLDER_NUMBER: u32 = 251;
+
 impl Names for OfflineNames {
     fn user(&self, name: &str) -> Option<KnownUser> {
         // The default user of upstream: whether it exists elsewhere can't be known here.
@@ -218,6 +248,10 @@ impl Names for OfflineNames {
 
     fn script(&self, _path: &str, _identity: &Identity) -> Result<(), ScriptProblem> {
         Ok(())
+    }
+
+    fn number(&self, table: NumberTable, name: &str, _directories: &[&str]) -> Option<u32> {
+        Some(table.standard(name).unwrap_or(PLACEHOLDER_NUMBER))
     }
 
     fn find_in_path(&self, program: &str) -> Option<String> {

@@ -41,6 +41,10 @@ impl Names for Machine {
         }
     }
 
+    fn number(&self, table: config::numbers::NumberTable, name: &str, _: &[&str]) -> Option<u32> {
+        table.standard(name)
+    }
+
     fn find_in_path(&self, program: &str) -> Option<String> {
         (program == "killall").then(|| "/usr/bin/killall".to_owned())
     }

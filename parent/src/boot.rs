@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use config::diagnostic::Severity;
+use config::model::parts::Held;
 use ipc::messages::Level;
 use ipc::reactor;
 use sandbox::profile::Capability;
@@ -124,7 +125,7 @@ fn what(args: &Args) -> What {
     What { path: args.config.clone(), config_id: args.config_id.clone(), compatible: args.compatible }
 }
 
-fn claim(args: &Args) -> Result<(Record, Vec<addresses::Held>), Failure> {
+fn claim(args: &Args) -> Result<(Record, Held), Failure> {
     Record::claim(&args.run_dir).map_err(|error| match &error {
         RecordError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             Failure::new(exit::PERMISSION, error)

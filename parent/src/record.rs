@@ -1,7 +1,7 @@
 //! The run directory: one lock per network namespace, and what the next start has to withdraw first.
 //!
-//! Driver. The record holds the configured addresses of the running suite. It is removed at an ordered end; found by
-//! a start that gets the lock, it says that everything was killed at once and which addresses may have stayed.
+//! Driver. The record holds the configured addresses and routes of the running suite. It is removed at an ordered end; found by
+//! a start that gets the lock, it says that everything was killed at once and what may have stayed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
-use crate::effects::addresses::Held;
+use config::model::parts::Held;
 
 /// Lock and record of one suite in one network namespace.
 #[derive(Debug)]
@@ -30,7 +30,8 @@ struct About {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Content {
     about: About,
-    addresses: Vec<Held>,
+    #[serde(flatten)]
+    held: Held,
 }
 
 /// Why the run directory can't be used.
@@ -55,7 +56,7 @@ impl Record {
     ///
     /// # Errors
     /// Another suite runs, or the directory can't be used.
-    pub fn claim(directory: &Path) -> Result<(Self, Vec<Held>), RecordError> {
+    pub fn claim(directory: &Path) -> Result<(Self, Held), RecordError> {
         let problem = |path: &Path| {
             let path = path.to_owned();
             move |source| RecordError::Io { path, source }
@@ -88,8 +89,8 @@ impl Record {
     ///
     /// # Errors
     /// The file can't be written.
-    pub fn write(&self, addresses: Vec<Held>) -> io::Result<()> {
-        let content = Content { about: self.about.clone(), addresses };
+    pub fn write(&self, held: Held) -> io::Result<()> {
+        let content = Content { about: self.about.clone(), held };
         let text = serde_json::to_vec(&content).map_err(io::Error::other)?;
         let fresh = self.path.with_extension("new");
         let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&fresh)?;
@@ -113,11 +114,11 @@ impl Record {
 }
 
 /// Addresses of a record of this boot and namespace; anything else says nothing about this kernel.
-fn read(path: &Path, about: &About) -> Vec<Held> {
-    let Ok(text) = fs::read(path) else { return Vec::new() };
+fn read(path: &Path, about: &About) -> Held {
+    let Ok(text) = fs::read(path) else { return Held::default() };
     match serde_json::from_slice::<Content>(&text) {
-        Ok(content) if content.about == *about => content.addresses,
-        _ => Vec::new(),
+        Ok(content) if content.about == *about => content.held,
+        _ => Held::default(),
     }
 }
 
@@ -139,6 +140,7 @@ pub fn write_pid_file(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use config::model::network::VirtualRoute;
 
     fn directory(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("keepalived-record-{}-{name}", std::process::id()));
@@ -146,15 +148,18 @@ mod tests {
         path
     }
 
-    fn held() -> Vec<Held> {
-        vec![("192.0.2.1/24".parse().unwrap(), Some("eth0".to_owned()))]
+    fn held() -> Held {
+        Held {
+            addresses: vec![("192.0.2.1/24".parse().unwrap(), Some("eth0".to_owned()))],
+            routes: vec![VirtualRoute::to("198.51.100.0/24".parse().unwrap())],
+        }
     }
 
     #[test]
     fn what_a_killed_suite_held_is_found_by_the_next() {
         let directory = directory("found");
         let (record, left) = Record::claim(&directory).unwrap();
-        assert_eq!(left, []);
+        assert!(left.is_empty());
         record.write(held()).unwrap();
         drop(record);
         assert_eq!(Record::claim(&directory).unwrap().1, held());
@@ -168,7 +173,7 @@ mod tests {
         record.write(held()).unwrap();
         record.remove();
         drop(record);
-        assert_eq!(Record::claim(&directory).unwrap().1, []);
+        assert!(Record::claim(&directory).unwrap().1.is_empty());
         fs::remove_dir_all(&directory).unwrap();
     }
 
@@ -188,7 +193,7 @@ mod tests {
         record.about.boot = "another".to_owned();
         record.write(held()).unwrap();
         drop(record);
-        assert_eq!(Record::claim(&directory).unwrap().1, []);
+        assert!(Record::claim(&directory).unwrap().1.is_empty());
         fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -153,7 +153,7 @@ mod tests {
             vrid: Vrid::new(1).unwrap(),
             family: Family::Inet,
             patience: Duration::from_millis(300),
-            addresses: vec![],
+            held: config::model::parts::Held::default(),
             notify: InstanceNotify::default(),
         }
     }

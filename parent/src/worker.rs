@@ -293,7 +293,10 @@ fn write_parts(loaded: &Loaded, memfds: Vec<OwnedFd>) -> Result<WorkerToParent, 
         errors,
         warnings: count(Severity::Warning),
         missing: loaded.missing,
-        has_vrrp: loaded.model.as_ref().is_some_and(|model| !model.instances.is_empty()),
+        has_vrrp: loaded
+            .model
+            .as_ref()
+            .is_some_and(|model| !model.instances.is_empty() || !model.statics.is_empty()),
         has_checks: loaded.model.as_ref().is_some_and(|model| !model.virtual_servers.is_empty()),
         has_sync: loaded.model.as_ref().is_some_and(|model| model.ipvs.sync.is_some()),
     })

@@ -1,6 +1,7 @@
 //! Suites in network namespaces of the host's kernel: elections, restarts, tracked services. Every test runs in a
 //! sandbox of its own, as root.
 
+mod addresses;
 mod checks;
 mod election;
 mod ending;

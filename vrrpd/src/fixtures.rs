@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use config::model::units::{AdvertInterval, Priority, Vrid};
 use config::model::vrrp::{
-    Announce, Authentication, Broadcast, Family, Instance, Preempt, Transport, Version, VirtualAddress,
+    Announce, Authentication, Family, Instance, Preempt, Transport, Version, VirtualAddress,
 };
 use netlink::route::{
     Address, AddressFlags, AddressScope, HardwareKind, Lifetime, Link, LinkFlags, RouteEvent,
@@ -44,14 +44,7 @@ pub(crate) fn instance(addresses: &[&str]) -> Instance {
 
 /// A virtual address on the instance's interface.
 pub(crate) fn address(text: &str) -> VirtualAddress {
-    VirtualAddress {
-        network: text.parse().unwrap(),
-        interface: None,
-        scope: 0,
-        broadcast: Broadcast::Unset,
-        label: None,
-        no_track: false,
-    }
+    VirtualAddress::new(text.parse().unwrap())
 }
 
 /// The event of a link that is up.

@@ -4,6 +4,7 @@
 //! that was there before us and isn't marked as ours is never removed: an owner's own address must survive a stop.
 //! Called by the driver. Input is configuration and what the kernel says.
 
+use config::model::network::Statics;
 use config::model::units::{IfIndex, MonoTime};
 use config::model::vrrp::{Instance, VirtualAddress, VirtualRoute};
 use netlink::route::{PROTOCOL_KEEPALIVED, RouteSpec};
@@ -12,12 +13,51 @@ use crate::kernel::address::{self, Order};
 use crate::kernel::link::{Links, Place};
 use crate::kernel::{Answer, STEP, route};
 
+/// What shall be in the kernel.
+pub trait Claims {
+    /// Addresses, in the order in which they are put in place.
+    fn addresses(&self) -> impl Iterator<Item = &VirtualAddress>;
+    /// Routes, which come after them.
+    fn routes(&self) -> &[VirtualRoute];
+    /// Interface of addresses that name none.
+    fn interface(&self) -> Option<&str>;
+}
+
+impl Claims for Instance {
+    fn addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.addresses.iter().chain(&self.excluded)
+    }
+
+    fn routes(&self) -> &[VirtualRoute] {
+        &self.routes
+    }
+
+    fn interface(&self) -> Option<&str> {
+        self.interface.as_deref()
+    }
+}
+
+impl Claims for Statics {
+    fn addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.addresses.iter()
+    }
+
+    fn routes(&self) -> &[VirtualRoute] {
+        &self.routes
+    }
+
+    fn interface(&self) -> Option<&str> {
+        None
+    }
+}
+
 /// Addresses of one instance, in the order of the configuration, excluded ones after the others, then its routes.
 #[derive(Debug)]
 pub struct Holdings {
     owned: Vec<Ownership>,
     addresses: usize,
     complaints: Vec<String>,
+    tolerant: bool,
     work: Work,
 }
 
@@ -72,17 +112,29 @@ pub enum Progress {
 impl Holdings {
     /// Nothing is held.
     #[must_use]
-    pub fn new(instance: &Instance) -> Self {
-        let addresses = count(instance);
-        let owned = vec![Ownership::Absent; addresses.saturating_add(instance.routes.len())];
-        Self { owned, addresses, complaints: Vec::new(), work: Work::Idle }
+    pub fn new(claims: &impl Claims) -> Self {
+        let addresses = count(claims);
+        let owned = vec![Ownership::Absent; addresses.saturating_add(claims.routes().len())];
+        Self { owned, addresses, complaints: Vec::new(), tolerant: false, work: Work::Idle }
+    }
+
+    /// The same for claims of which each stands for itself: a refused address is a complaint.
+    #[must_use]
+    pub fn tolerant(claims: &impl Claims) -> Self {
+        Self { tolerant: true, ..Self::new(claims) }
+    }
+
+    /// True when the thing at a position, addresses first, is in place.
+    #[must_use]
+    pub fn has(&self, position: usize) -> bool {
+        self.owned.get(position).is_some_and(|owned| *owned != Ownership::Absent)
     }
 
     /// Takes over what is in the kernel and was put there by us. `trust` says what to think of addresses whose maker
     /// the kernel doesn't know: a predecessor's memory vouches for them.
-    pub fn adopt(&mut self, instance: &Instance, links: &Links, trust: Trust) {
+    pub fn adopt(&mut self, claims: &impl Claims, links: &Links, trust: Trust) {
         for (position, owned) in self.owned.iter_mut().enumerate() {
-            let Some(place) = place(instance, position, links) else { continue };
+            let Some(place) = place(claims, position, links) else { continue };
             let Some(address) = links.address(&place) else { continue };
             let ours = match address.protocol {
                 Some(maker) => maker == PROTOCOL_KEEPALIVED,
@@ -91,13 +143,13 @@ impl Holdings {
             *owned = if ours { Ownership::Ours(place) } else { Ownership::Foreign };
         }
         if trust == Trust::Predecessor || self.holds_anything() {
-            self.adopt_routes(instance, links);
+            self.adopt_routes(claims, links);
         }
     }
 
     /// Where addresses were left, routes were too; removing one that isn't there does no harm.
-    fn adopt_routes(&mut self, instance: &Instance, links: &Links) {
-        for (owned, route) in self.owned.iter_mut().skip(self.addresses).zip(&instance.routes) {
+    fn adopt_routes(&mut self, claims: &impl Claims, links: &Links) {
+        for (owned, route) in self.owned.iter_mut().skip(self.addresses).zip(claims.routes()) {
             if let Some(spec) = route::spec(route, links) {
                 *owned = Ownership::Route(spec);
             }
@@ -111,13 +163,13 @@ impl Holdings {
 
     /// Carries ownership over to another configuration of the same instance. Returns orders that remove what is no
     /// longer configured.
-    pub fn reconfigure(&mut self, old: &Instance, new: &Instance) -> Vec<Order> {
+    pub fn reconfigure<C: Claims>(&mut self, old: &C, new: &C) -> Vec<Order> {
         let mut removed = Vec::new();
         let addresses = count(new);
-        let mut owned = vec![Ownership::Absent; addresses.saturating_add(new.routes.len())];
-        let routes = self.owned.iter().skip(self.addresses).zip(&old.routes);
+        let mut owned = vec![Ownership::Absent; addresses.saturating_add(new.routes().len())];
+        let routes = self.owned.iter().skip(self.addresses).zip(old.routes());
         for (ownership, route) in routes {
-            let kept = new.routes.iter().position(|candidate| candidate == route);
+            let kept = new.routes().iter().position(|candidate| candidate == route);
             match (kept.and_then(|kept| owned.get_mut(addresses.saturating_add(kept))), ownership) {
                 (Some(slot), _) => *slot = ownership.clone(),
                 (None, Ownership::Route(spec)) => removed.push(Order::RemoveRoute(spec.clone())),
@@ -126,10 +178,9 @@ impl Holdings {
         }
         for (position, ownership) in self.owned.iter().enumerate().take(self.addresses) {
             let Some(address) = configured(old, position) else { continue };
-            let interface = address.interface.as_ref().or(old.interface.as_ref());
-            let kept = all(new).position(|candidate| {
-                candidate.network == address.network
-                    && candidate.interface.as_ref().or(new.interface.as_ref()) == interface
+            let interface = interface_of(old, address);
+            let kept = new.addresses().position(|candidate| {
+                is_same_thing(candidate, address) && interface_of(new, candidate) == interface
             });
             match (kept.and_then(|kept| owned.get_mut(kept)), ownership) {
                 (Some(slot), _) => *slot = ownership.clone(),
@@ -181,7 +232,7 @@ impl Holdings {
 
     /// Next orders; empty when there is nothing to do.
     #[must_use]
-    pub fn step(&self, instance: &Instance, links: &Links) -> Step {
+    pub fn step(&self, claims: &impl Claims, links: &Links) -> Step {
         let start = match &self.work {
             Work::Idle => return Step::default(),
             Work::Claim { next } | Work::Verify { next, .. } | Work::Release { next } => *next,
@@ -193,9 +244,9 @@ impl Holdings {
                 break;
             }
             let position = self.position(turn);
-            let thing = match instance.routes.get(position.wrapping_sub(self.addresses)) {
+            let thing = match claims.routes().get(position.wrapping_sub(self.addresses)) {
                 Some(route) => self.route_step(position, route, links),
-                None => self.address_step(position, instance, links),
+                None => self.address_step(position, claims, links),
             };
             if let Some((thing, order)) = thing {
                 step.things.push((position, thing));
@@ -214,9 +265,9 @@ impl Holdings {
         if turn < routes { turn.saturating_add(self.addresses) } else { turn.saturating_sub(routes) }
     }
 
-    fn address_step(&self, position: usize, instance: &Instance, links: &Links) -> Option<(Thing, Order)> {
-        let address = configured(instance, position)?;
-        let here = place(instance, position, links);
+    fn address_step(&self, position: usize, claims: &impl Claims, links: &Links) -> Option<(Thing, Order)> {
+        let address = configured(claims, position)?;
+        let here = place(claims, position, links);
         let place = match (&self.work, self.owned.get(position)?) {
             (Work::Release { .. }, Ownership::Ours(place)) => *place,
             (Work::Verify { .. }, _) => here.filter(|place| links.address(place).is_none())?,
@@ -254,12 +305,15 @@ impl Holdings {
                 (Answer::Done | Answer::Already, Thing::Route(spec)) => {
                     *owned = Ownership::Route(spec.clone());
                 }
+                (Answer::Refused(words), Thing::Address(place)) if self.tolerant => {
+                    self.complaints.push(format!("address {}/{}: {words}", place.ip, place.prefix));
+                }
                 (Answer::Refused(words), Thing::Address(_)) => {
                     refused = refused.or(Some((*position, words.clone())));
                 }
                 // A missing route is no reason to give up addresses that work.
                 (Answer::Refused(words), Thing::Route(spec)) => {
-                    self.complaints.push(format!("{}/{}: {words}", spec.destination, spec.prefix));
+                    self.complaints.push(format!("route {}/{}: {words}", spec.destination, spec.prefix));
                 }
             }
         }
@@ -315,35 +369,42 @@ fn found(before: &Ownership, place: Place, links: &Links) -> Ownership {
     }
 }
 
-/// All addresses of an instance: carried ones, then excluded ones.
-pub fn all(instance: &Instance) -> impl Iterator<Item = &VirtualAddress> {
-    instance.addresses.iter().chain(&instance.excluded)
+/// All addresses: of an instance the carried ones, then the excluded ones.
+pub fn all<C: Claims>(claims: &C) -> impl Iterator<Item = &VirtualAddress> {
+    claims.addresses()
 }
 
-/// Number of addresses of an instance.
+/// Number of addresses.
 #[must_use]
-pub fn count(instance: &Instance) -> usize {
-    instance.addresses.len().saturating_add(instance.excluded.len())
+pub fn count(claims: &impl Claims) -> usize {
+    claims.addresses().count()
 }
 
 /// Address at a position.
 #[must_use]
-pub fn configured(instance: &Instance, position: usize) -> Option<&VirtualAddress> {
-    all(instance).nth(position)
+pub fn configured<C: Claims>(claims: &C, position: usize) -> Option<&VirtualAddress> {
+    claims.addresses().nth(position)
 }
 
 /// Name of the interface that an address lives on.
 #[must_use]
-pub fn interface_of<'a>(instance: &'a Instance, address: &'a VirtualAddress) -> Option<&'a str> {
-    address.interface.as_deref().or(instance.interface.as_deref())
+pub fn interface_of<'a, C: Claims>(claims: &'a C, address: &'a VirtualAddress) -> Option<&'a str> {
+    address.interface.as_deref().or(claims.interface())
 }
 
 /// Where the address at a position lives, when its interface exists.
 #[must_use]
-pub fn place(instance: &Instance, position: usize, links: &Links) -> Option<Place> {
-    let address = configured(instance, position)?;
-    let link = links.by_name(interface_of(instance, address)?)?;
+pub fn place(claims: &impl Claims, position: usize, links: &Links) -> Option<Place> {
+    let address = configured(claims, position)?;
+    let link = links.by_name(interface_of(claims, address)?)?;
     Some(address::place(address, IfIndex::new(link.index)))
+}
+
+/// True when the kernel's address for one is that for the other, so that nothing has to be done.
+fn is_same_thing(one: &VirtualAddress, other: &VirtualAddress) -> bool {
+    let bare =
+        |address: &VirtualAddress| VirtualAddress { no_track: false, interface: None, ..address.clone() };
+    bare(one) == bare(other)
 }
 
 /// How often removed addresses are put back: a tool that removes them in a loop costs [`Restores::LIMIT`] rounds a

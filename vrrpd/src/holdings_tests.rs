@@ -123,11 +123,13 @@ fn a_tool_that_removes_addresses_in_a_loop_is_answered_20_times_a_second() {
 /// Two routes beside one address: a default route and a black hole.
 fn with_routes() -> Instance {
     let mut instance = instance(&["192.0.2.10/24"]);
-    let default = VirtualRoute { gateway: Some("192.0.2.254".parse().unwrap()), ..VirtualRoute::default() };
+    let default = VirtualRoute {
+        gateway: Some("192.0.2.254".parse().unwrap()),
+        ..VirtualRoute::to("0.0.0.0/0".parse().unwrap())
+    };
     let hole = VirtualRoute {
         kind: config::model::vrrp::RouteKind::Blackhole,
-        destination: "198.51.100.0/24".parse().unwrap(),
-        ..VirtualRoute::default()
+        ..VirtualRoute::to("198.51.100.0/24".parse().unwrap())
     };
     instance.routes = vec![default, hole];
     instance
@@ -168,7 +170,7 @@ fn a_route_that_the_kernel_refuses_is_told_and_the_address_stays() {
     let step = holdings.step(&instance, &links());
     let answers = [Answer::Done, Answer::Refused("no way".to_owned()), Answer::Done];
     assert_eq!(holdings.advance(&step, &answers, &links()), Progress::Claimed);
-    assert_eq!(holdings.complaints(), ["0.0.0.0/0: no way"]);
+    assert_eq!(holdings.complaints(), ["route 0.0.0.0/0: no way"]);
     assert_eq!(holdings.complaints(), Vec::<String>::new());
 }
 

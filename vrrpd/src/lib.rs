@@ -12,6 +12,7 @@ pub mod proto;
 pub mod router;
 pub mod scripts;
 pub mod socket;
+pub mod statics;
 
 #[cfg(test)]
 mod fixtures;

@@ -7,6 +7,7 @@
 pub mod check;
 pub mod ipvs;
 pub mod lent;
+pub mod network;
 pub mod parts;
 pub mod process;
 pub mod units;
@@ -29,6 +30,8 @@ pub struct Model {
     pub instances: Vec<vrrp::Instance>,
     /// Commands that follow the state of each instance, same order as `instances`.
     pub instance_notify: Vec<process::InstanceNotify>,
+    /// Addresses and routes that follow no instance.
+    pub statics: network::Statics,
     /// Settings of the kernel's table as a whole.
     pub ipvs: ipvs::IpvsSettings,
     /// `vrrp_sync_group` blocks.

@@ -13,6 +13,7 @@ use super::Model;
 use super::check::{CheckKind, VirtualServer};
 use super::ipvs::{Destination, IpvsSettings, ServiceKey, ServiceOptions};
 use super::lent::LentSocket;
+use super::network::{Statics, VirtualAddress, VirtualRoute};
 use super::process::{InstanceNotify, ProcessSettings, Script};
 use super::units::{InstanceId, ServerId, Vrid, Weight};
 use super::vrrp::{Family, Instance, SyncGroup, TrackedScript, VrrpGlobal};
@@ -26,6 +27,8 @@ pub struct VrrpHead {
     pub tracked_scripts: Vec<TrackedScript>,
     /// Instances that change state together.
     pub sync_groups: Vec<SyncGroup>,
+    /// Addresses and routes that follow no instance.
+    pub statics: Statics,
     /// Number of [`Instance`] records that follow.
     pub instances: u32,
 }
@@ -86,6 +89,8 @@ pub struct ParentPart {
     pub instances: Vec<ParentInstance>,
     /// Instances that change state together, and what is notified of it.
     pub groups: Vec<ParentGroup>,
+    /// Addresses and routes that follow no instance.
+    pub statics: Held,
     /// Names of the virtual servers and their real servers, for status and FIFO.
     pub services: Vec<ParentService>,
     /// Sockets that checkd borrows, and how many of each.
@@ -125,10 +130,51 @@ pub struct ParentInstance {
     pub family: Family,
     /// The least time that any peer waits before it takes over.
     pub patience: Duration,
-    /// Addresses and the interface of each, `ADDR/LEN` and name: what the parent deletes when nothing else can.
-    pub addresses: Vec<(ipnetwork::IpNetwork, Option<String>)>,
+    /// What the parent deletes when nothing else can.
+    pub held: Held,
     /// Commands that follow its state.
     pub notify: InstanceNotify,
+}
+
+/// Addresses and routes that vrrpd may leave in the kernel when it ends without order.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Held {
+    /// Addresses and the interface of each; no interface means any.
+    pub addresses: Vec<(ipnetwork::IpNetwork, Option<String>)>,
+    /// Routes.
+    #[serde(default)]
+    pub routes: Vec<VirtualRoute>,
+}
+
+impl Held {
+    fn of<'a>(
+        addresses: impl Iterator<Item = &'a VirtualAddress>,
+        interface: Option<&String>,
+        routes: &[VirtualRoute],
+    ) -> Self {
+        let place =
+            |address: &VirtualAddress| (address.network, address.interface.as_ref().or(interface).cloned());
+        Self { addresses: addresses.map(place).collect(), routes: routes.to_vec() }
+    }
+
+    /// True when there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.routes.is_empty()
+    }
+}
+
+impl ParentPart {
+    /// Everything that vrrpd may leave in the kernel.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        let mut all = self.statics.clone();
+        for instance in &self.instances {
+            all.addresses.extend(instance.held.addresses.iter().cloned());
+            all.routes.extend(instance.held.routes.iter().cloned());
+        }
+        all
+    }
 }
 
 /// What the parent knows of a sync group.
@@ -157,6 +203,7 @@ impl Model {
             global: self.vrrp_global.clone(),
             tracked_scripts: self.tracked_scripts.clone(),
             sync_groups: self.sync_groups.clone(),
+            statics: self.statics.clone(),
             instances: count(self.instances.len()),
         }
     }
@@ -191,6 +238,7 @@ impl Model {
                 .zip(&self.group_notify)
                 .map(|(group, notify)| ParentGroup { group: group.clone(), notify: notify.clone() })
                 .collect(),
+            statics: Held::of(self.statics.addresses.iter(), None, &self.statics.routes),
             services: self
                 .virtual_servers
                 .iter()
@@ -263,14 +311,11 @@ fn parent_instance((instance, notify): (&Instance, &InstanceNotify)) -> ParentIn
         vrid: instance.vrid,
         family: instance.family,
         patience: instance.patience(),
-        addresses: instance
-            .addresses
-            .iter()
-            .chain(&instance.excluded)
-            .map(|address| {
-                (address.network, address.interface.clone().or_else(|| instance.interface.clone()))
-            })
-            .collect(),
+        held: Held::of(
+            instance.addresses.iter().chain(&instance.excluded),
+            instance.interface.as_ref(),
+            &instance.routes,
+        ),
         notify: notify.clone(),
     }
 }

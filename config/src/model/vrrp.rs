@@ -5,9 +5,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
+pub use super::network::{
+    AddressOptions, Broadcast, Congestion, Metric, MetricKind, NextHop, Placement, PreferredLifetime,
+    RouteKind, VirtualAddress, VirtualRoute,
+};
 use super::units::{AdvertInterval, InstanceId, Priority, ScriptId, Vrid};
 
 /// Protocol version of an instance.
@@ -194,109 +197,6 @@ impl std::fmt::Debug for Authentication {
         match self {
             Self::None => f.write_str("None"),
             Self::Pass(_) => f.write_str("Pass(..)"),
-        }
-    }
-}
-
-/// An address that the Master holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VirtualAddress {
-    /// Address and prefix length (default /32, /128).
-    pub network: IpNetwork,
-    /// `dev`; otherwise the instance's interface.
-    pub interface: Option<String>,
-    /// `scope`, the number of rt_scopes (global 0, link 253, host 254).
-    pub scope: u8,
-    /// `brd`.
-    pub broadcast: Broadcast,
-    /// `label`, at most 15 bytes.
-    pub label: Option<String>,
-    /// `no_track`: the state of its interface doesn't matter.
-    pub no_track: bool,
-}
-
-/// `brd` of an IPv4 address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Broadcast {
-    /// None.
-    Unset,
-    /// `+` or `-`: host bits all ones or all zeroes.
-    HostBits {
-        /// True for `+`.
-        ones: bool,
-    },
-    /// An address.
-    Address(Ipv4Addr),
-}
-
-/// One line of `virtual_routes`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VirtualRoute {
-    /// What becomes of packets.
-    pub kind: RouteKind,
-    /// Destination; prefix length 0 is the default route.
-    pub destination: IpNetwork,
-    /// `via`.
-    pub gateway: Option<IpAddr>,
-    /// `dev`.
-    pub interface: Option<String>,
-    /// `src`.
-    pub source: Option<IpAddr>,
-    /// `scope`, default 0 (global); IPv4 only.
-    pub scope: u8,
-    /// `table`, default 254 (main).
-    pub table: u32,
-    /// `metric`.
-    pub metric: Option<u32>,
-    /// `onlink`.
-    pub on_link: bool,
-    /// `no_track`: the state of its interface doesn't matter.
-    pub no_track: bool,
-}
-
-impl Default for VirtualRoute {
-    fn default() -> Self {
-        Self {
-            kind: RouteKind::Unicast,
-            destination: IpNetwork::new(Ipv4Addr::UNSPECIFIED.into(), 0)
-                .expect("no bits are a valid prefix length"),
-            gateway: None,
-            interface: None,
-            source: None,
-            scope: 0,
-            table: 254,
-            metric: None,
-            on_link: false,
-            no_track: false,
-        }
-    }
-}
-
-/// What becomes of packets that a route matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RouteKind {
-    /// They go to the next hop.
-    Unicast,
-    /// They vanish.
-    Blackhole,
-    /// They vanish and the sender is told that the host is unreachable.
-    Unreachable,
-    /// They vanish and the sender is told that it is not allowed.
-    Prohibit,
-    /// The search goes on in the next table.
-    Throw,
-}
-
-impl RouteKind {
-    /// Word of the configuration.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Unicast => "unicast",
-            Self::Blackhole => "blackhole",
-            Self::Unreachable => "unreachable",
-            Self::Prohibit => "prohibit",
-            Self::Throw => "throw",
         }
     }
 }

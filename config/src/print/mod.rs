@@ -26,6 +26,7 @@ pub fn print(model: &Model) -> String {
         page.notify(notify);
         page.close();
     }
+    page.statics();
     for (group, notify) in model.sync_groups.iter().zip(&model.group_notify) {
         page.sync_group(group, notify);
     }
@@ -37,6 +38,7 @@ pub fn print(model: &Model) -> String {
 
 mod check;
 mod global;
+mod network;
 mod service;
 mod vrrp;
 

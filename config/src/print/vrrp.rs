@@ -6,10 +6,8 @@ use super::{Page, command, user, word};
 use crate::model::process::{InstanceNotify, Script};
 use crate::model::units::ScriptId;
 use crate::model::vrrp::{
-    Authentication, Broadcast, Family, Instance, Preempt, SyncGroup, TrackedScript, Transport, Version,
-    VirtualAddress, VirtualRoute,
+    Authentication, Family, Instance, Preempt, SyncGroup, TrackedScript, Transport, Version,
 };
-use std::fmt::Write;
 
 impl Page<'_> {
     pub(super) fn script(&self, id: ScriptId) -> Option<&Script> {
@@ -94,7 +92,7 @@ impl Page<'_> {
         }
         self.addresses("virtual_ipaddress", &instance.addresses);
         self.addresses("virtual_ipaddress_excluded", &instance.excluded);
-        self.routes(&instance.routes);
+        self.routes("virtual_routes", &instance.routes);
         self.trackers(instance);
         self.announce(instance);
     }
@@ -126,69 +124,6 @@ impl Page<'_> {
             }
         }
         self.flag("check_unicast_src", instance.check_unicast_source);
-    }
-
-    pub(super) fn addresses(&mut self, keyword: &str, addresses: &[VirtualAddress]) {
-        if addresses.is_empty() {
-            return;
-        }
-        self.open(keyword, "");
-        for address in addresses {
-            let mut line = format!("{}/{}", address.network.ip(), address.network.prefix());
-            if let Some(interface) = &address.interface {
-                let _ = write!(line, " dev {}", word(interface));
-            }
-            if address.scope != 0 {
-                let _ = write!(line, " scope {}", address.scope);
-            }
-            match address.broadcast {
-                Broadcast::Unset => {}
-                Broadcast::HostBits { ones: true } => line.push_str(" brd +"),
-                Broadcast::HostBits { ones: false } => line.push_str(" brd -"),
-                Broadcast::Address(broadcast) => {
-                    let _ = write!(line, " brd {broadcast}");
-                }
-            }
-            if let Some(label) = &address.label {
-                let _ = write!(line, " label {}", word(label));
-            }
-            if address.no_track {
-                line.push_str(" no_track");
-            }
-            self.line(&line);
-        }
-        self.close();
-    }
-
-    pub(super) fn routes(&mut self, routes: &[VirtualRoute]) {
-        if routes.is_empty() {
-            return;
-        }
-        self.open("virtual_routes", "");
-        for route in routes {
-            let network = route.destination;
-            let mut line = format!("{} {}/{}", route.kind.word(), network.ip(), network.prefix());
-            if let Some(gateway) = route.gateway {
-                let _ = write!(line, " via {gateway}");
-            }
-            if let Some(interface) = &route.interface {
-                let _ = write!(line, " dev {}", word(interface));
-            }
-            if let Some(source) = route.source {
-                let _ = write!(line, " src {source}");
-            }
-            let _ = write!(line, " scope {} table {}", route.scope, route.table);
-            if let Some(metric) = route.metric {
-                let _ = write!(line, " metric {metric}");
-            }
-            for (option, on) in [("onlink", route.on_link), ("no_track", route.no_track)] {
-                if on {
-                    let _ = write!(line, " {option}");
-                }
-            }
-            self.line(&line);
-        }
-        self.close();
     }
 
     pub(super) fn trackers(&mut self, instance: &Instance) {

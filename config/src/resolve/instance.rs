@@ -13,7 +13,7 @@ use crate::model::vrrp::{
     Announce, Authentication, Family, Instance, Peer, Preempt, TrackInterface, TrackScript, Transport,
     Version, VirtualAddress, VrrpGlobal,
 };
-use crate::schema::{AddressDraft, InstanceDraft, NotifyDraft, TrackDraft};
+use crate::schema::{InstanceDraft, NotifyDraft, TrackDraft};
 use crate::text::Span;
 
 /// Addresses that one advert can carry.
@@ -116,10 +116,13 @@ impl Context<'_> {
         let advert_interval = self.advert_interval(&draft, version)?;
         let announce = self.announce(&draft);
         let track_interfaces = self.track_interfaces(&draft);
+        let excluded = std::mem::take(&mut draft.excluded).into_iter().map(|one| self.virtual_address(one));
+        let excluded: Vec<VirtualAddress> = excluded.collect();
+        let routes = std::mem::take(&mut draft.routes).into_iter().filter_map(|one| self.virtual_route(one));
+        let routes = routes.collect();
         let globals = &self.globals;
         let bounded = draft.peers.iter().any(|peer| peer.peer != Peer::new(peer.peer.address));
         let (advertised, mut excess) = addresses;
-        let excluded = draft.excluded.into_iter().map(virtual_address);
         excess.extend(excluded);
         Some(Instance {
             vrid: Vrid::new(vrid).ok()?,
@@ -136,7 +139,7 @@ impl Context<'_> {
             authentication,
             addresses: advertised,
             excluded: excess,
-            routes: draft.routes,
+            routes,
             track_interfaces,
             track_scripts: Vec::new(),
             announce,
@@ -307,7 +310,7 @@ impl Context<'_> {
         self.without_repeats(draft);
         let name = &draft.name;
         draft.addresses.retain(|address| {
-            let ip = address.network.ip();
+            let ip = address.address.network.ip();
             let fits = Family::of(&ip) == family;
             if !fits {
                 let message = format!("{name}: address {ip} is not of the family of the first one");
@@ -323,7 +326,8 @@ impl Context<'_> {
                 Version::V2 => Problem::warning(code::DEFAULTED, draft.span, message),
             });
         }
-        let mut all: Vec<VirtualAddress> = draft.addresses.iter().map(copy_address).collect();
+        let listed = std::mem::take(&mut draft.addresses).into_iter();
+        let mut all: Vec<VirtualAddress> = listed.map(|address| self.virtual_address(address)).collect();
         let excess = all.split_off(all.len().min(ADVERT_ADDRESSES));
         if !excess.is_empty() {
             let message = format!(
@@ -342,9 +346,9 @@ impl Context<'_> {
         let mut seen = HashSet::with_capacity(addresses.len().saturating_add(excluded.len()));
         for list in [addresses, excluded] {
             list.retain(|address| {
-                let first = seen.insert((address.network.ip(), address.interface.clone()));
+                let first = seen.insert((address.address.network.ip(), address.address.interface.clone()));
                 if !first {
-                    let message = format!("{name}: address {} is listed twice", address.network.ip());
+                    let message = format!("{name}: address {} is listed twice", address.address.network.ip());
                     self.problems.report(Problem::warning(code::GIVEN_TWICE, address.span, message));
                 }
                 first
@@ -488,24 +492,9 @@ fn family(draft: &InstanceDraft) -> Family {
     if draft.native_ipv6 {
         return Family::Inet6;
     }
-    let vip = draft.addresses.first().map(|address| address.network.ip());
+    let vip = draft.addresses.first().map(|address| address.address.network.ip());
     let source =
         draft.multicast_source.or(draft.unicast_source).or(draft.multicast_group).map(|(address, _)| address);
     let peer = draft.peers.first().map(|peer| peer.peer.address);
     vip.or(source).or(peer).map_or(Family::Inet, |address| Family::of(&address))
-}
-
-fn virtual_address(draft: AddressDraft) -> VirtualAddress {
-    copy_address(&draft)
-}
-
-fn copy_address(draft: &AddressDraft) -> VirtualAddress {
-    VirtualAddress {
-        network: draft.network,
-        interface: draft.interface.clone(),
-        scope: draft.scope,
-        broadcast: draft.broadcast,
-        label: draft.label.clone(),
-        no_track: draft.no_track,
-    }
 }

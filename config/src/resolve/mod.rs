@@ -5,6 +5,7 @@
 
 mod check;
 mod instance;
+mod network;
 mod script;
 mod service;
 mod sync_group;
@@ -39,7 +40,8 @@ pub(crate) fn resolve(
     options: &LoadOptions,
     problems: &mut Collector,
 ) -> Model {
-    let Draft { globals, child_wait_time, scripts, mut instances, sync_groups, groups, services } = draft;
+    let Draft { globals, child_wait_time, scripts, mut instances, sync_groups, groups, services, statics } =
+        draft;
     let mut context = Context { names, problems, globals, scripts: Scripts::default() };
     let mut model = Model {
         process: process(&mut context, child_wait_time, options),
@@ -69,6 +71,7 @@ pub(crate) fn resolve(
     instance::resolve(&mut context, instances, &mut blocks, &mut model);
     sync_group::resolve(&mut context, sync_groups, &mut model);
     unused_scripts(&mut context, &blocks);
+    model.statics = network::statics(&mut context, statics, &model);
     service::resolve(&mut context, services, groups, &mut model);
     model.ipvs = ipvs(&mut context, &model);
     model.scripts = context.scripts.finish();

@@ -33,6 +33,7 @@ pub fn keywords() -> Vec<Keyword> {
     rows(&mut out, "global_defs", global_defs::TABLE);
     rows(&mut out, "vrrp_script", vrrp_script::TABLE);
     rows(&mut out, "vrrp_sync_group", vrrp_sync_group::TABLE);
+    rows(&mut out, "track_group", statics::TRACK_GROUP);
     rows(&mut out, "vrrp_instance", vrrp_instance::TABLE);
     rows(&mut out, "vrrp_instance/authentication", vrrp_instance::AUTHENTICATION);
     rows(&mut out, "virtual_server", virtual_server::TABLE);
@@ -149,16 +150,18 @@ fn rows<B>(out: &mut Vec<Keyword>, block: &'static str, table: &'static [Row<B>]
 }
 
 fn vocabulary_use(block: &str, name: &str) -> KeywordUse {
-    let address = matches!(
-        block,
-        "vrrp_instance/virtual_ipaddress:entry" | "vrrp_instance/virtual_ipaddress_excluded:entry"
-    );
     match block {
-        _ if address && virtual_address::INACTIVE_OPTIONS.iter().any(|(inactive, _)| *inactive == name) => {
+        "vrrp_instance/virtual_ipaddress:entry" if name == virtual_address::INACTIVE_OPTION => {
             KeywordUse::Inactive
         }
-        _ if address => KeywordUse::Active,
-        "vrrp_instance/virtual_routes:entry" if virtual_route::ACTIVE.contains(&name) => KeywordUse::Active,
+        "vrrp_instance/virtual_routes:entry" if virtual_route::INACTIVE.contains(&name) => {
+            KeywordUse::Inactive
+        }
+        "vrrp_instance/virtual_ipaddress:entry"
+        | "vrrp_instance/virtual_ipaddress_excluded:entry"
+        | "vrrp_instance/virtual_routes:entry"
+        | "static_ipaddress:entry"
+        | "static_routes:entry" => KeywordUse::Active,
         "vrrp_instance/unicast_peer:entry"
         | "vrrp_instance/track_interface:entry"
         | "vrrp_instance/track_script:entry"

@@ -40,6 +40,9 @@ pub(crate) struct GlobalDraft {
     pub(crate) lvs_flush: bool,
     pub(crate) lvs_flush_on_stop: bool,
     pub(crate) lvs_sync: Option<SyncDraft>,
+    pub(crate) default_interface: Option<String>,
+    pub(crate) iproute_etc: Option<String>,
+    pub(crate) iproute_usr: Option<String>,
 }
 
 /// A named pipe as written.
@@ -336,6 +339,21 @@ fn notify_priority_changes(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>,
     draft.notify_priority_changes = lowering.boolean(line, 1).unwrap_or(false);
 }
 
+fn default_interface(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.default_interface = lowering.interface(line, 1).map(|name| name.text);
+    lowering.end(line, 2);
+}
+
+fn iproute_usr_dir(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.iproute_usr = lowering.required(line, 1, "a directory").map(|word| word.text.to_owned());
+    lowering.end(line, 2);
+}
+
+fn iproute_etc_dir(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.iproute_etc = lowering.required(line, 1, "a directory").map(|word| word.text.to_owned());
+    lowering.end(line, 2);
+}
+
 /// Keywords of `global_defs`.
 pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     active("router_id", router_id),
@@ -382,7 +400,7 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     inactive("smtp_alert_checker", Shape::Bool),
     inactive("dynamic_interfaces", Shape::OptionalChoice(&["allow_if_changes"])),
     inactive("no_email_faults", Shape::Flag),
-    inactive("default_interface", Shape::Interface),
+    active("default_interface", default_interface),
     inactive("disable_local_igmp", Shape::Flag),
     refused("v3_checksum_as_v2", Shape::Flag, "peers would discard the adverts"),
     active("lvs_timeouts", lvs_timeouts),
@@ -477,8 +495,8 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     inactive("tmp_config_directory", Shape::Words(1, 1)),
     inactive("data_use_instance", Shape::Bool),
     inactive("json_version", Shape::Number(1, 2)),
-    inactive("iproute_usr_dir", Shape::Words(1, 1)),
-    inactive("iproute_etc_dir", Shape::Words(1, 1)),
+    active("iproute_usr_dir", iproute_usr_dir),
+    active("iproute_etc_dir", iproute_etc_dir),
     inactive("state_dump_file", Shape::Words(1, 1)),
     inactive("stats_dump_file", Shape::Words(1, 1)),
     inactive("json_dump_file", Shape::Words(1, 1)),

@@ -18,10 +18,6 @@ pub(super) fn block(lowering: &mut Lowering<'_>, line: &Line<'_>, table: &'stati
     lowering.quiet = outer;
 }
 
-/// Keywords of `track_group`.
-pub(super) static TRACK_GROUP: InertTable =
-    InertTable { block: "track_group", rows: &[inactive("group", Shape::Lines(&vocabulary::NAMES))] };
-
 /// Keywords of `garp_group`.
 pub(super) static GARP_GROUP: InertTable = InertTable {
     block: "garp_group",
@@ -131,7 +127,6 @@ pub(super) static BFD_CHECK: InertTable = InertTable {
 
 /// Every table of this file.
 pub(super) static TABLES: &[&InertTable] = &[
-    &TRACK_GROUP,
     &GARP_GROUP,
     &AUTH_HMAC,
     &VRRP_TRACK_PROCESS,

@@ -14,6 +14,7 @@ pub(crate) struct Draft {
     pub(crate) sync_groups: Vec<SyncGroupDraft>,
     pub(crate) groups: Vec<GroupDraft>,
     pub(crate) services: Vec<ServiceDraft>,
+    pub(crate) statics: StaticsDraft,
 }
 
 /// Reads the whole tree. What stands in the wrong block is read where it belongs, to find its problems too.
@@ -104,9 +105,9 @@ pub(super) static TABLE: &[Row<Draft>] = &[
     inactive("namespace_with_ipsets", Shape::Flag),
     inactive("use_pid_dir", Shape::Flag),
     inactive("instance", Shape::Words(1, 1)),
-    inactive("track_group", Shape::Block(&inert::TRACK_GROUP)),
-    inactive("static_ipaddress", Shape::Lines(&vocabulary::STATIC_ADDRESS)),
-    inactive("static_routes", Shape::Lines(&vocabulary::STATIC_ROUTE)),
+    active("track_group", statics::track_group),
+    active("static_ipaddress", statics::addresses),
+    active("static_routes", statics::routes),
     inactive("static_rules", Shape::Lines(&vocabulary::STATIC_RULE)),
     active("vrrp_sync_group", super::vrrp_sync_group::read),
     inactive("garp_group", Shape::Block(&inert::GARP_GROUP)),

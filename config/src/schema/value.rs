@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Line, Lowering, Shape, inert};
 use crate::diagnostic::{Problem, code, is_secret};
 use crate::lexer::{Escapes, Word, split_command};
+use crate::numbers::{self, NumberTable};
 use crate::text::Span;
 
 /// A name and where it stands.
@@ -19,6 +20,13 @@ impl Named {
     pub(crate) fn of(word: Word<'_>) -> Self {
         Self { text: word.text.to_owned(), span: word.span }
     }
+}
+
+/// A number, or a name that this machine's tables of iproute2 have a number for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Numbered {
+    Number(u32),
+    Name(NumberTable, Named),
 }
 
 /// A user and a group as words.
@@ -88,6 +96,21 @@ impl<'t> Lowering<'t> {
         }
         self.error(code::OUT_OF_RANGE, word.span, format!("{what} must be {low}..={high}, got {value}"));
         None
+    }
+
+    /// A word as a number of the kernel or its name in a table of iproute2.
+    pub(crate) fn numbered(&mut self, table: NumberTable, word: Word<'_>) -> Option<Numbered> {
+        let digits = word.text.strip_prefix(['-', '+']).unwrap_or(word.text);
+        if !digits.starts_with(|first: char| first.is_ascii_digit()) {
+            return Some(Numbered::Name(table, Named::of(word)));
+        }
+        let greatest = table.greatest();
+        let number = numbers::number(word.text).filter(|number| *number <= greatest);
+        if number.is_none() {
+            let message = format!("a number of {} must be 0..={greatest}, got {}", table.file(), word.text);
+            self.error(code::OUT_OF_RANGE, word.span, message);
+        }
+        number.map(Numbered::Number)
     }
 
     /// The number at `index` as a type that its bounds fit.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::model::vrrp::{Peer, VirtualRoute};
+use crate::model::vrrp::Peer;
 pub(crate) use list::TrackDraft;
 
 /// `vrrp_instance` as written.
@@ -25,7 +25,7 @@ pub(crate) struct InstanceDraft {
     pub(crate) preempt_delay: Option<(Duration, Span)>,
     pub(crate) addresses: Vec<AddressDraft>,
     pub(crate) excluded: Vec<AddressDraft>,
-    pub(crate) routes: Vec<VirtualRoute>,
+    pub(crate) routes: Vec<RouteDraft>,
     pub(crate) peers: Vec<PeerDraft>,
     pub(crate) multicast_source: Option<(IpAddr, Span)>,
     pub(crate) unicast_source: Option<(IpAddr, Span)>,
@@ -146,19 +146,25 @@ fn preempt_delay(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &
     lowering.end(line, 2);
 }
 
+const IN_INSTANCE: virtual_address::Place = virtual_address::Place::Instance;
+
 fn virtual_ipaddress(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let addresses = &mut draft.addresses;
-    lowering.entries(line, |lowering, line| addresses.extend(virtual_address::read(lowering, line)));
+    lowering
+        .entries(line, |lowering, line| addresses.extend(virtual_address::read(lowering, line, IN_INSTANCE)));
 }
 
 fn virtual_ipaddress_excluded(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let excluded = &mut draft.excluded;
-    lowering.entries(line, |lowering, line| excluded.extend(virtual_address::read(lowering, line)));
+    lowering
+        .entries(line, |lowering, line| excluded.extend(virtual_address::read(lowering, line, IN_INSTANCE)));
 }
 
 fn virtual_routes(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let routes = &mut draft.routes;
-    lowering.entries(line, |lowering, line| routes.extend(virtual_route::read(lowering, line)));
+    lowering.entries(line, |lowering, line| {
+        routes.extend(virtual_route::read(lowering, line, &vocabulary::ROUTE));
+    });
 }
 
 fn unicast_peer(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {

@@ -15,7 +15,7 @@ mod forwarding;
 mod link;
 
 pub use address::{Address, AddressSpec, InvalidLifetime, Lifetime, PROTOCOL_KEEPALIVED};
-pub use entry::RouteSpec;
+pub use entry::{Hop, Precedence, RouteSpec};
 pub use link::{HardwareKind, Link};
 pub use netlink_packet_route::address::{AddressFlags, AddressScope};
 pub use netlink_packet_route::link::LinkFlags;

@@ -30,11 +30,12 @@ fn part(names: &[&str]) -> Rc<ParentPart> {
                 vrid: Vrid::new(1).unwrap(),
                 family: Family::Inet,
                 patience: Duration::from_secs(3),
-                addresses: vec![],
+                held: config::model::parts::Held::default(),
                 notify: InstanceNotify::default(),
             })
             .collect(),
         groups: vec![],
+        statics: config::model::parts::Held::default(),
         services: vec![ParentService { name: "v".to_owned(), servers: vec!["r".to_owned()] }],
         sockets: Vec::new(),
         checks: vec![CheckKey::of("a")],

@@ -1,26 +1,25 @@
-//! Deletes addresses in vrrpd's place: the last resort, when neither vrrpd nor its release can.
+//! Deletes addresses and routes in vrrpd's place: the last resort, when neither vrrpd nor its release can.
 //!
 //! Driver. Blocking but bounded to one second; used at boot, after stop, and after a failed release only.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use config::model::network::VirtualRoute;
+use config::model::parts::Held;
 use config::model::units::MonoTime;
-use ipnetwork::IpNetwork;
-use netlink::route::{self, AddressSpec, RouteEvent};
+use netlink::frame::Message;
+use netlink::route::{self, Address, AddressSpec, RouteEvent, RouteSpec};
 use netlink::socket::{Outcome, Protocol, Socket};
-
-/// An address and the interface that it may stand on; no interface means any.
-pub type Held = (IpNetwork, Option<String>);
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Removes those of `addresses` that are there. Returns what was removed, in words.
+/// Removes what of `held` is there. Returns what was removed, in words.
 ///
 /// # Errors
 /// What the kernel or its socket said, in words.
-pub fn withdraw(addresses: &[Held], now: impl Fn() -> MonoTime) -> Result<Vec<String>, String> {
-    if addresses.is_empty() {
+pub fn withdraw(held: &Held, now: impl Fn() -> MonoTime) -> Result<Vec<String>, String> {
+    if held.is_empty() {
         return Ok(Vec::new());
     }
     let deadline = now() + PATIENCE;
@@ -32,7 +31,7 @@ pub fn withdraw(addresses: &[Held], now: impl Fn() -> MonoTime) -> Result<Vec<St
         Some(RouteEvent::LinkChanged(link)) => {
             names.insert(link.index, link.name);
         }
-        Some(RouteEvent::AddressAdded(address)) => present.push((address.index, address.ip, address.prefix)),
+        Some(RouteEvent::AddressAdded(address)) => present.push(address),
         Some(
             RouteEvent::LinkGone(_)
             | RouteEvent::AddressRemoved(_)
@@ -43,20 +42,48 @@ pub fn withdraw(addresses: &[Held], now: impl Fn() -> MonoTime) -> Result<Vec<St
     };
     socket.dump(&route::dump_links(), left, &mut read).map_err(|error| error.to_string())?;
     socket.dump(&route::dump_addresses(), left, &mut read).map_err(|error| error.to_string())?;
-    let is_wanted = |index: &u32, interface: &Option<String>| {
-        interface.as_ref().is_none_or(|wanted| names.get(index).is_some_and(|name| name == wanted))
-    };
-    let doomed: Vec<_> = present
-        .iter()
-        .filter(|(index, ip, prefix)| {
-            addresses.iter().any(|(network, interface)| {
-                network.ip() == *ip && network.prefix() == *prefix && is_wanted(index, interface)
-            })
+    let is_wanted = |address: &&Address| {
+        held.addresses.iter().any(|(network, interface)| {
+            let here = |wanted: &String| names.get(&address.index).is_some_and(|name| name == wanted);
+            network.ip() == address.ip
+                && network.prefix() == address.prefix
+                && interface.as_ref().is_none_or(here)
         })
-        .collect();
-    let messages: Vec<_> =
-        doomed.iter().map(|(index, ip, prefix)| AddressSpec::new(*index, *ip, *prefix).delete()).collect();
+    };
+    let index = |wanted: &String| names.iter().find(|(_, name)| *name == wanted).map(|(index, _)| *index);
+    let routes = held.routes.iter().filter_map(|route| {
+        let spec = route_spec(route, index)?;
+        Some((format!("route {}", route.destination), spec.delete()))
+    });
+    let addresses = present.iter().filter(is_wanted).map(|address| {
+        let spec =
+            AddressSpec { peer: address.peer, ..AddressSpec::new(address.index, address.ip, address.prefix) };
+        (format!("{}/{}", address.ip, address.prefix), spec.delete())
+    });
+    // Routes first, as vrrpd does: they may lead through the addresses.
+    let (words, messages): (Vec<String>, Vec<Message>) = routes.chain(addresses).unzip();
     let outcomes = socket.request(&messages, left).map_err(|error| error.to_string())?;
-    let removed = doomed.iter().zip(outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Done));
-    Ok(removed.map(|((_, ip, prefix), _)| format!("{ip}/{prefix}")).collect())
+    let removed = words.into_iter().zip(outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Done));
+    Ok(removed.map(|(words, _)| words).collect())
+}
+
+/// What identifies a route that vrrpd made; `None` when its interface is gone, and the route with it.
+fn route_spec(route: &VirtualRoute, index: impl Fn(&String) -> Option<u32>) -> Option<RouteSpec> {
+    let interface = match &route.interface {
+        Some(name) => Some(index(name)?),
+        None => None,
+    };
+    Some(RouteSpec {
+        // Any type, any scope: RTN_UNSPEC and RT_SCOPE_NOWHERE.
+        kind: 0,
+        scope: 255,
+        from: route.from.map(|from| (from.ip(), from.prefix())),
+        tos: route.tos,
+        gateway: route.gateway,
+        interface,
+        table: route.table,
+        protocol: route.protocol,
+        metric: route.metric,
+        ..RouteSpec::to(route.destination.ip(), route.destination.prefix())
+    })
 }

@@ -347,9 +347,7 @@ impl Suite {
 
     /// Remembers on disk what a successor of the whole suite would have to withdraw.
     fn note_addresses(&mut self) {
-        let addresses =
-            self.broker.part().instances.iter().flat_map(|instance| instance.addresses.clone()).collect();
-        if let Err(error) = self.record.write(addresses) {
+        if let Err(error) = self.record.write(self.broker.part().held()) {
             self.say(
                 Level::Error,
                 &format!("run directory: {error}; leftovers can't be withdrawn by the next start"),

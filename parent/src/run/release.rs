@@ -134,9 +134,7 @@ impl Suite {
     }
 
     fn withdraw_by_hand(&mut self) {
-        let held: Vec<_> =
-            self.broker.part().instances.iter().flat_map(|instance| instance.addresses.clone()).collect();
-        match addresses::withdraw(&held, reactor::now) {
+        match addresses::withdraw(&self.broker.part().held(), reactor::now) {
             Ok(removed) if removed.is_empty() => {}
             Ok(removed) => self.say(Level::Warning, &format!("withdrawn: {}", removed.join(" "))),
             Err(why) => self.say(Level::Alert, &format!("addresses can't be withdrawn: {why}")),

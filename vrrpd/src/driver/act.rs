@@ -168,7 +168,11 @@ impl Driver {
                 self.announce_slice(position, now);
             }
         }
-        let busy = self.routers.iter().any(|router| router.holdings.is_busy());
+        if self.statics.holdings.is_busy() {
+            self.step_statics(now);
+        }
+        let busy =
+            self.statics.holdings.is_busy() || self.routers.iter().any(|router| router.holdings.is_busy());
         if self.phase == Phase::Stopping && !busy {
             self.finish_stop();
         }
@@ -181,7 +185,7 @@ impl Driver {
         let progress = router.holdings.advance(&step, &answers, self.kernel.links());
         for complaint in router.holdings.complaints() {
             if let Some(suppressed) = router.limits.allow(log::ROUTE_REFUSED, now, &mut self.budget) {
-                let text = format!("({}) the kernel refused route {complaint}", router.config.name);
+                let text = format!("({}) the kernel refused {complaint}", router.config.name);
                 self.outbox.log(Level::Error, log::with_suppressed(text, suppressed));
             }
         }

@@ -148,7 +148,7 @@ impl Driver {
             self.prepare_slice();
         }
         let prepared = self.preparation.take().filter(|preparation| preparation.generation() == generation);
-        let Some(prepared) = prepared.and_then(Preparation::finish) else {
+        let Some(mut prepared) = prepared.and_then(Preparation::finish) else {
             self.refuse_generation(generation, "nothing is prepared".to_owned());
             return;
         };
@@ -167,6 +167,8 @@ impl Driver {
             self.slots = Some(incoming.slots);
         }
         self.generation = generation;
+        let statics = std::mem::take(&mut prepared.head.statics);
+        self.take_statics(statics, first, !memories.is_empty(), now);
         self.replace(prepared, now);
         if self.purpose == Purpose::Release {
             self.release(&memories, now);
@@ -206,13 +208,17 @@ impl Driver {
             };
             self.routers.push(router);
         }
-        if self.routers.iter().any(|router| !router.config.routes.is_empty())
-            && let Err(error) = self.kernel.follow_routes()
-        {
-            self.outbox.log(Level::Error, format!("removed routes will not be noticed: {error}"));
+        if self.routers.iter().any(|router| !router.config.routes.is_empty()) {
+            self.follow_routes();
         }
         self.form_groups(&prepared.head.sync_groups, now);
         self.told.clear();
+    }
+
+    pub(super) fn follow_routes(&mut self) {
+        if let Err(error) = self.kernel.follow_routes() {
+            self.outbox.log(Level::Error, format!("removed routes will not be noticed: {error}"));
+        }
     }
 
     /// A router that goes on, with other parameters where they differ.
@@ -316,6 +322,7 @@ impl Driver {
             return;
         }
         self.phase = Phase::Stopping;
+        self.statics.holdings.release();
         for position in 0..self.routers.len() {
             self.give(position, Input::Shutdown, now);
         }

@@ -10,6 +10,7 @@ mod listen;
 mod outbox;
 mod preparation;
 mod receivers;
+mod statics;
 mod sync;
 mod watch;
 
@@ -26,12 +27,14 @@ use ipc::slots::{Heartbeat, Slots};
 
 use crate::handover;
 use crate::kernel::Kernel;
-use crate::proto::limit::{Budget, LINES_PER_PROCESS};
+use crate::log;
+use crate::proto::limit::{Budget, LINES_PER_PROCESS, Reasons};
 use crate::proto::machine::Input;
 use crate::router::Router;
 use crate::scripts::Scripts;
 use crate::socket::announce::Herald;
 use crate::socket::send::Sender;
+use crate::statics::Standing;
 use outbox::Outbox;
 use preparation::Preparation;
 use receivers::Receivers;
@@ -70,6 +73,8 @@ pub struct Driver {
     startup_delay: Duration,
     scripts: Scripts,
     routers: Vec<Router>,
+    statics: Standing,
+    static_limits: Reasons<{ log::KINDS }>,
     groups: Vec<Group>,
     settling: bool,
     judge_later: Vec<usize>,
@@ -150,6 +155,8 @@ impl Driver {
             startup_delay: Duration::ZERO,
             scripts: Scripts::default(),
             routers: Vec::new(),
+            statics: Standing::default(),
+            static_limits: Reasons::default(),
             groups: Vec::new(),
             settling: false,
             judge_later: Vec::new(),
@@ -224,6 +231,9 @@ impl Driver {
 
     /// Deadlines of all machines and announcements.
     fn tick(&mut self, now: MonoTime) {
+        if self.statics.verify_at.take_if(|at| now >= *at).is_some() {
+            self.statics.holdings.claim();
+        }
         for position in 0..self.routers.len() {
             let Some(router) = self.routers.get_mut(position) else { continue };
             router.announcer.tick(now);
@@ -273,7 +283,8 @@ impl Driver {
         let busy = |router: &Router| router.holdings.is_busy() || router.announcer.is_sending();
         match self.phase {
             Phase::Running => {
-                if self.receivers.may_have_more() || self.judge_all || self.routers.iter().any(busy) {
+                let busy = self.routers.iter().any(busy) || self.statics.holdings.is_busy();
+                if self.receivers.may_have_more() || self.judge_all || busy {
                     return Some(at_once);
                 }
                 let of_routers = self.routers.iter().flat_map(|router| {
@@ -286,7 +297,7 @@ impl Driver {
                 });
                 deadline = of_routers.flatten().chain(deadline).min();
                 deadline = deadline.into_iter().chain(self.scripts.poll_deadline()).min();
-                deadline = deadline.into_iter().chain(self.retry_at).min();
+                deadline = deadline.into_iter().chain(self.retry_at).chain(self.statics.verify_at).min();
             }
             Phase::Stopping => return Some(at_once),
             Phase::Waiting | Phase::Quiesced | Phase::Over => {}

@@ -6,8 +6,9 @@ use netlink::route::RouteEvent;
 use netlink::socket::RequestError;
 
 use super::receivers::Wanted;
-use super::{Driver, Phase, SECOND};
+use super::{Driver, Phase, SECOND, instance_id};
 use crate::kernel::link::Place;
+use crate::proto::faults::Reason;
 use crate::proto::machine::{Input, State};
 use crate::router::Router;
 
@@ -25,18 +26,29 @@ impl Driver {
         let lost = more && events.is_empty();
         let mut removed = Vec::new();
         let mut routes_removed = false;
+        let mut statics_concerned = lost;
         for event in events {
-            if let RouteEvent::AddressRemoved(address) = &event {
-                removed.push(Place::of(address));
-            }
-            if event == RouteEvent::OwnRouteRemoved {
-                routes_removed = true;
-                continue;
+            match &event {
+                RouteEvent::AddressRemoved(address) => {
+                    let place = Place::of(address);
+                    statics_concerned |= self.statics.holdings.holds(&place);
+                    removed.push(place);
+                }
+                RouteEvent::LinkChanged(_) => statics_concerned = true,
+                RouteEvent::LinkGone(_) | RouteEvent::AddressAdded(_) | RouteEvent::Forwarding(..) => {}
+                RouteEvent::OwnRouteRemoved => {
+                    statics_concerned |= !self.statics.config.routes.is_empty();
+                    routes_removed = true;
+                    continue;
+                }
             }
             self.kernel.note(event);
             self.judge_all = true;
         }
         self.judge_all |= lost;
+        if statics_concerned && self.phase == Phase::Running {
+            self.statics.verify(now);
+        }
         if routes_removed && self.phase == Phase::Running {
             self.put_back_routes(now);
         }
@@ -126,6 +138,9 @@ impl Driver {
     fn judge_one(&mut self, position: usize, now: MonoTime) {
         let Some(router) = self.routers.get(position) else { return };
         let mut verdict = router.judge(self.kernel.links(), &self.scripts, self.receivers.deaf(), now);
+        if self.statics.fails(instance_id(position), self.kernel.links()) {
+            verdict.faults.add(Reason::StaticItem);
+        }
         self.judge_in_group(position, &mut verdict);
         let Some(router) = self.routers.get_mut(position) else { return };
         if !router.started {

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use config::model::units::IfIndex;
-use config::model::vrrp::{Broadcast, VirtualAddress};
+use config::model::vrrp::{AddressOptions, Broadcast, PreferredLifetime, VirtualAddress};
 use ipnetwork::IpNetwork;
 use netlink::frame::Message;
 use netlink::route::{AddressFlags, AddressScope, AddressSpec, Lifetime, RouteSpec};
@@ -43,8 +43,9 @@ pub fn place(address: &VirtualAddress, index: IfIndex) -> Place {
 }
 
 /// The kernel's words for a configured address on the interface with this index. IPv6 addresses skip duplicate
-/// detection, which would keep them from being used for a second; those with prefix length 128 are deprecated, so
-/// that the node doesn't choose them for its own connections (keepalived.conf(5), preferred_lft).
+/// detection, which would keep them from being used for a second, unless it is asked for; those with prefix length
+/// 128 are deprecated, so that the node doesn't choose them for its own connections (keepalived.conf(5),
+/// preferred_lft).
 #[must_use]
 pub fn spec(address: &VirtualAddress, index: IfIndex) -> AddressSpec {
     let ip = address.network.ip();
@@ -53,15 +54,33 @@ pub fn spec(address: &VirtualAddress, index: IfIndex) -> AddressSpec {
     spec.scope = AddressScope::from(address.scope);
     spec.label.clone_from(&address.label);
     spec.broadcast = broadcast(address);
-    if ip.is_ipv6() {
-        spec.flags = AddressFlags::Nodad;
-        if prefix == 128
-            && let Ok(deprecated) = Lifetime::new(u32::MAX, 0)
-        {
-            spec.lifetime = deprecated;
-        }
+    spec.peer = address.peer;
+    spec.flags = flags(address);
+    let preferred = match address.preferred {
+        PreferredLifetime::Usual if ip.is_ipv6() && prefix == 128 => 0,
+        PreferredLifetime::Usual | PreferredLifetime::Forever => u32::MAX,
+        PreferredLifetime::Seconds(seconds) => seconds,
+    };
+    if let Ok(lifetime) = Lifetime::new(u32::MAX, preferred) {
+        spec.lifetime = lifetime;
     }
     spec
+}
+
+fn flags(address: &VirtualAddress) -> AddressFlags {
+    let AddressOptions { home, detect_duplicates, manage_temporary, no_prefix_route, auto_join } =
+        address.options;
+    [
+        (AddressFlags::Nodad, address.network.is_ipv6() && !detect_duplicates),
+        (AddressFlags::Homeaddress, home),
+        (AddressFlags::Managetempaddr, manage_temporary),
+        (AddressFlags::Noprefixroute, no_prefix_route),
+        (AddressFlags::Mcautojoin, auto_join),
+    ]
+    .into_iter()
+    .filter(|(_, on)| *on)
+    .map(|(flag, _)| flag)
+    .collect()
 }
 
 fn broadcast(address: &VirtualAddress) -> Option<Ipv4Addr> {
@@ -85,14 +104,7 @@ mod tests {
     use super::*;
 
     fn address(text: &str) -> VirtualAddress {
-        VirtualAddress {
-            network: text.parse().unwrap(),
-            interface: None,
-            scope: 0,
-            broadcast: Broadcast::Unset,
-            label: None,
-            no_track: false,
-        }
+        VirtualAddress::new(text.parse().unwrap())
     }
 
     #[test]
@@ -111,6 +123,22 @@ mod tests {
         assert_eq!(lifetime("2001:db8::50/128").valid(), None);
         assert_eq!(lifetime("2001:db8::50/64").preferred(), None);
         assert_eq!(lifetime("192.0.2.10/32").preferred(), None);
+    }
+
+    #[test]
+    fn options_become_flags_and_a_lifetime() {
+        let mut vip = address("2001:db8::50/64");
+        vip.options = AddressOptions {
+            home: true,
+            detect_duplicates: true,
+            manage_temporary: true,
+            no_prefix_route: true,
+            auto_join: false,
+        };
+        vip.preferred = PreferredLifetime::Seconds(50);
+        let spec = spec(&vip, IfIndex::new(2));
+        let flags = AddressFlags::Homeaddress | AddressFlags::Managetempaddr | AddressFlags::Noprefixroute;
+        assert_eq!((spec.flags, spec.lifetime.preferred()), (flags, Some(50)));
     }
 
     #[test]

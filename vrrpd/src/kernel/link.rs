@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use config::model::units::IfIndex;
 use config::model::vrrp::Family;
-use netlink::route::{Address, AddressScope, Link, PROTOCOL_KEEPALIVED, RouteEvent};
+use netlink::route::{Address, AddressScope, AddressSpec, Link, PROTOCOL_KEEPALIVED, RouteEvent};
 
 /// Links and addresses.
 #[derive(Debug, Default, Clone)]
@@ -17,6 +17,7 @@ pub struct Links {
     addresses: BTreeMap<Place, Address>,
     /// Indexes of the links that forward IPv6.
     forwarding: BTreeSet<u32>,
+    trusted: BTreeSet<IpAddr>,
 }
 
 /// What identifies an address in the kernel.
@@ -35,6 +36,12 @@ impl Place {
     #[must_use]
     pub fn of(address: &Address) -> Self {
         Self { index: IfIndex::new(address.index), ip: address.ip, prefix: address.prefix }
+    }
+
+    /// Place of an address that the kernel is told of.
+    #[must_use]
+    pub fn of_spec(spec: &AddressSpec) -> Self {
+        Self { index: IfIndex::new(spec.index), ip: spec.ip, prefix: spec.prefix }
     }
 }
 
@@ -118,8 +125,24 @@ impl Links {
         self.addresses.values().any(|address| address.ip == ip && !address.is_tentative())
     }
 
-    /// First address of an interface that adverts may come from: not one of `not`, not one that keepalived added,
-    /// ready for use, and of the wanted reach.
+    /// Addresses that adverts may come from although keepalived added them.
+    pub fn trust(&mut self, addresses: BTreeSet<IpAddr>) {
+        self.trusted = addresses;
+    }
+
+    /// What was given to [`Self::trust`].
+    #[must_use]
+    pub fn trusted(&self) -> BTreeSet<IpAddr> {
+        self.trusted.clone()
+    }
+
+    /// An address is gone, whatever events will say of it.
+    pub fn forget(&mut self, place: &Place) {
+        self.addresses.remove(place);
+    }
+
+    /// First address of an interface that adverts may come from: not one of `not`, not one that keepalived added
+    /// unless it is trusted, ready for use, and of the wanted reach.
     #[must_use]
     pub fn source(&self, index: IfIndex, family: Family, reach: Reach, not: &[IpAddr]) -> Option<IpAddr> {
         let low = Place { index, ip: IpAddr::from([0, 0, 0, 0]), prefix: 0 };
@@ -129,7 +152,7 @@ impl Links {
             .map(|(_, address)| address)
             .find(|address| {
                 Family::of(&address.ip) == family
-                    && address.protocol != Some(PROTOCOL_KEEPALIVED)
+                    && (address.protocol != Some(PROTOCOL_KEEPALIVED) || self.trusted.contains(&address.ip))
                     && !not.contains(&address.ip)
                     && !address.is_tentative()
                     && !address.is_duplicate()

@@ -17,7 +17,8 @@ use netlink::socket::{OpenError, Outcome, Protocol, ReceiveError, RequestError, 
 use nix::errno::Errno;
 
 use address::Order;
-use link::Links;
+use config::model::network::Statics;
+use link::{Links, Place};
 
 /// Most address requests in one step, so that adverts go out between steps.
 pub const STEP: usize = 64;
@@ -131,8 +132,14 @@ impl Kernel {
             Ok(()) | Err(RequestError::Refused(_)) => {}
             Err(error) => return Err(error),
         }
+        links.trust(self.links.trusted());
         self.links = links;
         Ok(())
+    }
+
+    /// Adverts may come from static addresses, although we put them there.
+    pub fn follow_statics(&mut self, statics: &Statics) {
+        self.links.trust(statics.addresses.iter().map(|address| address.network.ip()).collect());
     }
 
     /// Takes in what has changed, a bounded number of events; true in the second place when more may wait.
@@ -169,12 +176,19 @@ impl Kernel {
     /// Has up to [`STEP`] orders done, and says what became of each.
     pub fn order(&mut self, orders: &[Order]) -> Vec<Answer> {
         let messages: Vec<_> = orders.iter().map(Order::message).collect();
-        match self.requests.request(&messages, patience(PATIENCE)) {
+        let answers: Vec<Answer> = match self.requests.request(&messages, patience(PATIENCE)) {
             Ok(outcomes) => {
                 orders.iter().zip(outcomes).map(|(order, outcome)| judge(order, outcome)).collect()
             }
             Err(error) => vec![Answer::Refused(error.to_string()); orders.len()],
+        };
+        for (order, answer) in orders.iter().zip(&answers) {
+            // Known before the event comes, so that it can be put back with other options at once.
+            if let (Order::Remove(spec), Answer::Done | Answer::Already) = (order, answer) {
+                self.links.forget(&Place::of_spec(spec));
+            }
         }
+        answers
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Reason {
     Interface(usize),
     /// A tracked script with weight 0 fails.
     Script(usize),
+    /// A static address or route of its `track_group` is missing.
+    StaticItem,
     /// Another member of the sync group is in FAULT.
     SyncGroup,
 }
@@ -121,6 +123,7 @@ fn describe(
             let name = instance.track_interfaces.get(position).map_or("?", |track| track.interface.as_str());
             write!(out, "tracked interface {name}")
         }
+        Reason::StaticItem => write!(out, "a static address or route is missing"),
         Reason::SyncGroup => write!(out, "another member of the sync group"),
         Reason::Script(position) => {
             let tracked = instance.track_scripts.get(position).map(|track| track.tracked);
