@@ -35,6 +35,18 @@ pub enum Command {
     Reload,
     /// Stop the suite and wait until it has withdrawn everything.
     Stop,
+    /// Compare the kernel's settings with what a configuration needs.
+    CheckHost {
+        /// The file.
+        #[arg(default_value = "/etc/keepalived/keepalived.conf")]
+        file: String,
+        /// How to read it.
+        #[command(flatten)]
+        reading: Reading,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Work on configuration files, without a running suite.
     Config {
         /// What to do with them.

@@ -64,7 +64,7 @@ fn diff(old: &Model, new: &Model, out: &mut impl Write) -> u8 {
 }
 
 /// The model of an accepted file; problems of a refused one go to standard error.
-fn accepted(file: &str, reading: &Reading) -> Result<Model, u8> {
+pub(crate) fn accepted(file: &str, reading: &Reading) -> Result<Model, u8> {
     let loaded = read(file, reading);
     let code = verdict(&loaded);
     match loaded.model {

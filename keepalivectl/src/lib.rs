@@ -6,6 +6,7 @@
 pub mod args;
 pub mod client;
 mod files;
+mod host;
 pub mod show;
 
 use std::io::{self, Write};
@@ -43,6 +44,12 @@ pub fn run(args: &Args) -> ExitCode {
             print(&mut out, &show::reloaded(&reloaded))
         }),
         Command::Stop => call(args, &Request::Stop(NoParameters {})).map(|_| ExitCode::SUCCESS),
+        Command::CheckHost { file, reading, json } => {
+            Ok(ExitCode::from(match files::accepted(file, reading) {
+                Ok(model) => host::run(&model, *json, &mut out),
+                Err(code) => code,
+            }))
+        }
         Command::Config { command } => Ok(ExitCode::from(files::run(command, &mut out))),
     };
     result.unwrap_or_else(|error| {
