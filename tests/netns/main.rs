@@ -2,6 +2,7 @@
 //! sandbox of its own, as root.
 
 mod addresses;
+mod announce;
 mod checks;
 mod election;
 mod ending;

@@ -50,6 +50,35 @@ pub struct VrrpGlobal {
     pub multicast_group6: Ipv6Addr,
     /// `vrrp_startup_delay`: no instance takes part in an election before it has passed.
     pub startup_delay: Duration,
+    /// How fast announcements may follow each other on an interface.
+    pub paces: AnnouncePaces,
+}
+
+/// Least times between two announcements on one interface (`vrrp_garp_interval`, `vrrp_gna_interval`, `garp_group`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AnnouncePaces {
+    /// Of interfaces that are in no group.
+    pub every: Pace,
+    /// Groups.
+    pub groups: Vec<PaceGroup>,
+}
+
+/// Least time between two announcements; 0 is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Pace {
+    /// Gratuitous ARP.
+    pub arp: Duration,
+    /// Unsolicited neighbour advertisements.
+    pub neighbour: Duration,
+}
+
+/// `garp_group`: interfaces that share one pace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaceGroup {
+    /// Names of the interfaces.
+    pub interfaces: Vec<String>,
+    /// Their pace.
+    pub pace: Pace,
 }
 
 impl Default for VrrpGlobal {
@@ -59,6 +88,7 @@ impl Default for VrrpGlobal {
             multicast_group4: Ipv4Addr::new(224, 0, 0, 18),
             multicast_group6: Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12),
             startup_delay: Duration::ZERO,
+            paces: AnnouncePaces::default(),
         }
     }
 }
@@ -257,6 +287,8 @@ pub struct Announce {
     pub lower_priority_delay: Duration,
     /// `garp_lower_prio_repeat`; 0 means none.
     pub lower_priority_repeat: u32,
+    /// `garp_extra_if all`: one message for each other interface with an address; 0 means never.
+    pub extra: Duration,
 }
 
 impl Default for Announce {
@@ -268,6 +300,7 @@ impl Default for Announce {
             refresh_repeat: 1,
             lower_priority_delay: Duration::from_secs(5),
             lower_priority_repeat: 5,
+            extra: Duration::ZERO,
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::{Page, word};
 use crate::model::ipvs::ConnectionTimeouts;
 use crate::model::process::UnknownCall;
+use crate::model::vrrp::Pace;
 use std::fmt::Write;
 
 impl Page<'_> {
@@ -17,6 +18,7 @@ impl Page<'_> {
         if !vrrp.startup_delay.is_zero() {
             self.time("vrrp_startup_delay", vrrp.startup_delay);
         }
+        self.pace("vrrp_garp_interval", "vrrp_gna_interval", vrrp.paces.every);
         self.flag("enable_script_security", process.script_security);
         if let Some((first, last)) = process.daemon_uid_range {
             self.set("daemon_uid_range", format!("{first} {last}"));
@@ -43,6 +45,27 @@ impl Page<'_> {
             },
         );
         self.close();
+    }
+
+    fn pace(&mut self, arp: &str, neighbour: &str, pace: Pace) {
+        for (keyword, interval) in [(arp, pace.arp), (neighbour, pace.neighbour)] {
+            if !interval.is_zero() {
+                self.time(keyword, interval);
+            }
+        }
+    }
+
+    pub(super) fn garp_groups(&mut self) {
+        for group in &self.model.vrrp_global.paces.groups {
+            self.open("garp_group", "");
+            self.pace("garp_interval", "gna_interval", group.pace);
+            self.open("interfaces", "");
+            for interface in &group.interfaces {
+                self.line(&word(interface));
+            }
+            self.close();
+            self.close();
+        }
     }
 
     pub(super) fn ipvs(&mut self) {

@@ -17,6 +17,7 @@ use crate::schema::shown_seconds;
 pub fn print(model: &Model) -> String {
     let mut page = Page { model, text: String::new(), depth: 0 };
     page.globals();
+    page.garp_groups();
     for script in &model.tracked_scripts {
         page.tracked_script(script);
     }

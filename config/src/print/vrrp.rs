@@ -8,6 +8,7 @@ use crate::model::units::ScriptId;
 use crate::model::vrrp::{
     Authentication, Family, Instance, Preempt, SyncGroup, TrackedScript, Transport, Version,
 };
+use crate::schema::shown_seconds;
 
 impl Page<'_> {
     pub(super) fn script(&self, id: ScriptId) -> Option<&Script> {
@@ -156,6 +157,9 @@ impl Page<'_> {
         self.set("garp_master_refresh_repeat", announce.refresh_repeat);
         self.time("garp_lower_prio_delay", announce.lower_priority_delay);
         self.set("garp_lower_prio_repeat", announce.lower_priority_repeat);
+        if !announce.extra.is_zero() {
+            self.set("garp_extra_if", format!("all {}", shown_seconds(announce.extra)));
+        }
         self.set("down_timer_adverts", instance.down_timer_adverts);
         self.boolean("lower_prio_no_advert", instance.lower_priority_no_advert);
         self.boolean("higher_prio_send_advert", instance.higher_priority_send_advert);

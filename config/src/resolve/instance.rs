@@ -13,7 +13,7 @@ use crate::model::vrrp::{
     Announce, Authentication, Family, Instance, Peer, Preempt, TrackInterface, TrackScript, Transport,
     Version, VirtualAddress, VrrpGlobal,
 };
-use crate::schema::{InstanceDraft, NotifyDraft, TrackDraft};
+use crate::schema::{Extra, InstanceDraft, NotifyDraft, TrackDraft};
 use crate::text::Span;
 
 /// Addresses that one advert can carry.
@@ -444,23 +444,20 @@ impl Context<'_> {
     }
 
     fn announce(&self, draft: &InstanceDraft) -> Announce {
-        let globals = &self.globals;
-        let reduced = |normal: u32, least: u32| if globals.min_garp { least } else { normal };
-        let delay = globals.garp_delay.unwrap_or_else(|| reduced(5, 0));
-        let repeat = globals.garp_repeat.unwrap_or_else(|| reduced(5, 1));
+        let (own, all) = (&draft.garp, &self.globals.garp);
+        let reduced = |normal: u32, least: u32| if self.globals.min_garp { least } else { normal };
+        let delay = all.delay.unwrap_or_else(|| reduced(5, 0));
+        let repeat = all.repeat.unwrap_or_else(|| reduced(5, 1));
         let seconds = |value: u32| Duration::from_secs(u64::from(value));
+        let extra = own.extra.or(all.extra).filter(|(_, which)| *which == Extra::All);
         Announce {
-            delay: seconds(draft.garp_delay.unwrap_or(delay)),
-            repeat: draft.garp_repeat.unwrap_or(repeat),
-            refresh: seconds(draft.garp_refresh.or(globals.garp_refresh).unwrap_or(0)),
-            refresh_repeat: draft.garp_refresh_repeat.or(globals.garp_refresh_repeat).unwrap_or(1),
-            lower_priority_delay: seconds(
-                draft.garp_lower_prio_delay.or(globals.garp_lower_prio_delay).unwrap_or(delay),
-            ),
-            lower_priority_repeat: draft
-                .garp_lower_prio_repeat
-                .or(globals.garp_lower_prio_repeat)
-                .unwrap_or(repeat),
+            delay: seconds(own.delay.unwrap_or(delay)),
+            repeat: own.repeat.unwrap_or(repeat),
+            refresh: seconds(own.refresh.or(all.refresh).unwrap_or(0)),
+            refresh_repeat: own.refresh_repeat.or(all.refresh_repeat).unwrap_or(1),
+            lower_priority_delay: seconds(own.lower_prio_delay.or(all.lower_prio_delay).unwrap_or(delay)),
+            lower_priority_repeat: own.lower_prio_repeat.or(all.lower_prio_repeat).unwrap_or(repeat),
+            extra: seconds(extra.map_or(0, |(interval, _)| interval)),
         }
     }
 

@@ -10,7 +10,7 @@ mod script;
 mod service;
 mod sync_group;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::LoadOptions;
@@ -20,9 +20,9 @@ use crate::model::check::VirtualServer;
 use crate::model::ipvs::{IpvsSettings, SyncDaemon};
 use crate::model::process::{FifoSettings, Fifos, ProcessSettings, Purpose, UnknownCall};
 use crate::model::units::InstanceId;
-use crate::model::vrrp::{Family, TrackedScript, VrrpGlobal};
+use crate::model::vrrp::{AnnouncePaces, Family, Pace, PaceGroup, TrackedScript, VrrpGlobal};
 use crate::names::Names;
-use crate::schema::{Draft, FifoDraft, GlobalDraft, ScriptBlockDraft, SyncDraft};
+use crate::schema::{Draft, FifoDraft, GarpGroupDraft, GlobalDraft, ScriptBlockDraft, SyncDraft};
 use script::Scripts;
 
 /// What resolving needs beside the drafts.
@@ -40,14 +40,24 @@ pub(crate) fn resolve(
     options: &LoadOptions,
     problems: &mut Collector,
 ) -> Model {
-    let Draft { globals, child_wait_time, scripts, mut instances, sync_groups, groups, services, statics } =
-        draft;
+    let Draft {
+        globals,
+        child_wait_time,
+        scripts,
+        mut instances,
+        sync_groups,
+        groups,
+        services,
+        statics,
+        garp_groups,
+    } = draft;
     let mut context = Context { names, problems, globals, scripts: Scripts::default() };
     let mut model = Model {
         process: process(&mut context, child_wait_time, options),
         vrrp_global: vrrp_global(&context.globals, options),
         ..Model::default()
     };
+    model.vrrp_global.paces = paces(&mut context, garp_groups);
     context.check_default_user();
     let mut blocks: HashMap<String, Tracked> = HashMap::with_capacity(scripts.len());
     for block in scripts {
@@ -229,6 +239,36 @@ fn router_id(globals: &GlobalDraft, options: &LoadOptions) -> String {
     globals.router_id.clone().unwrap_or_else(|| options.host_name.clone())
 }
 
+/// An interface belongs to one group only; the first one counts.
+fn paces(context: &mut Context<'_>, drafts: Vec<GarpGroupDraft>) -> AnnouncePaces {
+    let globals = &context.globals;
+    let pace = |arp: Option<Duration>, neighbour: Option<Duration>| Pace {
+        arp: arp.unwrap_or(Duration::ZERO),
+        neighbour: neighbour.unwrap_or(Duration::ZERO),
+    };
+    let mut paces =
+        AnnouncePaces { every: pace(globals.garp_interval, globals.gna_interval), groups: Vec::new() };
+    let mut taken = HashSet::new();
+    for draft in drafts {
+        let mut interfaces = Vec::with_capacity(draft.interfaces.len());
+        for interface in draft.interfaces {
+            if taken.insert(interface.text.clone()) {
+                interfaces.push(interface.text);
+            } else {
+                let message = format!("garp_group: {} is in a group already", interface.text);
+                context.report(Problem::warning(code::GIVEN_TWICE, interface.span, message));
+            }
+        }
+        if interfaces.is_empty() || (draft.arp.is_none() && draft.neighbour.is_none()) {
+            let message = "garp_group needs an interval and an interface to have an effect";
+            context.report(Problem::warning(code::NO_EFFECT, draft.span, message));
+        } else {
+            paces.groups.push(PaceGroup { interfaces, pace: pace(draft.arp, draft.neighbour) });
+        }
+    }
+    paces
+}
+
 fn vrrp_global(globals: &GlobalDraft, options: &LoadOptions) -> VrrpGlobal {
     let default = VrrpGlobal::default();
     VrrpGlobal {
@@ -236,5 +276,6 @@ fn vrrp_global(globals: &GlobalDraft, options: &LoadOptions) -> VrrpGlobal {
         multicast_group4: globals.group4.unwrap_or(default.multicast_group4),
         multicast_group6: globals.group6.unwrap_or(default.multicast_group6),
         startup_delay: globals.startup_delay.unwrap_or(Duration::ZERO),
+        paces: AnnouncePaces::default(),
     }
 }

@@ -34,6 +34,7 @@ pub fn keywords() -> Vec<Keyword> {
     rows(&mut out, "vrrp_script", vrrp_script::TABLE);
     rows(&mut out, "vrrp_sync_group", vrrp_sync_group::TABLE);
     rows(&mut out, "track_group", statics::TRACK_GROUP);
+    rows(&mut out, "garp_group", garp::GARP_GROUP);
     rows(&mut out, "vrrp_instance", vrrp_instance::TABLE);
     rows(&mut out, "vrrp_instance/authentication", vrrp_instance::AUTHENTICATION);
     rows(&mut out, "virtual_server", virtual_server::TABLE);

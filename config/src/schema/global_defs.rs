@@ -14,12 +14,9 @@ pub(crate) struct GlobalDraft {
     pub(crate) group4: Option<Ipv4Addr>,
     pub(crate) group6: Option<Ipv6Addr>,
     pub(crate) startup_delay: Option<Duration>,
-    pub(crate) garp_delay: Option<u32>,
-    pub(crate) garp_repeat: Option<u32>,
-    pub(crate) garp_refresh: Option<u32>,
-    pub(crate) garp_refresh_repeat: Option<u32>,
-    pub(crate) garp_lower_prio_delay: Option<u32>,
-    pub(crate) garp_lower_prio_repeat: Option<u32>,
+    pub(crate) garp: GarpDraft,
+    pub(crate) garp_interval: Option<Duration>,
+    pub(crate) gna_interval: Option<Duration>,
     pub(crate) min_garp: bool,
     pub(crate) down_timer_adverts: Option<u8>,
     pub(crate) lower_prio_no_advert: Option<bool>,
@@ -106,38 +103,18 @@ fn startup_delay(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Li
     lowering.end(line, 2);
 }
 
-fn garp_delay(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.garp_delay = lowering.unsigned(line, 1, 0, 4294);
-}
-
-fn garp_repeat(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.garp_repeat = at_least_one(lowering, line);
-}
-
-fn garp_refresh(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.garp_refresh = lowering.unsigned(line, 1, 0, 4_294_967_295);
-}
-
-fn garp_refresh_repeat(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.garp_refresh_repeat = at_least_one(lowering, line);
-}
-
-fn garp_lower_prio_delay(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.garp_lower_prio_delay = lowering.unsigned(line, 1, 0, 4294);
-}
-
-fn garp_lower_prio_repeat(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.garp_lower_prio_repeat = lowering.unsigned(line, 1, 0, 2_147_483_647);
-}
-
-/// A count whose zero becomes one, with a warning.
-pub(super) fn at_least_one(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Option<u32> {
-    let count: u32 = lowering.unsigned(line, 1, 0, 2_147_483_647)?;
-    if count == 0 {
-        let message = format!("{} 0 is taken as 1", line.keyword());
-        lowering.report(Problem::warning(code::ADJUSTED, line.span, message));
+impl garp::Announces for GlobalDraft {
+    fn garp(&mut self) -> &mut GarpDraft {
+        &mut self.garp
     }
-    Some(count.max(1))
+}
+
+fn garp_interval(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.garp_interval = garp::interval(lowering, line);
+}
+
+fn gna_interval(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.gna_interval = garp::interval(lowering, line);
 }
 
 fn min_garp(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -360,12 +337,12 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     active("checker_log_all_failures", log_all_failures),
     active("vrrp_mcast_group4", mcast_group4),
     active("vrrp_mcast_group6", mcast_group6),
-    active("vrrp_garp_master_delay", garp_delay),
-    active("vrrp_garp_master_repeat", garp_repeat),
-    active("vrrp_garp_master_refresh", garp_refresh),
-    active("vrrp_garp_master_refresh_repeat", garp_refresh_repeat),
-    active("vrrp_garp_lower_prio_delay", garp_lower_prio_delay),
-    active("vrrp_garp_lower_prio_repeat", garp_lower_prio_repeat),
+    active("vrrp_garp_master_delay", garp::delay),
+    active("vrrp_garp_master_repeat", garp::repeat),
+    active("vrrp_garp_master_refresh", garp::refresh),
+    active("vrrp_garp_master_refresh_repeat", garp::refresh_repeat),
+    active("vrrp_garp_lower_prio_delay", garp::lower_prio_delay),
+    active("vrrp_garp_lower_prio_repeat", garp::lower_prio_repeat),
     active("vrrp_down_timer_adverts", down_timer_adverts),
     active("vrrp_min_garp", min_garp),
     active("vrrp_lower_prio_no_advert", lower_prio_no_advert),
@@ -408,10 +385,10 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     active("lvs_flush_on_stop", lvs_flush_on_stop),
     active("lvs_flush_onstop", lvs_flush_on_stop).old_for("lvs_flush_on_stop"),
     active("lvs_sync_daemon", lvs_sync_daemon),
-    inactive("vrrp_garp_interval", Shape::DecimalOrOff(1, 4_294_967_295)),
-    inactive("vrrp_gna_interval", Shape::DecimalOrOff(1, 4_294_967_295)),
-    inactive("vrrp_garp_extra_if", Shape::AllNumber(1, 86_400)),
-    inactive("vrrp_vmac_garp_intvl", Shape::AllNumber(1, 86_400)).old_for("vrrp_garp_extra_if"),
+    active("vrrp_garp_interval", garp_interval),
+    active("vrrp_gna_interval", gna_interval),
+    active("vrrp_garp_extra_if", garp::extra_of_all),
+    active("vrrp_vmac_garp_intvl", garp::extra_of_all).old_for("vrrp_garp_extra_if"),
     inactive("vrrp_iptables", Shape::Words(0, 2)),
     inactive("vrrp_ipsets", Shape::Words(0, 6)),
     inactive("nftables", Shape::Words(0, 1)),

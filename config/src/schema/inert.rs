@@ -18,17 +18,6 @@ pub(super) fn block(lowering: &mut Lowering<'_>, line: &Line<'_>, table: &'stati
     lowering.quiet = outer;
 }
 
-/// Keywords of `garp_group`.
-pub(super) static GARP_GROUP: InertTable = InertTable {
-    block: "garp_group",
-    rows: &[
-        inactive("garp_interval", Shape::Decimal(0, 4_294_967_295)),
-        inactive("gna_interval", Shape::Decimal(0, 4_294_967_295)),
-        inactive("interface", Shape::Interface),
-        inactive("interfaces", Shape::Lines(&vocabulary::NAMES)),
-    ],
-};
-
 /// Keywords of `vrrp_instance/auth_hmac`.
 pub(super) static AUTH_HMAC: InertTable = InertTable {
     block: "vrrp_instance/auth_hmac",
@@ -127,7 +116,6 @@ pub(super) static BFD_CHECK: InertTable = InertTable {
 
 /// Every table of this file.
 pub(super) static TABLES: &[&InertTable] = &[
-    &GARP_GROUP,
     &AUTH_HMAC,
     &VRRP_TRACK_PROCESS,
     &TRACK_FILE,

@@ -6,6 +6,7 @@
 
 pub(crate) mod catalogue;
 mod checker;
+mod garp;
 mod global_defs;
 mod inert;
 mod list;
@@ -33,6 +34,7 @@ use crate::text::{Span, Texts};
 use crate::tree::{Block, NodeId, Tree};
 
 pub(crate) use checker::{CheckDraft, CheckerKind, HttpDraft, MiscDraft, SmtpDraft, Timing};
+pub(crate) use garp::{Extra, GarpDraft, GarpGroupDraft};
 pub(crate) use global_defs::{FifoDraft, GlobalDraft, SyncDraft};
 pub(crate) use real_server::ServerDraft;
 use root::Home;
@@ -64,8 +66,6 @@ pub(crate) enum Shape {
     OptionalNumber(i64, i64),
     /// One or more whole numbers within bounds.
     Numbers(i64, i64),
-    /// An optional `all`, then a whole number within bounds.
-    AllNumber(i64, i64),
     /// One of these words, or a whole number within bounds.
     ChoiceOrNumber(&'static [&'static str], i64, i64),
     /// A whole number within bounds, then an optional `reverse` or `noreverse`.
@@ -92,8 +92,6 @@ pub(crate) enum Shape {
     Lines(&'static vocabulary::Vocabulary),
     /// Options behind the keyword.
     Options(&'static vocabulary::Vocabulary),
-    /// Seconds like these, or 0, which many files have and which means none.
-    DecimalOrOff(u64, u64),
     /// Milliseconds with a fraction, within bounds in microseconds.
     Milliseconds(u64, u64),
 }

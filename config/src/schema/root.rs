@@ -15,6 +15,7 @@ pub(crate) struct Draft {
     pub(crate) groups: Vec<GroupDraft>,
     pub(crate) services: Vec<ServiceDraft>,
     pub(crate) statics: StaticsDraft,
+    pub(crate) garp_groups: Vec<GarpGroupDraft>,
 }
 
 /// Reads the whole tree. What stands in the wrong block is read where it belongs, to find its problems too.
@@ -110,7 +111,7 @@ pub(super) static TABLE: &[Row<Draft>] = &[
     active("static_routes", statics::routes),
     inactive("static_rules", Shape::Lines(&vocabulary::STATIC_RULE)),
     active("vrrp_sync_group", super::vrrp_sync_group::read),
-    inactive("garp_group", Shape::Block(&inert::GARP_GROUP)),
+    active("garp_group", garp::group),
     inactive("linkbeat_interfaces", Shape::Lines(&vocabulary::LINKBEAT)),
     inactive("vrrp_track_process", Shape::Block(&inert::VRRP_TRACK_PROCESS)),
     inactive("interface_up_down_delays", Shape::Lines(&vocabulary::DELAYS)),

@@ -339,11 +339,9 @@ impl<'t> Lowering<'t> {
             Shape::Number(..)
             | Shape::OptionalNumber(..)
             | Shape::Numbers(..)
-            | Shape::AllNumber(..)
             | Shape::ChoiceOrNumber(..)
             | Shape::Weight(..)
             | Shape::Decimal(..)
-            | Shape::DecimalOrOff(..)
             | Shape::Milliseconds(..) => self.check_number(shape, line),
             Shape::Script => {
                 self.command(line);
@@ -398,21 +396,13 @@ impl<'t> Lowering<'t> {
                 }
                 last = line.words.len();
             }
-            Shape::AllNumber(low, high) => {
-                last = if line.word(1).is_some_and(|word| word.text == "all") { 2 } else { 1 };
-                self.number(line, last, low, high);
-            }
             Shape::Weight(low, high) => {
                 self.number(line, 1, low, high);
                 if line.word(2).is_some_and(|word| matches!(word.text, "reverse" | "noreverse")) {
                     last = 2;
                 }
             }
-            Shape::DecimalOrOff(..) if line.word(1).is_some_and(|word| word.text == "0") => {
-                let message = format!("{} 0 sets no limit, as leaving it out does", line.keyword());
-                self.report(Problem::warning(code::NO_EFFECT, line.span, message));
-            }
-            Shape::Decimal(low, high) | Shape::DecimalOrOff(low, high) => {
+            Shape::Decimal(low, high) => {
                 self.seconds(line, 1, low, high);
             }
             Shape::Milliseconds(low, high) => {

@@ -39,12 +39,7 @@ pub(crate) struct InstanceDraft {
     pub(crate) track_interfaces: Vec<TrackDraft>,
     pub(crate) track_scripts: Vec<TrackDraft>,
     pub(crate) dont_track_primary: bool,
-    pub(crate) garp_delay: Option<u32>,
-    pub(crate) garp_repeat: Option<u32>,
-    pub(crate) garp_refresh: Option<u32>,
-    pub(crate) garp_refresh_repeat: Option<u32>,
-    pub(crate) garp_lower_prio_delay: Option<u32>,
-    pub(crate) garp_lower_prio_repeat: Option<u32>,
+    pub(crate) garp: GarpDraft,
     pub(crate) down_timer_adverts: Option<u8>,
     pub(crate) lower_prio_no_advert: Option<bool>,
     pub(crate) higher_prio_send_advert: Option<bool>,
@@ -52,6 +47,12 @@ pub(crate) struct InstanceDraft {
     pub(crate) skip_check_adv_addr: Option<bool>,
     pub(crate) no_virtual_ipaddress: bool,
     pub(crate) notify: NotifyDraft,
+}
+
+impl garp::Announces for InstanceDraft {
+    fn garp(&mut self) -> &mut GarpDraft {
+        &mut self.garp
+    }
 }
 
 /// One peer.
@@ -265,30 +266,6 @@ fn dont_track_primary(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, li
     draft.dont_track_primary = true;
 }
 
-fn garp_delay(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.garp_delay = lowering.unsigned(line, 1, 0, 4294);
-}
-
-fn garp_repeat(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.garp_repeat = global_defs::at_least_one(lowering, line);
-}
-
-fn garp_refresh(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.garp_refresh = lowering.unsigned(line, 1, 0, 4_294_967_295);
-}
-
-fn garp_refresh_repeat(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.garp_refresh_repeat = global_defs::at_least_one(lowering, line);
-}
-
-fn garp_lower_prio_delay(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.garp_lower_prio_delay = lowering.unsigned(line, 1, 0, 4294);
-}
-
-fn garp_lower_prio_repeat(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.garp_lower_prio_repeat = lowering.unsigned(line, 1, 0, 2_147_483_647);
-}
-
 fn down_timer_adverts(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.down_timer_adverts = lowering.unsigned(line, 1, 1, 100);
 }
@@ -377,12 +354,12 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     active("notify_fault", notify_fault),
     active("notify_stop", notify_stop),
     active("notify", notify),
-    active("garp_master_delay", garp_delay),
-    active("garp_master_refresh", garp_refresh),
-    active("garp_master_repeat", garp_repeat),
-    active("garp_master_refresh_repeat", garp_refresh_repeat),
-    active("garp_lower_prio_delay", garp_lower_prio_delay),
-    active("garp_lower_prio_repeat", garp_lower_prio_repeat),
+    active("garp_master_delay", garp::delay),
+    active("garp_master_refresh", garp::refresh),
+    active("garp_master_repeat", garp::repeat),
+    active("garp_master_refresh_repeat", garp::refresh_repeat),
+    active("garp_lower_prio_delay", garp::lower_prio_delay),
+    active("garp_lower_prio_repeat", garp::lower_prio_repeat),
     active("down_timer_adverts", down_timer_adverts),
     active("lower_prio_no_advert", lower_prio_no_advert),
     active("higher_prio_send_advert", higher_prio_send_advert),
@@ -427,8 +404,8 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     refused("timer_expired_backup", Shape::OptionalNumber(1, 254), "a late Master would not step down"),
     refused("thread_timer_expired", Shape::OptionalNumber(1, 254), "a late Master would not step down")
         .old_for("timer_expired_backup"),
-    inactive("garp_extra_if", Shape::AllNumber(0, 86_400)),
-    inactive("vmac_garp_intvl", Shape::AllNumber(0, 86_400)).old_for("garp_extra_if"),
+    active("garp_extra_if", garp::extra_of_one),
+    active("vmac_garp_intvl", garp::extra_of_one).old_for("garp_extra_if"),
     refused("owner_ignore_adverts", Shape::Bool, "adverts would be heard that it asks to ignore"),
     inactive("kernel_rx_buf_size", Shape::Number(0, 4_294_967_295)),
     refused("auth_hmac", Shape::Block(&inert::AUTH_HMAC), "adverts would travel unsigned"),

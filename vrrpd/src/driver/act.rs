@@ -1,6 +1,7 @@
 //! Doing what a machine decides: adverts, addresses, announcements, log lines, news for the parent.
 
 use config::model::units::{IfIndex, MonoTime, Priority};
+use config::model::vrrp::Family;
 use ipc::messages::Level;
 use ipc::messages::vrrpd::VrrpdToParent;
 
@@ -164,7 +165,7 @@ impl Driver {
             if self.routers.get(position).is_some_and(|router| router.holdings.is_busy()) {
                 self.step_addresses(position, now);
             }
-            if self.routers.get(position).is_some_and(|router| router.announcer.is_sending()) {
+            if self.routers.get(position).is_some_and(|router| router.announcer.is_sending(now)) {
                 self.announce_slice(position, now);
             }
         }
@@ -257,17 +258,56 @@ impl Driver {
             return;
         }
         let count = holdings::count(&router.config);
-        for address in router.announcer.slice(count, SLICE) {
+        for _ in 0..SLICE {
+            let Some(router) = self.routers.get_mut(position) else { return };
+            let Some(address) = router.announcer.next(count) else { return };
+            match self.announce(position, address, now) {
+                Turn::Taken => {
+                    if let Some(router) = self.routers.get_mut(position) {
+                        router.announcer.announced(count);
+                    }
+                }
+                Turn::Later(at) => {
+                    if let Some(router) = self.routers.get_mut(position) {
+                        router.announcer.hold(at);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One message for each interface that isn't the instance's own and has an address of it.
+    pub(super) fn announce_elsewhere(&mut self, position: usize, now: MonoTime) {
+        let Some(router) = self.routers.get(position).filter(|router| !router.holdings.is_busy()) else {
+            return;
+        };
+        let own = router.config.interface.as_deref();
+        let mut seen: Vec<&str> = Vec::new();
+        let mut first = Vec::new();
+        for (address, configured) in holdings::all(&router.config).enumerate() {
+            let name = configured.interface.as_deref().filter(|name| Some(*name) != own);
+            if let Some(name) = name.filter(|name| !seen.contains(name)) {
+                seen.push(name);
+                first.push(address);
+            }
+        }
+        for address in first {
             self.announce(position, address, now);
         }
     }
 
-    fn announce(&mut self, position: usize, address: usize, now: MonoTime) {
-        let Some(router) = self.routers.get_mut(position) else { return };
+    fn announce(&mut self, position: usize, address: usize, now: MonoTime) -> Turn {
+        let Some(router) = self.routers.get_mut(position) else { return Turn::Taken };
         let links = self.kernel.links();
-        let Some(place) = holdings::place(&router.config, address, links) else { return };
-        let Some(link) = links.by_index(place.index).filter(|link| !link.is_noarp()) else { return };
-        let Some(hardware) = link.ethernet_address() else { return };
+        let Some(place) = holdings::place(&router.config, address, links) else { return Turn::Taken };
+        let Some(link) = links.by_index(place.index).filter(|link| !link.is_noarp()) else {
+            return Turn::Taken;
+        };
+        let Some(hardware) = link.ethernet_address() else { return Turn::Taken };
+        if let Err(at) = self.pacer.admit(&link.name, Family::of(&place.ip), now) {
+            return Turn::Later(at);
+        }
         let name = link.name.clone();
         let index = IfIndex::new(link.index);
         if let Err(error) = self.herald.announce(index, hardware, place.ip, links.forwards(index)) {
@@ -278,7 +318,16 @@ impl Driver {
                 self.outbox.log(Level::Warning, log::with_suppressed(text, suppressed));
             }
         }
+        Turn::Taken
     }
+}
+
+/// What became of an address whose turn it was.
+enum Turn {
+    /// It was announced, or can't be.
+    Taken,
+    /// Its interface must rest until then.
+    Later(MonoTime),
 }
 
 /// Announcements of one address that was put back.

@@ -190,6 +190,7 @@ impl Driver {
     /// Replaces the routers by those of a new configuration; what is the same virtual router goes on.
     fn replace(&mut self, prepared: Prepared, now: MonoTime) {
         self.startup_delay = prepared.head.global.startup_delay;
+        self.pacer.configure(prepared.head.global.paces);
         self.scripts = std::mem::take(&mut self.scripts).replaced(prepared.head.tracked_scripts, now);
         self.groups.clear();
         let mut old = std::mem::take(&mut self.routers);

@@ -30,6 +30,7 @@ use crate::kernel::Kernel;
 use crate::log;
 use crate::proto::limit::{Budget, LINES_PER_PROCESS, Reasons};
 use crate::proto::machine::Input;
+use crate::proto::pace::Pacer;
 use crate::router::Router;
 use crate::scripts::Scripts;
 use crate::socket::announce::Herald;
@@ -64,11 +65,13 @@ pub struct Driver {
     receivers: Receivers,
     sender: Sender,
     herald: Herald,
+    pacer: Pacer,
     message: Vec<u8>,
     budget: Budget,
     generation: Generation,
     slots: Option<Slots>,
     turns: u64,
+    turned_at: MonoTime,
     beat_at: MonoTime,
     startup_delay: Duration,
     scripts: Scripts,
@@ -146,11 +149,13 @@ impl Driver {
             receivers: Receivers::default(),
             sender: Sender::default(),
             herald: Herald::default(),
+            pacer: Pacer::default(),
             message: Vec::new(),
             budget: Budget::of(LINES_PER_PROCESS),
             generation: Generation::new(0),
             slots: None,
             turns: 0,
+            turned_at: MonoTime::default(),
             beat_at: started,
             startup_delay: Duration::ZERO,
             scripts: Scripts::default(),
@@ -197,6 +202,7 @@ impl Driver {
 
     fn turn(&mut self, ready: &[Ready], now: MonoTime) {
         self.turns = self.turns.saturating_add(1);
+        self.turned_at = now;
         for event in ready {
             match event.key {
                 LINK => {
@@ -237,11 +243,15 @@ impl Driver {
         for position in 0..self.routers.len() {
             let Some(router) = self.routers.get_mut(position) else { continue };
             router.announcer.tick(now);
+            let extra = router.announcer.takes_extra(now);
             if router.verify_at.take_if(|at| now >= *at).is_some() && router.machine.is_master() {
                 router.holdings.verify();
             }
             if router.tries_again_at().is_some_and(|at| now >= at) {
                 self.judge(position, now);
+            }
+            if extra {
+                self.announce_elsewhere(position, now);
             }
             let due = self.routers.get(position).and_then(|router| router.machine.poll_deadline());
             if due.is_some_and(|at| now >= at) {
@@ -280,7 +290,7 @@ impl Driver {
             return Some(at_once);
         }
         let mut deadline = Some(self.beat_at);
-        let busy = |router: &Router| router.holdings.is_busy() || router.announcer.is_sending();
+        let busy = |router: &Router| router.holdings.is_busy() || router.announcer.is_sending(self.turned_at);
         match self.phase {
             Phase::Running => {
                 let busy = self.routers.iter().any(busy) || self.statics.holdings.is_busy();

@@ -2,7 +2,7 @@
 //!
 //! Decides bursts and the order of addresses within them; builds and sends nothing. One [`Announcer`] per instance,
 //! driven by the driver after the kernel has acknowledged the addresses. A burst goes round robin over all addresses
-//! and is handed out in slices, so that it never holds up an advert.
+//! and is handed out one by one, so that it never holds up an advert.
 
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub struct Announcer {
     again: Option<(MonoTime, u32)>,
     refresh_at: Option<MonoTime>,
     quiet_until: MonoTime,
+    extra_at: Option<MonoTime>,
+    held_until: MonoTime,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -32,13 +34,24 @@ impl Announcer {
     /// Nothing is announced until [`Self::claimed`].
     #[must_use]
     pub fn new(config: Announce) -> Self {
-        Self { config, burst: None, again: None, refresh_at: None, quiet_until: MonoTime::default() }
+        Self {
+            config,
+            burst: None,
+            again: None,
+            refresh_at: None,
+            quiet_until: MonoTime::default(),
+            extra_at: None,
+            held_until: MonoTime::default(),
+        }
     }
 
     /// Other parameters at a reload. What is under way goes on; a refresh starts or ends with its parameter.
     pub fn configure(&mut self, config: Announce, announcing: bool, now: MonoTime) {
         if config.refresh != self.config.refresh {
             self.refresh_at = (announcing && config.refresh > Duration::ZERO).then(|| now + config.refresh);
+        }
+        if config.extra != self.config.extra {
+            self.extra_at = (announcing && config.extra > Duration::ZERO).then(|| now + config.extra);
         }
         self.config = config;
     }
@@ -49,12 +62,33 @@ impl Announcer {
         self.start(repeat);
         self.again = (delay > Duration::ZERO).then(|| (now + delay, repeat));
         self.refresh_at = (refresh > Duration::ZERO).then(|| now + delay + refresh);
+        self.start_extra(now);
     }
 
     /// The addresses have been ours all the time (a successor found them): refreshes only.
     pub fn resumed(&mut self, now: MonoTime) {
         let refresh = self.config.refresh;
         self.refresh_at = (refresh > Duration::ZERO).then(|| now + refresh);
+        self.start_extra(now);
+    }
+
+    fn start_extra(&mut self, now: MonoTime) {
+        let extra = self.config.extra;
+        self.extra_at = (extra > Duration::ZERO).then(|| now + extra);
+    }
+
+    /// True when one address of each other interface is to be announced now (`garp_extra_if`).
+    pub fn takes_extra(&mut self, now: MonoTime) -> bool {
+        let due = self.extra_at.is_some_and(|at| now >= at);
+        if due {
+            self.extra_at = Some(now + self.config.extra);
+        }
+        due
+    }
+
+    /// The interface of the next address may not be used before then; the address keeps its turn.
+    pub fn hold(&mut self, until: MonoTime) {
+        self.held_until = until;
     }
 
     /// The adverts were silent for longer than an interval: one message per address.
@@ -81,6 +115,7 @@ impl Announcer {
         self.burst = None;
         self.again = None;
         self.refresh_at = None;
+        self.extra_at = None;
     }
 
     /// Starts what is due.
@@ -94,36 +129,40 @@ impl Announcer {
         }
     }
 
-    /// Positions of the next addresses to announce, at most `limit`, of `count` addresses in all.
-    pub fn slice(&mut self, count: usize, limit: usize) -> Vec<usize> {
-        let mut positions = Vec::new();
-        while positions.len() < limit
-            && let Some(burst) = &mut self.burst
-        {
-            if burst.position < count {
-                positions.push(burst.position);
-                burst.position += 1;
-            } else {
-                burst.position = 0;
-                burst.rounds -= 1;
-            }
-            if burst.rounds == 0 || count == 0 {
-                self.burst = None;
-            }
+    /// Position of the next address to announce, of `count` addresses in all; stays the same until
+    /// [`Self::announced`].
+    pub fn next(&mut self, count: usize) -> Option<usize> {
+        let burst = self.burst.as_mut()?;
+        if burst.position >= count {
+            burst.position = 0;
+            burst.rounds = burst.rounds.saturating_sub(1);
         }
-        positions
+        if burst.rounds == 0 || count == 0 {
+            self.burst = None;
+        }
+        self.burst.map(|burst| burst.position)
     }
 
-    /// True while [`Self::slice`] has more to give at once.
+    /// The address that [`Self::next`] named had its turn; there are `count` addresses.
+    pub fn announced(&mut self, count: usize) {
+        if let Some(burst) = &mut self.burst {
+            burst.position = burst.position.saturating_add(1);
+        }
+        // Ends a burst whose last round is complete.
+        self.next(count);
+    }
+
+    /// True while [`Self::next`] has more to give at once.
     #[must_use]
-    pub fn is_sending(&self) -> bool {
-        self.burst.is_some()
+    pub fn is_sending(&self, now: MonoTime) -> bool {
+        self.burst.is_some() && now >= self.held_until
     }
 
     /// When [`Self::tick`] is to be called next.
     #[must_use]
     pub fn poll_deadline(&self) -> Option<MonoTime> {
-        [self.again.map(|(at, _)| at), self.refresh_at].into_iter().flatten().min()
+        let held = self.burst.map(|_| self.held_until);
+        [self.again.map(|(at, _)| at), self.refresh_at, self.extra_at, held].into_iter().flatten().min()
     }
 
     fn start(&mut self, rounds: u32) {
@@ -145,7 +184,12 @@ mod tests {
     }
 
     fn drain(announcer: &mut Announcer, count: usize) -> Vec<usize> {
-        announcer.slice(count, 10_000)
+        let mut all = Vec::new();
+        while let Some(position) = announcer.next(count) {
+            all.push(position);
+            announcer.announced(count);
+        }
+        all
     }
 
     #[test]
@@ -160,16 +204,30 @@ mod tests {
     }
 
     #[test]
-    fn slices_add_up_to_the_same_burst() {
+    fn an_address_that_must_wait_keeps_its_turn() {
         let mut announcer = Announcer::new(Announce::default());
         announcer.claimed(at_ms(1_000));
-        let mut all = Vec::new();
-        while announcer.is_sending() {
-            let slice = announcer.slice(3, 4);
-            assert!(slice.len() <= 4);
-            all.extend(slice);
-        }
-        assert_eq!(all, [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]);
+        assert_eq!(announcer.next(3), Some(0));
+        announcer.announced(3);
+        announcer.hold(at_ms(1_500));
+        assert!(!announcer.is_sending(at_ms(1_499)));
+        assert_eq!(announcer.poll_deadline(), Some(at_ms(1_500)));
+        assert!(announcer.is_sending(at_ms(1_500)));
+        assert_eq!(drain(&mut announcer, 3), [1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]);
+        assert!(!announcer.is_sending(at_ms(1_500)));
+    }
+
+    #[test]
+    fn other_interfaces_have_their_turn_every_interval_while_the_addresses_are_ours() {
+        let config = Announce { extra: Duration::from_secs(10), ..Announce::default() };
+        let mut announcer = Announcer::new(config);
+        announcer.resumed(at_ms(0));
+        assert_eq!(announcer.poll_deadline(), Some(at_ms(10_000)));
+        assert!(!announcer.takes_extra(at_ms(9_999)));
+        assert!(announcer.takes_extra(at_ms(10_000)));
+        assert!(!announcer.takes_extra(at_ms(10_000)));
+        announcer.released();
+        assert!(!announcer.takes_extra(at_ms(30_000)));
     }
 
     #[test]
@@ -221,6 +279,6 @@ mod tests {
         let mut announcer = Announcer::new(Announce::default());
         announcer.claimed(at_ms(0));
         assert_eq!(drain(&mut announcer, 0), [0; 0]);
-        assert!(!announcer.is_sending());
+        assert!(!announcer.is_sending(at_ms(0)));
     }
 }

@@ -14,6 +14,7 @@ pub mod ipv4;
 pub mod limit;
 pub mod machine;
 pub mod ndp;
+pub mod pace;
 pub mod priority;
 pub mod sync_group;
 pub mod timers;
