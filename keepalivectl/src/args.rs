@@ -26,6 +26,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show the status as OpenMetrics text, for a collector.
+    Metrics,
     /// Replace one daemon by a new process without anybody noticing.
     Restart {
         /// Which daemon.

@@ -7,6 +7,7 @@ pub mod args;
 pub mod client;
 mod files;
 mod host;
+pub mod metrics;
 pub mod show;
 
 use std::io::{self, Write};
@@ -31,6 +32,10 @@ pub fn run(args: &Args) -> ExitCode {
             let status: Status = decode(value.clone())?;
             let text = if *json { pretty(&value) } else { show::status(&status) };
             print(&mut out, &text)
+        }),
+        Command::Metrics => call(args, &Request::GetStatus(NoParameters {})).and_then(|value| {
+            let status: Status = decode(value)?;
+            print(&mut out, &metrics::render(&status))
         }),
         Command::Restart { daemon } => {
             let request = Request::Restart(RestartParameters { daemon: (*daemon).into() });
