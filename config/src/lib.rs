@@ -89,7 +89,7 @@ pub fn load(source: &dyn Source, names: &dyn Names, path: &str, options: &LoadOp
     drop(preprocessed.lines);
     let draft = schema::lower(&mut schema::Lowering::new(&texts, &tree, &mut problems, options));
     drop(tree);
-    let model = resolve::resolve(draft, names, options, &mut problems);
+    let model = resolve::resolve(draft, source, names, options, &mut problems);
     let model = (problems.errors() == 0).then_some(model);
     Loaded { model, diagnostics: problems.finish(&texts), missing: false }
 }

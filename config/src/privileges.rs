@@ -125,6 +125,9 @@ fn vrrp(list: &mut List, instance: &Instance) {
     match instance.authentication {
         Authentication::None => {}
         Authentication::Pass(_) => list.add("vrrpd", "authentication PASS", []),
+        Authentication::Ah(_) => {
+            list.add("vrrpd", "authentication AH", [Need::Socket("raw, IP protocol 51")]);
+        }
     }
 }
 

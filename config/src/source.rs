@@ -1,7 +1,7 @@
 //! Where the text of a configuration comes from: the only place of this crate that reads files.
 //!
 //! [`Source`] is what the pipeline asks; [`Files`] answers from the file system, [`Memory`] from a table.
-//! Called by `preprocess` only. Contents are not trusted.
+//! Called by `preprocess`, and by `resolve` for key files. Contents are not trusted.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -49,6 +49,9 @@ pub trait Source {
     /// Names in a directory, in any order; empty when it can't be read.
     fn list(&self, directory: &str) -> Vec<String>;
 
+    /// Others than its owner may read the file.
+    fn is_exposed(&self, path: &str) -> bool;
+
     /// Something has this path.
     fn exists(&self, path: &str) -> bool;
 
@@ -85,6 +88,10 @@ impl Source for Files {
             .take(DIRECTORY_ENTRIES)
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .collect()
+    }
+
+    fn is_exposed(&self, path: &str) -> bool {
+        fs::metadata(path).is_ok_and(|about| about.mode() & 0o077 != 0)
     }
 
     fn exists(&self, path: &str) -> bool {
@@ -148,6 +155,10 @@ impl Source for Memory {
             below.filter_map(|rest| rest.split('/').next()).map(str::to_owned).collect();
         names.dedup();
         names
+    }
+
+    fn is_exposed(&self, _path: &str) -> bool {
+        false
     }
 
     fn exists(&self, path: &str) -> bool {

@@ -107,6 +107,20 @@ fn command(keyword: &'static str) -> BoxedStrategy<String> {
     }))
 }
 
+/// Signed adverts; keys as bytes and as text.
+fn hmac() -> BoxedStrategy<String> {
+    let mode = proptest::sample::select(vec!["enforce", "permissive", "receive-only"]);
+    let replay = proptest::sample::select(vec!["time", "monotonic"]);
+    let key = proptest::collection::vec(any::<u8>(), 32..=64);
+    maybe((mode, replay, key, 1..=254_u32, 1..=300_u32).prop_map(|(mode, replay, key, id, window)| {
+        let digits: String = key.iter().map(|byte| format!("{byte:02X}")).collect();
+        format!(
+            "auth_hmac {{\nkey {id} hex:{digits}\nkey 255 an-ascii-key-of-thirty-two-bytes\nactive_key {id}\n\
+             mode {mode}\nanti_replay {replay}\ntime_window {window}\n}}"
+        )
+    }))
+}
+
 fn instance(index: usize) -> BoxedStrategy<String> {
     let first = (
         boolean("lower_prio_no_advert"),
@@ -143,12 +157,26 @@ fn instance(index: usize) -> BoxedStrategy<String> {
         maybe(Just("track_script {\nweb weight -5 reverse\n}".to_owned())),
         maybe(
             "[a-zA-Z0-9#!]{1,8}"
-                .prop_map(|pass| format!("authentication {{\nauth_type PASS\nauth_pass \"{pass}\"\n}}")),
+                .prop_map(|pass| format!("authentication {{\nauth_type AH\nauth_pass \"{pass}\"\n}}")),
         ),
     );
-    (first, second)
-        .prop_map(move |((a, b, c, d, e, f, g, h, i, j, k, l), (m, n, o, p, q, r, s, t, u, v, w, x))| {
+    let third = (
+        prop_oneof![
+            Just(String::new()),
+            Just("old_unicast_checksum\n".to_owned()),
+            Just("old_unicast_checksum never\n".to_owned()),
+            Just("v3_checksum_as_v2\n".to_owned())
+        ],
+        maybe((1..=254_u32).prop_map(|priority| format!("timer_expired_backup {priority}"))),
+        boolean("owner_ignore_adverts"),
+        hmac(),
+    );
+    (first, second, third)
+        .prop_map(move |(first, second, (y, z, ignore, hmac))| {
+            let (a, b, c, d, e, f, g, h, i, j, k, l) = first;
+            let (m, n, o, p, q, r, s, t, u, v, w, x) = second;
             let body = [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x].concat();
+            let body = [body, y, z, ignore, hmac].concat();
             let vrid = index + 1;
             format!(
                 "vrrp_instance V{index} {{\ninterface eth0\nvirtual_router_id {vrid}\n{body}virtual_ipaddress {{\n\

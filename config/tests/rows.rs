@@ -10,8 +10,10 @@ const LIST: &str = include_str!("keywords.tsv");
 /// A configuration whose only peculiarity is one line in one block.
 fn around(block: &str, line: &str) -> Option<String> {
     let instance = |line: &str| {
+        // Strict mode needs a packet filter for all but those who accept.
+        let accept = if line.starts_with("strict_mode") { "accept" } else { "" };
         format!(
-            "vrrp_instance A {{\ninterface eth0\nvirtual_router_id 9\nvirtual_ipaddress {{ 192.0.2.1 }}\n{line}\n}}\n"
+            "vrrp_instance A {{\ninterface eth0\nvirtual_router_id 9\nvirtual_ipaddress {{ 192.0.2.1 }}\n{accept}\n{line}\n}}\n"
         )
     };
     let service = |line: &str, server: &str| {
@@ -35,7 +37,13 @@ fn around(block: &str, line: &str) -> Option<String> {
         "global_defs" => format!("global_defs {{\n{line}\n}}\n"),
         "vrrp_instance" => instance(line),
         "vrrp_instance/authentication" => instance(&format!("authentication {{\nauth_pass x\n{line}\n}}")),
-        "vrrp_instance/auth_hmac" => instance(&format!("auth_hmac {{\n{line}\n}}")),
+        "vrrp_instance/auth_hmac" => {
+            let number = line.strip_prefix("active_key ").filter(|number| number.parse::<u8>().is_ok());
+            let id = number.filter(|number| *number != "0").unwrap_or("7");
+            let key = "an-ascii-key-of-thirty-two-bytes";
+            let active = if line.starts_with("active_key") { "" } else { "active_key 7" };
+            instance(&format!("auth_hmac {{\nkey {id} {key}\n{active}\n{line}\n}}"))
+        }
         "vrrp_instance/unicast_peer:entry" => instance(&format!("unicast_peer {{\n192.0.2.77 {line}\n}}")),
         "vrrp_instance/virtual_routes:entry" => {
             instance(&format!("virtual_routes {{\n198.51.100.0/24 dev eth0 {line}\n}}"))

@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn a_message_that_claims_a_descriptor_which_did_not_come_is_a_violation() {
         let (mut peer, mut parent) = raw();
-        let key = SocketKey { interface: "eth0".into(), inet6: false, group: String::new() };
+        let key = SocketKey { interface: "eth0".into(), inet6: false, group: String::new(), sealed: false };
         let body = codec::encode(&VrrpdToParent::Vault(key), MAX_FRAME).unwrap();
         peer.write_all(&u32::try_from(body.len()).unwrap().to_le_bytes()).unwrap();
         peer.write_all(&body).unwrap();

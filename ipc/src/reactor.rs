@@ -52,6 +52,15 @@ pub fn now() -> MonoTime {
     )
 }
 
+/// Reads CLOCK_REALTIME: time since 1970, which may jump. For time stamps that leave this machine, and nothing else.
+#[must_use]
+pub fn wall_clock() -> Duration {
+    clock_gettime(Clock::CLOCK_REALTIME).map_or(Duration::ZERO, |time| {
+        let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+        Duration::new(seconds, u32::try_from(time.tv_nsec()).unwrap_or(0))
+    })
+}
+
 impl Reactor {
     /// New loop with its timer.
     ///

@@ -16,6 +16,8 @@
 //!                                           16 patience    u64 ns
 //!                                           24 became_master u32
 //!                                           28 zero
+//!                                           32 sequence   u64  of authentication, 0 = none
+//!                                           40 zero
 //! ```
 
 use std::fs::File;
@@ -53,6 +55,8 @@ pub struct Slot {
     pub patience: Duration,
     /// Times it became Master.
     pub became_master: u32,
+    /// Last sequence number or time stamp of authenticated adverts; 0 when there is none.
+    pub sequence: u64,
 }
 
 /// Sign of life of vrrpd's loop.
@@ -195,6 +199,7 @@ fn encode(slot: &Slot) -> [u8; SIZE] {
     let patience = u64::try_from(slot.patience.as_nanos()).unwrap_or(u64::MAX);
     put(&mut bytes, 16, &patience.to_le_bytes());
     put(&mut bytes, 24, &slot.became_master.to_le_bytes());
+    put(&mut bytes, 32, &slot.sequence.to_le_bytes());
     bytes
 }
 
@@ -216,6 +221,7 @@ fn decode(bytes: &[u8; SIZE]) -> Option<Slot> {
         last_advert: (last != 0).then(|| MonoTime::from_nanos(last)),
         patience: Duration::from_nanos(u64::from_le_bytes(get(bytes, 16))),
         became_master: u32::from_le_bytes(get(bytes, 24)),
+        sequence: u64::from_le_bytes(get(bytes, 32)),
     })
 }
 
@@ -245,6 +251,7 @@ mod tests {
             last_advert: Some(MonoTime::from_nanos(123_456_789)),
             patience: Duration::from_millis(300),
             became_master: 4,
+            sequence: 0x0123_4567_89ab_cdef,
         }
     }
 

@@ -167,6 +167,7 @@ mod tests {
             last_advert: Some(MonoTime::from_nanos(last_ms * 1_000_000)),
             patience: Duration::from_millis(300),
             became_master: 1,
+            sequence: 0,
         }
     }
 
@@ -206,6 +207,7 @@ mod tests {
             interface: format!("eth{number}"),
             inet6: false,
             group: "224.0.0.18".to_owned(),
+            sealed: false,
         };
         let fd = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
         for number in 0..MAX_VAULT {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use config::model::units::{AdvertInterval, Priority, Vrid};
 use config::model::vrrp::{
-    Announce, Authentication, Family, Instance, Preempt, Transport, Version, VirtualAddress,
+    Announce, Authentication, ChecksumRule, Family, Instance, Preempt, Transport, Version, VirtualAddress,
 };
 use netlink::route::{
     Address, AddressFlags, AddressScope, HardwareKind, Lifetime, Link, LinkFlags, RouteEvent,
@@ -28,6 +28,9 @@ pub(crate) fn instance(addresses: &[&str]) -> Instance {
         accept: true,
         transport: Transport::Multicast { group: "224.0.0.18".parse().unwrap(), source: None },
         authentication: Authentication::None,
+        hmac: None,
+        strict: false,
+        checksum: ChecksumRule::Detect,
         addresses: addresses.iter().map(|text| address(text)).collect(),
         excluded: Vec::new(),
         routes: Vec::new(),
@@ -39,6 +42,8 @@ pub(crate) fn instance(addresses: &[&str]) -> Instance {
         higher_priority_send_advert: true,
         check_unicast_source: false,
         skip_check_advert_addresses: false,
+        owner_ignores_adverts: false,
+        timer_expired_backup: None,
     }
 }
 

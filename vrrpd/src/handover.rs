@@ -32,6 +32,7 @@ pub fn slot(
     instance: &Instance,
     last_advert: Option<MonoTime>,
     became_master: u64,
+    sequence: u64,
 ) -> Slot {
     Slot {
         state: state(machine),
@@ -41,6 +42,7 @@ pub fn slot(
         last_advert,
         patience: instance.patience(),
         became_master: u32::try_from(became_master).unwrap_or(u32::MAX),
+        sequence,
     }
 }
 

@@ -80,6 +80,15 @@ pub fn note(name: &str, note: Note, ours: Priority) -> (Level, String) {
                 heard.priority, heard.source
             ),
         ),
+        Note::RivalOwner(heard) => {
+            (Level::Warning, format!("({name}) {} claims to own the addresses, too", heard.source))
+        }
+        Note::TimerExpired => (
+            Level::Warning,
+            format!(
+                "({name}) woke up too late for timer_expired_backup, leaving the addresses to the others"
+            ),
+        ),
         Note::Resigned(heard) => {
             (Level::Debug, format!("({name}) Backup received priority 0 advertisement from {}", heard.source))
         }
@@ -105,13 +114,14 @@ pub enum Limit {
 #[must_use]
 pub fn limit(note: Note) -> Limit {
     match note {
-        Note::PriorityChanged { .. } => Limit::None,
+        Note::PriorityChanged { .. } | Note::TimerExpired => Limit::None,
         Note::AdvertTimeout | Note::HigherHeard(_) | Note::HigherAddressHeard(_) | Note::Resigned(_) => {
             Limit::Transition
         }
         Note::LowerDiscarded(_) => Limit::Reason(LOWER_DISCARDED),
         Note::LowerAnswered(_) => Limit::Reason(LOWER_ANSWERED),
         Note::OwnAddressHeard(_) => Limit::Reason(OWN_ADDRESS),
+        Note::RivalOwner(_) => Limit::Reason(RIVAL_OWNER),
     }
 }
 
@@ -137,8 +147,11 @@ pub const ANNOUNCE_FAILED: usize = Reject::KINDS + 5;
 pub const RESTORED: usize = Reject::KINDS + 6;
 /// Number of the line for a route that the kernel refused.
 pub const ROUTE_REFUSED: usize = Reject::KINDS + 7;
+/// Number of the line for what is strange about an accepted advert.
+pub const REMARK: usize = Reject::KINDS + 8;
+const RIVAL_OWNER: usize = Reject::KINDS + 9;
 /// Number of limited lines per instance.
-pub const KINDS: usize = Reject::KINDS + 8;
+pub const KINDS: usize = Reject::KINDS + 10;
 
 #[cfg(test)]
 mod tests {

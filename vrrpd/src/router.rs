@@ -5,8 +5,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use config::model::hmac::HmacMode;
 use config::model::units::{IfIndex, MonoTime, Priority};
-use config::model::vrrp::{Family, Instance, Peer, Transport};
+use config::model::vrrp::{Authentication, ChecksumRule, Family, Instance, Peer, Transport, Version};
 use ipc::messages::vrrpd::SocketKey;
 
 use crate::holdings::{self, Holdings, Restores};
@@ -16,6 +17,10 @@ use crate::log;
 use crate::proto::accept::{Reject, Rules};
 use crate::proto::advert;
 use crate::proto::announce::Announcer;
+use crate::proto::auth::replay::Marks;
+use crate::proto::auth::signature::{self, Binding};
+use crate::proto::auth::stamp::Stamp;
+use crate::proto::auth::{self, Guard};
 use crate::proto::faults::{Faults, Reason};
 use crate::proto::limit::{Budget, LINES_PER_INSTANCE, Reasons};
 use crate::proto::machine::{Machine, Settings, State};
@@ -63,6 +68,10 @@ pub struct Router {
     pub restores: Restores,
     /// The sync group that it belongs to.
     pub group: Option<Membership>,
+    /// What tells old adverts from new.
+    pub guard: Guard,
+    /// A peer sums its adverts in the old way, so ours are, too.
+    pub old_checksum: bool,
     carried: Vec<IpAddr>,
 }
 
@@ -162,6 +171,8 @@ impl Router {
             verify_at: None,
             restores: Restores::default(),
             group: None,
+            guard: Guard { marks: Marks::for_peers(peers(&config)), ..Guard::default() },
+            old_checksum: false,
             carried,
             config,
         }
@@ -215,6 +226,8 @@ impl Router {
     /// Takes other parameters of the same virtual router. Returns orders that remove what is no longer configured.
     pub fn reconfigure(&mut self, config: Instance, links: &Links, now: MonoTime) -> Vec<Order> {
         let removed = self.holdings.reconfigure(&self.config, &config);
+        self.guard.marks.resize(peers(&config));
+        self.old_checksum &= config.checksum == self.config.checksum;
         self.announcer.configure(config.announce, self.machine.is_master(), now);
         self.config = config;
         self.path = Path::find(&self.config, links);
@@ -250,14 +263,15 @@ impl Router {
     #[must_use]
     pub fn socket_key(&self) -> Option<SocketKey> {
         let inet6 = self.config.family == Family::Inet6;
+        let sealed = matches!(self.config.authentication, Authentication::Ah(_));
         match &self.config.transport {
             Transport::Multicast { group, .. } => {
                 self.path.interface?;
                 let interface = self.config.interface.clone()?;
-                Some(SocketKey { interface, inet6, group: group.to_string() })
+                Some(SocketKey { interface, inet6, group: group.to_string(), sealed })
             }
             Transport::Unicast { .. } => {
-                Some(SocketKey { interface: String::new(), inet6, group: String::new() })
+                Some(SocketKey { interface: String::new(), inet6, group: String::new(), sealed })
             }
         }
     }
@@ -281,6 +295,39 @@ impl Router {
                 peers.iter().map(way).collect()
             }
         }
+    }
+
+    /// Appends the signature that `auth_hmac` asks for to a message whose checksum is zero.
+    pub fn sign(&mut self, message: &mut Vec<u8>, wall: Duration) {
+        let Self { config, path, guard, .. } = self;
+        let (Some(hmac), Some(source)) = (&config.hmac, path.source) else { return };
+        if hmac.mode == HmacMode::ReceiveOnly {
+            return;
+        }
+        let stamp = guard.pen.next(Stamp::at(wall), hmac.anti_replay, hmac.window);
+        let (family, version, vrid) = (config.family, config.version, config.vrid);
+        signature::append(hmac, &Binding { family, version, vrid, source }, stamp, message);
+    }
+
+    /// Puts the checksum for one destination in its place; `length` is that of the message without signature.
+    pub fn set_checksum(&self, way: &Way, length: usize, message: &mut [u8]) {
+        let covered = match self.config.family {
+            Family::Inet => length,
+            Family::Inet6 => message.len(),
+        };
+        let (mut version, mut destination) = (self.config.version, way.destination);
+        if (version, self.config.family) == (Version::V3, Family::Inet) {
+            match (self.config.checksum, &self.config.transport) {
+                // Version 2 has no pseudo header.
+                (ChecksumRule::NoPseudoHeader, _) => version = Version::V2,
+                (ChecksumRule::OldUnicast, Transport::Unicast { group, .. }) => destination = *group,
+                (ChecksumRule::Detect, Transport::Unicast { group, .. }) if self.old_checksum => {
+                    destination = *group;
+                }
+                (ChecksumRule::Detect | ChecksumRule::OldUnicast | ChecksumRule::Standard, _) => {}
+            }
+        }
+        advert::set_checksum(version, way.source, destination, covered, message);
     }
 
     /// Only link-local peers need an interface; all others are the routing table's business.
@@ -400,6 +447,13 @@ impl Router {
     }
 }
 
+fn peers(config: &Instance) -> usize {
+    match &config.transport {
+        Transport::Multicast { .. } => 0,
+        Transport::Unicast { peers, .. } => peers.len(),
+    }
+}
+
 impl Path {
     fn find(instance: &Instance, links: &Links) -> Self {
         let link = instance.interface.as_deref().and_then(|name| links.by_name(name));
@@ -420,7 +474,8 @@ impl Path {
 
 /// The addresses that fit into an advert.
 fn carried(config: &Instance, mtu: Option<u32>) -> Vec<IpAddr> {
-    let most = advert::most_addresses(config.version, config.family, mtu.unwrap_or(u32::MAX));
+    let overhead = auth::overhead(config.authentication, config.hmac.as_deref());
+    let most = advert::most_addresses(config.version, config.family, mtu.unwrap_or(u32::MAX), overhead);
     config.addresses.iter().take(most).map(|address| address.network.ip()).collect()
 }
 

@@ -46,6 +46,7 @@ fn unicast_without_an_interface_works_while_its_source_exists() {
         source: Some(ip("192.0.2.1")),
         peers: vec![Peer::new(ip("192.0.2.2"))],
         ttl: 64,
+        group: "224.0.0.18".parse().unwrap(),
     };
     let router = Router::new(config, &links());
     let way = Way { source: ip("192.0.2.1"), destination: ip("192.0.2.2"), interface: None, ttl: 64 };
@@ -76,7 +77,12 @@ fn what_the_mtu_has_no_room_for_is_held_and_not_advertised() {
 #[test]
 fn a_unicast_router_without_a_peer_is_faulty() {
     let mut config = instance(&["192.0.2.10/24"]);
-    config.transport = Transport::Unicast { source: None, peers: Vec::new(), ttl: 255 };
+    config.transport = Transport::Unicast {
+        source: None,
+        peers: Vec::new(),
+        ttl: 255,
+        group: "224.0.0.18".parse().unwrap(),
+    };
     let router = Router::new(config, &links());
     assert_eq!(judge(&router, &links()).faults, Faults::from_iter([Reason::NoPeer]));
 }

@@ -134,6 +134,10 @@ codes! {
 
     /// A value was rounded or brought into its range.
     ADJUSTED = "W0601";
+    /// A key file can be read by others than its owner.
+    EXPOSED_KEY = "W0604";
+    /// The first IPv6 address isn't link-local.
+    NOT_LINK_LOCAL = "W0605";
     /// A setting has no effect beside another one.
     NO_EFFECT = "W0602";
     /// A default was taken that is worth knowing.

@@ -5,6 +5,7 @@
 //! the parent's part; the daemons know identifiers.
 
 pub mod check;
+pub mod hmac;
 pub mod ipvs;
 pub mod lent;
 pub mod network;

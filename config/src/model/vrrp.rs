@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::hmac::HmacAuthentication;
 pub use super::network::{
     AddressOptions, Broadcast, Congestion, Metric, MetricKind, NextHop, Placement, PreferredLifetime,
     RouteKind, VirtualAddress, VirtualRoute,
@@ -50,6 +51,10 @@ pub struct VrrpGlobal {
     pub multicast_group6: Ipv6Addr,
     /// `vrrp_startup_delay`: no instance takes part in an election before it has passed.
     pub startup_delay: Duration,
+    /// `vrrp_delay_after_boot`: nor before the machine has been up for so long.
+    pub delay_after_boot: Duration,
+    /// `log_unknown_vrids`: adverts of virtual routers that aren't ours are worth a line.
+    pub log_unknown_vrids: bool,
     /// How fast announcements may follow each other on an interface.
     pub paces: AnnouncePaces,
 }
@@ -89,6 +94,8 @@ impl Default for VrrpGlobal {
             multicast_group6: Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12),
             startup_delay: Duration::ZERO,
             paces: AnnouncePaces::default(),
+            delay_after_boot: Duration::ZERO,
+            log_unknown_vrids: false,
         }
     }
 }
@@ -122,6 +129,12 @@ pub struct Instance {
     pub transport: Transport,
     /// `authentication`, VRRPv2 only.
     pub authentication: Authentication,
+    /// `auth_hmac`; never beside `authentication`.
+    pub hmac: Option<Box<HmacAuthentication>>,
+    /// `strict_mode`: the letter of the standard; its effects are in the other fields.
+    pub strict: bool,
+    /// Checksum of VRRPv3 over IPv4.
+    pub checksum: ChecksumRule,
     /// `virtual_ipaddress`, in the order of the file: carried in adverts.
     pub addresses: Vec<VirtualAddress>,
     /// `virtual_ipaddress_excluded`: held with the others, not carried in adverts.
@@ -146,6 +159,24 @@ pub struct Instance {
     pub check_unicast_source: bool,
     /// `skip_check_adv_addr`.
     pub skip_check_advert_addresses: bool,
+    /// `owner_ignore_adverts`: an address owner hears nobody.
+    pub owner_ignores_adverts: bool,
+    /// `timer_expired_backup`: a Master that wakes up so late that a Backup of this priority has taken over
+    /// leaves in silence.
+    pub timer_expired_backup: Option<Priority>,
+}
+
+/// Checksum of VRRPv3 over IPv4: what its pseudo header holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChecksumRule {
+    /// The true destination; unicast peers that sum over the group instead are recognised and followed.
+    Detect,
+    /// The true destination (`old_unicast_checksum never`).
+    Standard,
+    /// The group, though adverts are unicast (`old_unicast_checksum`).
+    OldUnicast,
+    /// There is none, and received sums don't count (`v3_checksum_as_v2`).
+    NoPseudoHeader,
 }
 
 /// One `vrrp_sync_group` with at least one member.
@@ -184,6 +215,8 @@ pub enum Transport {
         peers: Vec<Peer>,
         /// `unicast_ttl`, default 255.
         ttl: u8,
+        /// Group of the family: old checksums are made for it.
+        group: IpAddr,
     },
 }
 
@@ -219,6 +252,8 @@ pub enum Authentication {
     None,
     /// Type 1: eight bytes, zero padded.
     Pass([u8; 8]),
+    /// Type 2: HMAC-MD5-96 in an authentication header (RFC 2402), by this key, zero padded; IPv4 only.
+    Ah([u8; 8]),
 }
 
 impl std::fmt::Debug for Authentication {
@@ -227,6 +262,7 @@ impl std::fmt::Debug for Authentication {
         match self {
             Self::None => f.write_str("None"),
             Self::Pass(_) => f.write_str("Pass(..)"),
+            Self::Ah(_) => f.write_str("Ah(..)"),
         }
     }
 }

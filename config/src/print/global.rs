@@ -18,6 +18,10 @@ impl Page<'_> {
         if !vrrp.startup_delay.is_zero() {
             self.time("vrrp_startup_delay", vrrp.startup_delay);
         }
+        if !vrrp.delay_after_boot.is_zero() {
+            self.time("vrrp_delay_after_boot", vrrp.delay_after_boot);
+        }
+        self.flag("log_unknown_vrids", vrrp.log_unknown_vrids);
         self.pace("vrrp_garp_interval", "vrrp_gna_interval", vrrp.paces.every);
         self.flag("enable_script_security", process.script_security);
         if let Some((first, last)) = process.daemon_uid_range {

@@ -37,6 +37,7 @@ pub fn print(model: &Model) -> String {
     page.text
 }
 
+mod authentication;
 mod check;
 mod global;
 mod network;

@@ -5,9 +5,7 @@ use std::time::Duration;
 use super::{Page, command, user, word};
 use crate::model::process::{InstanceNotify, Script};
 use crate::model::units::ScriptId;
-use crate::model::vrrp::{
-    Authentication, Family, Instance, Preempt, SyncGroup, TrackedScript, Transport, Version,
-};
+use crate::model::vrrp::{Family, Instance, Preempt, SyncGroup, TrackedScript, Transport, Version};
 use crate::schema::shown_seconds;
 
 impl Page<'_> {
@@ -81,13 +79,7 @@ impl Page<'_> {
             Preempt::After(delay) => self.time("preempt_delay", delay),
         }
         self.transport(instance);
-        if let Authentication::Pass(bytes) = instance.authentication {
-            self.open("authentication", "");
-            self.set("auth_type", "PASS");
-            let text = String::from_utf8_lossy(&bytes);
-            self.set("auth_pass", word(text.trim_end_matches('\0')));
-            self.close();
-        }
+        self.authentication(instance);
         if instance.addresses.is_empty() {
             self.line("no_virtual_ipaddress");
         }
@@ -109,7 +101,7 @@ impl Page<'_> {
                     self.line("native_ipv6");
                 }
             }
-            Transport::Unicast { source, peers, ttl } => {
+            Transport::Unicast { source, peers, ttl, .. } => {
                 if let Some(source) = source {
                     self.set("unicast_src_ip", source);
                 } else if !told && peers.is_empty() && instance.family == Family::Inet6 {
@@ -164,5 +156,9 @@ impl Page<'_> {
         self.boolean("lower_prio_no_advert", instance.lower_priority_no_advert);
         self.boolean("higher_prio_send_advert", instance.higher_priority_send_advert);
         self.boolean("skip_check_adv_addr", instance.skip_check_advert_addresses);
+        self.boolean("owner_ignore_adverts", instance.owner_ignores_adverts);
+        if let Some(priority) = instance.timer_expired_backup {
+            self.set("timer_expired_backup", priority);
+        }
     }
 }

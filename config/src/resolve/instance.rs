@@ -10,10 +10,10 @@ use crate::model::Model;
 use crate::model::process::{InstanceNotify, Purpose};
 use crate::model::units::{AdvertInterval, Priority, Vrid};
 use crate::model::vrrp::{
-    Announce, Authentication, Family, Instance, Peer, Preempt, TrackInterface, TrackScript, Transport,
-    Version, VirtualAddress, VrrpGlobal,
+    Announce, ChecksumRule, Family, Instance, Peer, Preempt, TrackInterface, TrackScript, Transport, Version,
+    VirtualAddress, VrrpGlobal,
 };
-use crate::schema::{Extra, InstanceDraft, NotifyDraft, TrackDraft};
+use crate::schema::{Extra, GlobalDraft, InstanceDraft, NotifyDraft, TrackDraft};
 use crate::text::Span;
 
 /// Addresses that one advert can carry.
@@ -102,8 +102,10 @@ impl Context<'_> {
 
     fn instance(&mut self, mut draft: InstanceDraft) -> Option<Instance> {
         let family = family(&draft);
-        let version = self.version(&draft, family);
-        let (priority, wants_master) = self.priority(&draft);
+        let (priority, _) = self.priority(&draft);
+        let strict = self.strict(&mut draft, priority);
+        let version = self.version(&draft, family, strict);
+        let wants_master = draft.master.unwrap_or(priority == Priority::OWNER) || priority == Priority::OWNER;
         let transport = self.transport(&draft, family)?;
         let addresses = self.addresses(&mut draft, family, version);
         let Some((vrid, _)) = draft.vrid else {
@@ -112,8 +114,14 @@ impl Context<'_> {
             return None;
         };
         let preempt = self.preempt(&draft, wants_master, priority);
-        let authentication = self.authentication(&draft, version);
+        let authentication = self.authentication(&draft, version, family, strict);
         let advert_interval = self.advert_interval(&draft, version)?;
+        let hmac = match draft.hmac.take() {
+            Some(hmac) => Some(Box::new(self.hmac(&draft.name, hmac, advert_interval, strict)?)),
+            None => None,
+        };
+        let timer_expired_backup = self.timer_expired_backup(&draft, preempt);
+        self.check_first_address(&draft, family, &addresses.0);
         let announce = self.announce(&draft);
         let track_interfaces = self.track_interfaces(&draft);
         let excluded = std::mem::take(&mut draft.excluded).into_iter().map(|one| self.virtual_address(one));
@@ -122,6 +130,7 @@ impl Context<'_> {
         let routes = routes.collect();
         let globals = &self.globals;
         let bounded = draft.peers.iter().any(|peer| peer.peer != Peer::new(peer.peer.address));
+        let checksum = checksum(&draft, globals);
         let (advertised, mut excess) = addresses;
         excess.extend(excluded);
         Some(Instance {
@@ -137,6 +146,9 @@ impl Context<'_> {
             accept: true,
             transport,
             authentication,
+            hmac,
+            strict,
+            checksum,
             addresses: advertised,
             excluded: excess,
             routes,
@@ -157,17 +169,25 @@ impl Context<'_> {
                 .skip_check_adv_addr
                 .or(globals.skip_check_adv_addr)
                 .unwrap_or(false),
+            owner_ignores_adverts: priority == Priority::OWNER
+                && draft.owner_ignore_adverts.unwrap_or(globals.owner_ignore_adverts),
+            timer_expired_backup,
             name: draft.name,
         })
     }
 
-    fn version(&mut self, draft: &InstanceDraft, family: Family) -> Version {
+    fn version(&mut self, draft: &InstanceDraft, family: Family, strict: bool) -> Version {
         let chosen = draft.version.or(match family {
             Family::Inet => self.globals.version,
             Family::Inet6 => None,
         });
         match (chosen, family) {
             (Some(3), _) | (None, Family::Inet6) => Version::V3,
+            (Some(_), Family::Inet6) if strict => {
+                let message = format!("{}: strict_mode takes version 3 for IPv6", draft.name);
+                self.report(Problem::warning(code::ADJUSTED, draft.span, message));
+                Version::V3
+            }
             (Some(_), Family::Inet6) => {
                 let message = format!("{}: version 2 with IPv6 is no standard", draft.name);
                 self.report(Problem::warning(code::NO_EFFECT, draft.span, message).help("use version 3"));
@@ -251,7 +271,12 @@ impl Context<'_> {
             let message = format!("{}: mcast_dst_ip has no effect with unicast_peer", draft.name);
             self.report(Problem::warning(code::NO_EFFECT, span, message));
         }
-        Some(Transport::Unicast { source, peers, ttl: draft.unicast_ttl.unwrap_or(255) })
+        Some(Transport::Unicast {
+            source,
+            peers,
+            ttl: draft.unicast_ttl.unwrap_or(255),
+            group: self.group(draft, family)?,
+        })
     }
 
     /// Group of the adverts: the instance's own, the global one of its family, or the standard's.
@@ -388,34 +413,15 @@ impl Context<'_> {
         }
     }
 
-    fn authentication(&mut self, draft: &InstanceDraft, version: Version) -> Authentication {
-        let span = draft.auth_type.or(draft.auth_pass.as_ref().map(|(_, span)| *span));
-        let Some(span) = span else { return Authentication::None };
-        if version == Version::V3 {
-            let message = format!("{}: VRRP version 3 has no authentication; it is ignored", draft.name);
-            self.report(Problem::warning(code::NO_EFFECT, span, message));
-            return Authentication::None;
+    /// Only a router that leaves a lower Master alone is kept from taking the addresses back at once.
+    fn timer_expired_backup(&mut self, draft: &InstanceDraft, preempt: Preempt) -> Option<Priority> {
+        let (priority, span) = draft.timer_expired_backup?;
+        if preempt == Preempt::Never {
+            return Some(Priority::new(priority));
         }
-        match (draft.auth_type, &draft.auth_pass) {
-            (Some(_), Some((text, _))) => {
-                let mut password = [0; 8];
-                for (slot, byte) in password.iter_mut().zip(text.bytes()) {
-                    *slot = byte;
-                }
-                Authentication::Pass(password)
-            }
-            (Some(_), None) => {
-                let message = format!("{}: auth_type without auth_pass", draft.name);
-                self.report(Problem::error(code::MISSING_KEYWORD, span, message));
-                Authentication::None
-            }
-            (None, _) => {
-                let message =
-                    format!("{}: auth_pass without auth_type: nothing is authenticated", draft.name);
-                self.report(Problem::warning(code::NO_EFFECT, span, message).help("add auth_type PASS"));
-                Authentication::None
-            }
-        }
+        let message = format!("{}: timer_expired_backup has no effect without nopreempt", draft.name);
+        self.report(Problem::warning(code::NO_EFFECT, span, message));
+        None
     }
 
     /// Rounded to what the wire can carry: whole seconds in version 2, hundredths in version 3.
@@ -481,6 +487,15 @@ impl Context<'_> {
             }
         }
         out
+    }
+}
+
+fn checksum(draft: &InstanceDraft, globals: &GlobalDraft) -> ChecksumRule {
+    match draft.old_unicast_checksum {
+        _ if draft.v3_checksum_as_v2.unwrap_or(globals.v3_checksum_as_v2) => ChecksumRule::NoPseudoHeader,
+        Some(true) => ChecksumRule::OldUnicast,
+        Some(false) => ChecksumRule::Standard,
+        None => ChecksumRule::Detect,
     }
 }
 

@@ -3,11 +3,13 @@
 //! Everything that one keyword alone can't tell. Order of the file doesn't matter here: `global_defs` counts
 //! wherever it stands, and names may be used before they are defined. Called by `load`.
 
+mod authentication;
 mod check;
 mod instance;
 mod network;
 mod script;
 mod service;
+mod strict;
 mod sync_group;
 
 use std::collections::{HashMap, HashSet};
@@ -23,10 +25,12 @@ use crate::model::units::InstanceId;
 use crate::model::vrrp::{AnnouncePaces, Family, Pace, PaceGroup, TrackedScript, VrrpGlobal};
 use crate::names::Names;
 use crate::schema::{Draft, FifoDraft, GarpGroupDraft, GlobalDraft, ScriptBlockDraft, SyncDraft};
+use crate::source::Source;
 use script::Scripts;
 
 /// What resolving needs beside the drafts.
 struct Context<'a> {
+    source: &'a dyn Source,
     names: &'a dyn Names,
     problems: &'a mut Collector,
     globals: GlobalDraft,
@@ -36,6 +40,7 @@ struct Context<'a> {
 /// Makes the model. Problems are reported; the model is only good when none of them is an error.
 pub(crate) fn resolve(
     draft: Draft,
+    source: &dyn Source,
     names: &dyn Names,
     options: &LoadOptions,
     problems: &mut Collector,
@@ -51,7 +56,7 @@ pub(crate) fn resolve(
         statics,
         garp_groups,
     } = draft;
-    let mut context = Context { names, problems, globals, scripts: Scripts::default() };
+    let mut context = Context { source, names, problems, globals, scripts: Scripts::default() };
     let mut model = Model {
         process: process(&mut context, child_wait_time, options),
         vrrp_global: vrrp_global(&context.globals, options),
@@ -277,5 +282,7 @@ fn vrrp_global(globals: &GlobalDraft, options: &LoadOptions) -> VrrpGlobal {
         multicast_group6: globals.group6.unwrap_or(default.multicast_group6),
         startup_delay: globals.startup_delay.unwrap_or(Duration::ZERO),
         paces: AnnouncePaces::default(),
+        delay_after_boot: globals.delay_after_boot.unwrap_or(Duration::ZERO),
+        log_unknown_vrids: globals.log_unknown_vrids,
     }
 }

@@ -37,6 +37,7 @@ pub fn keywords() -> Vec<Keyword> {
     rows(&mut out, "garp_group", garp::GARP_GROUP);
     rows(&mut out, "vrrp_instance", vrrp_instance::TABLE);
     rows(&mut out, "vrrp_instance/authentication", vrrp_instance::AUTHENTICATION);
+    rows(&mut out, "vrrp_instance/auth_hmac", auth_hmac::TABLE);
     rows(&mut out, "virtual_server", virtual_server::TABLE);
     rows(&mut out, "virtual_server/real_server", real_server::TABLE);
     rows(&mut out, "virtual_server/real_server/TCP_CHECK", checker::TCP_CHECK);

@@ -22,6 +22,11 @@ pub(crate) struct GlobalDraft {
     pub(crate) lower_prio_no_advert: Option<bool>,
     pub(crate) higher_prio_send_advert: Option<bool>,
     pub(crate) check_unicast_src: bool,
+    pub(crate) delay_after_boot: Option<Duration>,
+    pub(crate) log_unknown_vrids: bool,
+    pub(crate) strict: bool,
+    pub(crate) v3_checksum_as_v2: bool,
+    pub(crate) owner_ignore_adverts: bool,
     pub(crate) skip_check_adv_addr: Option<bool>,
     pub(crate) script_user: Option<UserWords>,
     pub(crate) script_security: bool,
@@ -101,6 +106,29 @@ fn mcast_group6(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Lin
 fn startup_delay(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.startup_delay = lowering.seconds(line, 1, 1_000, 4_294_967_295);
     lowering.end(line, 2);
+}
+
+fn delay_after_boot(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.delay_after_boot = lowering.seconds(line, 1, 1_000, 4_294_967_295);
+    lowering.end(line, 2);
+}
+
+fn log_unknown_vrids(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.log_unknown_vrids = true;
+}
+
+fn vrrp_strict(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.strict = lowering.boolean(line, 1).unwrap_or(false);
+}
+
+fn v3_checksum_as_v2(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.v3_checksum_as_v2 = true;
+}
+
+fn owner_ignore_adverts(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.owner_ignore_adverts = lowering.boolean(line, 1).unwrap_or(false);
 }
 
 impl garp::Announces for GlobalDraft {
@@ -379,7 +407,7 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     inactive("no_email_faults", Shape::Flag),
     active("default_interface", default_interface),
     inactive("disable_local_igmp", Shape::Flag),
-    refused("v3_checksum_as_v2", Shape::Flag, "peers would discard the adverts"),
+    active("v3_checksum_as_v2", v3_checksum_as_v2),
     active("lvs_timeouts", lvs_timeouts),
     active("lvs_flush", lvs_flush),
     active("lvs_flush_on_stop", lvs_flush_on_stop),
@@ -394,7 +422,7 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     inactive("nftables", Shape::Words(0, 1)),
     inactive("nftables_priority", Shape::Number(-2_147_483_648, 2_147_483_647)),
     inactive("nftables_ifindex", Shape::Flag),
-    refused("vrrp_strict", Shape::Bool, "rules that it asks for would not be kept"),
+    active("vrrp_strict", vrrp_strict),
     inactive("vrrp_priority", Shape::Number(-20, 19)),
     inactive("vrrp_no_swap", Shape::Flag),
     inactive("vrrp_rt_priority", Shape::Number(1, 99)),
@@ -452,13 +480,9 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     inactive("no_checker_emails", Shape::Bool),
     inactive("vrrp_rx_bufs_policy", Shape::ChoiceOrNumber(&["MTU", "ADVERT"], 0, 4_294_967_295)),
     inactive("vrrp_rx_bufs_multiplier", Shape::Number(0, 4_294_967_295)),
-    refused(
-        "vrrp_delay_after_boot",
-        Shape::Decimal(1_000, 4_294_967_295),
-        "elections would begin earlier than it asks for",
-    ),
-    inactive("log_unknown_vrids", Shape::Flag),
-    refused("vrrp_owner_ignore_adverts", Shape::Bool, "adverts would be heard that it asks to ignore"),
+    active("vrrp_delay_after_boot", delay_after_boot),
+    active("log_unknown_vrids", log_unknown_vrids),
+    active("vrrp_owner_ignore_adverts", owner_ignore_adverts),
     inactive("vmac_prefix", Shape::Words(1, 1)),
     inactive("vmac_addr_prefix", Shape::Words(1, 1)),
     inactive("umask", Shape::Words(1, 64)),

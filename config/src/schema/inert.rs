@@ -18,18 +18,6 @@ pub(super) fn block(lowering: &mut Lowering<'_>, line: &Line<'_>, table: &'stati
     lowering.quiet = outer;
 }
 
-/// Keywords of `vrrp_instance/auth_hmac`.
-pub(super) static AUTH_HMAC: InertTable = InertTable {
-    block: "vrrp_instance/auth_hmac",
-    rows: &[
-        inactive("key", Shape::Words(2, 2)),
-        inactive("active_key", Shape::Number(1, 255)),
-        inactive("time_window", Shape::Number(1, 300)),
-        inactive("anti_replay", Shape::Choice(&["time", "monotonic"])),
-        inactive("mode", Shape::Choice(&["enforce", "permissive", "receive-only"])),
-    ],
-};
-
 /// Keywords of `vrrp_track_process`.
 pub(super) static VRRP_TRACK_PROCESS: InertTable = InertTable {
     block: "vrrp_track_process",
@@ -115,13 +103,5 @@ pub(super) static BFD_CHECK: InertTable = InertTable {
 };
 
 /// Every table of this file.
-pub(super) static TABLES: &[&InertTable] = &[
-    &AUTH_HMAC,
-    &VRRP_TRACK_PROCESS,
-    &TRACK_FILE,
-    &VRRP_TRACK_FILE,
-    &SSL,
-    &BFD_INSTANCE,
-    &FILE_CHECK,
-    &BFD_CHECK,
-];
+pub(super) static TABLES: &[&InertTable] =
+    &[&VRRP_TRACK_PROCESS, &TRACK_FILE, &VRRP_TRACK_FILE, &SSL, &BFD_INSTANCE, &FILE_CHECK, &BFD_CHECK];

@@ -4,6 +4,7 @@
 //! plus its use. The walk below is the same for every block: it finds the row, refuses what has none, and
 //! warns of what is known but does nothing yet. Values end in drafts, which `resolve` turns into the model.
 
+mod auth_hmac;
 pub(crate) mod catalogue;
 mod checker;
 mod garp;
@@ -33,6 +34,7 @@ use crate::lexer::{self, Word};
 use crate::text::{Span, Texts};
 use crate::tree::{Block, NodeId, Tree};
 
+pub(crate) use auth_hmac::{HmacDraft, KeyText};
 pub(crate) use checker::{CheckDraft, CheckerKind, HttpDraft, MiscDraft, SmtpDraft, Timing};
 pub(crate) use garp::{Extra, GarpDraft, GarpGroupDraft};
 pub(crate) use global_defs::{FifoDraft, GlobalDraft, SyncDraft};
@@ -47,7 +49,7 @@ pub(crate) use virtual_address::AddressDraft;
 pub(crate) use virtual_route::RouteDraft;
 pub(crate) use virtual_server::{ServiceDraft, ServiceTarget};
 pub(crate) use virtual_server_group::{GroupDraft, GroupEntry, group_addresses};
-pub(crate) use vrrp_instance::{InstanceDraft, NotifyDraft, TrackDraft};
+pub(crate) use vrrp_instance::{AuthKind, InstanceDraft, NotifyDraft, TrackDraft};
 pub(crate) use vrrp_script::ScriptBlockDraft;
 pub(crate) use vrrp_sync_group::SyncGroupDraft;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::vrrp::Peer;
+use auth_hmac::HmacDraft;
 pub(crate) use list::TrackDraft;
 
 /// `vrrp_instance` as written.
@@ -34,7 +35,7 @@ pub(crate) struct InstanceDraft {
     pub(crate) unicast_fault_no_peer: bool,
     /// A `unicast_peer` block stands there, were it empty.
     pub(crate) unicast_block: bool,
-    pub(crate) auth_type: Option<Span>,
+    pub(crate) auth_type: Option<(AuthKind, Span)>,
     pub(crate) auth_pass: Option<(String, Span)>,
     pub(crate) track_interfaces: Vec<TrackDraft>,
     pub(crate) track_scripts: Vec<TrackDraft>,
@@ -46,6 +47,13 @@ pub(crate) struct InstanceDraft {
     pub(crate) check_unicast_src: bool,
     pub(crate) skip_check_adv_addr: Option<bool>,
     pub(crate) no_virtual_ipaddress: bool,
+    pub(crate) hmac: Option<HmacDraft>,
+    pub(crate) accept: bool,
+    pub(crate) strict: Option<(bool, Span)>,
+    pub(crate) old_unicast_checksum: Option<bool>,
+    pub(crate) v3_checksum_as_v2: Option<bool>,
+    pub(crate) owner_ignore_adverts: Option<bool>,
+    pub(crate) timer_expired_backup: Option<(u8, Span)>,
     pub(crate) notify: NotifyDraft,
 }
 
@@ -53,6 +61,15 @@ impl garp::Announces for InstanceDraft {
     fn garp(&mut self) -> &mut GarpDraft {
         &mut self.garp
     }
+}
+
+/// Value of `auth_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AuthKind {
+    /// Plain password.
+    Pass,
+    /// Authentication header.
+    Ah,
 }
 
 /// One peer.
@@ -235,8 +252,8 @@ fn authentication(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: 
 
 fn auth_type(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     match lowering.choice(line, 1, &["PASS", "AH"]) {
-        Some(0) => draft.auth_type = Some(line.span),
-        Some(_) => lowering.refuse(line, "auth_type AH", "adverts would travel unsigned"),
+        Some(0) => draft.auth_type = Some((AuthKind::Pass, line.span)),
+        Some(_) => draft.auth_type = Some((AuthKind::Ah, line.span)),
         None => {}
     }
 }
@@ -270,8 +287,44 @@ fn down_timer_adverts(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, li
     draft.down_timer_adverts = lowering.unsigned(line, 1, 1, 100);
 }
 
-fn accept(_draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+fn accept(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     lowering.end(line, 1);
+    draft.accept = true;
+}
+
+fn strict_mode(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.strict = lowering.boolean(line, 1).map(|on| (on, line.span));
+}
+
+fn old_unicast_checksum(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.old_unicast_checksum = match line.word(1) {
+        None => Some(true),
+        Some(_) => lowering.choice(line, 1, &["never"]).map(|_| false),
+    };
+    lowering.end(line, 2);
+}
+
+fn v3_checksum_as_v2(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.v3_checksum_as_v2 = lowering.boolean(line, 1);
+}
+
+fn owner_ignore_adverts(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.owner_ignore_adverts = lowering.boolean(line, 1);
+}
+
+fn timer_expired_backup(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let priority = match line.word(1) {
+        None => Some(254),
+        Some(_) => lowering.unsigned(line, 1, 1, 254),
+    };
+    lowering.end(line, 2);
+    draft.timer_expired_backup = priority.map(|priority| (priority, line.span));
+}
+
+fn auth_hmac(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let mut hmac = HmacDraft { span: line.keyword_span(), ..HmacDraft::default() };
+    lowering.block("auth_hmac", line, auth_hmac::TABLE, &mut hmac);
+    draft.hmac = Some(hmac);
 }
 
 fn lower_prio_no_advert(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -377,7 +430,7 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
         "adverts would leave from another address",
     ),
     active("unicast_fault_no_peer", unicast_fault_no_peer),
-    refused("old_unicast_checksum", Shape::OptionalChoice(&["never"]), "peers would discard its adverts"),
+    active("old_unicast_checksum", old_unicast_checksum),
     refused("vrf", Shape::Interface, "adverts would leave through another routing domain"),
     refused("track_file", Shape::Lines(&vocabulary::TRACK), "the file would not change who is Master"),
     refused(
@@ -390,25 +443,24 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     refused("track_src_ip", Shape::Flag, "a missing source address would be no fault"),
     inactive("promote_secondaries", Shape::Flag),
     inactive("linkbeat_use_polling", Shape::Flag).old_for("linkbeat_interfaces"),
-    refused("v3_checksum_as_v2", Shape::Bool, "peers would discard its adverts"),
+    active("v3_checksum_as_v2", v3_checksum_as_v2),
     active("virtual_routes", virtual_routes),
     inactive("virtual_rules", Shape::Lines(&vocabulary::RULE)),
     refused("no_accept", Shape::Flag, "packets to the addresses would be accepted"),
-    refused("strict_mode", Shape::Bool, "rules that it asks for would not be kept"),
+    active("strict_mode", strict_mode),
     inactive("debug", Shape::Number(0, 4)),
     inactive("notify_deleted", Shape::OptionalScript),
     inactive("notify_master_rx_lower_pri", Shape::Script),
     inactive("smtp_alert", Shape::Bool),
     active("notify_priority_changes", priority_changes),
     inactive("lvs_sync_daemon_interface", Shape::Interface).old_for("lvs_sync_daemon"),
-    refused("timer_expired_backup", Shape::OptionalNumber(1, 254), "a late Master would not step down"),
-    refused("thread_timer_expired", Shape::OptionalNumber(1, 254), "a late Master would not step down")
-        .old_for("timer_expired_backup"),
+    active("timer_expired_backup", timer_expired_backup),
+    active("thread_timer_expired", timer_expired_backup).old_for("timer_expired_backup"),
     active("garp_extra_if", garp::extra_of_one),
     active("vmac_garp_intvl", garp::extra_of_one).old_for("garp_extra_if"),
-    refused("owner_ignore_adverts", Shape::Bool, "adverts would be heard that it asks to ignore"),
+    active("owner_ignore_adverts", owner_ignore_adverts),
     inactive("kernel_rx_buf_size", Shape::Number(0, 4_294_967_295)),
-    refused("auth_hmac", Shape::Block(&inert::AUTH_HMAC), "adverts would travel unsigned"),
+    active("auth_hmac", auth_hmac),
     inactive("vip_lease", Shape::Words(1, 1)),
     inactive("vip_restore", Shape::Choice(&["restore", "upstream"])),
 ];

@@ -112,13 +112,15 @@ pub struct SocketKey {
     pub inet6: bool,
     /// Group that is joined, as text; empty for unicast.
     pub group: String,
+    /// True for adverts in an authentication header, IP protocol 51.
+    pub sealed: bool,
 }
 
 /// Most sockets that the vault takes.
 pub const MAX_VAULT: usize = 128;
 
 /// Reasons for which an advert is refused, as status shows them.
-pub const REJECT_REASONS: [&str; 12] = [
+pub const REJECT_REASONS: [&str; 19] = [
     "length",
     "ttl",
     "version",
@@ -131,6 +133,13 @@ pub const REJECT_REASONS: [&str; 12] = [
     "interface",
     "destination",
     "unknown_peer",
+    "hmac_missing",
+    "hmac_malformed",
+    "hmac_stale",
+    "hmac_unknown_key",
+    "digest",
+    "replay",
+    "owner_ignores",
 ];
 
 /// Counters of one instance.

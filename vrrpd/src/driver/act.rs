@@ -1,6 +1,6 @@
 //! Doing what a machine decides: adverts, addresses, announcements, log lines, news for the parent.
 
-use config::model::units::{IfIndex, MonoTime, Priority};
+use config::model::units::{IfIndex, MonoTime};
 use config::model::vrrp::Family;
 use ipc::messages::Level;
 use ipc::messages::vrrpd::VrrpdToParent;
@@ -9,7 +9,6 @@ use super::{Driver, Phase, instance_id};
 use crate::handover;
 use crate::holdings::{self, Progress};
 use crate::log::{self, Limit};
-use crate::proto::advert::Outgoing;
 use crate::proto::machine::{Action, Entered, Input, Note, Notify, State};
 use crate::router::Refusal;
 
@@ -61,44 +60,6 @@ impl Driver {
             Action::AnnounceLate => router.announcer.late(),
             Action::Entered { state, notify } => self.enter(position, state, notify, now),
             Action::Note(note) => self.note(position, note, now),
-        }
-    }
-
-    fn send_advert(&mut self, position: usize, priority: Priority, now: MonoTime) {
-        let Some(router) = self.routers.get_mut(position) else { return };
-        let outgoing = Outgoing {
-            version: router.config.version,
-            vrid: router.config.vrid,
-            priority,
-            interval: router.config.advert_interval,
-            addresses: router.carried(),
-            authentication: router.config.authentication,
-        };
-        let mut failure = None;
-        let mut sent = 0_u64;
-        for way in router.ways() {
-            outgoing.encode(way.source, way.destination, &mut self.message);
-            match self.sender.send(&way, &self.message) {
-                Ok(()) => sent = sent.saturating_add(1),
-                Err(error) => failure = Some((way.destination, error)),
-            }
-        }
-        router.counters.sent = router.counters.sent.saturating_add(sent);
-        if sent > 0 {
-            router.last_advert = Some(now);
-            if std::mem::take(&mut router.send_failed) && priority != Priority::RESIGN {
-                router.announcer.late();
-            }
-        }
-        let name = &router.config.name;
-        if let Some((destination, error)) = failure {
-            router.send_failed = true;
-            if let Some(suppressed) = router.limits.allow(log::SEND_FAILED, now, &mut self.budget) {
-                let text = format!("({name}) sending advert to {destination} failed: {error}");
-                self.outbox.log(Level::Warning, log::with_suppressed(text, suppressed));
-            }
-        } else if priority == Priority::RESIGN {
-            self.outbox.log(Level::Debug, format!("({name}) sent 0 priority"));
         }
     }
 

@@ -189,8 +189,12 @@ impl Driver {
 
     /// Replaces the routers by those of a new configuration; what is the same virtual router goes on.
     fn replace(&mut self, prepared: Prepared, now: MonoTime) {
-        self.startup_delay = prepared.head.global.startup_delay;
-        self.pacer.configure(prepared.head.global.paces);
+        let global = &prepared.head.global;
+        // CLOCK_MONOTONIC counts from the boot of the machine.
+        let since_boot = now.since(MonoTime::default());
+        self.startup_delay = global.startup_delay.max(global.delay_after_boot.saturating_sub(since_boot));
+        self.log_unknown_vrids = global.log_unknown_vrids;
+        self.pacer.configure(global.paces.clone());
         self.scripts = std::mem::take(&mut self.scripts).replaced(prepared.head.tracked_scripts, now);
         self.groups.clear();
         let mut old = std::mem::take(&mut self.routers);
@@ -269,6 +273,7 @@ impl Driver {
             router.last_advert = slot.last_advert;
             router.assumed = Some(slot.priority);
             router.counters.became_master = u64::from(slot.became_master);
+            router.guard.resume(slot.sequence, &router.config);
             router.holdings.adopt(&router.config, self.kernel.links(), Trust::Predecessor);
             let assumed = router.judge(self.kernel.links(), &self.scripts, self.receivers.deaf(), now);
             self.give_silently(position, Input::Priority(assumed.priority), now);
@@ -352,6 +357,7 @@ impl Driver {
             if was_master {
                 let interval = router.config.advert_interval;
                 let memory = Memory::Master { last_advert: now, interval };
+                router.guard.resume(slot.map_or(0, |slot| slot.sequence), &router.config);
                 self.give_silently(position, Input::Resume(memory), now);
             } else if router.holdings.holds_anything() {
                 router.holdings.release();

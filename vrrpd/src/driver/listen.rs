@@ -6,11 +6,13 @@
 use config::model::units::MonoTime;
 use config::model::vrrp::{Family, Transport};
 use ipc::messages::Level;
+use ipc::reactor::wall_clock;
 
 use super::Driver;
 use crate::log;
-use crate::proto::accept::{Datagram, Heard, Reject};
+use crate::proto::accept::{Datagram, Heard, Reject, Remark};
 use crate::proto::advert::Header;
+use crate::proto::auth::stamp::Stamp;
 use crate::proto::machine::Input;
 use crate::router::Router;
 use crate::socket::receive::{BUFFER, Read};
@@ -51,8 +53,13 @@ impl Driver {
                     return count;
                 }
                 Read::Garbage => None,
-                Read::Datagram(datagram) => addressee(&self.routers, &datagram)
-                    .and_then(|position| Some((position, self.hear(position, &datagram, now)?))),
+                Read::Datagram(datagram) => match addressee(&self.routers, &datagram) {
+                    Some(position) => self.hear(position, &datagram, now).map(|heard| (position, heard)),
+                    None => {
+                        self.note_unknown(&datagram, now);
+                        None
+                    }
+                },
             };
             if let Some((position, heard)) = heard {
                 self.give(position, Input::Advert(heard), now);
@@ -63,7 +70,9 @@ impl Driver {
 
     fn hear(&mut self, position: usize, datagram: &Datagram<'_>, now: MonoTime) -> Option<Heard> {
         let router = self.routers.get_mut(position)?;
-        let accepted = match router.rules.accept(datagram, router.machine.master()) {
+        let wall = if router.config.hmac.is_some() { Stamp::at(wall_clock()) } else { Stamp::from_number(0) };
+        let Router { rules, machine, guard, .. } = router;
+        let accepted = match rules.accept(datagram, machine.master(), wall, guard) {
             Ok(accepted) => accepted,
             Err(reject) => {
                 self.refuse(position, datagram, reject, now);
@@ -79,7 +88,35 @@ impl Driver {
                 self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
             }
         }
+        if let Some(remark) = accepted.remark {
+            if remark == Remark::OldChecksum {
+                router.old_checksum = true;
+            }
+            if let Some(suppressed) = router.limits.allow(log::REMARK, now, &mut self.budget) {
+                let name = &router.config.name;
+                let text = format!("({name}) advert from {}: {remark}", datagram.source);
+                self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
+            }
+        }
+        // A successor must know the number, or a copy of this advert would count once more.
+        if datagram.sealed.is_some() {
+            self.write_slot(position);
+        }
         Some(accepted.heard)
+    }
+
+    /// `log_unknown_vrids`: once a minute for each virtual router that isn't ours.
+    fn note_unknown(&mut self, datagram: &Datagram<'_>, now: MonoTime) {
+        let Some(vrid) = Header::parse(datagram.payload).map(|header| header.vrid) else { return };
+        if !self.log_unknown_vrids {
+            return;
+        }
+        if let Some(suppressed) = self.unknown_vrids.allow(usize::from(vrid), now, &mut self.budget) {
+            let links = self.kernel.links();
+            let interface = links.by_index(datagram.interface).map_or("?", |link| &link.name);
+            let text = format!("advert for unknown VRID {vrid} from {} on {interface}", datagram.source);
+            self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
+        }
     }
 
     /// A refused datagram costs a counter and at most one line a minute; it changes no timer and no state.

@@ -10,6 +10,7 @@ mod listen;
 mod outbox;
 mod preparation;
 mod receivers;
+mod speak;
 mod statics;
 mod sync;
 mod watch;
@@ -67,6 +68,7 @@ pub struct Driver {
     herald: Herald,
     pacer: Pacer,
     message: Vec<u8>,
+    packet: Vec<u8>,
     budget: Budget,
     generation: Generation,
     slots: Option<Slots>,
@@ -74,6 +76,8 @@ pub struct Driver {
     turned_at: MonoTime,
     beat_at: MonoTime,
     startup_delay: Duration,
+    log_unknown_vrids: bool,
+    unknown_vrids: Box<Reasons<256>>,
     scripts: Scripts,
     routers: Vec<Router>,
     statics: Standing,
@@ -151,6 +155,7 @@ impl Driver {
             herald: Herald::default(),
             pacer: Pacer::default(),
             message: Vec::new(),
+            packet: Vec::new(),
             budget: Budget::of(LINES_PER_PROCESS),
             generation: Generation::new(0),
             slots: None,
@@ -158,6 +163,8 @@ impl Driver {
             turned_at: MonoTime::default(),
             beat_at: started,
             startup_delay: Duration::ZERO,
+            log_unknown_vrids: false,
+            unknown_vrids: Box::default(),
             scripts: Scripts::default(),
             routers: Vec::new(),
             statics: Standing::default(),
@@ -375,6 +382,7 @@ impl Driver {
             &router.config,
             router.last_advert,
             router.counters.became_master,
+            router.guard.last(&router.config),
         );
         // A sealed memfd takes every write inside its length.
         let _ = slots.write(instance_id(position), &slot);

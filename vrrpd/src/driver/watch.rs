@@ -1,6 +1,6 @@
 //! Following the kernel: interfaces that come, go, fall silent or are renamed; addresses that somebody removes.
 
-use config::model::units::MonoTime;
+use config::model::units::{MonoTime, Vrid};
 use ipc::messages::Level;
 use netlink::route::RouteEvent;
 use netlink::socket::RequestError;
@@ -120,6 +120,11 @@ impl Driver {
                     let index = if key.interface.is_empty() { None } else { router.path.interface };
                     wanted.push(Wanted { key, index, vrids: vec![vrid] });
                 }
+            }
+        }
+        if self.log_unknown_vrids {
+            for wish in &mut wanted {
+                wish.vrids = (1..=u8::MAX).filter_map(|vrid| Vrid::new(vrid).ok()).collect();
             }
         }
         self.receivers.refresh(&wanted, &self.reactor, &mut self.link);

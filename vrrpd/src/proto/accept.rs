@@ -1,17 +1,22 @@
 //! Whether a datagram is an advert for an instance.
 //!
-//! Decides in the order of the checks of keepalived.conf(5) so that counters mean the same. Keeps no state and
-//! changes none: a refused datagram costs its sender's kernel more than us. Called by the driver for the instance
-//! that VRID, interface and addresses select. The datagram comes from the network and isn't trusted.
+//! Decides in the order of the checks of keepalived.conf(5) so that counters mean the same. Changes nothing but what
+//! tells old adverts from new ([`Guard`]), and that only for authentic ones: a refused datagram costs its sender's
+//! kernel more than us. Called by the driver for the instance that VRID, interface and addresses select. The datagram
+//! comes from the network and isn't trusted.
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::net::IpAddr;
 
+use config::model::hmac::{HmacAuthentication, HmacMode};
 use config::model::units::{AdvertInterval, IfIndex, Priority, Vrid};
-use config::model::vrrp::{Authentication, Family, Instance, Transport, Version};
+use config::model::vrrp::{Authentication, ChecksumRule, Family, Instance, Transport, Version};
 
 use super::advert::{self, Header};
-use super::auth;
+use super::auth::ah::Sealed;
+use super::auth::signature::{self, Binding, Invalid};
+use super::auth::stamp::Stamp;
+use super::auth::{self, Guard};
 
 /// A received datagram and what the kernel said of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub struct Datagram<'a> {
     pub interface: IfIndex,
     /// VRRP message.
     pub payload: &'a [u8],
+    /// The authentication header around it, if there was one.
+    pub sealed: Option<Sealed<'a>>,
 }
 
 /// What an accepted advert tells the machine.
@@ -46,6 +53,22 @@ pub struct Accepted {
     pub heard: Heard,
     /// Its addresses differ from ours: worth a line and a count, no reason for two Masters.
     pub mismatch: Option<Mismatch>,
+    /// What else is worth a line.
+    pub remark: Option<Remark>,
+}
+
+/// What is strange about an accepted advert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Remark {
+    /// `auth_hmac` doesn't ask for signatures yet.
+    #[error("not signed")]
+    Unsigned,
+    /// More than half of the window.
+    #[error("signature {0} s away from our clock")]
+    ClockSkew(u32),
+    /// The peer sums over the group's address instead of ours.
+    #[error("checksum made for the multicast group")]
+    OldChecksum,
 }
 
 /// How the addresses of an accepted advert differ from ours.
@@ -133,6 +156,26 @@ pub enum Reject {
     /// From an address that is no configured peer.
     #[error("{0} is no unicast_peer")]
     UnknownPeer(IpAddr),
+    /// `auth_hmac` asks for a signature.
+    #[error("not signed")]
+    Unsigned,
+    /// Signed, but not well.
+    #[error(transparent)]
+    Signature(#[from] Invalid),
+    /// The authentication header was made with another key.
+    #[error("authentication header wrong")]
+    Seal,
+    /// The authentication header was heard before.
+    #[error("sequence number {got}, last {last}")]
+    Sequence {
+        /// The latest one.
+        last: u32,
+        /// Found.
+        got: u32,
+    },
+    /// `owner_ignore_adverts`.
+    #[error("an address owner hears nobody")]
+    OwnerIgnores,
 }
 
 impl Reject {
@@ -156,6 +199,13 @@ impl Reject {
             Self::Interface => 9,
             Self::Destination(_) => 10,
             Self::UnknownPeer(_) => 11,
+            Self::Unsigned => 12,
+            Self::Signature(Invalid::Malformed) => 13,
+            Self::Signature(Invalid::Stale { .. }) => 14,
+            Self::Signature(Invalid::UnknownKey(_)) => 15,
+            Self::Signature(Invalid::Digest) | Self::Seal => 16,
+            Self::Signature(Invalid::Replay) | Self::Sequence { .. } => 17,
+            Self::OwnerIgnores => 18,
         }
     }
 }
@@ -173,6 +223,10 @@ pub struct Rules {
     pub interval: AdvertInterval,
     /// `authentication`, VRRPv2 only.
     pub authentication: Authentication,
+    /// `auth_hmac`.
+    pub hmac: Option<Box<HmacAuthentication>>,
+    /// Checksum of VRRPv3 over IPv4.
+    pub checksum: ChecksumRule,
     /// Multicast or unicast.
     pub transport: Transport,
     /// Interface of a multicast instance, once it is known.
@@ -183,6 +237,8 @@ pub struct Rules {
     pub check_unicast_source: bool,
     /// `skip_check_adv_addr`.
     pub skip_check_addresses: bool,
+    /// `owner_ignore_adverts`.
+    pub owner_ignores_adverts: bool,
 }
 
 impl Rules {
@@ -198,11 +254,14 @@ impl Rules {
             family: instance.family,
             interval: instance.advert_interval,
             authentication: instance.authentication,
+            hmac: instance.hmac.clone(),
+            checksum: instance.checksum,
             transport: instance.transport.clone(),
             interface,
             addresses,
             check_unicast_source: instance.check_unicast_source,
             skip_check_addresses: instance.skip_check_advert_addresses,
+            owner_ignores_adverts: instance.owner_ignores_adverts,
         }
     }
 
@@ -212,43 +271,132 @@ impl Rules {
         self.addresses.sort_unstable();
     }
 
-    /// Judges a datagram. `master` is the sender of the last accepted advert while the instance is Backup: with
-    /// `skip_check_adv_addr` its addresses are not compared again.
+    /// Judges a datagram at the wall-clock time `wall`. `master` is the sender of the last accepted advert while the
+    /// instance is Backup: with `skip_check_adv_addr` its addresses are not compared again.
     ///
     /// # Errors
     /// The first reason that refuses it.
-    pub fn accept(&self, datagram: &Datagram<'_>, master: Option<IpAddr>) -> Result<Accepted, Reject> {
+    pub fn accept(
+        &self,
+        datagram: &Datagram<'_>,
+        master: Option<IpAddr>,
+        wall: Stamp,
+        guard: &mut Guard,
+    ) -> Result<Accepted, Reject> {
         let payload = datagram.payload;
-        let short = Reject::Length {
-            expected: advert::message_length(self.version, self.family, 0),
-            got: payload.len(),
-        };
+        let expected = advert::message_length(self.version, self.family, 0);
+        let short = Reject::Length { expected, got: payload.len() };
         let header = Header::parse(payload).ok_or(short)?;
+        self.check_seal_presence(datagram)?;
         self.check_way(datagram)?;
         self.check_version(&header)?;
+        let (message, signature) = self.split(&header, payload)?;
+        let signed = self.check_signature(datagram.source, message, signature, wall, guard)?;
+        self.check_seal(datagram, guard)?;
         let interval = match self.version {
-            Version::V2 => self.check_version_2(&header, payload, short)?,
+            Version::V2 => self.check_version_2(&header, message, short)?,
             Version::V3 => self.learn_interval(&header)?,
         };
         if header.kind != advert::TYPE_ADVERTISEMENT {
             return Err(Reject::Kind(header.kind));
         }
-        let expected = advert::message_length(self.version, self.family, header.count);
-        if payload.len() != expected {
-            return Err(Reject::Length { expected, got: payload.len() });
-        }
-        if advert::checksum(self.version, datagram.source, datagram.destination, payload) != 0 {
-            return Err(Reject::Checksum);
-        }
+        let summed = self.check_sum(datagram, message)?;
         if header.vrid != self.vrid.value() {
             return Err(Reject::Vrid(header.vrid));
         }
         self.check_destination(datagram)?;
+        if self.owner_ignores_adverts {
+            return Err(Reject::OwnerIgnores);
+        }
         let known = self.skip_check_addresses && master == Some(datagram.source);
-        let mismatch = if known { None } else { self.compare_addresses(&header, payload) };
+        let mismatch = if known { None } else { self.compare_addresses(&header, message) };
         self.check_peer(datagram)?;
         let heard = Heard { source: datagram.source, priority: Priority::new(header.priority), interval };
-        Ok(Accepted { heard, mismatch })
+        Ok(Accepted { heard, mismatch, remark: signed.or(summed) })
+    }
+
+    /// An instance with authentication headers takes nothing else, and the others don't take those.
+    fn check_seal_presence(&self, datagram: &Datagram<'_>) -> Result<(), Reject> {
+        let ours = auth::type_number(self.authentication);
+        match (self.authentication, datagram.sealed) {
+            (Authentication::Ah(_), None) => Err(Reject::AuthenticationType { expected: ours, got: 0 }),
+            (Authentication::None | Authentication::Pass(_), Some(_)) => {
+                Err(Reject::AuthenticationType { expected: ours, got: 2 })
+            }
+            (Authentication::Ah(_), Some(_)) | (Authentication::None | Authentication::Pass(_), None) => {
+                Ok(())
+            }
+        }
+    }
+
+    fn check_seal(&self, datagram: &Datagram<'_>, guard: &mut Guard) -> Result<(), Reject> {
+        let (Authentication::Ah(key), Some(sealed)) = (self.authentication, datagram.sealed) else {
+            return Ok(());
+        };
+        if !sealed.is_by(&key) {
+            return Err(Reject::Seal);
+        }
+        let (last, got) = (guard.sequence.last(), sealed.sequence());
+        if guard.sequence.enter(got) { Ok(()) } else { Err(Reject::Sequence { last, got }) }
+    }
+
+    /// The message, as long as its address count says, and the signature behind it where one may stand.
+    fn split<'b>(
+        &self,
+        header: &Header,
+        payload: &'b [u8],
+    ) -> Result<(&'b [u8], Option<&'b [u8; signature::LENGTH]>), Reject> {
+        let expected = advert::message_length(self.version, self.family, header.count);
+        let wrong = Reject::Length { expected, got: payload.len() };
+        let (message, rest) = payload.split_at_checked(expected).ok_or(wrong)?;
+        match (rest, &self.hmac) {
+            ([], _) => Ok((message, None)),
+            (rest, Some(_)) => Ok((message, Some(rest.try_into().map_err(|_| wrong)?))),
+            (_, None) => Err(wrong),
+        }
+    }
+
+    fn check_signature(
+        &self,
+        source: IpAddr,
+        message: &[u8],
+        signature: Option<&[u8; signature::LENGTH]>,
+        wall: Stamp,
+        guard: &mut Guard,
+    ) -> Result<Option<Remark>, Reject> {
+        let Some(hmac) = &self.hmac else { return Ok(None) };
+        let Some(signature) = signature else {
+            return match hmac.mode {
+                HmacMode::Enforce => Err(Reject::Unsigned),
+                HmacMode::Permissive | HmacMode::ReceiveOnly => Ok(Some(Remark::Unsigned)),
+            };
+        };
+        let binding = Binding { family: self.family, version: self.version, vrid: self.vrid, source };
+        let skew = signature::verify(hmac, &binding, message, signature, wall, &mut guard.marks)?;
+        Ok((skew > u32::from(hmac.window / 2)).then_some(Remark::ClockSkew(skew)))
+    }
+
+    /// Over IPv4 the sum covers the message, over IPv6 everything behind the IP header.
+    fn check_sum(&self, datagram: &Datagram<'_>, message: &[u8]) -> Result<Option<Remark>, Reject> {
+        let covered = match self.family {
+            Family::Inet => message,
+            Family::Inet6 => datagram.payload,
+        };
+        let is_right =
+            |destination| advert::checksum(self.version, datagram.source, destination, covered) == 0;
+        if is_right(datagram.destination) {
+            return Ok(None);
+        }
+        match (self.version, self.family, &self.transport, self.checksum) {
+            (Version::V3, Family::Inet, _, ChecksumRule::NoPseudoHeader) => Ok(None),
+            (
+                Version::V3,
+                Family::Inet,
+                Transport::Unicast { group, .. },
+                ChecksumRule::Detect | ChecksumRule::OldUnicast,
+            ) if is_right(*group) => Ok(Some(Remark::OldChecksum)),
+            (Version::V2 | Version::V3, Family::Inet | Family::Inet6, _, _) => Err(Reject::Checksum),
+        }
     }
 
     fn check_way(&self, datagram: &Datagram<'_>) -> Result<(), Reject> {

@@ -9,6 +9,13 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
+impl Rules {
+    /// Without memory, at no particular time.
+    fn judge(&self, datagram: &Datagram<'_>, master: Option<IpAddr>) -> Result<Accepted, Reject> {
+        self.accept(datagram, master, Stamp::from_number(0), &mut Guard::default())
+    }
+}
+
 fn rules(version: Version) -> Rules {
     Rules {
         vrid: Vrid::new(51).unwrap(),
@@ -16,11 +23,14 @@ fn rules(version: Version) -> Rules {
         family: Family::Inet,
         interval: AdvertInterval::from_centiseconds(100).unwrap(),
         authentication: Authentication::None,
+        hmac: None,
+        checksum: ChecksumRule::Detect,
         transport: Transport::Multicast { group: ip("224.0.0.18"), source: None },
         interface: Some(IfIndex::new(2)),
         addresses: vec![ip("192.0.2.10"), ip("192.0.2.11")],
         check_unicast_source: false,
         skip_check_addresses: false,
+        owner_ignores_adverts: false,
     }
 }
 
@@ -34,7 +44,8 @@ fn message(rules: &Rules, source: &str, destination: &str) -> Vec<u8> {
         addresses: &rules.addresses,
         authentication: rules.authentication,
     }
-    .encode(ip(source), ip(destination), &mut out);
+    .encode(&mut out);
+    advert::set_checksum(rules.version, ip(source), ip(destination), out.len(), &mut out);
     out
 }
 
@@ -45,6 +56,7 @@ fn datagram(payload: &[u8]) -> Datagram<'_> {
         ttl: 255,
         interface: IfIndex::new(2),
         payload,
+        sealed: None,
     }
 }
 
@@ -56,7 +68,7 @@ fn multicast(rules: &Rules) -> Vec<u8> {
 fn a_good_advert_is_heard() {
     for version in [Version::V2, Version::V3] {
         let rules = rules(version);
-        let accepted = rules.accept(&datagram(&multicast(&rules)), None).unwrap();
+        let accepted = rules.judge(&datagram(&multicast(&rules)), None).unwrap();
         assert_eq!(accepted.heard.priority, Priority::new(100));
         assert_eq!(accepted.heard.interval.centiseconds(), 100);
         assert_eq!(accepted.mismatch, None);
@@ -68,13 +80,13 @@ fn version_3_learns_an_interval_that_version_2_refuses() {
     let ours = rules(Version::V3);
     let mut theirs = ours.clone();
     theirs.interval = AdvertInterval::from_centiseconds(25).unwrap();
-    let accepted = ours.accept(&datagram(&multicast(&theirs)), None).unwrap();
+    let accepted = ours.judge(&datagram(&multicast(&theirs)), None).unwrap();
     assert_eq!(accepted.heard.interval.centiseconds(), 25);
 
     let ours = rules(Version::V2);
     let mut theirs = ours.clone();
     theirs.interval = AdvertInterval::from_centiseconds(200).unwrap();
-    let refused = ours.accept(&datagram(&multicast(&theirs)), None);
+    let refused = ours.judge(&datagram(&multicast(&theirs)), None);
     assert_eq!(refused, Err(Reject::Interval { expected: 1, got: 2 }));
 }
 
@@ -83,7 +95,7 @@ fn an_interval_of_zero_is_refused() {
     let rules = rules(Version::V3);
     let mut bytes = multicast(&rules);
     bytes[5] = 0;
-    assert_eq!(rules.accept(&datagram(&bytes), None), Err(Reject::Interval { expected: 100, got: 0 }));
+    assert_eq!(rules.judge(&datagram(&bytes), None), Err(Reject::Interval { expected: 100, got: 0 }));
 }
 
 #[test]
@@ -91,7 +103,7 @@ fn a_multicast_advert_that_crossed_a_router_is_refused() {
     let rules = rules(Version::V3);
     let bytes = multicast(&rules);
     let routed = Datagram { ttl: 254, ..datagram(&bytes) };
-    assert_eq!(rules.accept(&routed, None), Err(Reject::Ttl(254)));
+    assert_eq!(rules.judge(&routed, None), Err(Reject::Ttl(254)));
 }
 
 #[test]
@@ -99,7 +111,7 @@ fn the_version_is_judged_before_the_checksum() {
     let rules = rules(Version::V3);
     let mut bytes = multicast(&rules);
     bytes[0] = 0x21;
-    assert_eq!(rules.accept(&datagram(&bytes), None), Err(Reject::Version { expected: 3, got: 2 }));
+    assert_eq!(rules.judge(&datagram(&bytes), None), Err(Reject::Version { expected: 3, got: 2 }));
 }
 
 #[test]
@@ -107,7 +119,7 @@ fn a_flipped_bit_breaks_the_checksum() {
     let rules = rules(Version::V3);
     let mut bytes = multicast(&rules);
     bytes[2] ^= 1;
-    assert_eq!(rules.accept(&datagram(&bytes), None), Err(Reject::Checksum));
+    assert_eq!(rules.judge(&datagram(&bytes), None), Err(Reject::Checksum));
 }
 
 #[test]
@@ -115,9 +127,9 @@ fn truncated_and_padded_adverts_are_refused_by_length() {
     let rules = rules(Version::V3);
     let mut bytes = multicast(&rules);
     bytes.push(0);
-    assert_eq!(rules.accept(&datagram(&bytes), None), Err(Reject::Length { expected: 16, got: 17 }));
-    assert_eq!(rules.accept(&datagram(&bytes[..15]), None), Err(Reject::Length { expected: 16, got: 15 }));
-    assert_eq!(rules.accept(&datagram(&bytes[..7]), None), Err(Reject::Length { expected: 8, got: 7 }));
+    assert_eq!(rules.judge(&datagram(&bytes), None), Err(Reject::Length { expected: 16, got: 17 }));
+    assert_eq!(rules.judge(&datagram(&bytes[..15]), None), Err(Reject::Length { expected: 16, got: 15 }));
+    assert_eq!(rules.judge(&datagram(&bytes[..7]), None), Err(Reject::Length { expected: 8, got: 7 }));
 }
 
 #[test]
@@ -125,7 +137,7 @@ fn another_type_is_refused() {
     let rules = rules(Version::V3);
     let mut bytes = multicast(&rules);
     bytes[0] = 0x32;
-    assert_eq!(rules.accept(&datagram(&bytes), None), Err(Reject::Kind(2)));
+    assert_eq!(rules.judge(&datagram(&bytes), None), Err(Reject::Kind(2)));
 }
 
 #[test]
@@ -133,7 +145,7 @@ fn another_vrid_is_refused() {
     let ours = rules(Version::V3);
     let mut theirs = ours.clone();
     theirs.vrid = Vrid::new(52).unwrap();
-    assert_eq!(ours.accept(&datagram(&multicast(&theirs)), None), Err(Reject::Vrid(52)));
+    assert_eq!(ours.judge(&datagram(&multicast(&theirs)), None), Err(Reject::Vrid(52)));
 }
 
 #[test]
@@ -141,12 +153,12 @@ fn password_and_type_of_authentication_must_match() {
     let mut ours = rules(Version::V2);
     let open = multicast(&ours);
     ours.authentication = Authentication::Pass(*b"right\0\0\0");
-    let refused = ours.accept(&datagram(&open), None);
+    let refused = ours.judge(&datagram(&open), None);
     assert_eq!(refused, Err(Reject::AuthenticationType { expected: 1, got: 0 }));
     let mut theirs = ours.clone();
     theirs.authentication = Authentication::Pass(*b"wrong\0\0\0");
-    assert_eq!(ours.accept(&datagram(&multicast(&theirs)), None), Err(Reject::Password));
-    assert!(ours.accept(&datagram(&multicast(&ours)), None).is_ok());
+    assert_eq!(ours.judge(&datagram(&multicast(&theirs)), None), Err(Reject::Password));
+    assert!(ours.judge(&datagram(&multicast(&ours)), None).is_ok());
 }
 
 #[test]
@@ -154,10 +166,10 @@ fn other_addresses_are_noted_and_still_accepted() {
     let ours = rules(Version::V3);
     let mut theirs = ours.clone();
     theirs.addresses = vec![ip("192.0.2.10")];
-    let accepted = ours.accept(&datagram(&multicast(&theirs)), None).unwrap();
+    let accepted = ours.judge(&datagram(&multicast(&theirs)), None).unwrap();
     assert_eq!(accepted.mismatch, Some(Mismatch::Count { ours: 2, got: 1 }));
     theirs.addresses = vec![ip("192.0.2.10"), ip("192.0.2.10")];
-    let accepted = ours.accept(&datagram(&multicast(&theirs)), None).unwrap();
+    let accepted = ours.judge(&datagram(&multicast(&theirs)), None).unwrap();
     assert_eq!(accepted.mismatch, Some(Mismatch::Set));
 }
 
@@ -168,9 +180,9 @@ fn skip_check_adv_addr_trusts_only_the_known_master() {
     let mut theirs = ours.clone();
     theirs.addresses = vec![ip("192.0.2.10")];
     let bytes = multicast(&theirs);
-    let known = ours.accept(&datagram(&bytes), Some(ip("192.0.2.1"))).unwrap();
+    let known = ours.judge(&datagram(&bytes), Some(ip("192.0.2.1"))).unwrap();
     assert_eq!(known.mismatch, None);
-    let other = ours.accept(&datagram(&bytes), Some(ip("192.0.2.9"))).unwrap();
+    let other = ours.judge(&datagram(&bytes), Some(ip("192.0.2.9"))).unwrap();
     assert_eq!(other.mismatch, Some(Mismatch::Count { ours: 2, got: 1 }));
 }
 
@@ -180,7 +192,7 @@ fn a_multicast_instance_refuses_unicast_and_other_groups() {
     for destination in ["192.0.2.2", "224.0.0.19"] {
         let bytes = message(&rules, "192.0.2.1", destination);
         let sent = Datagram { destination: ip(destination), ..datagram(&bytes) };
-        assert_eq!(rules.accept(&sent, None), Err(Reject::Destination(ip(destination))));
+        assert_eq!(rules.judge(&sent, None), Err(Reject::Destination(ip(destination))));
     }
 }
 
@@ -191,24 +203,30 @@ fn a_unicast_instance_takes_any_ttl_and_asks_for_the_peer_only_when_told() {
         source: Some(ip("192.0.2.2")),
         peers: vec![Peer::new(ip("192.0.2.3"))],
         ttl: 255,
+        group: ip("224.0.0.18"),
     };
     let bytes = message(&rules, "192.0.2.1", "192.0.2.2");
     let sent = Datagram { destination: ip("192.0.2.2"), ttl: 63, ..datagram(&bytes) };
-    assert!(rules.accept(&sent, None).is_ok());
+    assert!(rules.judge(&sent, None).is_ok());
     rules.check_unicast_source = true;
-    assert_eq!(rules.accept(&sent, None), Err(Reject::UnknownPeer(ip("192.0.2.1"))));
+    assert_eq!(rules.judge(&sent, None), Err(Reject::UnknownPeer(ip("192.0.2.1"))));
 }
 
 #[test]
 fn a_peer_beyond_its_ttl_bounds_is_refused() {
     let mut rules = rules(Version::V3);
     let peer = Peer { min_ttl: 254, ..Peer::new(ip("192.0.2.1")) };
-    rules.transport = Transport::Unicast { source: Some(ip("192.0.2.2")), peers: vec![peer], ttl: 255 };
+    rules.transport = Transport::Unicast {
+        source: Some(ip("192.0.2.2")),
+        peers: vec![peer],
+        ttl: 255,
+        group: ip("224.0.0.18"),
+    };
     let bytes = message(&rules, "192.0.2.1", "192.0.2.2");
     let sent = |ttl| Datagram { destination: ip("192.0.2.2"), ttl, ..datagram(&bytes) };
-    assert!(rules.accept(&sent(254), None).is_ok());
+    assert!(rules.judge(&sent(254), None).is_ok());
     let refused = Reject::PeerTtl { least: 254, most: 255, got: 253 };
-    assert_eq!(rules.accept(&sent(253), None), Err(refused));
+    assert_eq!(rules.judge(&sent(253), None), Err(refused));
 }
 
 #[test]
@@ -216,9 +234,9 @@ fn another_interface_and_another_family_are_refused() {
     let rules = rules(Version::V3);
     let bytes = multicast(&rules);
     let other = Datagram { interface: IfIndex::new(3), ..datagram(&bytes) };
-    assert_eq!(rules.accept(&other, None), Err(Reject::Interface));
+    assert_eq!(rules.judge(&other, None), Err(Reject::Interface));
     let other = Datagram { source: ip("fe80::1"), ..datagram(&bytes) };
-    assert_eq!(rules.accept(&other, None), Err(Reject::Interface));
+    assert_eq!(rules.judge(&other, None), Err(Reject::Interface));
 }
 
 proptest! {
@@ -230,7 +248,7 @@ proptest! {
     ) {
         let rules = rules(version);
         let sent = Datagram { ttl, ..datagram(&bytes) };
-        if let Err(reject) = rules.accept(&sent, None) {
+        if let Err(reject) = rules.judge(&sent, None) {
             prop_assert!(reject.kind() < Reject::KINDS);
         }
     }
@@ -242,6 +260,159 @@ proptest! {
         let mut bytes = good.clone();
         bytes[at] = value;
         let sent = datagram(&bytes);
-        prop_assert_eq!(rules.accept(&sent, None).is_ok(), bytes == good);
+        prop_assert_eq!(rules.judge(&sent, None).is_ok(), bytes == good);
+    }
+}
+
+/// What an instance with `auth_hmac` hears of a multicast advert with this signature.
+fn signed(rules: &Rules, seconds: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let hmac = rules.hmac.clone().unwrap();
+    Outgoing {
+        version: rules.version,
+        vrid: rules.vrid,
+        priority: Priority::new(100),
+        interval: rules.interval,
+        addresses: &rules.addresses,
+        authentication: rules.authentication,
+    }
+    .encode(&mut bytes);
+    let length = bytes.len();
+    let Rules { family, version, vrid, .. } = *rules;
+    let binding = Binding { family, version, vrid, source: ip("192.0.2.1") };
+    signature::append(&hmac, &binding, at(seconds), &mut bytes);
+    advert::set_checksum(version, ip("192.0.2.1"), ip("224.0.0.18"), length, &mut bytes);
+    bytes
+}
+
+fn at(seconds: u64) -> Stamp {
+    Stamp::at(std::time::Duration::from_secs(seconds))
+}
+
+fn with_hmac(version: Version, mode: HmacMode) -> Rules {
+    let secret = b"an-ascii-key-of-thirty-two-bytes".to_vec();
+    let hmac = HmacAuthentication {
+        keys: vec![config::model::hmac::HmacKey { id: 1, secret }],
+        active: 1,
+        mode,
+        anti_replay: config::model::hmac::AntiReplay::Time,
+        window: 5,
+    };
+    Rules { hmac: Some(Box::new(hmac)), ..rules(version) }
+}
+
+#[test]
+fn a_signed_advert_is_heard_once_and_an_old_one_never() {
+    for version in [Version::V2, Version::V3] {
+        let rules = with_hmac(version, HmacMode::Enforce);
+        let mut guard = Guard::default();
+        let bytes = signed(&rules, 1_000);
+        let mut hear = |now| rules.accept(&datagram(&bytes), None, at(now), &mut guard);
+        assert_eq!(hear(1_000).unwrap().remark, None);
+        assert_eq!(hear(1_000), Err(Reject::Signature(Invalid::Replay)));
+        let stale = Invalid::Stale { skew: 6, window: 5 };
+        assert_eq!(hear(1_006), Err(Reject::Signature(stale)));
+    }
+}
+
+#[test]
+fn clocks_that_drift_apart_are_remarked_before_it_is_too_late() {
+    let rules = with_hmac(Version::V3, HmacMode::Enforce);
+    let bytes = signed(&rules, 1_000);
+    let hear = |now| rules.accept(&datagram(&bytes), None, at(now), &mut Guard::default()).unwrap().remark;
+    assert_eq!(hear(1_002), None);
+    assert_eq!(hear(1_003), Some(Remark::ClockSkew(3)));
+}
+
+#[test]
+fn unsigned_adverts_are_heard_until_signatures_are_enforced() {
+    let rules = with_hmac(Version::V3, HmacMode::Enforce);
+    let bytes = multicast(&rules);
+    assert_eq!(rules.judge(&datagram(&bytes), None), Err(Reject::Unsigned));
+    for mode in [HmacMode::Permissive, HmacMode::ReceiveOnly] {
+        let rules = with_hmac(Version::V3, mode);
+        assert_eq!(rules.judge(&datagram(&bytes), None).unwrap().remark, Some(Remark::Unsigned));
+    }
+}
+
+#[test]
+fn a_signature_is_a_wrong_length_to_who_has_no_auth_hmac() {
+    let bytes = signed(&with_hmac(Version::V3, HmacMode::Enforce), 1_000);
+    let refused = Reject::Length { expected: 16, got: 44 };
+    assert_eq!(rules(Version::V3).judge(&datagram(&bytes), None), Err(refused));
+    let mut rules = with_hmac(Version::V3, HmacMode::Enforce);
+    rules.hmac.as_mut().unwrap().anti_replay = config::model::hmac::AntiReplay::Monotonic;
+    let cut = &bytes[..bytes.len() - 1];
+    let refused = Reject::Length { expected: 16, got: 43 };
+    assert_eq!(rules.judge(&datagram(cut), None), Err(refused));
+}
+
+#[test]
+fn a_sealed_advert_is_heard_once_by_who_has_its_key() {
+    let rules = Rules { authentication: Authentication::Ah(*b"secret\0\0"), ..rules(Version::V2) };
+    let message = multicast(&rules);
+    let route = auth::ah::Route {
+        source: std::net::Ipv4Addr::new(192, 0, 2, 1),
+        destination: std::net::Ipv4Addr::new(224, 0, 0, 18),
+        ttl: 255,
+    };
+    let mut packet = Vec::new();
+    auth::ah::seal(b"secret\0\0", &route, 7, &message, &mut packet);
+    let (inner, sealed) = Sealed::parse(&packet).unwrap();
+    let sent = Datagram { sealed: Some(sealed), ..datagram(inner.payload) };
+    let mut guard = Guard::default();
+    assert!(rules.accept(&sent, None, at(0), &mut guard).is_ok());
+    let again = rules.accept(&sent, None, at(0), &mut guard);
+    assert_eq!(again, Err(Reject::Sequence { last: 7, got: 7 }));
+    let other = Rules { authentication: Authentication::Ah(*b"secreT\0\0"), ..rules.clone() };
+    assert_eq!(other.judge(&sent, None), Err(Reject::Seal));
+    let bare = Reject::AuthenticationType { expected: 2, got: 0 };
+    assert_eq!(rules.judge(&datagram(&message), None), Err(bare));
+    let open = Rules { authentication: Authentication::None, ..rules };
+    assert_eq!(open.judge(&sent, None), Err(Reject::AuthenticationType { expected: 0, got: 2 }));
+}
+
+#[test]
+fn old_checksums_of_unicast_peers_are_recognised_unless_never() {
+    let mut rules = rules(Version::V3);
+    rules.transport = Transport::Unicast {
+        source: Some(ip("192.0.2.2")),
+        peers: vec![Peer::new(ip("192.0.2.1"))],
+        ttl: 255,
+        group: ip("224.0.0.18"),
+    };
+    let old = message(&rules, "192.0.2.1", "224.0.0.18");
+    let sent = Datagram { destination: ip("192.0.2.2"), ..datagram(&old) };
+    assert_eq!(rules.judge(&sent, None).unwrap().remark, Some(Remark::OldChecksum));
+    rules.checksum = ChecksumRule::Standard;
+    assert_eq!(rules.judge(&sent, None), Err(Reject::Checksum));
+    rules.checksum = ChecksumRule::NoPseudoHeader;
+    assert_eq!(rules.judge(&sent, None).unwrap().remark, None);
+}
+
+#[test]
+fn an_owner_may_hear_nobody() {
+    let rules = Rules { owner_ignores_adverts: true, ..rules(Version::V3) };
+    assert_eq!(rules.judge(&datagram(&multicast(&rules)), None), Err(Reject::OwnerIgnores));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_under_any_authentication_are_judged(
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        wrapped in any::<bool>(),
+        which in 0..3_u8,
+    ) {
+        let rules = match which {
+            0 => with_hmac(Version::V3, HmacMode::Enforce),
+            1 => with_hmac(Version::V2, HmacMode::Permissive),
+            _ => Rules { authentication: Authentication::Ah(*b"secret\0\0"), ..rules(Version::V2) },
+        };
+        let sealed = Sealed::parse(&bytes).filter(|_| wrapped);
+        let payload = sealed.map_or(&bytes[..], |(packet, _)| packet.payload);
+        let sent = Datagram { sealed: sealed.map(|(_, sealed)| sealed), ..datagram(payload) };
+        if let Err(reject) = rules.judge(&sent, None) {
+            prop_assert!(reject.kind() < Reject::KINDS);
+        }
     }
 }

@@ -34,7 +34,8 @@ pub const AUTHENTICATION_LENGTH: usize = 8;
 /// The only message type.
 pub const TYPE_ADVERTISEMENT: u8 = 1;
 
-const CHECKSUM_AT: std::ops::Range<usize> = 6..8;
+/// Where the checksum stands.
+pub const CHECKSUM_AT: std::ops::Range<usize> = 6..8;
 
 /// The fixed part of a received advert, fields as they stand on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,13 +87,16 @@ pub fn message_length(version: Version, family: Family, count: u8) -> usize {
 /// Addresses that an advert can carry over a link with this MTU. keepalived counts the Ethernet header in, although
 /// the MTU doesn't; routers that back each other up must count alike.
 #[must_use]
-pub fn most_addresses(version: Version, family: Family, mtu: u32) -> usize {
+pub fn most_addresses(version: Version, family: Family, mtu: u32, overhead: usize) -> usize {
     const ETHERNET_HEADER: usize = 14;
     let ip_header = match family {
         Family::Inet => 20,
         Family::Inet6 => 40,
     };
-    let fixed = message_length(version, family, 0).saturating_add(ETHERNET_HEADER).saturating_add(ip_header);
+    let fixed = message_length(version, family, 0)
+        .saturating_add(ETHERNET_HEADER)
+        .saturating_add(ip_header)
+        .saturating_add(overhead);
     let room = usize::try_from(mtu).unwrap_or(usize::MAX).saturating_sub(fixed);
     room.checked_div(address_length(family)).unwrap_or(0).min(usize::from(u8::MAX))
 }
@@ -136,9 +140,8 @@ pub struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    /// Writes the message for one destination into `out`, which is cleared first. The checksum covers the pseudo
-    /// header of `source` and `destination`, except in VRRPv2 over IPv4.
-    pub fn encode(&self, source: IpAddr, destination: IpAddr, out: &mut Vec<u8>) {
+    /// Writes the message into `out`, which is cleared first; its checksum is zero until [`set_checksum`].
+    pub fn encode(&self, out: &mut Vec<u8>) {
         out.clear();
         let listed = self.addresses.iter().take(usize::from(u8::MAX));
         let count = u8::try_from(listed.len()).unwrap_or(u8::MAX);
@@ -157,10 +160,23 @@ impl Outgoing<'_> {
         if self.version == Version::V2 {
             out.extend(auth::trailer(self.authentication));
         }
-        let sum = checksum(self.version, source, destination, out).to_be_bytes();
-        if let Some(field) = out.get_mut(CHECKSUM_AT) {
-            field.copy_from_slice(&sum);
-        }
+    }
+}
+
+/// Puts the checksum of the first `covered` bytes in its place, for one destination.
+pub fn set_checksum(
+    version: Version,
+    source: IpAddr,
+    destination: IpAddr,
+    covered: usize,
+    message: &mut [u8],
+) {
+    if let Some(field) = message.get_mut(CHECKSUM_AT) {
+        field.fill(0);
+    }
+    let sum = checksum(version, source, destination, message.get(..covered).unwrap_or_default());
+    if let Some(field) = message.get_mut(CHECKSUM_AT) {
+        field.copy_from_slice(&sum.to_be_bytes());
     }
 }
 
@@ -246,6 +262,11 @@ mod tests {
         }
     }
 
+    fn whole(outgoing: &Outgoing<'_>, source: &str, destination: &str, out: &mut Vec<u8>) {
+        outgoing.encode(out);
+        set_checksum(outgoing.version, ip(source), ip(destination), out.len(), out);
+    }
+
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
@@ -254,9 +275,10 @@ mod tests {
     fn golden_version_2_with_password() {
         let addresses = [ip("192.0.2.10")];
         let mut out = Vec::new();
-        outgoing(Version::V2, &addresses, Authentication::Pass(*b"1111\0\0\0\0")).encode(
-            ip("192.0.2.1"),
-            ip("224.0.0.18"),
+        whole(
+            &outgoing(Version::V2, &addresses, Authentication::Pass(*b"1111\0\0\0\0")),
+            "192.0.2.1",
+            "224.0.0.18",
             &mut out,
         );
         // 2133+6401+0101+c000+020a+3131+3131 = 1aaa1 -> aaa2 -> !aaa2 = 555d
@@ -270,11 +292,7 @@ mod tests {
     fn golden_version_3_over_ipv4() {
         let addresses = [ip("192.0.2.10")];
         let mut out = Vec::new();
-        outgoing(Version::V3, &addresses, Authentication::None).encode(
-            ip("192.0.2.1"),
-            ip("224.0.0.18"),
-            &mut out,
-        );
+        whole(&outgoing(Version::V3, &addresses, Authentication::None), "192.0.2.1", "224.0.0.18", &mut out);
         // c000+0201+e000+0012+0070+000c+3133+6401+0064+c000+020a = 2fa31 -> fa33 -> !fa33 = 05cc
         assert_eq!(out, [0x31, 0x33, 0x64, 0x01, 0x00, 0x64, 0x05, 0xcc, 192, 0, 2, 10]);
     }
@@ -283,11 +301,7 @@ mod tests {
     fn golden_version_3_over_ipv6_carries_the_link_local_first() {
         let addresses = [ip("fe80::50"), ip("2001:db8::50")];
         let mut out = Vec::new();
-        outgoing(Version::V3, &addresses, Authentication::None).encode(
-            ip("fe80::1"),
-            ip("ff02::12"),
-            &mut out,
-        );
+        whole(&outgoing(Version::V3, &addresses, Authentication::None), "fe80::1", "ff02::12", &mut out);
         assert_eq!(out.len(), 40);
         assert_eq!(&out[..6], &[0x31, 0x33, 0x64, 0x02, 0x00, 0x64]);
         assert_eq!(&out[8..12], &[0xfe, 0x80, 0, 0]);
@@ -299,7 +313,7 @@ mod tests {
         let addresses = [ip("192.0.2.10")];
         let mut out = Vec::new();
         let advert = outgoing(Version::V3, &addresses, Authentication::None);
-        advert.encode(ip("192.0.2.1"), ip("192.0.2.2"), &mut out);
+        whole(&advert, "192.0.2.1", "192.0.2.2", &mut out);
         assert_eq!(checksum(Version::V3, ip("192.0.2.1"), ip("192.0.2.2"), &out), 0);
         assert_ne!(checksum(Version::V3, ip("192.0.2.1"), ip("192.0.2.3"), &out), 0);
     }
@@ -309,7 +323,7 @@ mod tests {
         let mut advert = outgoing(Version::V3, &[], Authentication::None);
         advert.interval = AdvertInterval::from_centiseconds(4095).unwrap();
         let mut out = Vec::new();
-        advert.encode(ip("192.0.2.1"), ip("224.0.0.18"), &mut out);
+        whole(&advert, "192.0.2.1", "224.0.0.18", &mut out);
         assert_eq!(&out[4..6], &[0x0f, 0xff]);
         assert_eq!(Header::parse(&out).unwrap().centiseconds(), 4095);
     }

@@ -6,6 +6,12 @@
 
 use std::net::Ipv4Addr;
 
+/// Length of a header without options.
+pub const HEADER_LENGTH: usize = 20;
+
+/// Type of service of adverts: internetwork control.
+pub const TOS: u8 = 0xc0;
+
 /// What a received IPv4 packet says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet<'a> {
@@ -24,9 +30,9 @@ impl<'a> Packet<'a> {
     #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let [first, _, high, low, _, _, _, _, ttl, _, _, _, s0, s1, s2, s3, d0, d1, d2, d3] =
-            *bytes.first_chunk::<20>()?;
+            *bytes.first_chunk::<HEADER_LENGTH>()?;
         let header = usize::from(first & 0x0f).saturating_mul(4);
-        if first >> 4 != 4 || header < 20 {
+        if first >> 4 != 4 || header < HEADER_LENGTH {
             return None;
         }
         let total = usize::from(u16::from_be_bytes([high, low]));

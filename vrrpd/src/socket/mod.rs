@@ -7,3 +7,5 @@ pub mod send;
 
 /// IP protocol number of VRRP, in the form that socket(2) takes.
 const VRRP: i32 = 112;
+/// IP protocol number of the authentication header.
+const AH: i32 = 51;

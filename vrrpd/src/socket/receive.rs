@@ -16,8 +16,9 @@ use nix::libc::{in_pktinfo, in6_pktinfo};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
-use super::{VRRP, filter};
+use super::{AH, VRRP, filter};
 use crate::proto::accept::Datagram;
+use crate::proto::auth::ah::Sealed;
 use crate::proto::ipv4::Packet;
 
 /// Longest datagram that is looked at: 255 IPv6 addresses with header and trailer.
@@ -56,7 +57,7 @@ impl Receiver {
         let family = if key.inet6 { Family::Inet6 } else { Family::Inet };
         let domain = if key.inet6 { Domain::IPV6 } else { Domain::IPV4 };
         let kind = Type::RAW.nonblocking().cloexec();
-        let socket = Socket::new_raw(domain, kind, Some(Protocol::from(VRRP)))?;
+        let socket = Socket::new_raw(domain, kind, Some(protocol(&key)))?;
         // A smaller queue, where the kernel refuses this one, is still a queue.
         let _ = setsockopt(&socket, sockopt::RcvBufForce, &QUEUE);
         // Nothing may queue up before the filter knows which virtual routers are ours.
@@ -90,7 +91,7 @@ impl Receiver {
         let bound = socket.device().ok()?.unwrap_or_default();
         let same_device = bound == key.interface.as_bytes();
         let same_kind = socket.r#type().is_ok_and(|kind| kind == Type::RAW)
-            && socket.protocol().is_ok_and(|protocol| protocol == Some(Protocol::from(VRRP)));
+            && socket.protocol().is_ok_and(|found| found == Some(protocol(&key)));
         (same_device && same_kind).then_some(Self { key, index, family, socket, vrids: Vec::new() })
     }
 
@@ -111,7 +112,7 @@ impl Receiver {
         vrids.sort_unstable();
         vrids.dedup();
         if vrids != self.vrids {
-            self.socket.attach_filter(&filter::only(&vrids, self.family))?;
+            self.socket.attach_filter(&filter::only(&vrids, self.family, self.key.sealed))?;
             self.vrids = vrids;
         }
         Ok(())
@@ -140,13 +141,14 @@ impl Receiver {
         };
         let bytes = buffer.get(..length).unwrap_or_default();
         match (self.family, info) {
-            (Family::Inet, Info { interface: Some(interface), .. }) => match Packet::parse(bytes) {
-                Some(packet) => Read::Datagram(Datagram {
+            (Family::Inet, Info { interface: Some(interface), .. }) => match self.unwrap_packet(bytes) {
+                Some((packet, sealed)) => Read::Datagram(Datagram {
                     source: IpAddr::V4(packet.source),
                     destination: IpAddr::V4(packet.destination),
                     ttl: packet.ttl,
                     interface,
                     payload: packet.payload,
+                    sealed,
                 }),
                 None => Read::Garbage,
             },
@@ -160,10 +162,19 @@ impl Receiver {
                     ttl,
                     interface,
                     payload: bytes,
+                    sealed: None,
                 }),
                 None => Read::Garbage,
             },
             (Family::Inet | Family::Inet6, _) => Read::Garbage,
+        }
+    }
+
+    fn unwrap_packet<'a>(&self, bytes: &'a [u8]) -> Option<(Packet<'a>, Option<Sealed<'a>>)> {
+        if self.key.sealed {
+            Sealed::parse(bytes).map(|(packet, sealed)| (packet, Some(sealed)))
+        } else {
+            Packet::parse(bytes).map(|packet| (packet, None))
         }
     }
 
@@ -186,6 +197,10 @@ impl Receiver {
         let source = message.address.and_then(|address| address.as_sockaddr_in6().map(|v6| v6.ip()));
         Ok(Some((message.bytes, source, info)))
     }
+}
+
+fn protocol(key: &SocketKey) -> Protocol {
+    Protocol::from(if key.sealed { AH } else { VRRP })
 }
 
 impl AsRawFd for Receiver {

@@ -13,6 +13,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, sendms
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{VRRP, filter};
+use crate::proto::ipv4::{HEADER_LENGTH, TOS};
 
 /// How one advert travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +38,6 @@ pub struct Sender {
 
 /// Place of adverts in the queues of an interface: TC_PRIO_CONTROL (linux/pkt_sched.h), in front of all others.
 const PRIORITY: c_int = 6;
-
-/// Type of service of adverts: internetwork control.
-const TOS: u8 = 0xc0;
 
 impl Sender {
     /// Sends one advert.
@@ -67,11 +65,22 @@ impl Sender {
         destination: Ipv4Addr,
         message: &[u8],
     ) -> io::Result<()> {
+        let mut packet = std::mem::take(&mut self.packet);
+        write_packet(&mut packet, way.ttl, source, destination, message);
+        let outcome = self.send_packet(way, destination, &packet);
+        self.packet = packet;
+        outcome
+    }
+
+    /// Sends an IPv4 packet that is complete but for the checksum of its header.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn send_packet(&mut self, way: &Way, destination: Ipv4Addr, packet: &[u8]) -> io::Result<()> {
         let socket = match &self.inet {
             Some(socket) => socket,
             None => self.inet.insert(open_inet()?),
         };
-        write_packet(&mut self.packet, way.ttl, source, destination, message);
         let info = in_pktinfo {
             ipi_ifindex: interface_number(way.interface)?,
             ipi_spec_dst: in_addr { s_addr: 0 },
@@ -79,7 +88,7 @@ impl Sender {
         };
         let control = [ControlMessage::Ipv4PacketInfo(&info)];
         let address = SockaddrIn::from(SocketAddrV4::new(destination, 0));
-        let parts = [IoSlice::new(&self.packet)];
+        let parts = [IoSlice::new(packet)];
         sendmsg(socket.as_raw_fd(), &parts, &control, MsgFlags::MSG_DONTWAIT, Some(&address))?;
         Ok(())
     }
@@ -134,8 +143,7 @@ fn interface_number(interface: Option<IfIndex>) -> io::Result<c_int> {
 
 /// IPv4 header (RFC 791 section 3.1) and message. Identification and checksum are left to the kernel (raw(7)).
 fn write_packet(out: &mut Vec<u8>, ttl: u8, source: Ipv4Addr, destination: Ipv4Addr, message: &[u8]) {
-    const HEADER: usize = 20;
-    let total = u16::try_from(message.len().saturating_add(HEADER)).unwrap_or(u16::MAX);
+    let total = u16::try_from(message.len().saturating_add(HEADER_LENGTH)).unwrap_or(u16::MAX);
     let [high, low] = total.to_be_bytes();
     out.clear();
     out.extend([0x45, TOS, high, low, 0, 0, 0, 0, ttl, crate::proto::advert::PROTOCOL, 0, 0]);

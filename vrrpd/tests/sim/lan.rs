@@ -152,6 +152,7 @@ impl Lan {
             preempt: Preempt::After(Duration::ZERO),
             lower_priority_no_advert: false,
             higher_priority_send_advert: true,
+            timer_expired_backup: None,
             grouped: false,
             address: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, number))),
         };

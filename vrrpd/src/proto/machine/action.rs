@@ -52,7 +52,7 @@ pub enum Notify {
     Repetition,
 }
 
-/// Something worth a line. All but `AdvertTimeout` and `PriorityChanged` are caused by packets.
+/// Something worth a line. All but `AdvertTimeout`, `TimerExpired` and `PriorityChanged` are caused by packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Note {
     /// Backup: a lower priority is left to its fate.
@@ -65,6 +65,10 @@ pub enum Note {
     HigherAddressHeard(Heard),
     /// Master: somebody sends from our address.
     OwnAddressHeard(Heard),
+    /// Master: another router claims to own the addresses, too.
+    RivalOwner(Heard),
+    /// Master: it wakes up too late to be believed.
+    TimerExpired,
     /// Backup: the Master resigns.
     Resigned(Heard),
     /// Backup: the Master has fallen silent.

@@ -21,6 +21,9 @@ impl Machine {
 
     /// Section 6.4.2, "If an ADVERTISEMENT is received".
     fn hear_as_backup(&mut self, heard: Heard, now: MonoTime, out: &mut Vec<Action>) {
+        if self.is_lowered() && !matches!(heard.priority, Priority::OWNER | Priority::RESIGN) {
+            self.end_rivalry(out);
+        }
         let (own, preempt, version) = (self.effective, self.settings.preempt, self.settings.version);
         let skewed = self.timer_priority();
         let adverts = self.settings.down_timer_adverts;
@@ -60,6 +63,9 @@ impl Machine {
         if Some(heard.source) == self.settings.address {
             out.push(Action::Note(Note::OwnAddressHeard(heard)));
             return;
+        }
+        if self.settings.address.is_some_and(|own| heard.source < own) {
+            self.meet_rival(heard, now, out);
         }
         let higher = heard.priority > self.effective;
         let equal = heard.priority == self.effective;

@@ -10,6 +10,7 @@
 mod action;
 mod hear;
 mod input;
+mod owner;
 mod settings;
 
 use std::net::IpAddr;
@@ -20,6 +21,8 @@ use config::model::vrrp::Version;
 pub use action::{Action, Entered, Note, Notify};
 pub use input::{Input, Memory};
 pub use settings::Settings;
+
+use owner::Rivalry;
 
 use super::faults::Faults;
 use super::timers::{self, Punctuality};
@@ -61,13 +64,20 @@ pub struct Machine {
     effective: Priority,
     state: State,
     answered_at: Option<MonoTime>,
+    rivalry: Rivalry,
 }
 
 impl Machine {
     /// A machine that waits for [`Input::Startup`] or [`Input::Resume`].
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { effective: settings.priority, settings, state: State::Init, answered_at: None }
+        Self {
+            effective: settings.priority,
+            settings,
+            state: State::Init,
+            answered_at: None,
+            rivalry: Rivalry::None,
+        }
     }
 
     /// Present state.
@@ -180,6 +190,7 @@ impl Machine {
             out.push(Action::SendAdvert(Priority::RESIGN));
             out.push(Action::ReleaseAddresses);
         }
+        self.rivalry = Rivalry::None;
         self.state = State::Init;
     }
 
@@ -202,6 +213,12 @@ impl Machine {
                 out.push(Action::Note(Note::AdvertTimeout));
                 self.become_master(now, out);
             }
+            // keepalived.conf(5) timer_expired_backup: somebody has won and announced meanwhile.
+            State::Master { advert_at } if self.has_been_replaced(*advert_at, now) => {
+                out.push(Action::Note(Note::TimerExpired));
+                out.push(Action::ReleaseAddresses);
+                self.become_backup(now, self.settings.interval, None, Notify::News, out);
+            }
             // Section 6.4.3, "If the Adver_Timer fires".
             State::Master { advert_at } if now >= *advert_at => {
                 let (due, interval) = (*advert_at, self.settings.interval);
@@ -213,6 +230,15 @@ impl Machine {
             }
             State::Init | State::Backup(_) | State::Master { .. } | State::Fault(_) => {}
         }
+    }
+
+    /// True when a Backup of the configured priority has missed enough adverts to be Master by now.
+    fn has_been_replaced(&self, advert_at: MonoTime, now: MonoTime) -> bool {
+        let Settings { timer_expired_backup, version, interval, .. } = self.settings;
+        timer_expired_backup.is_some_and(|priority| {
+            // Two more intervals than the one that was due, RFC 9568 section 6.1.
+            now >= advert_at + interval.duration() * 2 + timers::skew_time(version, priority, interval)
+        })
     }
 
     fn judge(&mut self, faults: Faults, now: MonoTime, out: &mut Vec<Action>) {
@@ -233,6 +259,7 @@ impl Machine {
                     out.push(Action::SendAdvert(Priority::RESIGN));
                     out.push(Action::ReleaseAddresses);
                 }
+                self.end_rivalry(out);
                 self.state = State::Fault(faults);
                 out.push(entered(Entered::Fault, Notify::News));
             }
@@ -259,7 +286,7 @@ impl Machine {
     }
 
     fn change_priority(&mut self, priority: Priority, out: &mut Vec<Action>) {
-        if priority == self.effective {
+        if priority == self.effective || self.is_lowered() {
             return;
         }
         out.push(Action::Note(Note::PriorityChanged { from: self.effective, to: priority }));
@@ -286,6 +313,9 @@ impl Machine {
             || settings.version != self.settings.version;
         let before = self.timer_priority();
         self.settings = settings;
+        if self.settings.priority != Priority::OWNER {
+            self.rivalry = Rivalry::None;
+        }
         self.shift_down_timer(before);
         let own = self.own_down_interval();
         let (interval, version) = (self.settings.interval, self.settings.version);
@@ -304,6 +334,7 @@ impl Machine {
     /// Section 6.4.2: "Send an ADVERTISEMENT. [..] Set the Adver_Timer to Advertisement_Interval. Transition to the
     /// Active state." The advert precedes the addresses, the addresses their announcement.
     fn become_master(&mut self, now: MonoTime, out: &mut Vec<Action>) {
+        self.end_rivalry(out);
         out.push(Action::SendAdvert(self.effective));
         out.push(Action::ClaimAddresses);
         self.answered_at = None;

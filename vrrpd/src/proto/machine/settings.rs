@@ -24,6 +24,8 @@ pub struct Settings {
     pub lower_priority_no_advert: bool,
     /// `higher_prio_send_advert`.
     pub higher_priority_send_advert: bool,
+    /// `timer_expired_backup`.
+    pub timer_expired_backup: Option<Priority>,
     /// Member of a sync group: becomes Master only together with the others, by [`Input::Promote`].
     pub grouped: bool,
     /// Source of our own adverts, once it is known: decides between equal priorities.
@@ -43,6 +45,7 @@ impl Settings {
             preempt: instance.preempt,
             lower_priority_no_advert: instance.lower_priority_no_advert,
             higher_priority_send_advert: instance.higher_priority_send_advert,
+            timer_expired_backup: instance.timer_expired_backup,
             grouped: false,
             address,
         }

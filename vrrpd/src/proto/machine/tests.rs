@@ -25,6 +25,7 @@ fn settings(priority: u8) -> Settings {
         preempt: Preempt::After(Duration::ZERO),
         lower_priority_no_advert: false,
         higher_priority_send_advert: true,
+        timer_expired_backup: None,
         grouped: false,
         address: Some(OURS.parse().unwrap()),
     }
@@ -421,4 +422,84 @@ fn owners_of_a_group_are_ready_at_once_when_all_are_owners() {
     assert!(bench.machine.is_ready());
     let bench = Bench::started(settings(255).in_group(false));
     assert_eq!(bench.deadline(), us(3_003_906) + Duration::from_nanos(250));
+}
+
+#[test]
+fn of_two_owners_that_listen_the_lower_address_yields() {
+    let mut bench = Bench::master(settings(255));
+    bench.hear(255, HIGHER, us(500_000));
+    assert!(!bench.machine.is_master());
+    assert_eq!(bench.machine.priority(), Priority::OWNER);
+}
+
+#[test]
+fn an_owner_gives_way_to_one_that_does_not_listen_after_two_adverts_and_1_2_intervals() {
+    let mut bench = Bench::master(settings(255));
+    let out = bench.hear(255, LOWER, us(400_000));
+    assert!(out.contains(&Action::Note(Note::RivalOwner(heard(255, LOWER)))));
+    for at in [1_400_000, 2_400_000, 3_400_000] {
+        bench.hear(255, LOWER, us(at));
+        assert!(bench.machine.is_master());
+    }
+    bench.hear(255, LOWER, us(3_600_000));
+    assert!(!bench.machine.is_master());
+    assert_eq!(bench.machine.priority(), Priority::new(254));
+}
+
+/// An owner that has given way at 3.6 s.
+fn lowered() -> Bench {
+    let mut bench = Bench::master(settings(255));
+    for at in [400_000, 1_400_000, 2_400_000, 3_600_000] {
+        bench.hear(255, LOWER, us(at));
+    }
+    assert_eq!(bench.machine.priority(), Priority::new(254));
+    bench
+}
+
+#[test]
+fn an_owner_that_gave_way_is_the_owner_again_when_the_other_one_is_gone() {
+    let mut bench = lowered();
+    bench.hear(255, LOWER, us(4_600_000));
+    assert!(!bench.machine.is_master());
+    let at = bench.deadline();
+    bench.give(Input::Tick, at);
+    assert!(bench.machine.is_master());
+    assert_eq!(bench.machine.priority(), Priority::OWNER);
+}
+
+#[test]
+fn an_owner_that_gave_way_takes_its_addresses_from_anybody_else() {
+    let mut bench = lowered();
+    bench.hear(200, HIGHER, us(4_000_000));
+    assert_eq!(bench.machine.priority(), Priority::OWNER);
+    let at = bench.deadline();
+    bench.give(Input::Priority(Priority::OWNER), us(4_000_001));
+    assert_eq!(bench.deadline(), at);
+}
+
+#[test]
+fn a_tracker_does_not_lift_an_owner_that_gave_way() {
+    let mut bench = lowered();
+    bench.give(Input::Priority(Priority::OWNER), us(3_700_000));
+    assert_eq!(bench.machine.priority(), Priority::new(254));
+    bench.give(Input::Faults([Reason::InterfaceDown].into_iter().collect()), us(3_800_000));
+    assert_eq!(bench.machine.priority(), Priority::OWNER);
+}
+
+#[test]
+fn timer_expired_backup_leaves_in_silence_once_a_backup_of_its_priority_has_won() {
+    let late = |priority: u8| Settings {
+        timer_expired_backup: Some(Priority::new(priority)),
+        preempt: Preempt::Never,
+        ..settings(100)
+    };
+    // Three intervals and the skew of 128, 0.5 s, after the advert before the one that was due.
+    let mut bench = Bench::master(late(128));
+    let due = bench.deadline();
+    bench.give(Input::Tick, due + Duration::from_micros(2_499_999));
+    assert!(bench.machine.is_master());
+    let mut bench = Bench::master(late(128));
+    let out = bench.give(Input::Tick, due + Duration::from_micros(2_500_000));
+    let expired = Action::Note(Note::TimerExpired);
+    assert_eq!(out, [expired, Action::ReleaseAddresses, news(Entered::Backup)]);
 }
