@@ -3,6 +3,7 @@
 //! Driver, both sides. The parent never parses: it starts its own executable again under the worker's profile, lends
 //! it empty memfds, waits at most ten seconds and seals what was written.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -118,6 +119,9 @@ impl Loading {
         let names = ["parent-part", "vrrpd-part", "checkd-part", "ipvsd-part", "diagnostics"];
         let memfds = names.into_iter().map(memfd::create).collect::<io::Result<Vec<_>>>()?;
         let channel = Channel::new(ours, false)?;
+        let variables = inherited();
+        let variables: Vec<(&str, &str)> =
+            variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let spec = SpawnSpec {
             executable,
             argv0: "keepalived",
@@ -126,7 +130,7 @@ impl Loading {
             identity,
             channel: theirs.into(),
             realtime: None,
-            environment: &[],
+            environment: &variables,
         };
         let process = spawn(&spec)?;
         drop(spec);
@@ -214,6 +218,17 @@ impl Loading {
     pub fn fd(&self) -> i32 {
         self.channel.as_raw_fd()
     }
+}
+
+/// Variables that `_ENV` may ask for: ours, but those that change how a program is loaded or runs.
+fn inherited() -> Vec<(String, String)> {
+    const FOR_PROGRAMS: [&str; 4] = ["LD_", "RUST_", "GLIBC_", "MALLOC_"];
+    let text =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os()
+        .filter_map(text)
+        .filter(|(name, _)| !FOR_PROGRAMS.iter().any(|prefix| name.starts_with(prefix)))
+        .collect()
 }
 
 fn read_text(fd: OwnedFd) -> io::Result<String> {

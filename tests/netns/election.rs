@@ -45,6 +45,11 @@ fn v2_with_password() -> Mode {
     Mode { extra: [block, block], ..v2() }
 }
 
+fn v2_with_header() -> Mode {
+    let block = "authentication {\n        auth_type AH\n        auth_pass secret12\n    }";
+    Mode { extra: [block, block], ..v2() }
+}
+
 fn unicast() -> Mode {
     let first = "unicast_src_ip 10.77.0.1\nunicast_peer {\n        10.77.0.2\n    }";
     let second = "unicast_src_ip 10.77.0.2\nunicast_peer {\n        10.77.0.1\n    }";
@@ -150,6 +155,9 @@ elections! {
     ours_over_c_by_v3: v3(), Ours over C;
     ours_over_c_by_v3_over_ipv6: v3_over_ipv6(), Ours over C;
     ours_over_c_by_v2_with_password: v2_with_password(), Ours over C;
+    ours_over_c_by_v2_with_header: v2_with_header(), Ours over C;
+    c_over_ours_by_v2_with_header: v2_with_header(), C over Ours;
+    ours_over_ours_by_v2_with_header: v2_with_header(), Ours over Ours;
     ours_over_c_by_unicast: unicast(), Ours over C;
     ours_over_c_by_unicast_over_ipv6: unicast_over_ipv6(), Ours over C;
     c_over_ours_by_unicast: unicast(), C over Ours;

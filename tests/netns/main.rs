@@ -3,6 +3,7 @@
 
 mod addresses;
 mod announce;
+mod authentication;
 mod checks;
 mod election;
 mod ending;
