@@ -198,6 +198,7 @@ fn model(target: SocketAddr) -> std::os::fd::OwnedFd {
         hysteresis: 0,
         alpha: false,
         omega: false,
+        ha_suspend: false,
         quorum_up: None,
         quorum_down: None,
         sorry_server: None,
@@ -205,7 +206,7 @@ fn model(target: SocketAddr) -> std::os::fd::OwnedFd {
         real_servers: (0..CHECKS).map(server).collect(),
     };
     let mut writer = RecordWriter::new(memfd::create("model").unwrap());
-    writer.write(&CheckHead { virtual_servers: 1, checks: CHECKS }).unwrap();
+    writer.write(&CheckHead { virtual_servers: 1, checks: CHECKS, init_notifies: false }).unwrap();
     writer.write(&service).unwrap();
     let file = writer.finish().unwrap();
     memfd::seal(file.as_fd()).unwrap();

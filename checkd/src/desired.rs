@@ -181,6 +181,15 @@ impl Service {
         self.settle_one(server, out);
     }
 
+    /// Tells of those servers that are up although nothing changed: at the start, with `rs_init_notifies`.
+    pub fn tell_alive(&self, which: impl Fn(&RealServer) -> bool, out: &mut Vec<Effect>) {
+        for (index, config) in self.config.real_servers.iter().enumerate() {
+            if self.is_alive(index) && which(config) {
+                tell(self.id, index, config, true, out);
+            }
+        }
+    }
+
     /// A server that started as down is down indeed: told once, so that scripts and subscribers know.
     pub fn confirm_down(&mut self, server: usize, out: &mut Vec<Effect>) {
         if let Some(config) = self.config.real_servers.get(server).filter(|_| !self.is_alive(server)) {

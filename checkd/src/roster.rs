@@ -47,6 +47,10 @@ pub struct Roster {
     generation: Generation,
     services: Vec<Service>,
     checkers: Vec<Checker>,
+    /// Services whose checks rest, because no address of theirs is on this machine.
+    suspended: Vec<bool>,
+    /// `rs_init_notifies`.
+    init_notifies: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +91,13 @@ impl Roster {
     /// A configuration without services, to which [`Self::add`] adds.
     #[must_use]
     pub fn new(generation: Generation) -> Self {
-        Self { generation, services: Vec::new(), checkers: Vec::new() }
+        Self {
+            generation,
+            services: Vec::new(),
+            checkers: Vec::new(),
+            suspended: Vec::new(),
+            init_notifies: false,
+        }
     }
 
     /// Adds the next virtual server of the model.
@@ -109,15 +119,17 @@ impl Roster {
                 self.checkers.push(Checker { place, standing: Standing::new(model.alpha) });
             }
         }
+        self.suspended.push(model.ha_suspend);
         self.services.push(Service::new(service_id(service), model));
         Ok(())
     }
 
-    /// Compares with what the head of the model announced.
+    /// Compares with what the head of the model announced, and takes the settings that all services share.
     ///
     /// # Errors
     /// Fewer or more items came.
-    pub fn complete(&self, head: &CheckHead) -> Result<(), Inconsistent> {
+    pub fn complete(&mut self, head: &CheckHead) -> Result<(), Inconsistent> {
+        self.init_notifies = head.init_notifies;
         let counts = [
             ("virtual servers", head.virtual_servers, self.services.len()),
             ("checkers", head.checks, self.checkers.len()),
@@ -138,6 +150,34 @@ impl Roster {
     #[must_use]
     pub fn checks(&self) -> usize {
         self.checkers.len()
+    }
+
+    /// An address of these services has come to this machine, or has gone from it: with `ha_suspend` their checks
+    /// go on or rest.
+    pub fn set_here(&mut self, services: &[ServiceId], here: bool, out: &mut Vec<Effect>) {
+        for id in services {
+            let index = id.index();
+            let (Some(service), Some(suspended)) = (self.services.get(index), self.suspended.get_mut(index))
+            else {
+                continue;
+            };
+            let config = service.config();
+            if !config.ha_suspend || std::mem::replace(suspended, !here) != here {
+                continue;
+            }
+            let verb = if here { "Activating" } else { "Suspending" };
+            for server in config.real_servers.iter().filter(|server| !server.checks.is_empty()) {
+                let (server, service) = (&server.name, &config.name);
+                out.push(Effect::Log(format!("{verb} healthchecker for service {server} for VS {service}")));
+            }
+        }
+    }
+
+    /// The checker rests.
+    #[must_use]
+    pub fn is_suspended(&self, position: usize) -> bool {
+        let service = self.checkers.get(position).map(|checker| checker.place.service);
+        service.and_then(|service| self.suspended.get(service)).is_some_and(|suspended| *suspended)
     }
 
     /// Number of virtual servers.
@@ -207,6 +247,9 @@ impl Roster {
     pub fn start(&mut self, out: &mut Vec<Effect>) {
         self.assume_states();
         for service in &mut self.services {
+            if self.init_notifies {
+                service.tell_alive(|_| true, out);
+            }
             service.settle(Occasion::Start, out);
         }
     }
@@ -354,7 +397,7 @@ impl Roster {
     /// The line that says that a checker begins its work.
     #[must_use]
     pub fn activation(&self, position: usize) -> Option<String> {
-        let place = self.checkers.get(position)?.place;
+        let place = self.checkers.get(position).filter(|_| !self.is_suspended(position))?.place;
         let (service, server) = (self.services.get(place.service)?, self.real_server(place)?);
         Some(format!("Activating healthchecker for service {} for VS {}", server.name, service.config().name))
     }

@@ -61,6 +61,7 @@ fn service(port: u16, real_servers: Vec<RealServer>) -> VirtualServer {
         hysteresis: 0,
         alpha: false,
         omega: false,
+        ha_suspend: false,
         quorum_up: None,
         quorum_down: None,
         sorry_server: None,
@@ -331,9 +332,9 @@ fn inconsistent_models_are_refused() {
         roster.add(service(80, vec![server(1, vec![misnumbered])])),
         Err(Inconsistent::Number { expected: 0, got: CheckId::new(5) })
     );
-    let roster = Roster::new(Generation::new(1));
+    let mut roster = Roster::new(Generation::new(1));
     assert_eq!(
-        roster.complete(&CheckHead { virtual_servers: 2, checks: 0 }),
+        roster.complete(&CheckHead { virtual_servers: 2, checks: 0, init_notifies: false }),
         Err(Inconsistent::Count { what: "virtual servers", expected: 2, got: 0 })
     );
 }

@@ -89,6 +89,7 @@ pub fn diff(old: &Model, new: &Model) -> Vec<Change> {
     differ(&mut settings, "VRRP settings", &old.vrrp_global, &new.vrrp_global);
     differ(&mut settings, "IPVS settings", &ipvs(old), &ipvs(new));
     differ(&mut settings, "static addresses and routes", &statics(old), &statics(new));
+    differ(&mut settings, "rs_init_notifies", &old.init_notifies, &new.init_notifies);
     changed(&mut out, Kind::Globals, "", settings, false);
     instances(&mut out, old, new);
     sync_groups(&mut out, old, new);
@@ -265,6 +266,7 @@ fn services(out: &mut Vec<Change>, old: &Model, new: &Model) {
         differ(&mut settings, "scheduling", &was.options, &service.options);
         differ(&mut settings, "quorum", &(was.quorum, was.hysteresis), &(service.quorum, service.hysteresis));
         differ(&mut settings, "alpha or omega", &(was.alpha, was.omega), &(service.alpha, service.omega));
+        differ(&mut settings, "ha_suspend", &was.ha_suspend, &service.ha_suspend);
         differ(
             &mut settings,
             "sorry_server",

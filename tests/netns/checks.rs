@@ -7,7 +7,9 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tests::lab::config_text::{VrrpInstance, global};
 use tests::lab::failure::require;
+use tests::lab::lan::front4;
 use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, process, sandboxed, wait_until};
 
 use nix::sys::signal::Signal;
@@ -145,4 +147,43 @@ fn borrowed(lab: &Lab) -> Result<(), Failure> {
 #[test]
 fn marks_and_low_ports_are_borrowed_from_the_parent() {
     sandboxed(60, borrowed);
+}
+
+fn suspended(lab: &Lab) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1), ("s1", 11)])?;
+    let (d1, s1) = (lan.host("d1")?, lan.host("s1")?);
+    let connections = listener(s1, "10.77.0.11:80")?;
+    let by_vrrp = listener(s1, "10.77.0.11:81")?;
+    let config = global("d1")
+        + &VrrpInstance::new(3, "0.2", 200, front4(50)).text()
+        + &service(&[("10.77.0.11 81", "TCP_CHECK { }")]).replace("delay_loop", "ha_suspend\n    delay_loop")
+        + &service(&[("10.77.0.11 80", "TCP_CHECK { }")])
+            .replace("10.77.0.50", "10.77.0.60")
+            .replace("delay_loop", "ha_suspend\n    delay_loop");
+    let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+    logs(&director, "Activating healthchecker for service [10.77.0.11]:tcp:81 for VS [10.77.0.50]:tcp:80")?;
+    by_vrrp.recv_timeout(FIRST).map_err(|_| Failure::new("no check although the address is here"))?;
+    require(connections.try_iter().count() == 0, || "checked without the address".to_owned())?;
+
+    d1.ip("addr add 10.77.0.60/32 dev lo\n")?;
+    logs(&director, "Activating healthchecker for service [10.77.0.11]:tcp:80 for VS [10.77.0.60]:tcp:80")?;
+    connections.recv_timeout(FIRST).map_err(|_| Failure::new("no check although the address came"))?;
+    d1.ip("addr del 10.77.0.60/32 dev lo\n")?;
+    logs(&director, "Suspending healthchecker for service [10.77.0.11]:tcp:80 for VS [10.77.0.60]:tcp:80")?;
+    // Neither a reload nor a successor checks what rests.
+    director.ctl(&["reload"])?;
+    let old = director.wait_daemon("checkd")?;
+    process::signal(old, Signal::SIGKILL);
+    director.wait_successor("checkd", old)?;
+    connections.try_iter().count();
+    by_vrrp.try_iter().count();
+    for _check in 0..3 {
+        by_vrrp.recv_timeout(FIRST).map_err(|_| Failure::new("no check by the successor"))?;
+    }
+    require(connections.try_iter().count() == 0, || "checked without the address".to_owned())
+}
+
+#[test]
+fn checks_with_ha_suspend_follow_the_address() {
+    sandboxed(60, suspended);
 }

@@ -18,7 +18,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use config::model::lent::LentSocket;
-use config::model::units::{Generation, MonoTime};
+use config::model::units::{Generation, MonoTime, ServiceId};
 use ipc::channel::{ReceiveError, SendError};
 use ipc::messages::checkd::{CheckdToParent, ParentToCheckd, QuorumState, Verdict};
 use ipc::messages::{Confined, FromDaemon, Level, Refusal, StopMode, ToDaemon};
@@ -26,6 +26,7 @@ use ipc::reactor::{self, Reactor, Ready};
 use sandbox::{ConfineError, Confinement, Grants};
 
 use crate::roster::{Needs, Roster};
+use crate::verdict::Next;
 use load::{LoadError, Loading, Slice};
 pub use outbox::Link;
 use outbox::{Deltas, Outbox};
@@ -75,6 +76,7 @@ pub fn run(
         prepared: None,
         remembered: None,
         lent: Vec::new(),
+        here: Vec::new(),
         runs: Runs::new(seed),
         outbox: Outbox::default(),
         phase: Phase::Working,
@@ -97,6 +99,8 @@ struct Driver<C> {
     remembered: Option<Memory>,
     /// Sockets for the configuration that is being prepared.
     lent: Vec<(Generation, LentSocket, OwnedFd)>,
+    /// Services of that configuration whose address is here.
+    here: Vec<(Generation, ServiceId)>,
     runs: Runs,
     outbox: Outbox,
     phase: Phase,
@@ -264,6 +268,10 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
             let Some(roster) = &mut self.live else { continue };
             let generation = roster.generation();
             match step {
+                Step::Ended { position, due, .. } if roster.is_suspended(position) => {
+                    let wait = roster.check(position).map_or(Duration::ZERO, |check| check.delay_loop);
+                    self.runs.plan_next(position, due, Next::After(wait), now);
+                }
                 Step::Ended { position, due, outcome } => {
                     let mut effects = Vec::new();
                     let Some(taken) = roster.take(position, outcome, &mut effects) else { continue };
@@ -315,6 +323,10 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 self.lent.extend(fds.into_iter().map(|fd| (generation, kind.clone(), fd)));
                 Ok(())
             }
+            ParentToCheckd::Here { generation, services, here } => {
+                self.take_here(generation, services, here);
+                Ok(())
+            }
             ParentToCheckd::ScriptResult { generation, check, outcome } => {
                 let known = match &self.live {
                     Some(roster) if roster.generation() == generation => {
@@ -327,6 +339,20 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 }
                 self.settle(steps, now);
                 Ok(())
+            }
+        }
+    }
+
+    fn take_here(&mut self, generation: Generation, services: Vec<ServiceId>, here: bool) {
+        match &mut self.live {
+            Some(roster) if roster.generation() == generation => {
+                let mut effects = Vec::new();
+                roster.set_here(&services, here, &mut effects);
+                self.outbox.take(effects, generation, Deltas::Sent);
+            }
+            Some(_) | None => {
+                self.here.retain(|(of, _)| *of == generation);
+                self.here.extend(services.into_iter().filter(|_| here).map(|service| (generation, service)));
             }
         }
     }
@@ -444,6 +470,10 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
         let lent = std::mem::take(&mut self.lent).into_iter().filter(|(of, ..)| *of == generation);
         let lent = lent.map(|(_, kind, fd)| (kind, fd)).collect();
         self.runs.lend(generation.value(), lent, &self.reactor).map_err(DriverError::from)?;
+        let here = std::mem::take(&mut self.here).into_iter().filter(|(of, _)| *of == generation);
+        let here: Vec<ServiceId> = here.map(|(_, service)| service).collect();
+        // The start of their checks is announced like any other.
+        roster.set_here(&here, true, &mut Vec::new());
         let (mut before, mut after) = (Vec::new(), Vec::new());
         match (self.live.take(), self.remembered.take()) {
             (Some(old), _) => {

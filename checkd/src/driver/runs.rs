@@ -299,6 +299,9 @@ impl Runs {
         steps: &mut Vec<Step>,
     ) {
         let Some(check) = roster.check(position) else { return };
+        if roster.is_suspended(position) {
+            return self.alarms.set(position, next_run(due, check.delay_loop, now));
+        }
         let Some(endpoint) = check.kind.endpoint() else {
             let timeout = match &check.kind {
                 CheckKind::Misc { timeout, .. } => *timeout,

@@ -3,12 +3,12 @@
 use std::net::TcpListener;
 
 use checkd::driver::{DriverError, End};
-use config::model::check::{CheckKind, VirtualServer};
+use config::model::check::{Check, CheckKind, VirtualServer};
 use config::model::units::{CheckId, Generation, ScriptId, ServerId, ServiceId};
 use ipc::messages::checkd::{CheckdToParent, ParentToCheckd, ServiceState, Verdict};
 use ipc::messages::{Confined, FromDaemon, Refusal, RunOutcome, StopMode, ToDaemon};
 
-use crate::support::{Parent, misc, sealed, server, service, tcp};
+use crate::support::{Parent, misc, sealed, sealed_with, server, service, tcp};
 
 fn result(generation: u64, check: u32, outcome: RunOutcome) -> ParentToCheckd {
     ParentToCheckd::ScriptResult {
@@ -252,6 +252,66 @@ fn a_quiet_daemon_checks_nothing_until_it_is_resumed() {
     assert_eq!(parent.table.len(), 1);
     parent.send(ToDaemon::Resume);
     parent.until(is_run);
+}
+
+#[test]
+fn checks_rest_while_the_address_of_their_service_is_elsewhere() {
+    let mut follower = VirtualServer { ha_suspend: true, ..service(vec![server(1, vec![misc(5)])]) };
+    follower.name = "[198.51.100.2]:tcp:80".to_owned();
+    let services = [follower, service(vec![server(2, vec![misc(6)])])];
+    let here = |generation, here| ParentToCheckd::Here {
+        generation: Generation::new(generation),
+        services: vec![ServiceId::new(0), ServiceId::new(1), ServiceId::new(9)],
+        here,
+    };
+    let runs = |parent: &Parent, script| {
+        let asked = parent.seen.iter().filter(
+            |message| matches!(message, CheckdToParent::RunCheck { script: of, .. } if of.value() == script),
+        );
+        asked.count()
+    };
+    let mut parent = Parent::start(false);
+    parent.load(1, &services);
+    // The other service's checks show that time went on.
+    while runs(&parent, 6) < 3 {
+        let CheckdToParent::RunCheck { check, .. } = parent.until(is_run) else { unreachable!() };
+        parent.send(result(1, check.value(), RunOutcome::Exited(0)));
+    }
+    assert_eq!(runs(&parent, 5), 0);
+    parent.send(here(1, true));
+    parent
+        .until_log("Activating healthchecker for service [192.0.2.1]:tcp:1001 for VS [198.51.100.2]:tcp:80");
+    parent.until(|message| matches!(message, CheckdToParent::RunCheck { script, .. } if script.value() == 5));
+    // The address goes while its check is under way: what that finds counts for nothing.
+    parent.send(here(1, false));
+    parent
+        .until_log("Suspending healthchecker for service [192.0.2.1]:tcp:1001 for VS [198.51.100.2]:tcp:80");
+    parent.send(result(1, 0, RunOutcome::Exited(1)));
+    parent.settle();
+    assert_eq!(parent.table.get(&(0, Some(0))), Some(&1));
+    // What is said ahead of a commit holds from its first moment on.
+    parent.prepare(2, &services);
+    parent.until(|message| *message == CheckdToParent::Common(FromDaemon::Prepared(Generation::new(2))));
+    parent.send(here(2, true));
+    parent.send(ToDaemon::Commit(Generation::new(2)));
+    parent.until(|message| {
+        matches!(message, CheckdToParent::RunCheck { script, generation, .. }
+            if script.value() == 5 && generation.value() == 2)
+    });
+}
+
+#[test]
+fn servers_that_are_up_at_the_start_are_told_of_where_that_is_asked_for() {
+    let mut parent = Parent::start(false);
+    let alpha = Check { alpha: true, ..misc(5) };
+    let services = [service(vec![server(1, vec![misc(4)]), server(2, vec![alpha]), server(3, vec![])])];
+    parent.prepare_file(1, sealed_with(&services, true));
+    parent.until(|message| *message == CheckdToParent::Common(FromDaemon::Prepared(Generation::new(1))));
+    parent.send(ToDaemon::Commit(Generation::new(1)));
+    parent.until(
+        |message| matches!(message, CheckdToParent::RunNotify { script, .. } if script.value() == 1000),
+    );
+    assert_eq!(parent.notified(), [10, 30, 1000]);
 }
 
 #[test]

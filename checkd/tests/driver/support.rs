@@ -262,6 +262,11 @@ impl AsRawFd for Parent {
 
 /// A sealed model, its checkers numbered as the config worker does.
 pub fn sealed(services: &[VirtualServer]) -> OwnedFd {
+    sealed_with(services, false)
+}
+
+/// The same with `rs_init_notifies`.
+pub fn sealed_with(services: &[VirtualServer], init_notifies: bool) -> OwnedFd {
     let mut services = services.to_vec();
     let checks = services.iter_mut().flat_map(|s| &mut s.real_servers).flat_map(|s| &mut s.checks);
     let mut count = 0;
@@ -271,7 +276,7 @@ pub fn sealed(services: &[VirtualServer]) -> OwnedFd {
     }
     let mut writer = RecordWriter::new(memfd::create("test").unwrap());
     let virtual_servers = u32::try_from(services.len()).unwrap();
-    writer.write(&CheckHead { virtual_servers, checks: count }).unwrap();
+    writer.write(&CheckHead { virtual_servers, checks: count, init_notifies }).unwrap();
     for service in &services {
         writer.write(service).unwrap();
     }
@@ -293,6 +298,7 @@ pub fn service(real_servers: Vec<RealServer>) -> VirtualServer {
         hysteresis: 0,
         alpha: false,
         omega: false,
+        ha_suspend: false,
         quorum_up: Some(ScriptId::new(1000)),
         quorum_down: Some(ScriptId::new(1001)),
         sorry_server: None,

@@ -27,6 +27,8 @@ pub struct VirtualServer {
     pub alpha: bool,
     /// `omega`: stopping runs the down scripts.
     pub omega: bool,
+    /// `ha_suspend`: checks rest while none of its addresses is on this machine.
+    pub ha_suspend: bool,
     /// `quorum_up`.
     pub quorum_up: Option<ScriptId>,
     /// `quorum_down`.

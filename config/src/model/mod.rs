@@ -39,6 +39,8 @@ pub struct Model {
     pub sync_groups: Vec<vrrp::SyncGroup>,
     /// Commands that follow the state of each group, same order as `sync_groups`.
     pub group_notify: Vec<process::InstanceNotify>,
+    /// `rs_init_notifies`: servers that are up at the start are told of.
+    pub init_notifies: bool,
     /// `virtual_server` blocks, indexed by [`units::ServiceId`].
     pub virtual_servers: Vec<check::VirtualServer>,
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,8 @@ pub struct CheckHead {
     pub virtual_servers: u32,
     /// Number of checkers over all virtual servers.
     pub checks: u32,
+    /// `rs_init_notifies`: servers that are up at the start are told of.
+    pub init_notifies: bool,
 }
 
 /// Head of ipvsd's part; [`IpvsService`] records follow.
@@ -193,6 +196,8 @@ pub struct ParentService {
     pub name: String,
     /// Names of its real servers.
     pub servers: Vec<String>,
+    /// With `ha_suspend`, its addresses: checkd is told whether one of them is on this machine.
+    pub follows: Vec<IpAddr>,
 }
 
 impl Model {
@@ -211,7 +216,11 @@ impl Model {
     /// Head of checkd's part; `self.virtual_servers` are its records.
     #[must_use]
     pub fn check_head(&self) -> CheckHead {
-        CheckHead { virtual_servers: count(self.virtual_servers.len()), checks: self.check_count() }
+        CheckHead {
+            virtual_servers: count(self.virtual_servers.len()),
+            checks: self.check_count(),
+            init_notifies: self.init_notifies,
+        }
     }
 
     /// Head of ipvsd's part; [`Self::ipvs_services`] are its records.
@@ -245,6 +254,7 @@ impl Model {
                 .map(|service| ParentService {
                     name: service.name.clone(),
                     servers: service.real_servers.iter().map(|server| server.name.clone()).collect(),
+                    follows: followed(service),
                 })
                 .collect(),
             sockets: self.lent_sockets().into_iter().collect(),
@@ -293,6 +303,15 @@ impl Model {
         let checks = self.virtual_servers.iter().flat_map(|service| &service.real_servers);
         count(checks.map(|server| server.checks.len()).sum())
     }
+}
+
+fn followed(service: &VirtualServer) -> Vec<IpAddr> {
+    let keys = if service.ha_suspend { service.keys.as_slice() } else { &[] };
+    let addresses = keys.iter().filter_map(|key| match key {
+        ServiceKey::Address { address, .. } => Some(*address),
+        ServiceKey::Mark { .. } => None,
+    });
+    addresses.collect()
 }
 
 fn ipvs_service(service: &VirtualServer) -> IpvsService {

@@ -40,6 +40,7 @@ impl Page<'_> {
             self.command(&format!("{keyword}_script"), fifo.script);
         }
         self.flag("vrrp_notify_priority_changes", process.notify_priority_changes);
+        self.flag("rs_init_notifies", self.model.init_notifies);
         self.ipvs();
         self.set(
             "seccomp_unknown",

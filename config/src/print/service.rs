@@ -84,6 +84,7 @@ impl Page<'_> {
         self.set("hysteresis", service.hysteresis);
         self.flag("alpha", service.alpha);
         self.flag("omega", service.omega);
+        self.flag("ha_suspend", service.ha_suspend);
         self.command("quorum_up", service.quorum_up);
         self.command("quorum_down", service.quorum_down);
         if let Some(sorry) = &service.sorry_server {

@@ -89,6 +89,7 @@ pub(crate) fn resolve(
     model.statics = network::statics(&mut context, statics, &model);
     service::resolve(&mut context, services, groups, &mut model);
     model.ipvs = ipvs(&mut context, &model);
+    model.init_notifies = context.globals.init_notifies;
     model.scripts = context.scripts.finish();
     model
 }

@@ -204,6 +204,11 @@ impl Context<'_> {
             self.report(Problem::warning(code::DEFAULTED, draft.span, message));
             return None;
         }
+        let by_mark = keys.iter().all(|key| matches!(key, ServiceKey::Mark { .. }));
+        if let Some(span) = draft.ha_suspend.filter(|_| by_mark) {
+            let message = format!("{name}: ha_suspend has no effect with fwmark");
+            self.report(Problem::warning(code::NO_EFFECT, span, message));
+        }
         let (quorum, hysteresis) = self.quorum(&draft, &real_servers, &name);
         let mut script = |keyword: &str, command| {
             self.optional_script(&format!("{name} {keyword}"), command, Purpose::ServerNotify)
@@ -217,6 +222,7 @@ impl Context<'_> {
             hysteresis,
             alpha: draft.alpha,
             omega: draft.omega,
+            ha_suspend: draft.ha_suspend.is_some() && !by_mark,
             sorry_server,
             sorry_server_inhibit: draft.sorry_inhibit,
             real_servers,

@@ -31,6 +31,7 @@ pub(crate) struct GlobalDraft {
     pub(crate) script_user: Option<UserWords>,
     pub(crate) script_security: bool,
     pub(crate) log_all_failures: bool,
+    pub(crate) init_notifies: bool,
     pub(crate) uid_range: Option<(u32, u32)>,
     pub(crate) control_group: Option<Named>,
     pub(crate) exit_on_unknown_call: bool,
@@ -359,6 +360,10 @@ fn iproute_etc_dir(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &
     lowering.end(line, 2);
 }
 
+fn rs_init_notifies(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.init_notifies = lowering.boolean(line, 1).unwrap_or(false);
+}
+
 /// Keywords of `global_defs`.
 pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     active("router_id", router_id),
@@ -476,7 +481,7 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     inactive("lvs_netlink_cmd_rcv_bufs_force", Shape::Bool),
     inactive("lvs_netlink_monitor_rcv_bufs", Shape::Number(0, 4_294_967_295)),
     inactive("lvs_netlink_monitor_rcv_bufs_force", Shape::Bool),
-    inactive("rs_init_notifies", Shape::Bool),
+    active("rs_init_notifies", rs_init_notifies),
     inactive("no_checker_emails", Shape::Bool),
     inactive("vrrp_rx_bufs_policy", Shape::ChoiceOrNumber(&["MTU", "ADVERT"], 0, 4_294_967_295)),
     inactive("vrrp_rx_bufs_multiplier", Shape::Number(0, 4_294_967_295)),

@@ -40,6 +40,7 @@ pub(crate) struct ServiceDraft {
     pub(crate) quorum_down: Option<Command>,
     pub(crate) alpha: bool,
     pub(crate) omega: bool,
+    pub(crate) ha_suspend: Option<Span>,
     pub(crate) inhibit_on_failure: bool,
     pub(crate) weight: Option<u32>,
     pub(crate) virtual_host: Option<String>,
@@ -74,6 +75,7 @@ impl ServiceDraft {
             quorum_down: None,
             alpha: false,
             omega: false,
+            ha_suspend: None,
             inhibit_on_failure: false,
             weight: None,
             virtual_host: None,
@@ -370,6 +372,11 @@ fn sorry_server_lvs_method(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>
     draft.sorry_method = method(lowering, line);
 }
 
+fn ha_suspend(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.ha_suspend = Some(line.span);
+}
+
 /// Keywords of `virtual_server`.
 pub(super) static TABLE: &[Row<ServiceDraft>] = &[
     active("ip_family", ip_family),
@@ -408,7 +415,7 @@ pub(super) static TABLE: &[Row<ServiceDraft>] = &[
     active("mh-port", flag2),
     active("mh-fallback", flag1),
     active("persistence_engine", persistence_engine),
-    inactive("ha_suspend", Shape::Flag),
+    active("ha_suspend", ha_suspend),
     inactive("smtp_alert", Shape::Bool),
     inactive("snmp_name", Shape::Words(1, 1)),
 ];

@@ -34,6 +34,16 @@ pub enum ParentToCheckd {
         /// How many, at most [`config::model::lent::MOST_LENT`].
         count: u16,
     },
+    /// Services with `ha_suspend` whose address has come to this machine, or has gone from it. Before the `Commit` of
+    /// that generation: those whose address is here; nothing is said of the others then.
+    Here {
+        /// Configuration that the identifiers belong to.
+        generation: Generation,
+        /// At most [`MAX_BATCH`].
+        services: Vec<ServiceId>,
+        /// It has come.
+        here: bool,
+    },
     /// A MISC_CHECK has ended.
     ScriptResult {
         /// Configuration that `check` belongs to.
@@ -156,7 +166,7 @@ impl CarriesFds for ParentToCheckd {
         match self {
             Self::Common(message) => message.fds(),
             Self::Sockets { count, .. } => usize::from(*count),
-            Self::Remembered { .. } | Self::ScriptResult { .. } => 0,
+            Self::Remembered { .. } | Self::Here { .. } | Self::ScriptResult { .. } => 0,
         }
     }
 }

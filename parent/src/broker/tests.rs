@@ -36,7 +36,11 @@ fn part(names: &[&str]) -> Rc<ParentPart> {
             .collect(),
         groups: vec![],
         statics: config::model::parts::Held::default(),
-        services: vec![ParentService { name: "v".to_owned(), servers: vec!["r".to_owned()] }],
+        services: vec![ParentService {
+            name: "v".to_owned(),
+            servers: vec!["r".to_owned()],
+            follows: vec![],
+        }],
         sockets: Vec::new(),
         checks: vec![CheckKey::of("a")],
         flush_at_start: false,
@@ -222,8 +226,11 @@ fn table(server: u32, complete: bool) -> CheckdToParent {
 }
 
 fn two_servers() -> Rc<ParentPart> {
-    let services =
-        vec![ParentService { name: "v".to_owned(), servers: vec!["r".to_owned(), "s".to_owned()] }];
+    let services = vec![ParentService {
+        name: "v".to_owned(),
+        servers: vec!["r".to_owned(), "s".to_owned()],
+        follows: vec![],
+    }];
     Rc::new(ParentPart { services, ..(*part(&[])).clone() })
 }
 
@@ -368,8 +375,11 @@ fn a_server_that_was_told_to_be_down_is_shown_as_down_after_a_reload() {
         up: false,
     };
     broker.checkd(down, &mut vec![]).unwrap();
-    let services =
-        vec![ParentService { name: "v".to_owned(), servers: vec!["s".to_owned(), "r".to_owned()] }];
+    let services = vec![ParentService {
+        name: "v".to_owned(),
+        servers: vec!["s".to_owned(), "r".to_owned()],
+        follows: vec![],
+    }];
     broker.commit(G2, Rc::new(ParentPart { services, ..(*part(&[])).clone() }));
     let servers = broker.service_status().remove(0).servers;
     assert_eq!(servers.iter().map(|server| server.up).collect::<Vec<_>>(), [Some(false), None]);

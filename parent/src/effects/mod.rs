@@ -3,5 +3,6 @@
 pub mod addresses;
 pub mod fifo;
 pub mod notify;
+pub mod presence;
 pub mod script;
 pub mod sockets;

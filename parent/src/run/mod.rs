@@ -6,6 +6,7 @@
 
 mod messages;
 mod orders;
+mod presence;
 mod processes;
 mod release;
 mod reloading;
@@ -40,6 +41,7 @@ use crate::service;
 use crate::supervisor::{Action, Serial, Supervisor};
 use crate::vault::Vault;
 use crate::worker::{Parts, What};
+use presence::Watching;
 use processes::Process;
 use release::Releasing;
 use reloading::{Committing, Stage};
@@ -88,6 +90,7 @@ enum Source {
     Doomed,
     Release,
     ReleasePidfd,
+    Addresses,
 }
 
 /// The suite while it runs.
@@ -127,6 +130,8 @@ pub struct Suite {
     after_release: Vec<(Daemon, Serial)>,
     stopping: Option<Stopping>,
     table_talk: TableTalk,
+    /// Only where a service has `ha_suspend`.
+    watching: Option<Watching>,
     counters: ParentCounters,
     started: MonoTime,
     exit: Option<u8>,
@@ -196,6 +201,7 @@ impl Suite {
             after_release: Vec::new(),
             stopping: None,
             table_talk: TableTalk::default(),
+            watching: None,
             counters: ParentCounters::default(),
             started: now,
             exit: None,
@@ -213,6 +219,7 @@ impl Suite {
         let listener = self.key(Source::Listener);
         self.reactor.watch_reads(self.control.fd(), listener)?;
         self.note_addresses();
+        self.watch_addresses();
         let now = reactor::now();
         self.open_pipes(now);
         self.start_needed(now);
@@ -263,6 +270,7 @@ impl Suite {
             }
             Source::Release => self.on_release(event, now),
             Source::ReleasePidfd => self.on_release_end(now),
+            Source::Addresses => self.on_addresses(event.key),
         }
     }
 

@@ -325,6 +325,7 @@ impl Suite {
             let sent = channel.send(&ParentToIpvsd::Flush, &[]);
             self.check_sent(serial, sent);
         }
+        self.tell_all_here(serial);
         self.tell(serial, ToDaemon::Commit(generation));
         let whole = self.broker.desired();
         let Some(process) = self.processes.get_mut(&serial) else { return };

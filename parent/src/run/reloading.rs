@@ -283,6 +283,7 @@ impl Suite {
         self.vault.use_slots(slots);
         self.broker.commit(generation, Rc::new(parts.parent.clone()));
         self.parts = parts;
+        self.watch_addresses();
         let mut waiting = BTreeSet::new();
         for (daemon, serial) in asked {
             waiting.insert(daemon);
@@ -291,6 +292,7 @@ impl Suite {
                 let successor = self.serial();
                 self.with_supervisor(daemon, |supervisor, out| supervisor.replace(successor, now, out));
             } else {
+                self.tell_all_here(serial);
                 self.tell(serial, ToDaemon::Commit(generation));
             }
         }
