@@ -1,18 +1,26 @@
-//! Checks every message of a daemon against the configuration it names, and remembers what a successor needs.
+//! Checks every message of a daemon against the configuration it names.
+//!
+//! What it may not name is refused here, what is remembered of the rest stands in `memory`, what is told of it in
+//! `answers`.
 //!
 //! Pure: a message goes in, [`Effect`]s come out. Daemons are not trusted: an identifier outside its table or a
 //! script of another purpose is dropped and counted; a generation that was never handed out likewise.
 
+mod answers;
+mod memory;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use config::model::parts::{CheckKey, ParentGroup, ParentPart, Presence, ServerRef};
+use config::model::parts::{ParentGroup, ParentPart, Presence, ServerRef};
 use config::model::process::{InstanceNotify, Purpose};
-use config::model::units::{CheckId, Generation, InstanceId, Priority, ScriptId, ServerId, ServiceId};
-use ipc::messages::checkd::{CheckdToParent, DesiredEntry, MAX_BATCH, QuorumState, Verdict};
-use ipc::messages::ctl::{Daemon, InstanceStatus, ServerStatus, ServiceStatus};
-use ipc::messages::ipvsd::{Counters, MAX_STATISTICS, StatisticsEntry, SyncRole};
-use ipc::messages::vrrpd::{InstanceCounters, REJECT_REASONS, VrrpState, VrrpdToParent};
+use config::model::units::{CheckId, Generation, Priority, ScriptId, ServerId, ServiceId};
+use ipc::messages::checkd::{CheckdToParent, DesiredEntry, MAX_BATCH, Verdict};
+use ipc::messages::ctl::Daemon;
+use ipc::messages::ipvsd::Counters;
+use ipc::messages::vrrpd::{VrrpState, VrrpdToParent};
+
+use memory::{InstanceMemory, bounded, numbers_by_key};
 
 /// What a message leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,27 +93,6 @@ impl Whose {
 /// A message that named something that it may not name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused;
-
-#[derive(Debug, Clone)]
-struct InstanceMemory {
-    state: VrrpState,
-    priority: Priority,
-    reason: String,
-    transitions: u64,
-    counters: Option<InstanceCounters>,
-}
-
-impl Default for InstanceMemory {
-    fn default() -> Self {
-        Self {
-            state: VrrpState::Init,
-            priority: Priority::RESIGN,
-            reason: String::new(),
-            transitions: 0,
-            counters: None,
-        }
-    }
-}
 
 #[derive(Debug)]
 struct Era {
@@ -352,249 +339,6 @@ impl Broker {
         }
     }
 
-    /// Verdicts for a successor of checkd, under the identifiers of the committed configuration.
-    pub fn verdicts(&self) -> impl Iterator<Item = Verdict> + '_ {
-        self.verdicts.values().copied()
-    }
-
-    /// True when checkd, or one before it, has told everything once: its successor repeats no notification.
-    #[must_use]
-    pub fn has_told_whole(&self) -> bool {
-        self.told_whole
-    }
-
-    /// Quorums for a successor of checkd, as last told.
-    pub fn quorums(&self) -> impl Iterator<Item = QuorumState> + '_ {
-        let states = self.service_up.iter().filter(|((_, server), _)| server.is_none());
-        states.map(|(&(service, _), &up)| QuorumState { service, up })
-    }
-
-    /// The whole that a successor of ipvsd gets; `None` until checkd has told it.
-    #[must_use]
-    pub fn desired(&self) -> Option<Vec<DesiredEntry>> {
-        self.whole.then(|| {
-            self.desired
-                .iter()
-                .map(|(&(service, server), &presence)| DesiredEntry { service, server, presence })
-                .collect()
-        })
-    }
-
-    /// Instances that are Master, by identifier of the committed configuration.
-    pub fn masters(&self) -> impl Iterator<Item = InstanceId> + '_ {
-        (0_u32..)
-            .zip(&self.instances)
-            .filter(|(_, memory)| memory.state == VrrpState::Master)
-            .map(|(index, _)| InstanceId::new(index))
-    }
-
-    /// What Masters held was withdrawn in a dead vrrpd's place: they are no longer Master, and everybody who follows
-    /// them is told so.
-    pub fn released(&mut self, out: &mut Vec<Effect>) {
-        let part = Rc::clone(&self.committed.part);
-        let generation = self.committed.generation;
-        let mut fallen = Vec::new();
-        for (memory, instance) in self.instances.iter_mut().zip(&part.instances) {
-            if memory.state != VrrpState::Master {
-                continue;
-            }
-            memory.state = VrrpState::Fault;
-            memory.reason = "released: the VRRP process died and could not be succeeded in time".to_owned();
-            memory.transitions = memory.transitions.saturating_add(1);
-            fallen.push(&instance.name);
-            out.push(Effect::Notify {
-                whose: Whose::Instance,
-                name: instance.name.clone(),
-                state: VrrpState::Fault,
-                priority: memory.priority,
-                scripts: instance.notify.clone(),
-                generation,
-            });
-        }
-        for name in fallen {
-            self.follow_group(name, true, out);
-        }
-    }
-
-    /// An instance has changed: its group has, too, once all members agree on another state than the one that was
-    /// told last.
-    fn follow_group(&mut self, instance: &str, notify: bool, out: &mut Vec<Effect>) {
-        let part = Rc::clone(&self.committed.part);
-        let is_member = |known: &&ParentGroup| {
-            let members = known.group.members.iter().filter_map(|id| part.instances.get(id.index()));
-            members.into_iter().any(|member| member.name == instance)
-        };
-        let Some(known) = part.groups.iter().find(is_member) else { return };
-        let Some(state) = self.common_state(known) else { return };
-        let before = self.groups.insert(known.group.name.clone(), state);
-        if notify && before != Some(state) {
-            out.push(Effect::Notify {
-                whose: Whose::Group,
-                name: known.group.name.clone(),
-                state,
-                priority: Priority::RESIGN,
-                scripts: known.notify.clone(),
-                generation: self.committed.generation,
-            });
-        }
-    }
-
-    /// The state of all members of a group of the committed configuration.
-    fn common_state(&self, known: &ParentGroup) -> Option<VrrpState> {
-        let mut states = known.group.members.iter().map(|id| Some(self.instances.get(id.index())?.state));
-        let first = states.next()??;
-        states.all(|state| state == Some(first)).then_some(first)
-    }
-
-    /// Role of the synchronisation daemon that follows an instance; `None` before the first state is known.
-    #[must_use]
-    pub fn sync_role(&self) -> Option<SyncRole> {
-        let followed = self.instances.get(self.committed.part.sync_follows?.index())?;
-        match followed.state {
-            VrrpState::Init => None,
-            VrrpState::Master => Some(SyncRole::Master),
-            VrrpState::Backup | VrrpState::Fault => Some(SyncRole::Backup),
-        }
-    }
-
-    /// What was counted so far belongs to an answer that will not be completed.
-    pub fn forget_counting(&mut self) {
-        self.counting.clear();
-    }
-
-    /// Counters of ipvsd; they are used once the answer is complete.
-    ///
-    /// # Errors
-    /// They name what the committed configuration doesn't have.
-    pub fn count(
-        &mut self,
-        generation: Generation,
-        entries: &[StatisticsEntry],
-        complete: bool,
-    ) -> Result<(), Refused> {
-        if generation != self.committed.generation || entries.len() > MAX_STATISTICS {
-            return Err(Refused);
-        }
-        for entry in entries {
-            let service = self.committed.part.services.get(entry.service.index()).ok_or(Refused)?;
-            match entry.server {
-                Some(ServerRef::Real(server)) if server.index() >= service.servers.len() => {
-                    return Err(Refused);
-                }
-                Some(_) | None => {}
-            }
-            self.counting.insert((entry.service, entry.server), entry.counters);
-        }
-        if complete {
-            self.counted = std::mem::take(&mut self.counting);
-        }
-        Ok(())
-    }
-
-    /// Instances for status.
-    #[must_use]
-    pub fn instance_status(&self) -> Vec<InstanceStatus> {
-        let known = self.committed.part.instances.iter().zip(&self.instances);
-        known
-            .map(|(instance, memory)| InstanceStatus {
-                name: instance.name.clone(),
-                vrid: instance.vrid.value(),
-                state: memory.state,
-                priority: memory.priority.value(),
-                reason: memory.reason.clone(),
-                transitions: memory.transitions,
-                sent: memory.counters.map_or(0, |counters| counters.sent),
-                received: memory.counters.map_or(0, |counters| counters.received),
-                rejected: memory.counters.map_or(0, |counters| {
-                    counters.rejected.iter().fold(0, |sum, count| sum.saturating_add(*count))
-                }),
-                rejected_by: memory.counters.map(|counters| rejected_by(&counters)).unwrap_or_default(),
-            })
-            .collect()
-    }
-
-    /// Virtual servers for status.
-    #[must_use]
-    pub fn service_status(&self) -> Vec<ServiceStatus> {
-        (0_u32..)
-            .zip(&self.committed.part.services)
-            .map(|(index, service)| {
-                let id = ServiceId::new(index);
-                let weight = |server| self.desired.get(&(id, server)).copied().flatten();
-                let counters = |server| self.counted.get(&(id, server)).copied();
-                let servers = (0_u32..).zip(&service.servers).map(|(position, name)| ServerStatus {
-                    name: name.clone(),
-                    up: self.service_up.get(&(id, Some(ServerId::new(position)))).copied(),
-                    weight: weight(ServerRef::Real(ServerId::new(position))),
-                    counters: counters(Some(ServerRef::Real(ServerId::new(position)))),
-                });
-                ServiceStatus {
-                    name: service.name.clone(),
-                    up: self.service_up.get(&(id, None)).copied(),
-                    servers: servers.collect(),
-                    sorry_weight: weight(ServerRef::Sorry),
-                    counters: counters(None),
-                    sorry_counters: counters(Some(ServerRef::Sorry)),
-                }
-            })
-            .collect()
-    }
-
-    /// What was told of services and servers goes on by their names: who changes nothing tells nothing again.
-    fn carry_states(&mut self) {
-        let Some(old) = self.previous.as_ref().map(|era| Rc::clone(&era.part)) else { return };
-        let told = std::mem::take(&mut self.service_up);
-        let names: BTreeMap<(&str, Option<&str>), bool> = told
-            .into_iter()
-            .filter_map(|((service, server), up)| {
-                let known = old.services.get(service.index())?;
-                let name = match server {
-                    Some(server) => Some(known.servers.get(server.index())?.as_str()),
-                    None => None,
-                };
-                Some(((known.name.as_str(), name), up))
-            })
-            .collect();
-        for (service, known) in (0_u32..).zip(&self.committed.part.services) {
-            let servers =
-                (0_u32..).zip(&known.servers).map(|(id, name)| (Some(ServerId::new(id)), Some(name)));
-            for (server, name) in std::iter::once((None, None)).chain(servers) {
-                if let Some(&up) = names.get(&(known.name.as_str(), name.map(String::as_str))) {
-                    self.service_up.insert((ServiceId::new(service), server), up);
-                }
-            }
-        }
-    }
-
-    /// A verdict of the previous configuration, kept for the same checker of the committed one.
-    fn carry(&mut self, verdict: Verdict) {
-        if let Some(&check) = self.carried.get(&verdict.check) {
-            self.verdicts.insert(check, Verdict { check, ..verdict });
-        }
-    }
-
-    /// Parts of a whole wait for the last one: an ipvsd that starts in between must not take the rest for all.
-    fn desire(
-        &mut self,
-        generation: Generation,
-        entries: Vec<DesiredEntry>,
-        complete: bool,
-        out: &mut Vec<Effect>,
-    ) {
-        let table = self.partial.as_mut().unwrap_or(&mut self.desired);
-        table.extend(entries.iter().map(|entry| ((entry.service, entry.server), entry.presence)));
-        if complete {
-            if let Some(whole) = self.partial.take() {
-                self.desired = whole;
-            }
-            self.whole = true;
-            self.told_whole = true;
-            out.push(Effect::Whole(generation));
-        } else if self.partial.is_none() {
-            out.push(Effect::Desired(generation, entries));
-        }
-    }
-
     fn era(&self, generation: Generation, confirmed: bool) -> Result<&ParentPart, Refused> {
         if generation == self.committed.generation {
             return Ok(&self.committed.part);
@@ -627,31 +371,6 @@ impl Broker {
             ServerRef::Sorry => Ok(()),
         }
     }
-
-    fn memory(&mut self, name: &str) -> Option<&mut InstanceMemory> {
-        let position = self.committed.part.instances.iter().position(|instance| instance.name == name)?;
-        self.instances.get_mut(position)
-    }
-}
-
-fn rejected_by(counters: &InstanceCounters) -> BTreeMap<String, u64> {
-    let counted = REJECT_REASONS.iter().zip(counters.rejected).filter(|(_, count)| *count > 0);
-    counted.map(|(reason, count)| ((*reason).to_owned(), count)).collect()
-}
-
-/// For each checker of `old` its number in `new`.
-fn numbers_by_key(old: &[CheckKey], new: &[CheckKey]) -> BTreeMap<CheckId, CheckId> {
-    let numbers: BTreeMap<CheckKey, u32> = new.iter().copied().zip(0..).collect();
-    let known = old.iter().zip(0_u32..).filter_map(|(key, number)| Some((number, *numbers.get(key)?)));
-    known.map(|(old, new)| (CheckId::new(old), CheckId::new(new))).collect()
-}
-
-fn bounded(mut text: String) -> String {
-    if text.len() > 256 {
-        let end = (0..=256).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-        text.truncate(end);
-    }
-    text
 }
 
 #[cfg(test)]

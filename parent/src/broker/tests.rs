@@ -3,11 +3,13 @@
 use super::*;
 use std::time::Duration;
 
-use config::model::parts::{ParentInstance, ParentService};
+use config::model::parts::{CheckKey, ParentInstance, ParentService};
 use config::model::process::{Identity, Script};
-use config::model::units::{Vrid, Weight};
+use config::model::units::{InstanceId, Vrid, Weight};
 use config::model::vrrp::{Family, SyncGroup};
-use ipc::messages::checkd::ServiceState;
+use ipc::messages::checkd::{QuorumState, ServiceState};
+use ipc::messages::ipvsd::{StatisticsEntry, SyncRole};
+use ipc::messages::vrrpd::{InstanceCounters, REJECT_REASONS};
 
 fn script(purpose: Purpose) -> Script {
     Script {

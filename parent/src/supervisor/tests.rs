@@ -1,6 +1,7 @@
 //! Lives of a daemon, told as inputs and expected actions.
 
 use super::*;
+use sandbox::system::process::Ending;
 
 const MS: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,217 @@
+//! What the parent remembers of its daemons, for their successors and for those who follow the states.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use config::model::parts::{CheckKey, ParentGroup};
+use config::model::units::{CheckId, Generation, InstanceId, Priority, ServerId, ServiceId};
+use ipc::messages::checkd::{DesiredEntry, QuorumState, Verdict};
+use ipc::messages::ipvsd::SyncRole;
+use ipc::messages::vrrpd::{InstanceCounters, VrrpState};
+
+use super::{Broker, Effect, Whose};
+
+/// What is known of one instance.
+#[derive(Debug, Clone)]
+pub(super) struct InstanceMemory {
+    pub(super) state: VrrpState,
+    pub(super) priority: Priority,
+    pub(super) reason: String,
+    pub(super) transitions: u64,
+    pub(super) counters: Option<InstanceCounters>,
+}
+
+impl Default for InstanceMemory {
+    fn default() -> Self {
+        Self {
+            state: VrrpState::Init,
+            priority: Priority::RESIGN,
+            reason: String::new(),
+            transitions: 0,
+            counters: None,
+        }
+    }
+}
+
+impl Broker {
+    /// Verdicts for a successor of checkd, under the identifiers of the committed configuration.
+    pub fn verdicts(&self) -> impl Iterator<Item = Verdict> + '_ {
+        self.verdicts.values().copied()
+    }
+
+    /// True when checkd, or one before it, has told everything once: its successor repeats no notification.
+    #[must_use]
+    pub fn has_told_whole(&self) -> bool {
+        self.told_whole
+    }
+
+    /// Quorums for a successor of checkd, as last told.
+    pub fn quorums(&self) -> impl Iterator<Item = QuorumState> + '_ {
+        let states = self.service_up.iter().filter(|((_, server), _)| server.is_none());
+        states.map(|(&(service, _), &up)| QuorumState { service, up })
+    }
+
+    /// The whole that a successor of ipvsd gets; `None` until checkd has told it.
+    #[must_use]
+    pub fn desired(&self) -> Option<Vec<DesiredEntry>> {
+        self.whole.then(|| {
+            self.desired
+                .iter()
+                .map(|(&(service, server), &presence)| DesiredEntry { service, server, presence })
+                .collect()
+        })
+    }
+
+    /// Instances that are Master, by identifier of the committed configuration.
+    pub fn masters(&self) -> impl Iterator<Item = InstanceId> + '_ {
+        (0_u32..)
+            .zip(&self.instances)
+            .filter(|(_, memory)| memory.state == VrrpState::Master)
+            .map(|(index, _)| InstanceId::new(index))
+    }
+
+    /// What Masters held was withdrawn in a dead vrrpd's place: they are no longer Master, and everybody who follows
+    /// them is told so.
+    pub fn released(&mut self, out: &mut Vec<Effect>) {
+        let part = Rc::clone(&self.committed.part);
+        let generation = self.committed.generation;
+        let mut fallen = Vec::new();
+        for (memory, instance) in self.instances.iter_mut().zip(&part.instances) {
+            if memory.state != VrrpState::Master {
+                continue;
+            }
+            memory.state = VrrpState::Fault;
+            memory.reason = "released: the VRRP process died and could not be succeeded in time".to_owned();
+            memory.transitions = memory.transitions.saturating_add(1);
+            fallen.push(&instance.name);
+            out.push(Effect::Notify {
+                whose: Whose::Instance,
+                name: instance.name.clone(),
+                state: VrrpState::Fault,
+                priority: memory.priority,
+                scripts: instance.notify.clone(),
+                generation,
+            });
+        }
+        for name in fallen {
+            self.follow_group(name, true, out);
+        }
+    }
+
+    /// An instance has changed: its group has, too, once all members agree on another state than the one that was
+    /// told last.
+    pub(super) fn follow_group(&mut self, instance: &str, notify: bool, out: &mut Vec<Effect>) {
+        let part = Rc::clone(&self.committed.part);
+        let is_member = |known: &&ParentGroup| {
+            let members = known.group.members.iter().filter_map(|id| part.instances.get(id.index()));
+            members.into_iter().any(|member| member.name == instance)
+        };
+        let Some(known) = part.groups.iter().find(is_member) else { return };
+        let Some(state) = self.common_state(known) else { return };
+        let before = self.groups.insert(known.group.name.clone(), state);
+        if notify && before != Some(state) {
+            out.push(Effect::Notify {
+                whose: Whose::Group,
+                name: known.group.name.clone(),
+                state,
+                priority: Priority::RESIGN,
+                scripts: known.notify.clone(),
+                generation: self.committed.generation,
+            });
+        }
+    }
+
+    /// The state of all members of a group of the committed configuration.
+    pub(super) fn common_state(&self, known: &ParentGroup) -> Option<VrrpState> {
+        let mut states = known.group.members.iter().map(|id| Some(self.instances.get(id.index())?.state));
+        let first = states.next()??;
+        states.all(|state| state == Some(first)).then_some(first)
+    }
+
+    /// Role of the synchronisation daemon that follows an instance; `None` before the first state is known.
+    #[must_use]
+    pub fn sync_role(&self) -> Option<SyncRole> {
+        let followed = self.instances.get(self.committed.part.sync_follows?.index())?;
+        match followed.state {
+            VrrpState::Init => None,
+            VrrpState::Master => Some(SyncRole::Master),
+            VrrpState::Backup | VrrpState::Fault => Some(SyncRole::Backup),
+        }
+    }
+
+    /// What was told of services and servers goes on by their names: who changes nothing tells nothing again.
+    pub(super) fn carry_states(&mut self) {
+        let Some(old) = self.previous.as_ref().map(|era| Rc::clone(&era.part)) else { return };
+        let told = std::mem::take(&mut self.service_up);
+        let names: BTreeMap<(&str, Option<&str>), bool> = told
+            .into_iter()
+            .filter_map(|((service, server), up)| {
+                let known = old.services.get(service.index())?;
+                let name = match server {
+                    Some(server) => Some(known.servers.get(server.index())?.as_str()),
+                    None => None,
+                };
+                Some(((known.name.as_str(), name), up))
+            })
+            .collect();
+        for (service, known) in (0_u32..).zip(&self.committed.part.services) {
+            let servers =
+                (0_u32..).zip(&known.servers).map(|(id, name)| (Some(ServerId::new(id)), Some(name)));
+            for (server, name) in std::iter::once((None, None)).chain(servers) {
+                if let Some(&up) = names.get(&(known.name.as_str(), name.map(String::as_str))) {
+                    self.service_up.insert((ServiceId::new(service), server), up);
+                }
+            }
+        }
+    }
+
+    /// A verdict of the previous configuration, kept for the same checker of the committed one.
+    pub(super) fn carry(&mut self, verdict: Verdict) {
+        if let Some(&check) = self.carried.get(&verdict.check) {
+            self.verdicts.insert(check, Verdict { check, ..verdict });
+        }
+    }
+
+    /// Parts of a whole wait for the last one: an ipvsd that starts in between must not take the rest for all.
+    pub(super) fn desire(
+        &mut self,
+        generation: Generation,
+        entries: Vec<DesiredEntry>,
+        complete: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let table = self.partial.as_mut().unwrap_or(&mut self.desired);
+        table.extend(entries.iter().map(|entry| ((entry.service, entry.server), entry.presence)));
+        if complete {
+            if let Some(whole) = self.partial.take() {
+                self.desired = whole;
+            }
+            self.whole = true;
+            self.told_whole = true;
+            out.push(Effect::Whole(generation));
+        } else if self.partial.is_none() {
+            out.push(Effect::Desired(generation, entries));
+        }
+    }
+
+    pub(super) fn memory(&mut self, name: &str) -> Option<&mut InstanceMemory> {
+        let position = self.committed.part.instances.iter().position(|instance| instance.name == name)?;
+        self.instances.get_mut(position)
+    }
+}
+
+/// For each checker of `old` its number in `new`.
+pub(super) fn numbers_by_key(old: &[CheckKey], new: &[CheckKey]) -> BTreeMap<CheckId, CheckId> {
+    let numbers: BTreeMap<CheckKey, u32> = new.iter().copied().zip(0..).collect();
+    let known = old.iter().zip(0_u32..).filter_map(|(key, number)| Some((number, *numbers.get(key)?)));
+    known.map(|(old, new)| (CheckId::new(old), CheckId::new(new))).collect()
+}
+
+/// Text of a daemon, cut to a length that can be kept.
+pub(super) fn bounded(mut text: String) -> String {
+    if text.len() > 256 {
+        let end = (0..=256).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
