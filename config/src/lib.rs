@@ -30,6 +30,7 @@ pub use preprocess::limit;
 pub use print::print;
 pub use privileges::privileges;
 pub use schema::catalogue::{Keyword, KeywordUse, compatibility, compatibility_page, keywords};
+pub use schema::mask;
 
 /// What a configuration depends on beside its text and the machine.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +44,8 @@ pub struct LoadOptions {
     /// `--compat`: report and continue as keepalived does, instead of refusing; see
     /// [`diagnostic::Diagnostic::severity`]. What a daemon can't start from is refused all the same.
     pub compatible: bool,
+    /// `-e`: every include must find what it names, as after `include_check` with all its words.
+    pub strict_includes: bool,
     /// Seed of `_RANDOM`, together with the host name; `random_seed` replaces both.
     pub seed: u64,
 }
@@ -78,7 +81,11 @@ fn seed(options: &LoadOptions) -> u64 {
 #[must_use]
 pub fn load(source: &dyn Source, names: &dyn Names, path: &str, options: &LoadOptions) -> Loaded {
     let mut problems = Collector::new(options.compatible);
-    let settings = preprocess::Settings { config_id: &options.config_id, seed: seed(options) };
+    let settings = preprocess::Settings {
+        config_id: &options.config_id,
+        seed: seed(options),
+        strict_includes: options.strict_includes,
+    };
     let preprocessed = preprocess::preprocess(source, path, &settings, &mut problems);
     if preprocessed.missing {
         let diagnostics = problems.finish(&preprocessed.texts);

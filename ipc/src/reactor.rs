@@ -61,6 +61,12 @@ pub fn wall_clock() -> Duration {
     })
 }
 
+/// The same in whole milliseconds, for times of day and for files that people read.
+#[must_use]
+pub fn wall_ms() -> u64 {
+    u64::try_from(wall_clock().as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Reactor {
     /// New loop with its timer.
     ///

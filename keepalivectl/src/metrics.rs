@@ -225,6 +225,12 @@ mod tests {
                 received: 1,
                 rejected: 4,
                 rejected_by: BTreeMap::from([("checksum".to_owned(), 4)]),
+                became_master: 1,
+                released_master: 0,
+                address_mismatches: 0,
+                zero_received: 0,
+                zero_sent: 0,
+                last_transition_ms: 0,
             }],
             services: vec![ServiceStatus {
                 name: "[192.0.2.1]:tcp:80".to_owned(),

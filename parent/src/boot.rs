@@ -1,5 +1,6 @@
 //! From the command line to the running loop: everything that may still print, block and fail loudly.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -10,6 +11,7 @@ use std::str::FromStr;
 
 use config::diagnostic::Severity;
 use config::model::parts::Held;
+use config::model::process::ProcessSettings;
 use ipc::messages::Level;
 use ipc::reactor;
 use sandbox::profile::Capability;
@@ -21,9 +23,12 @@ use syslog::Facility;
 use crate::args::{self, Args};
 use crate::control::Control;
 use crate::effects::addresses;
+use crate::environment::{self, CorePattern};
 use crate::log_sink::{self, LogSink, Speaker};
-use crate::record::{Record, RecordError, write_pid_file};
-use crate::run::{Settings, Suite};
+use crate::pid_file::PidFile;
+use crate::place::{self, Given, Place};
+use crate::record::{Record, RecordError};
+use crate::run::{self, Settings, Suite};
 use crate::worker::{self, Loading, Parts, What};
 
 /// Exit codes (keepalived(8)).
@@ -52,7 +57,12 @@ impl Failure {
 #[must_use]
 pub fn boot(args: &Args) -> ExitCode {
     let args = &absolute(args);
-    let result = if args.version {
+    for operand in &args.operands {
+        tell(&format!("Unexpected argument '{operand}' is ignored"));
+    }
+    let result = if args.genhash {
+        Err(Failure::new(exit::FATAL, "--genhash must be the first option"))
+    } else if args.version {
         version()
     } else if let Some(name) = &args.signal_number {
         signal_number(name)
@@ -74,10 +84,19 @@ fn absolute(args: &Args) -> Args {
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     Args {
         config: here.join(&args.config).display().to_string(),
-        run_dir: here.join(&args.run_dir),
+        run_dir: args.run_dir.as_ref().map(|path| here.join(path)),
         pid_file: args.pid_file.as_ref().map(|path| here.join(path)),
+        vrrp_pid_file: args.vrrp_pid_file.as_ref().map(|path| here.join(path)),
+        checkers_pid_file: args.checkers_pid_file.as_ref().map(|path| here.join(path)),
+        log_file: args.log_file.as_ref().map(|path| log_file(&here, path)),
         ..args.clone()
     }
+}
+
+/// `-g` without a path means keepalived.log among the temporary files.
+fn log_file(here: &Path, path: &str) -> String {
+    let path = if path.is_empty() { std::env::temp_dir().join("keepalived.log") } else { here.join(path) };
+    path.display().to_string()
 }
 
 /// One line on standard error; nobody is left to be told when that fails.
@@ -91,9 +110,15 @@ fn version() -> Result<ExitCode, Failure> {
 }
 
 fn signal_number(name: &str) -> Result<ExitCode, Failure> {
+    let realtime = sandbox::system::process::realtime_signals();
     let number = match name {
         "STOP" => 15,
         "RELOAD" => 1,
+        "DATA" => 10,
+        "STATS" => 12,
+        "STATS_CLEAR" => realtime.clear,
+        "JSON" => realtime.json,
+        "TDUMP" => realtime.threads,
         other => return Err(Failure::new(exit::FATAL, format!("Unknown signal {other}"))),
     };
     writeln!(io::stdout(), "{number}").map_err(|error| Failure::new(exit::FATAL, error))?;
@@ -122,11 +147,50 @@ fn config_test(args: &Args, log: &str) -> Result<ExitCode, Failure> {
 }
 
 fn what(args: &Args) -> What {
-    What { path: args.config.clone(), config_id: args.config_id.clone(), compatible: args.compatible }
+    What {
+        path: args.config.clone(),
+        config_id: args.config_id.clone(),
+        compatible: args.compatible,
+        strict_includes: args.strict_includes,
+        canonical: args.dump_config,
+    }
 }
 
-fn claim(args: &Args) -> Result<(Record, Held), Failure> {
-    Record::claim(&args.run_dir).map_err(|error| match &error {
+/// `keepalived -T ..`: another program of the suite does that.
+#[must_use]
+pub fn genhash(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    use std::os::unix::process::CommandExt;
+    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.to_owned()));
+    let bin = beside.as_ref().and_then(|beside| Some(beside.parent()?.join("bin")));
+    let places = [beside, bin, Some(PathBuf::from("/usr/bin"))].into_iter().flatten();
+    let Some(program) = places.map(|place| place.join("genhash")).find(|path| path.is_file()) else {
+        tell("genhash is not installed");
+        return ExitCode::from(exit::FATAL);
+    };
+    let error = std::process::Command::new(&program).args(arguments).exec();
+    tell(&format!("{}: {error}", program.display()));
+    ExitCode::from(exit::FATAL)
+}
+
+/// What is accepted for keepalived's sake, told once at start.
+fn outside(args: &Args) -> Vec<&'static str> {
+    let told = [
+        (
+            args.snmp || args.snmp_socket.is_some(),
+            "SNMP (-x, -A) is not part of this suite: ask keepalivectl",
+        ),
+        (args.no_bfd || args.bfd_pid_file.is_some(), "BFD (-B, -b) is not part of this suite"),
+        (args.address_monitoring, "-a: accepted, not active yet"),
+        (
+            args.core_dump || args.core_pattern.is_some(),
+            "core files (-m, -M) are the parent's only: daemons hold secrets",
+        ),
+    ];
+    told.into_iter().filter(|(given, _)| *given).map(|(_, text)| text).collect()
+}
+
+fn claim(run_dir: &Path) -> Result<(Record, Held), Failure> {
+    Record::claim(run_dir).map_err(|error| match &error {
         RecordError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             Failure::new(exit::PERMISSION, error)
         }
@@ -134,52 +198,112 @@ fn claim(args: &Args) -> Result<(Record, Held), Failure> {
     })
 }
 
+/// In the default run directory also what suites with a name of their own have left, unless they run.
 fn withdraw_leftovers(args: &Args) -> Result<ExitCode, Failure> {
-    let (record, left) = claim(args)?;
-    let removed = addresses::withdraw(&left, reactor::now).map_err(|why| Failure::new(exit::FATAL, why))?;
-    for address in removed {
-        tell(&format!("withdrawn: {address}"));
+    enter_namespace(args.namespace.as_deref())?;
+    let place = Place::of(&given(args), &ProcessSettings::default());
+    let mut records = vec![claim(&place.run_dir)?];
+    if args.run_dir.is_none() && args.namespace.is_none() {
+        let named = std::fs::read_dir(&place.run_dir).into_iter().flatten().filter_map(Result::ok);
+        let named = named.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        records.extend(named.filter_map(|entry| Record::claim(&entry.path()).ok()));
     }
-    record.remove();
+    for (record, left) in records {
+        let removed =
+            addresses::withdraw(&left, reactor::now).map_err(|why| Failure::new(exit::FATAL, why))?;
+        for address in removed {
+            tell(&format!("withdrawn: {address}"));
+        }
+        record.remove();
+    }
     Ok(ExitCode::SUCCESS)
 }
 
+fn given(args: &Args) -> Given<'_> {
+    Given {
+        run_dir: args.run_dir.as_deref(),
+        parent: args.pid_file.as_deref(),
+        vrrp: args.vrrp_pid_file.as_deref(),
+        checkers: args.checkers_pid_file.as_deref(),
+        namespace: args.namespace.as_deref(),
+    }
+}
+
+fn enter_namespace(name: Option<&str>) -> Result<(), Failure> {
+    let Some(name) = name else { return Ok(()) };
+    environment::enter_namespace(name)
+        .map_err(|error| Failure::new(exit::PERMISSION, format!("network namespace {name}: {error}")))
+}
+
+/// The lock on the parent's pid file. A default place that can't be written is no reason not to start.
+fn claim_pid_file(args: &Args, place: &Place) -> Result<Result<PidFile, String>, Failure> {
+    PidFile::claim(&place.parent).map(Ok).or_else(|error| {
+        let text = format!("{}: {error}", place.parent.display());
+        if error.kind() == io::ErrorKind::AddrInUse || args.pid_file.is_some() {
+            return Err(Failure::new(exit::FATAL, text));
+        }
+        Ok(Err(text))
+    })
+}
+
 fn start(args: &Args) -> Result<ExitCode, Failure> {
+    let fatal = |error: io::Error| Failure::new(exit::FATAL, error);
+    // From here on no signal of keepalived's ends the process before the loop can obey it.
+    let signals = run::block_signals().map_err(fatal)?;
     let facility = facility(&args.log_facility)?;
-    let executable = std::env::current_exe().map_err(|error| Failure::new(exit::FATAL, error))?;
+    let executable = std::env::current_exe().map_err(fatal)?;
     let daemon_dir = daemon_dir(&executable)?;
-    sandbox::system::process::allow_open_files(OPEN_FILES)
-        .map_err(|error| Failure::new(exit::FATAL, error))?;
-    let able = abilities().map_err(|error| Failure::new(exit::FATAL, error))?;
+    sandbox::system::process::allow_open_files(OPEN_FILES).map_err(fatal)?;
+    let able = abilities().map_err(fatal)?;
     let mut identities = choose_users(able, None)?;
-    let (record, left) = claim(args)?;
     let parts = first_load(args, &executable, identities)?;
-    let process = &parts.parent.process;
+    let process = parts.parent.process.clone();
     if process.daemon_uid_range.is_some() {
         identities = choose_users(able, process.daemon_uid_range)?;
     }
     let degraded = degraded(able, identities);
     require(args.require_sandbox, &degraded)?;
-    let control = Control::listen(&args.run_dir.join("control.sock"), process.control_group)
+    let namespace = args.namespace.clone().or_else(|| process.namespace.clone());
+    enter_namespace(namespace.as_deref())?;
+    let place = Place::of(&given(args), &process);
+    let (record, mut left) = claim(&place.run_dir)?;
+    let pid_file = claim_pid_file(args, &place)?;
+    let control = Control::listen(&place.run_dir.join("control.sock"), process.control_group)
         .map_err(|error| Failure::new(exit::FATAL, format!("control socket: {error}")))?;
     if !args.foreground {
         nix::unistd::daemon(false, false).map_err(|error| Failure::new(exit::FATAL, error))?;
     }
-    if let Some(path) = &args.pid_file {
-        write_pid_file(path)
-            .map_err(|error| Failure::new(exit::FATAL, format!("{}: {error}", path.display())))?;
+    if let Ok(file) = &pid_file {
+        file.write().map_err(fatal)?;
     }
-    record.note_pid().map_err(|error| Failure::new(exit::FATAL, error))?;
+    record.note_pid().map_err(fatal)?;
     let mut log = LogSink::new(log_sink::Settings {
         console: args.log_console,
         syslog: !args.no_syslog,
         facility,
         detail: args.log_detail > 0,
+        suffix: place::log_suffix(namespace.as_deref(), process.instance.as_deref()),
+        file: args.log_file.as_ref().map(PathBuf::from),
     });
     let mut say = |level, text: &str| log.write(Speaker::Parent, None, level, text);
     say(Level::Info, &format!("Starting Keepalived v{}", env!("CARGO_PKG_VERSION")));
     say(Level::Info, &format!("Opening file '{}'.", args.config));
     say(Level::Info, &format!("Configuration file {}", args.config));
+    for line in parts.canonical.lines() {
+        say(Level::Info, line);
+    }
+    for text in outside(args) {
+        say(Level::Warning, text);
+    }
+    if let Err(why) = &pid_file {
+        say(Level::Warning, &format!("no pid file: {why}"));
+    }
+    if args.release_addresses {
+        for instance in &parts.parent.instances {
+            left.addresses.extend(instance.held.addresses.iter().cloned());
+            left.routes.extend(instance.held.routes.iter().cloned());
+        }
+    }
     match addresses::withdraw(&left, reactor::now) {
         Ok(removed) if removed.is_empty() => {}
         Ok(removed) => {
@@ -190,37 +314,72 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     for missing in &degraded {
         say(Level::Warning, &format!("degraded confinement: {missing}"));
     }
+    let core = core_files(args);
+    if let Err(why) = &core {
+        say(Level::Warning, why);
+    }
+    if let Some(name) = &process.names.parent
+        && let Err(error) = sandbox::name_process(name)
+    {
+        say(Level::Warning, &format!("process_name: {error}"));
+    }
     let bounding_reduced = able.drop_bounding && !root_scripts(&parts);
-    match sandbox::reduce_parent(PARENT, bounding_reduced) {
+    match sandbox::reduce_parent(&kept(&process), bounding_reduced) {
         Ok(_) => {}
         Err(error) => say(Level::Error, &format!("own privileges can't be reduced: {error}")),
     }
+    environment::set_umask(args.umask.or(process.umask).unwrap_or(environment::UMASK));
     let settings = Settings {
-        config: what(args),
+        config: What { canonical: false, ..what(args) },
         executable,
         daemon_dir,
         identities,
         respawn: !args.dont_respawn,
-        vrrp: !args.only_checks || args.only_vrrp,
-        checks: !args.only_vrrp || args.only_checks,
+        vrrp: !args.only_checks || args.only_vrrp || args.all,
+        checks: !args.only_vrrp || args.only_checks || args.all,
+        all: args.all,
         keep_addresses: args.keep_addresses,
         keep_table: args.keep_table,
         ignore_interrupt: args.ignore_interrupt,
         bounding_reduced,
         degraded,
+        dump_dir: if args.compatible_dumps { std::env::temp_dir() } else { place.run_dir.clone() },
+        place,
+        umask: args.umask,
     };
-    let failed = |error: io::Error| Failure::new(exit::FATAL, error);
-    let code = Suite::new(settings, parts, log, control, record).map_err(failed)?.run().map_err(failed)?;
-    if let Some(path) = &args.pid_file {
-        let _already_gone = std::fs::remove_file(path);
-    }
+    let suite = Suite::new(settings, parts, log, control, record, signals).map_err(fatal)?;
+    let code = suite.run().map_err(fatal)?;
+    drop((pid_file, core));
     Ok(code)
+}
+
+/// `-m` and `-M`.
+fn core_files(args: &Args) -> Result<Option<CorePattern>, String> {
+    if !args.core_dump && args.core_pattern.is_none() {
+        return Ok(None);
+    }
+    environment::allow_core_files().map_err(|error| format!("core files: {error}"))?;
+    let pattern = args.core_pattern.as_deref().map(CorePattern::set);
+    pattern.transpose().map_err(|error| format!("pattern of core files: {error}"))
+}
+
+/// What the parent keeps for this configuration.
+fn kept(process: &ProcessSettings) -> Vec<Capability> {
+    let mut kept = PARENT.to_vec();
+    let tunings = [&process.vrrp_tuning, &process.checker_tuning];
+    if tunings.iter().any(|tuning| tuning.realtime.is_some() || tuning.nice.is_some()) {
+        kept.push(Capability::CAP_SYS_NICE);
+    }
+    if tunings.iter().any(|tuning| tuning.lock_memory) {
+        kept.push(Capability::CAP_SYS_RESOURCE);
+    }
+    kept
 }
 
 /// Descriptors for all scripts that may run at once, the vault and the control clients.
 const OPEN_FILES: u64 = 4096;
 
-/// What the parent may keep: each capability with its reason.
+/// What the parent keeps in any case: each capability with its reason. [`kept`] adds what single keywords need.
 const PARENT: &[Capability] = &[
     Capability::CAP_SETUID,           // daemons and scripts of other users
     Capability::CAP_SETGID,           // the same

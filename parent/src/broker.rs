@@ -120,6 +120,8 @@ pub struct Broker {
     service_up: BTreeMap<(ServiceId, Option<ServerId>), bool>,
     counted: Counted,
     counting: Counted,
+    /// The wall clock, as last told: changes of state carry it.
+    wall_ms: u64,
 }
 
 /// Counters of a service or of one of its servers.
@@ -146,7 +148,13 @@ impl Broker {
             service_up: BTreeMap::new(),
             counted: Counted::new(),
             counting: Counted::new(),
+            wall_ms: 0,
         }
+    }
+
+    /// Tells the wall clock, in milliseconds since 1970.
+    pub fn tell_time(&mut self, wall_ms: u64) {
+        self.wall_ms = wall_ms;
     }
 
     /// A new configuration is committed. What is known of instances goes on by name, verdicts go on by what the
@@ -217,13 +225,14 @@ impl Broker {
     /// # Errors
     /// It names what it may not name.
     pub fn vrrpd(&mut self, message: VrrpdToParent, out: &mut Vec<Effect>) -> Result<(), Refused> {
+        let wall_ms = self.wall_ms;
         match message {
             VrrpdToParent::Transition { generation, instance, state, priority, notify, reason } => {
                 let part = self.era(generation, self.vrrpd_confirmed)?;
                 let known = part.instances.get(instance.index()).ok_or(Refused)?;
                 let (name, scripts) = (known.name.clone(), known.notify.clone());
                 if let Some(memory) = self.memory(&name) {
-                    memory.state = state;
+                    memory.enter(state, wall_ms);
                     memory.priority = priority;
                     memory.reason = bounded(reason);
                     memory.transitions = memory.transitions.saturating_add(u64::from(notify));

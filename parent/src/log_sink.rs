@@ -14,6 +14,8 @@ use ipc::messages::ctl::Daemon;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use syslog::Facility;
 
+use crate::log_file::LogFile;
+
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speaker {
@@ -37,7 +39,7 @@ impl Speaker {
 }
 
 /// Settings from the command line.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// `-l`: lines go to the console too.
     pub console: bool,
@@ -47,6 +49,10 @@ pub struct Settings {
     pub facility: Facility,
     /// `-D`: lines of level Debug are kept.
     pub detail: bool,
+    /// Network namespace and instance, behind every name.
+    pub suffix: String,
+    /// `-g`.
+    pub file: Option<PathBuf>,
 }
 
 /// The sink.
@@ -55,6 +61,7 @@ pub struct LogSink {
     settings: Settings,
     path: PathBuf,
     socket: Option<UnixDatagram>,
+    file: Option<LogFile>,
     dropped: u64,
     told: u64,
 }
@@ -70,7 +77,8 @@ impl LogSink {
 
     /// The same with syslog listening at `path`.
     fn at(path: &Path, settings: Settings) -> Self {
-        Self { settings, path: path.to_owned(), socket: None, dropped: 0, told: 0 }
+        let file = settings.file.as_deref().map(LogFile::open);
+        Self { settings, path: path.to_owned(), socket: None, file, dropped: 0, told: 0 }
     }
 
     /// Lines that could not be delivered since start.
@@ -95,8 +103,10 @@ impl LogSink {
     fn deliver(&mut self, speaker: Speaker, pid: Option<i32>, level: Level, text: &str) {
         let text = escaped(text);
         let syslog = !self.settings.syslog || self.send_to_syslog(speaker, pid, level, &text);
-        let console = !self.settings.console || to_console(speaker, &text);
-        if !syslog || !console {
+        let name = format!("{}{}", speaker.ident(), self.settings.suffix);
+        let console = !self.settings.console || to_console(&name, &text);
+        let file = self.file.as_ref().is_none_or(|file| file.write(&name, &text));
+        if !syslog || !console || !file {
             self.dropped = self.dropped.saturating_add(1);
         }
     }
@@ -111,7 +121,8 @@ impl LogSink {
     }
 
     fn send_to_syslog(&mut self, speaker: Speaker, pid: Option<i32>, level: Level, text: &str) -> bool {
-        let line = syslog_line(self.settings.facility, speaker, pid, level, text);
+        let name = format!("{}{}", speaker.ident(), self.settings.suffix);
+        let line = syslog_line(self.settings.facility, &name, pid, level, text);
         for _attempt in 0..2 {
             if self.socket.is_none() {
                 self.connect();
@@ -128,7 +139,7 @@ impl LogSink {
 }
 
 /// `<PRI>ident[pid]: text` (RFC 3164 section 4.1). The daemon that receives it stamps the time, in its own zone.
-fn syslog_line(facility: Facility, speaker: Speaker, pid: Option<i32>, level: Level, text: &str) -> String {
+fn syslog_line(facility: Facility, name: &str, pid: Option<i32>, level: Level, text: &str) -> String {
     let severity = match level {
         Level::Alert => 1,
         Level::Error => 3,
@@ -139,7 +150,7 @@ fn syslog_line(facility: Facility, speaker: Speaker, pid: Option<i32>, level: Le
     };
     let priority = u32::try_from(facility_number(facility)).unwrap_or(24) | severity;
     let pid = pid.unwrap_or_else(|| i32::try_from(std::process::id()).unwrap_or(0));
-    format!("<{priority}>{}[{pid}]: {text}", speaker.ident())
+    format!("<{priority}>{name}[{pid}]: {text}")
 }
 
 /// Number of a facility, already shifted by three bits.
@@ -148,13 +159,13 @@ fn facility_number(facility: Facility) -> i64 {
     facility as i64
 }
 
-fn to_console(speaker: Speaker, text: &str) -> bool {
+fn to_console(name: &str, text: &str) -> bool {
     let stderr = io::stderr();
     let mut waiting = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     if !matches!(poll(&mut waiting, PollTimeout::ZERO), Ok(1..)) {
         return false;
     }
-    let line = format!("{}: {text}\n", speaker.ident());
+    let line = format!("{name}: {text}\n");
     stderr.lock().write_all(line.as_bytes()).is_ok()
 }
 
@@ -189,8 +200,14 @@ mod tests {
     #[test]
     fn a_syslog_that_was_away_gets_the_next_line() {
         let path = std::env::temp_dir().join(format!("keepalived-log-{}", std::process::id()));
-        let settings =
-            Settings { console: false, syslog: true, facility: Facility::LOG_DAEMON, detail: false };
+        let settings = Settings {
+            console: false,
+            syslog: true,
+            facility: Facility::LOG_DAEMON,
+            detail: false,
+            suffix: String::new(),
+            file: None,
+        };
         let mut sink = LogSink::at(&path, settings);
         let mut say = |text: &str| sink.write(Speaker::Daemon(Daemon::Vrrpd), Some(7), Level::Info, text);
         say("nobody listens yet");
@@ -220,7 +237,7 @@ mod tests {
     fn daemons_carry_upstreams_names() {
         let line = syslog_line(
             Facility::LOG_DAEMON,
-            Speaker::Daemon(Daemon::Vrrpd),
+            Speaker::Daemon(Daemon::Vrrpd).ident(),
             Some(7),
             Level::Info,
             "(VI_1) Entering MASTER STATE",

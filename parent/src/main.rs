@@ -3,13 +3,17 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use parent::{args::Args, boot, worker};
+use parent::args::{Args, attached};
+use parent::{boot, worker};
 
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == worker::ARGUMENT) {
         return worker::main();
     }
-    match Args::try_parse() {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == "-T" || argument == "--genhash") {
+        return boot::genhash(std::env::args_os().skip(2));
+    }
+    match Args::try_parse_from(attached(std::env::args_os())) {
         Ok(args) => boot::boot(&args),
         // Help is no mistake; everything else is, with upstream's exit code.
         Err(told) => {

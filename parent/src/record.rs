@@ -3,9 +3,9 @@
 //! Driver. The record holds the configured addresses and routes of the running suite. It is removed at an ordered end; found by
 //! a start that gets the lock, it says that everything was killed at once and what may have stayed.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -120,21 +120,6 @@ fn read(path: &Path, about: &About) -> Held {
         Ok(content) if content.about == *about => content.held,
         _ => Held::default(),
     }
-}
-
-/// Writes a pid file, mode 0644, without following a link.
-///
-/// # Errors
-/// The file can't be written.
-pub fn write_pid_file(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
-        .open(path)?;
-    file.set_permissions(Permissions::from_mode(0o644))?;
-    writeln!(file, "{}", std::process::id())
 }
 
 #[cfg(test)]

@@ -41,6 +41,10 @@ pub struct What {
     pub config_id: Option<String>,
     /// `--compat`.
     pub compatible: bool,
+    /// `-e`.
+    pub strict_includes: bool,
+    /// `-d`: the canonical text is wanted too.
+    pub canonical: bool,
 }
 
 /// What the worker found.
@@ -71,6 +75,8 @@ pub struct Parts {
     pub has_checks: bool,
     /// The kernel shall synchronise connections.
     pub has_sync: bool,
+    /// The canonical text, if it was wanted.
+    pub canonical: String,
 }
 
 /// Why there is no outcome.
@@ -116,7 +122,7 @@ impl Loading {
         now: MonoTime,
     ) -> Result<Self, WorkerError> {
         let (ours, theirs) = UnixStream::pair()?;
-        let names = ["parent-part", "vrrpd-part", "checkd-part", "ipvsd-part", "diagnostics"];
+        let names = ["parent-part", "vrrpd-part", "checkd-part", "ipvsd-part", "diagnostics", "canonical"];
         let memfds = names.into_iter().map(memfd::create).collect::<io::Result<Vec<_>>>()?;
         let channel = Channel::new(ours, false)?;
         let variables = inherited();
@@ -139,6 +145,8 @@ impl Loading {
             path: what.path.clone(),
             config_id: what.config_id.clone(),
             compatible: what.compatible,
+            strict_includes: what.strict_includes,
+            canonical: what.canonical,
         };
         let fds: Vec<BorrowedFd<'_>> = loading.memfds.iter().map(AsFd::as_fd).collect();
         if let Err(error) = loading.channel.send(&message, &fds) {
@@ -168,15 +176,15 @@ impl Loading {
         }
         let mut memfds = std::mem::take(&mut self.memfds).into_iter();
         let mut next = || memfds.next().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData));
-        let (parent, vrrpd, checkd, ipvsd, text) = (next()?, next()?, next()?, next()?, next()?);
-        let text = read_text(text)?;
+        let (parent, vrrpd, checkd, ipvsd) = (next()?, next()?, next()?, next()?);
+        let (text, canonical) = (read_text(next()?)?, read_text(next()?)?);
         if errors > 0 || missing {
             return Ok(Outcome { parts: None, text, missing });
         }
         let parent = RecordReader::new(parent)?
             .read()?
             .ok_or_else(|| WorkerError::Talk("it wrote no part for the parent".to_owned()))?;
-        let parts = Parts { parent, vrrpd, checkd, ipvsd, has_vrrp, has_checks, has_sync };
+        let parts = Parts { parent, vrrpd, checkd, ipvsd, has_vrrp, has_checks, has_sync, canonical };
         Ok(Outcome { parts: Some(parts), text, missing })
     }
 
@@ -259,7 +267,7 @@ fn serve() -> Result<(), WorkerError> {
     );
     confined.map_err(|error| WorkerError::Talk(error.to_string()))?;
     let mut channel: Channel<WorkerToParent, ParentToWorker> = Channel::new(socket, true)?;
-    let (ParentToWorker::Load { path, config_id, compatible }, memfds) = loop {
+    let (ParentToWorker::Load { path, config_id, compatible, strict_includes, canonical }, memfds) = loop {
         match channel.receive() {
             Ok(Some(message)) => break message,
             Ok(None) => {
@@ -269,8 +277,8 @@ fn serve() -> Result<(), WorkerError> {
             Err(error) => return Err(WorkerError::Talk(error.to_string())),
         }
     };
-    let loaded = load_system(&What { path, config_id, compatible });
-    let answer = write_parts(&loaded, memfds)?;
+    let loaded = load_system(&What { path, config_id, compatible, strict_includes, canonical });
+    let answer = write_parts(&loaded, canonical, memfds)?;
     channel.send(&answer, &[]).map_err(|error| WorkerError::Talk(error.to_string()))?;
     Ok(())
 }
@@ -285,20 +293,28 @@ pub fn load_system(what: &What) -> Loaded {
         config_id: what.config_id.clone().unwrap_or(short),
         host_name,
         compatible: what.compatible,
+        strict_includes: what.strict_includes,
         ..LoadOptions::default()
     };
     load(&config::source::Files, &config::names::SystemNames::default(), &what.path, &options)
 }
 
-fn write_parts(loaded: &Loaded, memfds: Vec<OwnedFd>) -> Result<WorkerToParent, WorkerError> {
+fn write_parts(
+    loaded: &Loaded,
+    canonical: bool,
+    memfds: Vec<OwnedFd>,
+) -> Result<WorkerToParent, WorkerError> {
     use std::io::Write;
     let memfds: [OwnedFd; WORKER_MEMFDS] =
         memfds.try_into().map_err(|_| WorkerError::Talk("memfds are missing".to_owned()))?;
-    let [parent, vrrpd, checkd, ipvsd, text] = memfds;
+    let [parent, vrrpd, checkd, ipvsd, text, print] = memfds;
     std::fs::File::from(text).write_all(human(&loaded.diagnostics).as_bytes())?;
     let count = |severity| u32::try_from(loaded.count(severity)).unwrap_or(u32::MAX);
     let errors = count(Severity::Error).max(u32::from(loaded.model.is_none()));
     if let Some(model) = loaded.model.as_ref().filter(|_| errors == 0) {
+        if canonical {
+            std::fs::File::from(print).write_all(config::print(model).as_bytes())?;
+        }
         write_all(parent, &model.parent_part(), std::iter::empty::<()>())?;
         write_all(vrrpd, &model.vrrp_head(), model.instances.iter())?;
         write_all(checkd, &model.check_head(), model.virtual_servers.iter())?;

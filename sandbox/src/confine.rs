@@ -13,6 +13,7 @@ use thiserror::Error;
 use crate::landlock::{self, LandlockError};
 use crate::profile::{Profile, Tcp};
 use crate::seccomp::{self, Extras, SeccompError};
+use crate::spawn::{LOCK_MEMORY, PROCESS_NAME};
 use crate::system::process;
 
 /// What the configuration adds to a profile.
@@ -80,12 +81,20 @@ pub enum ConfineError {
     Seccomp(#[from] SeccompError),
 }
 
-/// Starts a daemon: nobody may inspect it, a fault ends it, and a panic becomes one line and an exit. The line goes to fd 2 until
-/// [`install_panic_hook`] names a better place.
+/// Starts a daemon: nobody may inspect it, a fault ends it, and a panic becomes one line and an exit. The line goes to
+/// fd 2 until [`install_panic_hook`] names a better place. Its arguments may give it another name and have it lock its
+/// memory.
 ///
 /// # Errors
-/// What prctl(2) says; none is known.
+/// What prctl(2) or mlockall(2) says; none is known.
 pub fn start_daemon(profile: &'static Profile) -> io::Result<()> {
+    for argument in std::env::args() {
+        if let Some(name) = argument.strip_prefix(PROCESS_NAME) {
+            name_process(name)?;
+        } else if argument == LOCK_MEMORY {
+            process::lock_memory()?;
+        }
+    }
     process::forbid_inspection()?;
     process::default_fault_signals()?;
     install_panic_hook(Box::new(|line| {
@@ -93,6 +102,15 @@ pub fn start_daemon(profile: &'static Profile) -> io::Result<()> {
         let _ = writeln!(io::stderr(), "{}: {line}", profile.name);
     }));
     Ok(())
+}
+
+/// Gives this process another name in the process list; the kernel keeps 15 bytes.
+///
+/// # Errors
+/// `EINVAL` for a name with a NUL byte.
+pub fn name_process(name: &str) -> io::Result<()> {
+    let name = std::ffi::CString::new(name).map_err(io::Error::other)?;
+    Ok(nix::sys::prctl::set_name(&name)?)
 }
 
 /// Where the line of a panic goes. It must not wait or panic.

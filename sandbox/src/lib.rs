@@ -15,8 +15,10 @@ pub mod user;
 
 pub use confine::{
     ConfineError, Confinement, Grants, PANIC_STATUS, Report, UnknownCalls, confine, install_panic_hook,
-    start_daemon,
+    name_process, start_daemon,
 };
 pub use landlock::LandlockError;
 pub use parent::{ReduceError, reduce_parent};
-pub use spawn::{Abilities, Missing, Plan, SpawnError, SpawnSpec, Spawned, abilities, plan, spawn};
+pub use spawn::{
+    Abilities, Missing, Plan, SpawnError, SpawnSpec, Spawned, Tuning, abilities, plan, spawn, spawn_tuned,
+};

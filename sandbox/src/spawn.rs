@@ -10,6 +10,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use caps::Capability;
+use nix::sched::CpuSet;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use thiserror::Error;
 
 use crate::profile::Profile;
@@ -38,6 +40,25 @@ pub struct SpawnSpec<'a> {
     pub environment: &'a [(&'a str, &'a str)],
 }
 
+/// How a process is scheduled and kept in memory, beside its real-time priority.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tuning {
+    /// Nice value.
+    pub nice: Option<i8>,
+    /// Microseconds that it may compute without a pause at real-time priority.
+    pub realtime_limit_us: Option<u32>,
+    /// Processors that it may use; empty for all.
+    pub processors: Vec<u16>,
+    /// It may lock its memory; it does so itself, asked by [`LOCK_MEMORY`].
+    pub lock_memory: bool,
+}
+
+/// Argument by which a daemon is asked to lock its memory.
+pub const LOCK_MEMORY: &str = "--lock-memory";
+
+/// Beginning of the argument that gives a daemon another name in the process list.
+pub const PROCESS_NAME: &str = "--process-name=";
+
 /// A daemon that has been executed. Nobody but the owner of the pidfd may reap it.
 #[derive(Debug)]
 pub struct Spawned {
@@ -45,6 +66,8 @@ pub struct Spawned {
     pub pid: i32,
     /// Readable when it has ended; see [`process::wait_pidfd`].
     pub pidfd: OwnedFd,
+    /// What it works without.
+    pub missing: Vec<Missing>,
 }
 
 /// Why a daemon could not be started. No process is left behind.
@@ -88,8 +111,10 @@ pub struct Abilities {
     pub change_identity: bool,
     /// Reduce the bounding set and lock the secure bits (CAP_SETPCAP).
     pub drop_bounding: bool,
-    /// Grant real-time scheduling (CAP_SYS_NICE).
+    /// Grant real-time scheduling and lower nice values (CAP_SYS_NICE).
     pub realtime: bool,
+    /// Lift the limit of locked memory (CAP_SYS_RESOURCE), or it is lifted.
+    pub lock_memory: bool,
     /// Capabilities that it holds and can pass on, one bit per number.
     pub held: u64,
 }
@@ -103,6 +128,7 @@ impl Abilities {
             change_identity: has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID),
             drop_bounding: has(Capability::CAP_SETPCAP),
             realtime: has(Capability::CAP_SYS_NICE),
+            lock_memory: has(Capability::CAP_SYS_RESOURCE),
             held,
         }
     }
@@ -113,7 +139,9 @@ impl Abilities {
 /// # Errors
 /// What capget(2) says; none is known.
 pub fn abilities() -> io::Result<Abilities> {
-    Ok(Abilities::of(process::all_held()?))
+    let (_, most) = getrlimit(Resource::RLIMIT_MEMLOCK)?;
+    let able = Abilities::of(process::all_held()?);
+    Ok(Abilities { lock_memory: able.lock_memory || most == RLIM_INFINITY, ..able })
 }
 
 /// A part of the confinement that cannot be had here; listed at start and in the status.
@@ -128,6 +156,10 @@ pub enum Missing {
     Capability(Capability),
     /// The daemon runs at ordinary priority.
     Realtime,
+    /// The daemon keeps the nice value that it inherits.
+    Nice,
+    /// The daemon's memory may be swapped out.
+    LockedMemory,
 }
 
 /// What will be done for one daemon, and what is missing.
@@ -141,7 +173,13 @@ pub struct Plan {
 
 /// Decides what can be done for a daemon by a process with these abilities.
 #[must_use]
-pub fn plan(profile: &Profile, identity: Option<Ids>, realtime: Option<u8>, abilities: Abilities) -> Plan {
+pub fn plan(
+    profile: &Profile,
+    identity: Option<Ids>,
+    realtime: Option<u8>,
+    tuning: &Tuning,
+    abilities: Abilities,
+) -> Plan {
     let mut missing = Vec::new();
     let identity = identity.filter(|_| abilities.change_identity);
     if identity.is_none() {
@@ -162,6 +200,14 @@ pub fn plan(profile: &Profile, identity: Option<Ids>, realtime: Option<u8>, abil
     if granted != realtime {
         missing.push(Missing::Realtime);
     }
+    let nice = tuning.nice.filter(|nice| *nice >= 0 || abilities.realtime);
+    if nice != tuning.nice {
+        missing.push(Missing::Nice);
+    }
+    let lock_memory = tuning.lock_memory && abilities.lock_memory;
+    if lock_memory != tuning.lock_memory {
+        missing.push(Missing::LockedMemory);
+    }
     let child = ChildPlan {
         identity: identity.map(|ids| (ids.uid, ids.gid)),
         capabilities,
@@ -169,8 +215,22 @@ pub fn plan(profile: &Profile, identity: Option<Ids>, realtime: Option<u8>, abil
         open_files: profile.limits.open_files,
         address_space: profile.limits.memory_mib.saturating_mul(1 << 20),
         realtime: granted,
+        realtime_limit: granted.and(tuning.realtime_limit_us).map(u64::from),
+        nice,
+        processors: processors(&tuning.processors),
+        lock_memory,
     };
     Plan { child, missing }
+}
+
+/// Those of these processors that a set can name, if there are any.
+fn processors(wanted: &[u16]) -> Option<CpuSet> {
+    let mut set = CpuSet::new();
+    let mut any = false;
+    for number in wanted {
+        any |= set.set(usize::from(*number)).is_ok();
+    }
+    any.then_some(set)
 }
 
 /// Starts a daemon. Returns once the program has been executed.
@@ -178,17 +238,28 @@ pub fn plan(profile: &Profile, identity: Option<Ids>, realtime: Option<u8>, abil
 /// # Errors
 /// [`SpawnError`], naming the step.
 pub fn spawn(spec: &SpawnSpec<'_>) -> Result<Spawned, SpawnError> {
+    spawn_tuned(spec, &Tuning::default())
+}
+
+/// The same with its own scheduling. Without the right to lock memory the daemon isn't asked to.
+///
+/// # Errors
+/// [`SpawnError`], naming the step.
+pub fn spawn_tuned(spec: &SpawnSpec<'_>, tuning: &Tuning) -> Result<Spawned, SpawnError> {
     let abilities = abilities().map_err(SpawnError::Abilities)?;
-    let plan = plan(spec.profile, spec.identity, spec.realtime, abilities);
+    let plan = plan(spec.profile, spec.identity, spec.realtime, tuning, abilities);
     let mut command = Command::new(spec.executable);
     std::os::unix::process::CommandExt::arg0(&mut command, spec.argv0);
+    if plan.child.lock_memory {
+        command.arg(LOCK_MEMORY);
+    }
     command.args(spec.arguments).env_clear().envs(spec.environment.iter().copied()).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let child = process::fork_and_exec(&mut command, spec.channel.as_fd(), plan.child)
         .map_err(|error| describe(spec, error))?;
     let pid = i32::try_from(child.id()).unwrap_or(0);
     match process::pidfd_open(pid) {
-        Ok(pidfd) => Ok(Spawned { pid, pidfd }),
+        Ok(pidfd) => Ok(Spawned { pid, pidfd, missing: plan.missing }),
         Err(source) => {
             end(child);
             Err(SpawnError::Watch { pid, source })
@@ -218,7 +289,7 @@ mod tests {
 
     #[test]
     fn with_every_ability_nothing_is_missing() {
-        let plan = plan(&VRRPD, Some(IDS), Some(10), Abilities::of(u64::MAX));
+        let plan = plan(&VRRPD, Some(IDS), Some(10), &Tuning::default(), Abilities::of(u64::MAX));
         assert_eq!(plan.missing, []);
         assert_eq!(
             plan.child,
@@ -229,14 +300,36 @@ mod tests {
                 open_files: 4096,
                 address_space: 268_435_456,
                 realtime: Some(10),
+                realtime_limit: None,
+                nice: None,
+                processors: None,
+                lock_memory: false,
             }
         );
     }
 
     #[test]
+    fn what_needs_a_capability_that_is_not_held_is_left_out_and_told() {
+        let tuning = Tuning {
+            nice: Some(-5),
+            realtime_limit_us: Some(10_000),
+            processors: vec![0, 5_000],
+            lock_memory: true,
+        };
+        let all = plan(&VRRPD, Some(IDS), Some(10), &tuning, Abilities::of(u64::MAX));
+        assert_eq!(all.missing, []);
+        assert_eq!((all.child.nice, all.child.realtime_limit), (Some(-5), Some(10_000)));
+        assert!(all.child.lock_memory && all.child.processors.is_some_and(|set| set.is_set(0) == Ok(true)));
+        // NET_ADMIN, NET_RAW, SETUID, SETGID, SETPCAP.
+        let few = plan(&VRRPD, Some(IDS), Some(10), &tuning, Abilities::of(0x31c0));
+        assert_eq!(few.missing, [Missing::Realtime, Missing::Nice, Missing::LockedMemory]);
+        assert_eq!((few.child.nice, few.child.realtime_limit, few.child.lock_memory), (None, None, false));
+    }
+
+    #[test]
     fn a_container_with_two_capabilities_keeps_the_user_and_the_bounding_set() {
         // NET_ADMIN 12 and NET_RAW 13.
-        let plan = plan(&VRRPD, Some(IDS), Some(10), Abilities::of(1 << 12 | 1 << 13));
+        let plan = plan(&VRRPD, Some(IDS), Some(10), &Tuning::default(), Abilities::of(1 << 12 | 1 << 13));
         assert_eq!(plan.missing, [Missing::OwnUser, Missing::BoundingSet, Missing::Realtime]);
         assert_eq!((plan.child.identity, plan.child.capabilities), (None, 0x3000));
         assert_eq!((plan.child.reduce_bounding, plan.child.realtime), (false, None));
@@ -244,14 +337,17 @@ mod tests {
 
     #[test]
     fn a_capability_that_is_not_held_is_missing_and_not_asked_for() {
-        let plan = plan(&VRRPD, None, None, Abilities::of(1 << 12));
+        let plan = plan(&VRRPD, None, None, &Tuning::default(), Abilities::of(1 << 12));
         assert_eq!(plan.child.capabilities, 1 << 12);
         assert!(plan.missing.contains(&Missing::Capability(Capability::CAP_NET_RAW)));
     }
 
     #[test]
     fn checkd_never_gets_a_capability() {
-        assert_eq!(plan(&CHECKD, Some(IDS), None, Abilities::of(u64::MAX)).child.capabilities, 0);
+        assert_eq!(
+            plan(&CHECKD, Some(IDS), None, &Tuning::default(), Abilities::of(u64::MAX)).child.capabilities,
+            0
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod ending;
 mod follow;
 mod hostile;
 mod installation;
+mod processes;
 mod restart;
 mod routes;
 mod service;

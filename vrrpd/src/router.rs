@@ -97,6 +97,10 @@ pub struct Counters {
     pub mismatches: u64,
     /// Times it became Master.
     pub became_master: u64,
+    /// Adverts of priority 0 accepted.
+    pub zero_received: u64,
+    /// Adverts of priority 0 sent.
+    pub zero_sent: u64,
 }
 
 /// How adverts leave.

@@ -55,6 +55,8 @@ pub enum Purpose {
     ServerNotify,
     /// `*_fifo_script`: runs as long as the suite does.
     FifoReader,
+    /// `startup_script`, `shutdown_script`: the parent runs it once and waits.
+    Suite,
 }
 
 /// Commands that follow the state of one instance.
@@ -108,6 +110,81 @@ pub struct Fifos {
     pub checks: Option<FifoSettings>,
 }
 
+/// How one daemon is scheduled and kept in memory (`vrrp_*`, `checker_*`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tuning {
+    /// `*_priority`: nice value, -20..=19.
+    pub nice: Option<i8>,
+    /// `*_rt_priority`: SCHED_RR priority, 1..=99.
+    pub realtime: Option<u8>,
+    /// `*_rlimit_rttime`: microseconds that a real-time process may compute without a pause, at least 2.
+    pub realtime_limit_us: u32,
+    /// `*_cpu_affinity`: processors that it may use, ascending; empty for all.
+    pub processors: Vec<u16>,
+    /// `*_no_swap`.
+    pub lock_memory: bool,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            nice: None,
+            realtime: None,
+            realtime_limit_us: 10_000,
+            processors: Vec::new(),
+            lock_memory: false,
+        }
+    }
+}
+
+/// Names in the process list, at most 15 bytes; absent ones are those of the programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct ProcessNames {
+    /// `process_name`.
+    pub parent: Option<String>,
+    /// `vrrp_process_name`.
+    pub vrrp: Option<String>,
+    /// `checker_process_name`.
+    pub checker: Option<String>,
+    /// With `process_names`: that of the process that upstream doesn't have.
+    pub ipvs: Option<String>,
+}
+
+/// Where state files go (`state_dump_file` and its like).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct DumpSettings {
+    /// `state_dump_file`.
+    pub state: Option<String>,
+    /// `stats_dump_file`.
+    pub statistics: Option<String>,
+    /// `json_dump_file`.
+    pub json: Option<String>,
+    /// `data_use_instance`: network namespace and instance, which the names of the files carry.
+    pub tag: Option<String>,
+}
+
+/// `reload_file`: it exists while a configuration is being read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReloadFile {
+    /// Named like the pid file, with the ending `.reload`.
+    BesidePidFile,
+    /// This one.
+    At(String),
+}
+
+/// When a configuration is read again, and who can see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct ReloadSettings {
+    /// `reload_file`.
+    pub file: Option<ReloadFile>,
+    /// `reload_time_file`: its content says when.
+    pub time_file: Option<String>,
+    /// `reload_repeat`: a time of day comes again every day.
+    pub repeat: bool,
+    /// `reload_check_config`: what is found goes to this file too.
+    pub check_log: Option<String>,
+}
+
 /// `global_defs` and root keywords that concern the processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessSettings {
@@ -127,6 +204,30 @@ pub struct ProcessSettings {
     pub fifos: Fifos,
     /// `vrrp_notify_priority_changes`.
     pub notify_priority_changes: bool,
+    /// `net_namespace`: all processes run in it.
+    pub namespace: Option<String>,
+    /// `instance`: one of several suites on this machine.
+    pub instance: Option<String>,
+    /// `use_pid_dir`: pid files lie in the suite's own directory.
+    pub use_pid_dir: bool,
+    /// `process_names` and its like.
+    pub names: ProcessNames,
+    /// Scheduling of vrrpd.
+    pub vrrp_tuning: Tuning,
+    /// Scheduling of checkd.
+    pub checker_tuning: Tuning,
+    /// `startup_script`, with `startup_script_timeout`.
+    pub startup_script: Option<ScriptId>,
+    /// `shutdown_script`, with `shutdown_script_timeout`.
+    pub shutdown_script: Option<ScriptId>,
+    /// `umask`.
+    pub umask: Option<u16>,
+    /// `use_symlink_paths`: scripts run by the path that is written, not by the one it leads to.
+    pub symlink_paths: bool,
+    /// `reload_*`.
+    pub reload: ReloadSettings,
+    /// `*_dump_file`.
+    pub dumps: DumpSettings,
 }
 
 impl Default for ProcessSettings {
@@ -140,6 +241,18 @@ impl Default for ProcessSettings {
             control_group: None,
             fifos: Fifos::default(),
             notify_priority_changes: false,
+            namespace: None,
+            instance: None,
+            use_pid_dir: false,
+            names: ProcessNames::default(),
+            vrrp_tuning: Tuning::default(),
+            checker_tuning: Tuning::default(),
+            startup_script: None,
+            shutdown_script: None,
+            umask: None,
+            symlink_paths: false,
+            reload: ReloadSettings::default(),
+            dumps: DumpSettings::default(),
         }
     }
 }

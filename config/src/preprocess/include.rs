@@ -21,7 +21,7 @@ impl Strictness {
     const MATCH: Self = Self { matched: true, ..Self::READ };
     const WILDCARD: Self = Self { wildcard: true, ..Self::MATCH };
     const BRACE: Self = Self { brace: true, ..Self::READ };
-    const ALL: Self = Self { brace: true, ..Self::WILDCARD };
+    pub(super) const ALL: Self = Self { brace: true, ..Self::WILDCARD };
 
     fn or(self, other: Self) -> Self {
         Self {

@@ -35,6 +35,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) config_id: &'a str,
     /// Seed of `_RANDOM`.
     pub(crate) seed: u64,
+    /// `-e`.
+    pub(crate) strict_includes: bool,
 }
 
 /// The lines of a configuration.
@@ -61,7 +63,7 @@ pub(crate) fn preprocess(
         problems,
         out: Preprocessed::default(),
         parameters: HashMap::new(),
-        strictness: Strictness::NONE,
+        strictness: if settings.strict_includes { Strictness::ALL } else { Strictness::NONE },
         open: Vec::new(),
         random: settings.seed,
         files: 0,

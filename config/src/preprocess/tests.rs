@@ -4,7 +4,7 @@ use crate::source::Memory;
 /// Lines of a configuration, and the codes of its diagnostics.
 fn lines_with(source: &Memory, id: &str) -> (Vec<String>, Vec<&'static str>) {
     let mut problems = Collector::default();
-    let settings = Settings { config_id: id, seed: 7 };
+    let settings = Settings { config_id: id, seed: 7, strict_includes: false };
     let out = preprocess(source, "/etc/k/main.conf", &settings, &mut problems);
     let lines = out.lines.iter().map(|span| out.texts.text(*span).to_owned()).collect();
     (lines, problems.finish(&out.texts).iter().map(|diagnostic| diagnostic.code.0).collect())

@@ -2,7 +2,7 @@
 
 use super::{Page, word};
 use crate::model::ipvs::ConnectionTimeouts;
-use crate::model::process::UnknownCall;
+use crate::model::process::{ReloadFile, Tuning, UnknownCall};
 use crate::model::vrrp::Pace;
 use std::fmt::Write;
 
@@ -11,7 +11,15 @@ impl Page<'_> {
         let process = &self.model.process;
         let vrrp = &self.model.vrrp_global;
         self.set("child_wait_time", process.child_wait_time.as_secs());
+        if let Some(namespace) = &process.namespace {
+            self.set("net_namespace", word(namespace));
+        }
+        if let Some(instance) = &process.instance {
+            self.set("instance", word(instance));
+        }
+        self.flag("use_pid_dir", process.use_pid_dir);
         self.open("global_defs", "");
+        self.processes();
         self.set("router_id", word(&process.router_id));
         self.set("vrrp_mcast_group4", vrrp.multicast_group4);
         self.set("vrrp_mcast_group6", vrrp.multicast_group6);
@@ -71,6 +79,68 @@ impl Page<'_> {
             self.close();
             self.close();
         }
+    }
+
+    fn processes(&mut self) {
+        let process = &self.model.process;
+        for (keyword, name) in [
+            ("process_name", &process.names.parent),
+            ("vrrp_process_name", &process.names.vrrp),
+            ("checker_process_name", &process.names.checker),
+        ] {
+            if let Some(name) = name {
+                self.set(keyword, word(name));
+            }
+        }
+        self.flag("process_names", process.names.ipvs.is_some());
+        self.tuning("vrrp", &process.vrrp_tuning);
+        self.tuning("checker", &process.checker_tuning);
+        for (keyword, script) in
+            [("startup_script", process.startup_script), ("shutdown_script", process.shutdown_script)]
+        {
+            self.command(keyword, script);
+            let known = script.and_then(|id| self.model.scripts.get(id.index()));
+            if let Some(timeout) = known.and_then(|script| script.timeout) {
+                self.set(&format!("{keyword}_timeout"), timeout.as_secs());
+            }
+        }
+        if let Some(umask) = process.umask {
+            self.set("umask", format!("0{umask:o}"));
+        }
+        self.flag("use_symlink_paths", process.symlink_paths);
+        match &process.reload.file {
+            Some(ReloadFile::BesidePidFile) => self.line("reload_file"),
+            Some(ReloadFile::At(path)) => self.set("reload_file", word(path)),
+            None => {}
+        }
+        self.flag("reload_repeat", process.reload.repeat);
+        self.flag("data_use_instance", process.dumps.tag.is_some());
+        for (keyword, path) in [
+            ("reload_time_file", &process.reload.time_file),
+            ("reload_check_config", &process.reload.check_log),
+            ("state_dump_file", &process.dumps.state),
+            ("stats_dump_file", &process.dumps.statistics),
+            ("json_dump_file", &process.dumps.json),
+        ] {
+            if let Some(path) = path {
+                self.set(keyword, word(path));
+            }
+        }
+    }
+
+    fn tuning(&mut self, prefix: &str, tuning: &Tuning) {
+        if let Some(nice) = tuning.nice {
+            self.set(&format!("{prefix}_priority"), nice);
+        }
+        if let Some(priority) = tuning.realtime {
+            self.set(&format!("{prefix}_rt_priority"), priority);
+        }
+        self.set(&format!("{prefix}_rlimit_rttime"), tuning.realtime_limit_us);
+        if !tuning.processors.is_empty() {
+            let numbers: Vec<String> = tuning.processors.iter().map(u16::to_string).collect();
+            self.set(&format!("{prefix}_cpu_affinity"), numbers.join(" "));
+        }
+        self.flag(&format!("{prefix}_no_swap"), tuning.lock_memory);
     }
 
     pub(super) fn ipvs(&mut self) {

@@ -7,6 +7,7 @@ mod authentication;
 mod check;
 mod instance;
 mod network;
+mod process;
 mod script;
 mod service;
 mod strict;
@@ -20,7 +21,7 @@ use crate::diagnostic::{Collector, Problem, code};
 use crate::model::Model;
 use crate::model::check::VirtualServer;
 use crate::model::ipvs::{IpvsSettings, SyncDaemon};
-use crate::model::process::{FifoSettings, Fifos, ProcessSettings, Purpose, UnknownCall};
+use crate::model::process::{FifoSettings, Fifos, Purpose};
 use crate::model::units::InstanceId;
 use crate::model::vrrp::{AnnouncePaces, Family, Pace, PaceGroup, TrackedScript, VrrpGlobal};
 use crate::names::Names;
@@ -34,6 +35,8 @@ struct Context<'a> {
     names: &'a dyn Names,
     problems: &'a mut Collector,
     globals: GlobalDraft,
+    /// `set_supplementary_groups`.
+    supplementary_groups: bool,
     scripts: Scripts,
 }
 
@@ -48,6 +51,9 @@ pub(crate) fn resolve(
     let Draft {
         globals,
         child_wait_time,
+        namespace,
+        instance: suite,
+        use_pid_dir,
         scripts,
         mut instances,
         sync_groups,
@@ -56,14 +62,20 @@ pub(crate) fn resolve(
         statics,
         garp_groups,
     } = draft;
-    let mut context = Context { source, names, problems, globals, scripts: Scripts::default() };
+    let supplementary_groups = globals.process.supplementary_groups;
+    let mut context =
+        Context { source, names, problems, globals, supplementary_groups, scripts: Scripts::default() };
     let mut model = Model {
-        process: process(&mut context, child_wait_time, options),
+        process: process::settings(&mut context, child_wait_time, options),
         vrrp_global: vrrp_global(&context.globals, options),
         ..Model::default()
     };
     model.vrrp_global.paces = paces(&mut context, garp_groups);
     context.check_default_user();
+    model.process.namespace = namespace.map(|name| name.text);
+    model.process.instance = suite;
+    model.process.use_pid_dir = use_pid_dir;
+    process::own_scripts(&mut context, &mut model.process);
     let mut blocks: HashMap<String, Tracked> = HashMap::with_capacity(scripts.len());
     for block in scripts {
         match blocks.get(&block.name.text) {
@@ -147,33 +159,6 @@ fn unused_scripts(context: &mut Context<'_>, blocks: &HashMap<String, Tracked>) 
             let message = format!("vrrp_script {name} has no script");
             Problem::error(code::MISSING_KEYWORD, block.name.span, message)
         });
-    }
-}
-
-fn process(
-    context: &mut Context<'_>,
-    child_wait_time: Option<Duration>,
-    options: &LoadOptions,
-) -> ProcessSettings {
-    let control_group = context.globals.control_group.take().and_then(|group| {
-        let id = context.names.group(&group.text);
-        if id.is_none() {
-            let message = format!("control_group: there is no group {}", group.text);
-            context.report(Problem::error(code::UNKNOWN_USER, group.span, message));
-        }
-        id
-    });
-    let fifos = fifos(context);
-    let globals = &context.globals;
-    ProcessSettings {
-        router_id: router_id(globals, options),
-        script_security: globals.script_security,
-        child_wait_time: child_wait_time.unwrap_or(Duration::from_secs(5)),
-        daemon_uid_range: globals.uid_range,
-        unknown_call: if globals.exit_on_unknown_call { UnknownCall::Exit } else { UnknownCall::Enosys },
-        control_group,
-        fifos,
-        notify_priority_changes: globals.notify_priority_changes,
     }
 }
 

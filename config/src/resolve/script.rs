@@ -112,7 +112,11 @@ impl Context<'_> {
             };
             gid = id;
         }
-        let groups = if words.supplementary { self.names.supplementary(&user) } else { Vec::new() };
+        let groups = if words.supplementary || self.supplementary_groups {
+            self.names.supplementary(&user)
+        } else {
+            Vec::new()
+        };
         Some(Identity { uid: user.uid, gid, groups })
     }
 
@@ -134,7 +138,11 @@ impl Context<'_> {
         let identity = match self.globals.script_user.clone() {
             Some(words) => self.identity(&words)?,
             None => match self.names.user("keepalived_script") {
-                Some(user) => Identity { uid: user.uid, gid: user.gid, groups: Vec::new() },
+                Some(user) => {
+                    let groups =
+                        if self.supplementary_groups { self.names.supplementary(&user) } else { Vec::new() };
+                    Identity { uid: user.uid, gid: user.gid, groups }
+                }
                 None => Identity { uid: 0, gid: 0, groups: Vec::new() },
             },
         };
@@ -160,7 +168,7 @@ impl Context<'_> {
     fn unfit(&mut self, name: &str, span: Span, purpose: Purpose, problem: &ScriptProblem) -> bool {
         let only_tells = match purpose {
             Purpose::InstanceNotify | Purpose::ServerNotify | Purpose::FifoReader => true,
-            Purpose::Tracked | Purpose::MiscCheck => false,
+            Purpose::Suite | Purpose::Tracked | Purpose::MiscCheck => false,
         };
         let is_absent =
             matches!(problem, ScriptProblem::Missing { .. } | ScriptProblem::NotExecutable { .. });

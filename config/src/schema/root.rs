@@ -9,6 +9,9 @@ use super::*;
 pub(crate) struct Draft {
     pub(crate) globals: GlobalDraft,
     pub(crate) child_wait_time: Option<Duration>,
+    pub(crate) namespace: Option<Named>,
+    pub(crate) instance: Option<String>,
+    pub(crate) use_pid_dir: bool,
     pub(crate) scripts: Vec<ScriptBlockDraft>,
     pub(crate) instances: Vec<InstanceDraft>,
     pub(crate) sync_groups: Vec<SyncGroupDraft>,
@@ -88,6 +91,31 @@ fn child_wait_time(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'
     lowering.end(line, 2);
 }
 
+/// A word that can be part of the name of a file.
+fn file_word<'l>(lowering: &mut Lowering<'_>, line: &Line<'l>) -> Option<Word<'l>> {
+    let word = lowering.required(line, 1, "a name")?;
+    lowering.end(line, 2);
+    if word.text.contains('/') || matches!(word.text, "." | "..") || word.text.len() > 200 {
+        let message = format!("{} must be a name without slashes, got '{}'", line.keyword(), word.text);
+        lowering.error(code::BAD_TEXT, word.span, message);
+        return None;
+    }
+    Some(word)
+}
+
+fn net_namespace(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.namespace = file_word(lowering, line).map(Named::of);
+}
+
+fn instance(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.instance = file_word(lowering, line).map(|word| word.text.to_owned());
+}
+
+fn use_pid_dir(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.use_pid_dir = true;
+}
+
 /// Keywords of `root`.
 pub(super) static TABLE: &[Row<Draft>] = &[
     active("child_wait_time", child_wait_time),
@@ -97,15 +125,16 @@ pub(super) static TABLE: &[Row<Draft>] = &[
     active("virtual_server_group", super::virtual_server_group::read),
     active("virtual_server", super::virtual_server::read),
     inactive("linkbeat_use_polling", Shape::Flag),
-    refused("net_namespace", Shape::Words(1, 1), "the daemons would run in the wrong network namespace"),
+    active("net_namespace", net_namespace),
     refused(
         "net_namespace_ipvs",
         Shape::Words(0, 1),
         "the table of another network namespace would be changed",
     ),
-    inactive("namespace_with_ipsets", Shape::Flag),
-    inactive("use_pid_dir", Shape::Flag),
-    inactive("instance", Shape::Words(1, 1)),
+    // Every kernel that this suite starts on keeps the sets of namespaces apart.
+    silent("namespace_with_ipsets", Shape::Flag),
+    active("use_pid_dir", use_pid_dir),
+    active("instance", instance),
     active("track_group", statics::track_group),
     active("static_ipaddress", statics::addresses),
     active("static_routes", statics::routes),

@@ -209,6 +209,18 @@ pub struct InstanceStatus {
     pub rejected: u64,
     /// The same by reason; reasons that never occurred are left out.
     pub rejected_by: BTreeMap<String, u64>,
+    /// Times it became Master.
+    pub became_master: u64,
+    /// Times it ceased to be Master.
+    pub released_master: u64,
+    /// Adverts accepted whose address list differs from the own one.
+    pub address_mismatches: u64,
+    /// Adverts of priority 0 accepted.
+    pub zero_received: u64,
+    /// Adverts of priority 0 sent.
+    pub zero_sent: u64,
+    /// When its state changed last: milliseconds since 1970, 0 before the first change.
+    pub last_transition_ms: u64,
 }
 
 /// One virtual server.

@@ -155,6 +155,12 @@ pub struct InstanceCounters {
     pub rejected: [u64; REJECT_REASONS.len()],
     /// Times it became Master.
     pub became_master: u64,
+    /// Adverts accepted whose address list differs from the own one.
+    pub address_mismatches: u64,
+    /// Adverts of priority 0 accepted.
+    pub zero_received: u64,
+    /// Adverts of priority 0 sent.
+    pub zero_sent: u64,
 }
 
 impl CarriesFds for ParentToVrrpd {

@@ -9,8 +9,8 @@ use crate::channel::CarriesFds;
 /// Parent to worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ParentToWorker {
-    /// Read, check and lower a configuration. Five memfds travel with it, in this order: the parts of parent,
-    /// vrrpd, checkd and ipvsd, then the diagnostics as text.
+    /// Read, check and lower a configuration. Six memfds travel with it, in this order: the parts of parent,
+    /// vrrpd, checkd and ipvsd, the diagnostics as text, the canonical text if it is wanted.
     Load {
         /// `-f`: path or glob.
         path: String,
@@ -18,6 +18,10 @@ pub enum ParentToWorker {
         config_id: Option<String>,
         /// `--compat`: problems are reported as upstream does instead of refusing.
         compatible: bool,
+        /// `-e`: every include must find what it names.
+        strict_includes: bool,
+        /// `-d`: the canonical text is wanted too.
+        canonical: bool,
     },
 }
 
@@ -42,7 +46,7 @@ pub enum WorkerToParent {
 }
 
 /// Memfds that travel with `Load`.
-pub const WORKER_MEMFDS: usize = 5;
+pub const WORKER_MEMFDS: usize = 6;
 
 impl CarriesFds for ParentToWorker {
     fn fds(&self) -> usize {

@@ -63,6 +63,12 @@ impl Broker {
                     counters.rejected.iter().fold(0, |sum, count| sum.saturating_add(*count))
                 }),
                 rejected_by: memory.counters.map(|counters| rejected_by(&counters)).unwrap_or_default(),
+                became_master: memory.counters.map_or(0, |counters| counters.became_master),
+                released_master: memory.released_master,
+                address_mismatches: memory.counters.map_or(0, |counters| counters.address_mismatches),
+                zero_received: memory.counters.map_or(0, |counters| counters.zero_received),
+                zero_sent: memory.counters.map_or(0, |counters| counters.zero_sent),
+                last_transition_ms: memory.changed_ms,
             })
             .collect()
     }

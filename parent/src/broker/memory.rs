@@ -18,6 +18,9 @@ pub(super) struct InstanceMemory {
     pub(super) priority: Priority,
     pub(super) reason: String,
     pub(super) transitions: u64,
+    pub(super) released_master: u64,
+    /// When the state changed last, in milliseconds since 1970.
+    pub(super) changed_ms: u64,
     pub(super) counters: Option<InstanceCounters>,
 }
 
@@ -28,7 +31,21 @@ impl Default for InstanceMemory {
             priority: Priority::RESIGN,
             reason: String::new(),
             transitions: 0,
+            released_master: 0,
+            changed_ms: 0,
             counters: None,
+        }
+    }
+}
+
+impl InstanceMemory {
+    /// The state is now this one.
+    pub(super) fn enter(&mut self, state: VrrpState, wall_ms: u64) {
+        if self.state != state {
+            self.changed_ms = wall_ms;
+            self.released_master =
+                self.released_master.saturating_add(u64::from(self.state == VrrpState::Master));
+            self.state = state;
         }
     }
 }
@@ -80,7 +97,7 @@ impl Broker {
             if memory.state != VrrpState::Master {
                 continue;
             }
-            memory.state = VrrpState::Fault;
+            memory.enter(VrrpState::Fault, self.wall_ms);
             memory.reason = "released: the VRRP process died and could not be succeeded in time".to_owned();
             memory.transitions = memory.transitions.saturating_add(1);
             fallen.push(&instance.name);
@@ -119,6 +136,12 @@ impl Broker {
                 generation: self.committed.generation,
             });
         }
+    }
+
+    /// The state of all members of a group of the committed configuration, `None` while they differ.
+    #[must_use]
+    pub fn group_state(&self, known: &ParentGroup) -> Option<VrrpState> {
+        self.common_state(known)
     }
 
     /// The state of all members of a group of the committed configuration.

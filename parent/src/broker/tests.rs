@@ -183,8 +183,16 @@ fn refused_adverts_are_counted_by_reason() {
     let mut rejected = [0; REJECT_REASONS.len()];
     rejected[1] = 3;
     rejected[7] = 4;
-    let counters =
-        InstanceCounters { instance: InstanceId::new(0), sent: 1, received: 2, rejected, became_master: 0 };
+    let counters = InstanceCounters {
+        instance: InstanceId::new(0),
+        sent: 1,
+        received: 2,
+        rejected,
+        became_master: 0,
+        address_mismatches: 0,
+        zero_received: 0,
+        zero_sent: 0,
+    };
     broker.vrrpd(VrrpdToParent::Counters(vec![counters]), &mut vec![]).unwrap();
     let status = broker.instance_status().remove(0);
     assert_eq!(status.rejected, 7);

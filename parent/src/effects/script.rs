@@ -31,6 +31,8 @@ pub enum Purpose {
     Nobody,
     /// It reads this FIFO as long as the suite runs.
     FifoReader(String),
+    /// The start of the suite.
+    Startup,
 }
 
 /// Why a program did not start.
@@ -74,8 +76,8 @@ const MAX_RUNS: usize = 1024;
 const GRACE: Duration = Duration::from_secs(2);
 
 impl Runner {
-    /// Starts `script` with `extra` arguments behind its own. `key` names the run; the returned descriptor is to be
-    /// watched for reading under it.
+    /// Starts `script` with `extra` arguments behind its own, by the path that it leads to unless `written_path` says
+    /// otherwise. `key` names the run; the returned descriptor is to be watched for reading under it.
     ///
     /// # Errors
     /// It still runs, it may not run, or it can't be executed.
@@ -85,6 +87,7 @@ impl Runner {
         script: &Script,
         extra: &[String],
         purpose: Purpose,
+        written_path: bool,
         now: MonoTime,
     ) -> Result<i32, RunError> {
         let awaited = matches!(purpose, Purpose::Tracked(..) | Purpose::Check(..));
@@ -98,7 +101,8 @@ impl Runner {
             script.argv.split_first().ok_or_else(|| RunError::Unsafe("it has no command".to_owned()))?;
         let names = SystemNames::default();
         names.script(program, &script.identity).map_err(|problem| RunError::Unsafe(problem.to_string()))?;
-        let mut command = Command::new(std::fs::canonicalize(program)?);
+        let path = if written_path { program.into() } else { std::fs::canonicalize(program)? };
+        let mut command = Command::new(path);
         command
             .arg0(program)
             .args(arguments)
@@ -224,7 +228,7 @@ mod tests {
     fn outcome(script: &Script) -> RunOutcome {
         let mut runner = Runner::default();
         let mut reactor = Reactor::new().unwrap();
-        let fd = runner.start(0, script, &["extra".to_owned()], Purpose::Nobody, now()).unwrap();
+        let fd = runner.start(0, script, &["extra".to_owned()], Purpose::Nobody, false, now()).unwrap();
         reactor.watch_reads(fd, 0).unwrap();
         loop {
             let now = reactor.turn(runner.deadline(), &mut Vec::new()).unwrap();
@@ -278,7 +282,7 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
         let mut unsafe_script = script("", 0, &[]);
         unsafe_script.argv = vec![path.display().to_string()];
-        let started = Runner::default().start(0, &unsafe_script, &[], Purpose::Nobody, now());
+        let started = Runner::default().start(0, &unsafe_script, &[], Purpose::Nobody, false, now());
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(started, Err(RunError::Unsafe(_))), "{started:?}");
     }

@@ -352,11 +352,11 @@ impl Suite {
     }
 
     /// False when the script did not start; the reason is logged.
-    fn start_script(&mut self, job: &Job, purpose: Purpose, now: MonoTime) -> bool {
+    pub(super) fn start_script(&mut self, job: &Job, purpose: Purpose, now: MonoTime) -> bool {
         let Some(part) = self.broker.part_of(job.generation).cloned() else { return false };
         let Some(script) = part.scripts.get(job.script.index()) else { return false };
         let key = self.key(Source::Script);
-        match self.runner.start(key, script, &job.extra, purpose, now) {
+        match self.runner.start(key, script, &job.extra, purpose, part.process.symlink_paths, now) {
             Ok(fd) => {
                 if let Err(error) = self.reactor.watch_reads(fd, key) {
                     // Its end is seen when it comes to its time limit, at the latest.
@@ -393,6 +393,7 @@ impl Suite {
                     self.say(Level::Warning, &format!("the reader of FIFO {path} ended"));
                 }
             }
+            Purpose::Startup => self.end_startup(outcome, now),
             Purpose::Tracked(..) | Purpose::Check(..) | Purpose::Nobody => {}
         }
     }
@@ -401,7 +402,7 @@ impl Suite {
         let daemon = match &purpose {
             Purpose::Tracked(..) => Daemon::Vrrpd,
             Purpose::Check(..) => Daemon::Checkd,
-            Purpose::Instance(_) | Purpose::Nobody | Purpose::FifoReader(_) => return,
+            Purpose::Instance(_) | Purpose::Nobody | Purpose::FifoReader(_) | Purpose::Startup => return,
         };
         let Some(serial) = self.supervisors.get(&daemon).and_then(|supervisor| supervisor.acting()) else {
             return;

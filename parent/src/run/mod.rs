@@ -4,8 +4,10 @@
 //! `effects::notify`; this module owns descriptors and calls them. No turn may block: everything slow happens in
 //! other processes.
 
+mod dumping;
 mod messages;
 mod orders;
+mod own;
 mod presence;
 mod processes;
 mod release;
@@ -28,6 +30,7 @@ use ipc::messages::ctl::{Daemon, ParentCounters};
 use ipc::reactor::{self, Reactor, Ready};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use sandbox::system::process::with_realtime_signals;
 use sandbox::user::Ids;
 
 use crate::broker::Broker;
@@ -36,11 +39,14 @@ use crate::effects::fifo::Pipes;
 use crate::effects::notify::Queues;
 use crate::effects::script::Runner;
 use crate::log_sink::{LogSink, Speaker};
+use crate::place::Place;
 use crate::record::Record;
 use crate::service;
 use crate::supervisor::{Action, Serial, Supervisor};
 use crate::vault::Vault;
 use crate::worker::{Parts, What};
+use dumping::Dumping;
+use own::Schedule;
 use presence::Watching;
 use processes::Process;
 use release::Releasing;
@@ -67,6 +73,8 @@ pub struct Settings {
     pub checks: bool,
     /// `-V`: addresses stay when the suite stops.
     pub keep_addresses: bool,
+    /// `--all`: every daemon runs, whatever the configuration needs.
+    pub all: bool,
     /// `-I`: the kernel's table stays when the suite stops.
     pub keep_table: bool,
     /// `--ignore-sigint`.
@@ -75,6 +83,12 @@ pub struct Settings {
     pub bounding_reduced: bool,
     /// Parts of the confinement that this machine doesn't give.
     pub degraded: Vec<String>,
+    /// Where its files are.
+    pub place: Place,
+    /// Where state files go.
+    pub dump_dir: PathBuf,
+    /// `-u`, which comes before the configuration's.
+    pub umask: Option<u16>,
 }
 
 /// What a descriptor belongs to.
@@ -130,6 +144,10 @@ pub struct Suite {
     after_release: Vec<(Daemon, Serial)>,
     stopping: Option<Stopping>,
     table_talk: TableTalk,
+    dumping: Dumping,
+    schedule: Schedule,
+    /// The start script runs: no daemon is started yet.
+    starting_up: bool,
     /// Only where a service has `ha_suspend`.
     watching: Option<Watching>,
     counters: ParentCounters,
@@ -137,8 +155,34 @@ pub struct Suite {
     exit: Option<u8>,
 }
 
+/// Blocks every signal that keepalived obeys, before anything else is done: they wait for the loop, and none of them
+/// ends the process.
+///
+/// # Errors
+/// What pthread_sigmask(3) says; none is known.
+pub fn block_signals() -> io::Result<SigSet> {
+    let mut mask = SigSet::empty();
+    for signal in [
+        Signal::SIGHUP,
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGCHLD,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGXCPU,
+    ] {
+        mask.add(signal);
+    }
+    let mask = with_realtime_signals(&mask);
+    mask.thread_block()?;
+    Ok(mask)
+}
+
 /// Longest sleep of the loop, so that pings and orphans have their turn.
 const PULSE: Duration = Duration::from_secs(1);
+
+/// The same while files are being written, whose end is looked for.
+const DUMP_PULSE: Duration = Duration::from_millis(50);
 
 impl Suite {
     /// Takes over what boot prepared.
@@ -151,15 +195,9 @@ impl Suite {
         log: LogSink,
         control: Control,
         record: Record,
+        mask: SigSet,
     ) -> io::Result<Self> {
         let reactor = Reactor::new()?;
-        let mut mask = SigSet::empty();
-        // USR1 and USR2 make keepalived dump its state: they must not end this one.
-        let obeyed = [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD];
-        for signal in obeyed.into_iter().chain([Signal::SIGUSR1, Signal::SIGUSR2]) {
-            mask.add(signal);
-        }
-        mask.thread_block()?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let generation = Generation::new(1);
         let part = Rc::new(parts.parent.clone());
@@ -201,6 +239,9 @@ impl Suite {
             after_release: Vec::new(),
             stopping: None,
             table_talk: TableTalk::default(),
+            dumping: Dumping::default(),
+            schedule: Schedule::default(),
+            starting_up: false,
             watching: None,
             counters: ParentCounters::default(),
             started: now,
@@ -222,7 +263,7 @@ impl Suite {
         self.watch_addresses();
         let now = reactor::now();
         self.open_pipes(now);
-        self.start_needed(now);
+        self.begin(now);
         self.perform(now);
         service::ready("running");
         let mut ready = Vec::new();
@@ -239,10 +280,12 @@ impl Suite {
         if self.supervisors.get(&Daemon::Vrrpd).is_none_or(Supervisor::is_absent) {
             self.record.remove();
         }
+        self.forget_daemon_pids();
         Ok(ExitCode::from(self.exit.unwrap_or(0)))
     }
 
     fn turn(&mut self, ready: &[Ready], now: MonoTime) {
+        self.broker.tell_time(reactor::wall_ms());
         let unfinished: BTreeSet<usize> = std::mem::take(&mut self.unfinished).into_iter().collect();
         for key in unfinished {
             self.on_ready(Ready { key, readable: true, writable: false }, now);
@@ -297,6 +340,8 @@ impl Suite {
         self.tick_release(now);
         self.tick_stop(now);
         self.tick_table(now);
+        self.tick_dump();
+        self.tick_schedule(now);
         for client in self.control.take_answered() {
             self.unfinished.push(client);
         }
@@ -317,7 +362,8 @@ impl Suite {
             self.stopping.as_ref().map(|stopping| stopping.deadline),
             self.table_talk.deadline(),
         ];
-        supervisors.chain(processes).chain(others.into_iter().flatten()).fold(now + PULSE, MonoTime::min)
+        let pulse = if self.is_dumping() { DUMP_PULSE } else { PULSE };
+        supervisors.chain(processes).chain(others.into_iter().flatten()).fold(now + pulse, MonoTime::min)
     }
 
     /// A daemon that waits for its restart goes on waiting while a configuration is prepared: it starts with the one
@@ -365,6 +411,7 @@ impl Suite {
 
     fn is_needed(&self, daemon: Daemon) -> bool {
         match daemon {
+            _ if self.settings.all => true,
             Daemon::Vrrpd => self.settings.vrrp && self.parts.has_vrrp,
             Daemon::Checkd => self.settings.checks && self.parts.has_checks,
             Daemon::Ipvsd => (self.settings.checks && self.parts.has_checks) || self.parts.has_sync,
@@ -373,7 +420,7 @@ impl Suite {
 
     /// Starts what the configuration needs and stops what it doesn't.
     fn start_needed(&mut self, now: MonoTime) {
-        if self.stopping.is_some() {
+        if self.stopping.is_some() || self.starting_up {
             return;
         }
         for daemon in Daemon::ALL {

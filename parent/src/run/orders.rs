@@ -8,23 +8,27 @@ use nix::sys::signal::Signal;
 
 use super::{Source, Suite};
 use crate::control::{Asked, Refused};
+use crate::dump::What;
 
 /// Requests of one client that are answered in one turn.
 const REQUESTS: usize = 4;
 
 impl Suite {
     pub(super) fn on_signals(&mut self, now: MonoTime) {
+        let realtime = sandbox::system::process::realtime_signals();
         while let Ok(Some(info)) = self.signals.read_signal() {
-            let signal = i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
+            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
+            let signal = Signal::try_from(number).ok();
             match signal {
                 Some(Signal::SIGHUP) => self.order_reload(None, now),
                 Some(Signal::SIGINT) if self.settings.ignore_interrupt => {}
                 Some(Signal::SIGTERM | Signal::SIGINT) => self.begin_stop(0, now),
                 // What ended is reaped by its pidfd, orphans in every turn.
                 Some(Signal::SIGCHLD) => {}
-                Some(Signal::SIGUSR1 | Signal::SIGUSR2) => {
-                    self.say(Level::Info, "no state is dumped to files: ask keepalivectl status --json");
-                }
+                Some(Signal::SIGUSR1) => self.order_dump(What::State, false),
+                Some(Signal::SIGUSR2) => self.order_dump(What::Statistics, false),
+                _ if number == realtime.json => self.order_dump(What::Json, false),
+                _ if number == realtime.clear => self.order_dump(What::Statistics, true),
                 _ => {}
             }
         }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use config::model::lent::LentSocket;
-use config::model::process::UnknownCall;
+use config::model::process::{ProcessSettings, Tuning, UnknownCall};
 use config::model::units::{Generation, MonoTime};
 use ipc::channel::{Channel, ReceiveError, SendError};
 use ipc::daemon::STRICT_ARGUMENT;
@@ -17,7 +17,7 @@ use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
 use ipc::messages::{Confined, Level, StopMode, ToDaemon};
 use ipc::reactor;
 use sandbox::profile::{CHECKD, IPVSD, Profile, VRRPD};
-use sandbox::spawn::{SpawnError, SpawnSpec, Spawned, spawn};
+use sandbox::spawn::{Missing, PROCESS_NAME, SpawnError, SpawnSpec, Spawned, spawn_tuned};
 use sandbox::system::process::{Ending, pidfd_send_signal, wait_pidfd};
 use sandbox::user::Ids;
 
@@ -142,22 +142,53 @@ pub(super) fn identity(settings: &Settings, daemon: Daemon) -> Option<Ids> {
 /// Starts a daemon's executable; the socket is the parent's end.
 pub(super) fn launch(
     settings: &Settings,
+    process: &ProcessSettings,
     daemon: Daemon,
     arguments: &[&str],
 ) -> Result<(Spawned, UnixStream), SpawnError> {
+    let (name, tuning) = (process_name(process, daemon), tuning(process, daemon));
     let failed = |source| SpawnError::Execute { executable: daemon.name().to_owned(), source };
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+    let name = name.map(|name| format!("{PROCESS_NAME}{name}"));
+    let arguments: Vec<&str> = arguments.iter().copied().chain(name.as_deref()).collect();
     let spec = SpawnSpec {
         executable: &settings.daemon_dir.join(daemon.name()),
         argv0: daemon.name(),
-        arguments,
+        arguments: &arguments,
         profile: profile(daemon).0,
         identity: identity(settings, daemon),
         channel: theirs.into(),
-        realtime: None,
+        realtime: tuning.and_then(|tuning| tuning.realtime),
         environment: &[],
     };
-    Ok((spawn(&spec)?, ours))
+    let tuning = tuning.map(sandbox_tuning).unwrap_or_default();
+    Ok((spawn_tuned(&spec, &tuning)?, ours))
+}
+
+/// Scheduling that the configuration gives a daemon.
+pub(super) fn tuning(process: &ProcessSettings, daemon: Daemon) -> Option<&Tuning> {
+    match daemon {
+        Daemon::Vrrpd => Some(&process.vrrp_tuning),
+        Daemon::Checkd => Some(&process.checker_tuning),
+        Daemon::Ipvsd => None,
+    }
+}
+
+fn sandbox_tuning(tuning: &Tuning) -> sandbox::Tuning {
+    sandbox::Tuning {
+        nice: tuning.nice,
+        realtime_limit_us: Some(tuning.realtime_limit_us),
+        processors: tuning.processors.clone(),
+        lock_memory: tuning.lock_memory,
+    }
+}
+
+fn process_name(process: &ProcessSettings, daemon: Daemon) -> Option<&str> {
+    match daemon {
+        Daemon::Vrrpd => process.names.vrrp.as_deref(),
+        Daemon::Checkd => process.names.checker.as_deref(),
+        Daemon::Ipvsd => process.names.ipvs.as_deref(),
+    }
 }
 
 impl Suite {
@@ -225,7 +256,7 @@ impl Suite {
         let failed = |source| SpawnError::Execute { executable: daemon.name().to_owned(), source };
         let strict = self.broker.part().process.unknown_call == UnknownCall::Exit;
         let arguments: &[&str] = if strict { &[STRICT_ARGUMENT] } else { &[] };
-        let (spawned, socket) = launch(&self.settings, daemon, arguments)?;
+        let (spawned, socket) = launch(&self.settings, &self.broker.part().process, daemon, arguments)?;
         let keys = [self.key(Source::Channel(serial)), self.key(Source::Pidfd(serial))];
         let link = Link::new(daemon, socket).and_then(|link| {
             self.reactor.watch(link.fd(), keys[0])?;
@@ -239,6 +270,9 @@ impl Suite {
                 return Err(failed(source));
             }
         };
+        let known =
+            |missing: &Missing| matches!(missing, Missing::Realtime | Missing::Nice | Missing::LockedMemory);
+        let missing: Vec<Missing> = spawned.missing.into_iter().filter(known).collect();
         let process = Process {
             daemon,
             pid: spawned.pid,
@@ -259,6 +293,10 @@ impl Suite {
         };
         let pid = process.pid;
         self.processes.insert(serial, process);
+        if !missing.is_empty() {
+            self.say(Level::Warning, &format!("{} runs without {missing:?}", daemon.name()));
+        }
+        self.note_daemon_pid(daemon, pid);
         Ok(pid)
     }
 

@@ -51,7 +51,8 @@ impl Suite {
 
     fn try_release(&mut self, now: MonoTime) -> Result<Releasing, String> {
         let (process, socket) =
-            launch(&self.settings, Daemon::Vrrpd, &["--release"]).map_err(|error| error.to_string())?;
+            launch(&self.settings, &self.broker.part().process, Daemon::Vrrpd, &["--release"])
+                .map_err(|error| error.to_string())?;
         let keys = [self.key(Source::Release), self.key(Source::ReleasePidfd)];
         match self.order_release(&process, socket, keys) {
             Ok(channel) => Ok(Releasing { process, channel, keys, deadline: now + PATIENCE, done: false }),

@@ -5,16 +5,18 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
+use config::model::process::ProcessSettings;
 use config::model::units::{Generation, MonoTime, Priority};
 use ipc::messages::ctl::{Daemon, Reloaded};
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpState};
 use ipc::messages::{Level, Refusal, ToDaemon};
 use ipc::slots::Slots;
 
-use super::processes::{Link, lend};
+use super::processes::{Link, lend, tuning};
 use super::{Source, Suite};
 use crate::broker::Whose;
 use crate::effects::notify::{self, News, Told};
+use crate::environment;
 use crate::reload::{Outcome, Reload};
 use crate::service;
 use crate::supervisor::{Fault, Serial};
@@ -68,12 +70,14 @@ impl Suite {
 
     /// Starts the reload that was asked for, unless something else is under way.
     fn begin_reload(&mut self, now: MonoTime) {
-        let busy = self.stage.is_some() || self.committing.is_some() || self.is_starting();
+        let busy =
+            self.stage.is_some() || self.committing.is_some() || self.is_starting() || self.starting_up;
         if busy || !self.reload_again || self.stopping.is_some() {
             return;
         }
         self.reload_again = false;
         service::reloading();
+        self.show_reload(true);
         self.say(Level::Info, "Reloading ...");
         let identity = self.settings.identities.map(|all| all[3]);
         let settings = &self.settings;
@@ -121,10 +125,12 @@ impl Suite {
         self.retire_worker();
         match outcome {
             Ok(Some(worker::Outcome { parts: Some(parts), text, .. })) => {
+                self.note_check(&text);
                 self.stage = Some(Stage::Held(Box::new(parts), text));
                 self.ask_when_settled(now);
             }
             Ok(Some(refused)) => {
+                self.note_check(&refused.text);
                 for line in refused.text.lines() {
                     self.say(Level::Error, line);
                 }
@@ -281,13 +287,16 @@ impl Suite {
             self.say(Level::Error, &format!("slots: {error}"));
         }
         self.vault.use_slots(slots);
+        self.show_reload(false);
+        self.settle_processes(&old.process, &parts.parent.process);
         self.broker.commit(generation, Rc::new(parts.parent.clone()));
         self.parts = parts;
         self.watch_addresses();
         let mut waiting = BTreeSet::new();
         for (daemon, serial) in asked {
             waiting.insert(daemon);
-            if wider.contains(&daemon) {
+            let tuned = tuning(&old.process, daemon) != tuning(&self.parts.parent.process, daemon);
+            if wider.contains(&daemon) || tuned {
                 self.tell(serial, ToDaemon::Abort(generation));
                 let successor = self.serial();
                 self.with_supervisor(daemon, |supervisor, out| supervisor.replace(successor, now, out));
@@ -303,6 +312,23 @@ impl Suite {
         self.start_needed(now);
         if waiting.is_empty() {
             self.reload_confirmed(Daemon::Vrrpd);
+        }
+    }
+
+    /// What of the process settings takes effect by a reload, and what needs a start.
+    fn settle_processes(&mut self, old: &ProcessSettings, new: &ProcessSettings) {
+        let mask = self.settings.umask.or(new.umask).unwrap_or(environment::UMASK);
+        environment::set_umask(mask);
+        let fixed = [
+            ("net_namespace", old.namespace != new.namespace),
+            ("instance", old.instance != new.instance),
+            ("use_pid_dir", old.use_pid_dir != new.use_pid_dir),
+        ];
+        for (keyword, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
+            self.say(
+                Level::Warning,
+                &format!("{keyword} can't change by a reload: it waits for the next start"),
+            );
         }
     }
 
@@ -352,6 +378,7 @@ impl Suite {
     /// Answers everybody who asked.
     fn end_reload(&mut self, result: Result<String, String>) {
         let generation = self.broker.generation();
+        self.show_reload(false);
         let waiters = std::mem::take(&mut self.reload_waiters);
         if self.stopping.is_none() {
             service::ready("running");

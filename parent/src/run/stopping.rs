@@ -28,10 +28,15 @@ enum Step {
     Table,
     /// Stop scripts run.
     Scripts,
+    /// The shutdown script runs.
+    Shutdown,
 }
 
 /// What stop scripts get before they are ended.
 const SCRIPTS: Duration = Duration::from_secs(1);
+
+/// What a shutdown script that is out of time gets to end.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 impl Suite {
     /// Ends the suite with this exit status.
@@ -67,8 +72,17 @@ impl Suite {
                 self.advance(Step::Scripts);
                 self.tick_stop(now);
             }
-            Step::Scripts if self.runner.running() == 0 || overdue => self.finish(),
-            Step::Addresses | Step::Table | Step::Scripts => {}
+            Step::Scripts if self.runner.running() == 0 || overdue => match self.begin_shutdown(now) {
+                Some(patience) => {
+                    self.advance(Step::Shutdown);
+                    if let Some(stopping) = &mut self.stopping {
+                        stopping.deadline = now + patience + SHUTDOWN_GRACE;
+                    }
+                }
+                None => self.finish(),
+            },
+            Step::Shutdown if self.runner.running() == 0 || overdue => self.finish(),
+            Step::Addresses | Step::Table | Step::Scripts | Step::Shutdown => {}
         }
     }
 

@@ -17,6 +17,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use libc::{c_int, c_long, c_ulong, c_void};
+use nix::sched::CpuSet;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use super::fd::CHANNEL_FD;
@@ -74,6 +75,14 @@ pub struct ChildPlan {
     pub address_space: u64,
     /// SCHED_RR priority, reset in children.
     pub realtime: Option<u8>,
+    /// Microseconds that a real-time process may compute without a pause; for a second longer and it is killed.
+    pub realtime_limit: Option<u64>,
+    /// Nice value.
+    pub nice: Option<i8>,
+    /// Processors that it may use. None of them being there changes nothing.
+    pub processors: Option<CpuSet>,
+    /// It may lock all its memory.
+    pub lock_memory: bool,
 }
 
 /// Forks and executes `command` after the steps of `plan`; `channel` becomes fd 3.
@@ -140,6 +149,12 @@ fn prepare_child(channel: RawFd, plan: &ChildPlan) -> io::Result<()> {
     during(Step::Signals, settle_signals())?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     during(Step::Limits, limit_resources(plan))?;
+    if let Some(nice) = plan.nice {
+        during(Step::Realtime, be_nice(nice))?;
+    }
+    if let Some(processors) = &plan.processors {
+        let _none_of_them_is_there = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), processors);
+    }
     if let Some(priority) = plan.realtime {
         during(Step::Realtime, round_robin(priority))?;
     }
@@ -204,7 +219,8 @@ fn default_dispositions() {
 /// Default dispositions, then ignores what an operator or a service manager sends to the whole group; empties the mask.
 fn settle_signals() -> io::Result<()> {
     default_dispositions();
-    for number in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGPIPE, libc::SIGUSR1, libc::SIGUSR2] {
+    let ignored = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGPIPE, libc::SIGUSR1, libc::SIGUSR2];
+    for number in ignored.into_iter().chain([libc::SIGXCPU]) {
         // SAFETY: signal(2) with SIG_IGN installs no handler.
         if unsafe { libc::signal(number, libc::SIG_IGN) } == libc::SIG_ERR {
             return Err(io::Error::last_os_error());
@@ -216,7 +232,7 @@ fn settle_signals() -> io::Result<()> {
 const LAST_SIGNAL: c_int = 64;
 
 fn limit_resources(plan: &ChildPlan) -> io::Result<()> {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
     let wanted = [
         (Resource::RLIMIT_NOFILE, plan.open_files),
         (Resource::RLIMIT_AS, plan.address_space),
@@ -227,7 +243,20 @@ fn limit_resources(plan: &ChildPlan) -> io::Result<()> {
         let (_, hard) = getrlimit(resource)?;
         setrlimit(resource, most.min(hard), most.min(hard))?;
     }
+    if let Some(limit) = plan.realtime_limit {
+        let (_, hard) = getrlimit(Resource::RLIMIT_RTTIME)?;
+        // The kernel warns by SIGXCPU, which is ignored, and kills at the hard limit.
+        setrlimit(Resource::RLIMIT_RTTIME, limit.min(hard), limit.saturating_add(1_000_000).min(hard))?;
+    }
+    if plan.lock_memory {
+        setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY)?;
+    }
     Ok(())
+}
+
+fn be_nice(nice: i8) -> io::Result<()> {
+    // SAFETY: setpriority(2) takes three numbers; 0 is the calling process.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, c_int::from(nice)) })
 }
 
 /// SCHED_RR at `priority`, which a child of the daemon would not inherit.
@@ -348,6 +377,27 @@ pub fn forbid_inspection() -> io::Result<()> {
     prctl(libc::PR_SET_DUMPABLE, 0, 0)
 }
 
+/// By how many seconds local time is ahead of UTC at a moment, in seconds since 1970.
+#[must_use]
+pub fn local_offset(moment: u64) -> i64 {
+    let Ok(moment) = libc::time_t::try_from(moment) else { return 0 };
+    // SAFETY: tm is a C structure of integers and a pointer, for which all-zero is a valid value.
+    let mut broken_down: libc::tm = unsafe { mem::zeroed() };
+    // SAFETY: localtime_r(3) reads one number and writes one tm; both outlive the call. It reads TZ, which this program
+    // never changes.
+    unsafe { libc::localtime_r(&raw const moment, &raw mut broken_down) };
+    broken_down.tm_gmtoff
+}
+
+/// Keeps all memory of the process, present and future, out of swap.
+///
+/// # Errors
+/// `ENOMEM` beyond RLIMIT_MEMLOCK.
+pub fn lock_memory() -> io::Result<()> {
+    // SAFETY: mlockall(2) takes flags and touches no memory of ours.
+    check(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) })
+}
+
 /// Fault signals end the process at once. The standard library's handlers for SIGSEGV and SIGBUS, which only name an
 /// overflown stack, take themselves back by a call that no profile lists and would run for ever.
 ///
@@ -360,6 +410,35 @@ pub fn default_fault_signals() -> io::Result<()> {
         unsafe { sigaction(signal, &action) }?;
     }
     Ok(())
+}
+
+/// Real-time signals that the suite obeys, by number: they have no names of their own.
+#[derive(Debug, Clone, Copy)]
+pub struct RealtimeSignals {
+    /// SIGRTMIN+2.
+    pub json: i32,
+    /// SIGRTMAX-1.
+    pub clear: i32,
+    /// SIGRTMAX.
+    pub threads: i32,
+}
+
+/// Their numbers in this C library.
+#[must_use]
+pub fn realtime_signals() -> RealtimeSignals {
+    RealtimeSignals { json: libc::SIGRTMIN() + 2, clear: libc::SIGRTMAX() - 1, threads: libc::SIGRTMAX() }
+}
+
+/// `mask` with every real-time signal added.
+#[must_use]
+pub fn with_realtime_signals(mask: &SigSet) -> SigSet {
+    let mut set = *mask.as_ref();
+    for number in libc::SIGRTMIN()..=libc::SIGRTMAX() {
+        // SAFETY: sigaddset(3) changes the set it is given, which is a valid one, by a number in range.
+        unsafe { libc::sigaddset(&raw mut set, number) };
+    }
+    // SAFETY: the set is a valid one of nix's to which valid signals were added.
+    unsafe { SigSet::from_sigset_t_unchecked(set) }
 }
 
 fn prctl(option: c_int, first: c_ulong, second: c_ulong) -> io::Result<()> {

@@ -3,7 +3,7 @@
 //! Finds the instance that a datagram is for, has it judged, and hands what is accepted to its machine. Datagrams
 //! come from the network and aren't trusted.
 
-use config::model::units::MonoTime;
+use config::model::units::{MonoTime, Priority};
 use config::model::vrrp::{Family, Transport};
 use ipc::messages::Level;
 use ipc::reactor::wall_clock;
@@ -80,6 +80,9 @@ impl Driver {
             }
         };
         router.counters.received = router.counters.received.saturating_add(1);
+        if accepted.heard.priority == Priority::RESIGN {
+            router.counters.zero_received = router.counters.zero_received.saturating_add(1);
+        }
         if let Some(mismatch) = accepted.mismatch {
             router.counters.mismatches = router.counters.mismatches.saturating_add(1);
             if let Some(suppressed) = router.limits.allow(log::MISMATCH, now, &mut self.budget) {

@@ -366,6 +366,9 @@ impl Driver {
                     received: counters.received,
                     rejected: counters.rejected,
                     became_master: counters.became_master,
+                    address_mismatches: counters.mismatches,
+                    zero_received: counters.zero_received,
+                    zero_sent: counters.zero_sent,
                 });
             }
         }

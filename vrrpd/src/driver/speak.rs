@@ -48,6 +48,9 @@ impl Driver {
             }
         }
         router.counters.sent = router.counters.sent.saturating_add(sent);
+        if priority == Priority::RESIGN {
+            router.counters.zero_sent = router.counters.zero_sent.saturating_add(sent);
+        }
         if sent > 0 {
             router.last_advert = Some(now);
             if std::mem::take(&mut router.send_failed) && priority != Priority::RESIGN {

@@ -1,0 +1,76 @@
+//! Settings of the processes themselves.
+
+use std::time::Duration;
+
+use super::Context;
+use crate::LoadOptions;
+use crate::diagnostic::{Problem, code};
+use crate::model::process::{ProcessNames, ProcessSettings, Purpose, UnknownCall};
+use crate::schema::ProcessDraft;
+
+/// Settings of the processes, without what stands outside of `global_defs`.
+pub(super) fn settings(
+    context: &mut Context<'_>,
+    child_wait_time: Option<Duration>,
+    options: &LoadOptions,
+) -> ProcessSettings {
+    let control_group = context.globals.control_group.take().and_then(|group| {
+        let id = context.names.group(&group.text);
+        if id.is_none() {
+            let message = format!("control_group: there is no group {}", group.text);
+            context.report(Problem::error(code::UNKNOWN_USER, group.span, message));
+        }
+        id
+    });
+    let fifos = super::fifos(context);
+    let draft = std::mem::take(&mut context.globals.process);
+    let globals = &context.globals;
+    let settings = ProcessSettings {
+        router_id: super::router_id(globals, options),
+        script_security: globals.script_security,
+        child_wait_time: child_wait_time.unwrap_or(Duration::from_secs(5)),
+        daemon_uid_range: globals.uid_range,
+        unknown_call: if globals.exit_on_unknown_call { UnknownCall::Exit } else { UnknownCall::Enosys },
+        control_group,
+        fifos,
+        notify_priority_changes: globals.notify_priority_changes,
+        names: names(&draft),
+        vrrp_tuning: draft.vrrp.clone(),
+        checker_tuning: draft.checker.clone(),
+        umask: draft.umask,
+        symlink_paths: draft.symlink_paths,
+        reload: draft.reload.clone(),
+        dumps: draft.dumps.clone(),
+        ..ProcessSettings::default()
+    };
+    context.globals.process = draft;
+    settings
+}
+
+/// Names that are given, else upstream's with `process_names`, else those of the programs.
+fn names(draft: &ProcessDraft) -> ProcessNames {
+    let usual = |given: &Option<String>, name: &str| {
+        given.clone().or_else(|| draft.usual_names.then(|| name.to_owned()))
+    };
+    ProcessNames {
+        parent: draft.parent_name.clone(),
+        vrrp: usual(&draft.vrrp_name, "keepalived_vrrp"),
+        checker: usual(&draft.checker_name, "keepalived_lvs"),
+        ipvs: usual(&None, "keepalived_ipvs"),
+    }
+}
+
+/// `startup_script` and `shutdown_script`, and what depends on the name of the suite.
+pub(super) fn own_scripts(context: &mut Context<'_>, settings: &mut ProcessSettings) {
+    let ProcessDraft { startup, startup_timeout, shutdown, shutdown_timeout, dump_with_instance, .. } =
+        std::mem::take(&mut context.globals.process);
+    let mut script = |name: &str, command, timeout: Option<Duration>| {
+        let timeout = timeout.unwrap_or(Duration::from_secs(10));
+        context.script(name, command?, None, Purpose::Suite, Some(timeout))
+    };
+    settings.startup_script = script("startup_script", startup, startup_timeout);
+    settings.shutdown_script = script("shutdown_script", shutdown, shutdown_timeout);
+    let names = [&settings.namespace, &settings.instance];
+    let tag: Vec<&str> = names.iter().filter_map(|name| name.as_deref()).collect();
+    settings.dumps.tag = Some(tag.join("_")).filter(|tag| dump_with_instance && !tag.is_empty());
+}

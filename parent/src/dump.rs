@@ -1,0 +1,133 @@
+//! State files that signals ask for: their names, and their text in keepalived's words and fields.
+//!
+//! Pure: a [`Snapshot`] goes in, names and texts come out; `run::dumping` takes the one and writes the others.
+//! Passwords stay out: a file for monitoring is no place for them.
+
+mod json;
+mod text;
+
+use std::path::{Path, PathBuf};
+
+use config::model::process::ProcessSettings;
+use config::model::vrrp::{Instance, VrrpGlobal};
+use ipc::messages::ctl::{InstanceStatus, ServiceStatus};
+use ipc::messages::vrrpd::VrrpState;
+
+pub use json::json;
+pub use text::{checks, parent, statistics, vrrp};
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// SIGUSR1: everything, for people.
+    State,
+    /// SIGUSR2 and SIGRTMAX-1: counters of the instances.
+    Statistics,
+    /// SIGRTMIN+2: state and counters of the instances, for programs.
+    Json,
+}
+
+/// Everything that the files say.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Settings of the processes.
+    pub process: ProcessSettings,
+    /// Settings that all instances share.
+    pub global: VrrpGlobal,
+    /// Instances with what is known of each.
+    pub instances: Vec<(Instance, InstanceStatus)>,
+    /// Sync groups: name, common state, members.
+    pub groups: Vec<(String, Option<VrrpState>, Vec<String>)>,
+    /// Virtual servers.
+    pub services: Vec<ServiceStatus>,
+}
+
+/// The files of one signal with their texts. Names that the configuration gives count from `directory` by their last
+/// part, unless they are absolute.
+#[must_use]
+pub fn files(what: What, snapshot: &Snapshot, directory: &Path) -> Vec<(PathBuf, String)> {
+    let settings = &snapshot.process.dumps;
+    let name = |given: Option<&str>, default: &str, suffix: &str| {
+        path(given, default, suffix, settings.tag.as_deref(), directory)
+    };
+    match what {
+        What::State => {
+            let given = settings.state.as_deref();
+            let mut files = vec![(
+                name(given, "keepalived.data", "_parent"),
+                parent(&snapshot.process, &snapshot.global),
+            )];
+            if !snapshot.instances.is_empty() {
+                files.push((name(given, "keepalived.data", ""), vrrp(snapshot)));
+            }
+            if !snapshot.services.is_empty() {
+                files.push((name(given, "keepalived.data", "_check"), checks(snapshot)));
+            }
+            files
+        }
+        What::Statistics => {
+            let given = settings.statistics.as_deref();
+            vec![(name(given, "keepalived.stats", ""), statistics(&snapshot.instances))]
+        }
+        What::Json => {
+            let given = settings.json.as_deref();
+            vec![(name(given, "keepalived.json", ""), json(&snapshot.instances))]
+        }
+    }
+}
+
+/// `given` or `default` with `suffix` and `.tag` before the last dot of its base name.
+fn path(given: Option<&str>, default: &str, suffix: &str, tag: Option<&str>, directory: &Path) -> PathBuf {
+    let given = given.unwrap_or(default);
+    let (folder, base) = match given.rsplit_once('/') {
+        Some((folder, base)) if given.starts_with('/') => (Path::new("/").join(folder), base),
+        Some((_, base)) => (directory.to_owned(), base),
+        None => (directory.to_owned(), given),
+    };
+    let base = if base.is_empty() { default } else { base };
+    let (stem, ending) = match base.rsplit_once('.') {
+        Some((stem, ending)) => (stem, format!(".{ending}")),
+        None => (base, String::new()),
+    };
+    let tag = tag.map(|tag| format!(".{tag}")).unwrap_or_default();
+    folder.join(format!("{stem}{suffix}{tag}{ending}"))
+}
+
+/// Number of a state in keepalived's files.
+fn number(state: VrrpState) -> u8 {
+    match state {
+        VrrpState::Init => 0,
+        VrrpState::Backup => 1,
+        VrrpState::Master => 2,
+        VrrpState::Fault => 3,
+    }
+}
+
+/// Adverts refused for one reason of [`ipc::messages::vrrpd::REJECT_REASONS`].
+fn refused(status: &InstanceStatus, reason: &str) -> u64 {
+    status.rejected_by.get(reason).copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(given: Option<&str>, suffix: &str, tag: Option<&str>) -> String {
+        path(given, "keepalived.data", suffix, tag, Path::new("/run/keepalived")).display().to_string()
+    }
+
+    #[test]
+    fn suffix_and_instance_stand_before_the_last_dot() {
+        assert_eq!(named(None, "", None), "/run/keepalived/keepalived.data");
+        assert_eq!(named(None, "_check", None), "/run/keepalived/keepalived_check.data");
+        assert_eq!(named(None, "_parent", Some("blue_a")), "/run/keepalived/keepalived_parent.blue_a.data");
+    }
+
+    #[test]
+    fn a_configured_name_counts_whole_only_when_it_is_absolute() {
+        assert_eq!(named(Some("/var/lib/k/state.a.txt"), "_check", None), "/var/lib/k/state.a_check.txt");
+        assert_eq!(named(Some("/state"), "", None), "/state");
+        assert_eq!(named(Some("../etc/state.txt"), "", None), "/run/keepalived/state.txt");
+        assert_eq!(named(Some("/var/lib/k/"), "", None), "/var/lib/k/keepalived.data");
+    }
+}

@@ -1,0 +1,126 @@
+//! Pid files: locked by the parent while it runs, so that a second suite with the same file is refused.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+/// A pid file that this process has written; removed when dropped.
+#[derive(Debug)]
+pub struct PidFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl PidFile {
+    /// Takes the file, or says that another keepalived has it: by its lock, or, for one that doesn't lock, because the
+    /// process that it names is a keepalived.
+    ///
+    /// # Errors
+    /// `AddrInUse` when it is taken; otherwise what the kernel says.
+    pub fn claim(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .write(true)
+            .truncate(false)
+            .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+            .open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        let taken = || io::Error::new(io::ErrorKind::AddrInUse, "daemon is already running");
+        let whole = nix::libc::flock {
+            l_type: i16::try_from(nix::libc::F_WRLCK).unwrap_or(1),
+            l_whence: 0,
+            l_start: 0,
+            l_len: 0,
+            l_pid: 0,
+        };
+        match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole)) {
+            Ok(_) => {}
+            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => return Err(taken()),
+            Err(errno) => return Err(errno.into()),
+        }
+        let mut text = String::new();
+        let _not_a_number_is_nobody = (&mut file).take(32).read_to_string(&mut text);
+        if text.trim().parse().is_ok_and(is_other_keepalived) {
+            return Err(taken());
+        }
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Writes this process's number.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub fn write(&self) -> io::Result<()> {
+        self.file.set_permissions(Permissions::from_mode(0o644))?;
+        self.file.set_len(0)?;
+        let line = format!("{}\n", std::process::id());
+        std::os::unix::fs::FileExt::write_all_at(&self.file, line.as_bytes(), 0)
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        let _already_gone = fs::remove_file(&self.path);
+    }
+}
+
+/// True for a living process of this name that isn't this one.
+fn is_other_keepalived(pid: u32) -> bool {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    pid != std::process::id() && name.trim_end() == "keepalived"
+}
+
+/// Writes the number of a daemon.
+///
+/// # Errors
+/// The file can't be written.
+pub fn write_daemon(path: &Path, pid: i32) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(path)?;
+    file.set_permissions(Permissions::from_mode(0o644))?;
+    writeln!(file, "{pid}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("keepalived-pid-{}-{name}", std::process::id()))
+    }
+
+    #[test]
+    fn a_pid_file_holds_the_number_and_goes_with_its_owner() {
+        let path = path("number");
+        let file = PidFile::claim(&path).unwrap();
+        file.write().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+        drop(file);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_somebody_has_locked_is_taken() {
+        let path = path("locked");
+        let first = PidFile::claim(&path).unwrap();
+        assert_eq!(PidFile::claim(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+    }
+
+    #[test]
+    fn a_stale_file_of_a_dead_process_is_no_obstacle() {
+        let path = path("stale");
+        fs::write(&path, "4194304\n").unwrap();
+        assert!(PidFile::claim(&path).is_ok());
+    }
+}

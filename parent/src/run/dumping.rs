@@ -1,0 +1,180 @@
+//! State files that signals ask for. A thread reads the model and writes them: the loop waits for no disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+
+use config::model::parts::VrrpHead;
+use config::model::vrrp::Instance;
+use ipc::memfd::{MemfdError, RecordReader};
+use ipc::messages::Level;
+use ipc::messages::ctl::InstanceStatus;
+
+use super::Suite;
+use crate::dump::{self, Snapshot, What};
+
+/// Files that are being written, and those that are asked for.
+#[derive(Debug, Default)]
+pub(super) struct Dumping {
+    thread: Option<JoinHandle<Result<(), DumpError>>>,
+    waiting: BTreeSet<What>,
+    /// Counters that count from here, by instance.
+    cleared: BTreeMap<String, InstanceStatus>,
+    clear: bool,
+}
+
+/// Why files were not written.
+#[derive(Debug, thiserror::Error)]
+enum DumpError {
+    #[error("the configuration can't be read: {0}")]
+    Model(#[from] MemfdError),
+    #[error("{path}: {source}")]
+    Write { path: PathBuf, source: io::Error },
+}
+
+impl Suite {
+    /// A signal asks for files; with `clear` counters start anew behind them.
+    pub(super) fn order_dump(&mut self, what: What, clear: bool) {
+        self.dumping.waiting.insert(what);
+        self.dumping.clear |= clear;
+        self.tick_dump();
+    }
+
+    pub(super) fn tick_dump(&mut self) {
+        if let Some(thread) = self.dumping.thread.take_if(|thread| thread.is_finished()) {
+            match thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => self.say(Level::Error, &format!("state files: {error}")),
+                Err(_) => self.say(Level::Error, "state files: the writer failed"),
+            }
+        }
+        if self.dumping.thread.is_some() {
+            return;
+        }
+        let Some(what) = self.dumping.waiting.pop_first() else { return };
+        if let Err(error) = self.start_dump(what) {
+            self.say(Level::Error, &format!("state files: {error}"));
+        }
+    }
+
+    /// True while a writer's end is awaited.
+    pub(super) fn is_dumping(&self) -> bool {
+        self.dumping.thread.is_some()
+    }
+
+    fn start_dump(&mut self, what: What) -> io::Result<()> {
+        let statuses = self.broker.instance_status();
+        let counted = statuses.iter().map(|status| self.since_cleared(status)).collect();
+        if what == What::Statistics && std::mem::take(&mut self.dumping.clear) {
+            self.dumping.cleared = statuses.into_iter().map(|status| (status.name.clone(), status)).collect();
+        }
+        let part = self.broker.part();
+        let names = |members: &[config::model::units::InstanceId]| {
+            members.iter().filter_map(|id| Some(part.instances.get(id.index())?.name.clone())).collect()
+        };
+        let groups = part
+            .groups
+            .iter()
+            .map(|known| {
+                (known.group.name.clone(), self.broker.group_state(known), names(&known.group.members))
+            })
+            .collect();
+        let (process, services) = (part.process.clone(), self.broker.service_status());
+        let model = self.parts.vrrpd.as_fd().try_clone_to_owned()?;
+        let directory = self.settings.dump_dir.clone();
+        let write = move || {
+            let (global, instances) = read(RecordReader::new(model)?, counted)?;
+            let snapshot = Snapshot { process, global, instances, groups, services };
+            for (path, text) in dump::files(what, &snapshot, &directory) {
+                replace(&path, &text).map_err(|source| DumpError::Write { path, source })?;
+            }
+            Ok(())
+        };
+        self.dumping.thread = Some(thread::Builder::new().name("state-files".to_owned()).spawn(write)?);
+        Ok(())
+    }
+
+    /// The status with what was counted since the last clearing.
+    fn since_cleared(&self, status: &InstanceStatus) -> InstanceStatus {
+        let mut status = status.clone();
+        // A daemon that started anew counts from 0 again.
+        let Some(before) = self.dumping.cleared.get(&status.name).filter(|before| before.sent <= status.sent)
+        else {
+            return status;
+        };
+        let pairs = [
+            (&mut status.sent, before.sent),
+            (&mut status.received, before.received),
+            (&mut status.became_master, before.became_master),
+            (&mut status.released_master, before.released_master),
+            (&mut status.address_mismatches, before.address_mismatches),
+            (&mut status.zero_received, before.zero_received),
+            (&mut status.zero_sent, before.zero_sent),
+        ];
+        for (now, before) in pairs {
+            *now = now.saturating_sub(before);
+        }
+        for (reason, now) in &mut status.rejected_by {
+            *now = now.saturating_sub(before.rejected_by.get(reason).copied().unwrap_or(0));
+        }
+        status
+    }
+}
+
+/// vrrpd's part of the model, each instance with its status.
+fn read(
+    mut records: RecordReader,
+    statuses: Vec<InstanceStatus>,
+) -> Result<(config::model::vrrp::VrrpGlobal, Vec<(Instance, InstanceStatus)>), DumpError> {
+    let head: Option<VrrpHead> = records.read()?;
+    let mut instances = Vec::with_capacity(statuses.len());
+    for status in statuses {
+        let Some(instance) = records.read()? else { break };
+        instances.push((instance, status));
+    }
+    Ok((head.map(|head| head.global).unwrap_or_default(), instances))
+}
+
+/// Puts a fresh file, its owner's alone, in the place of whatever stands there; no link is followed.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let fresh = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh);
+    let mut file = match open() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(&fresh)?;
+            open()?
+        }
+        other => other?,
+    };
+    let written = file.write_all(text.as_bytes()).and_then(|()| fs::rename(&fresh, path));
+    if written.is_err() {
+        let _nothing_is_left_behind = fs::remove_file(&fresh);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_the_place_of_a_file_is_replaced_and_not_followed() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let directory = std::env::temp_dir().join(format!("keepalived-dump-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (victim, path) = (directory.join("victim"), directory.join("keepalived.data"));
+        fs::write(&victim, "precious").unwrap();
+        symlink(&victim, &path).unwrap();
+        replace(&path, "state").unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "state");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 2);
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

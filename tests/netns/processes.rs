@@ -1,0 +1,276 @@
+//! Process keywords, signals and files, seen from outside: what /proc says of the real processes, and what they leave.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tests::lab::config_text::{VrrpInstance, global, http_service};
+use tests::lab::failure::require;
+use tests::lab::lan::front4;
+use tests::lab::subject::install_ours;
+use tests::lab::{Director, Failure, Lan, Subject, process, sandboxed, wait_for, wait_until};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn instance() -> String {
+    VrrpInstance::new(2, "1", 255, front4(50)).text().replace("state BACKUP", "state MASTER")
+}
+
+fn globals(lines: &str) -> String {
+    format!("global_defs {{\n    router_id lab\n{lines}\n}}\n")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// A signal by number: those of real time have no names.
+fn send(lan: &Lan, pid: i32, number: i32) -> Result<(), Failure> {
+    lan.host("d1")?.run("/bin/kill", &[&format!("-{number}"), &pid.to_string()]).map(|_| ())
+}
+
+/// Field of `/proc/PID/stat`, counted as in proc(5).
+fn stat_field(pid: i32, field: usize) -> Option<i64> {
+    let stat = read(&format!("/proc/{pid}/stat"));
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(field - 3)?.parse().ok()
+}
+
+#[test]
+fn names_scheduling_memory_and_pid_files_are_those_of_the_configuration() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let config = "instance blue\n".to_owned()
+            + &globals(
+                "process_names\nprocess_name director\nvrrp_rt_priority 20\nvrrp_rlimit_rttime 500000\n\
+                 vrrp_cpu_affinity 0\nvrrp_no_swap\nchecker_priority 5\nchecker_no_swap\numask 0027",
+            )
+            + &instance()
+            + &http_service("10.77.0.50", &["10.77.0.1"]);
+        let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+        wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
+        let vrrpd = director.wait_daemon("keepalived_vrrp")?;
+        let checkd = director.wait_daemon("keepalived_lvs")?;
+        director.wait_daemon("keepalived_ipvs")?;
+        let parent = director.pid();
+        require(read(&format!("/proc/{parent}/comm")) == "director\n", || "the parent's name".to_owned())?;
+        // SCHED_RR is 2; fields 41, 40 and 19 are policy, real-time priority and nice value.
+        let scheduling = (stat_field(vrrpd, 41), stat_field(vrrpd, 40));
+        require(scheduling == (Some(2), Some(20)), || format!("vrrpd is scheduled {scheduling:?}"))?;
+        require(stat_field(checkd, 19) == Some(5), || format!("nice {:?}", stat_field(checkd, 19)))?;
+        require(stat_field(checkd, 41) == Some(0), || "checkd isn't scheduled as usual".to_owned())?;
+        let field = |pid, name| process::status_field(pid, name).unwrap_or_default();
+        require(field(vrrpd, "Cpus_allowed_list") == "0", || field(vrrpd, "Cpus_allowed_list"))?;
+        let told = director.logged("runs without [LockedMemory]") == 2;
+        for pid in [vrrpd, checkd] {
+            // Without CAP_SYS_RESOURCE the limit of locked memory can't be lifted, which is told.
+            let locked = field(pid, "VmLck") != "0 kB";
+            require(locked != told, || format!("{pid}: locked {locked}, told {told}"))?;
+            require(
+                field(pid, "CapEff") == if pid == vrrpd { "0000000000003000" } else { "0000000000000000" },
+                || format!("{pid} holds {}", field(pid, "CapEff")),
+            )?;
+        }
+        let limits = read(&format!("/proc/{vrrpd}/limits"));
+        let limit = limits.lines().find(|line| line.starts_with("Max realtime timeout")).unwrap_or_default();
+        require(limit.contains(" 500000 ") && limit.contains(" 1500000 "), || limit.to_owned())?;
+        require(field(parent, "Umask") == "0027", || field(parent, "Umask"))?;
+        for (file, pid) in [("keepalived", parent), ("vrrp", vrrpd), ("checkers", checkd)] {
+            let path = format!("/run/lab/d1.run/{file}_blue.pid");
+            require(read(&path) == format!("{pid}\n"), || format!("{path}: {}", read(&path)))?;
+        }
+        let log = director.log();
+        require(log.contains("Keepalived_vrrp_blue: ") && log.contains("Keepalived_blue: "), || log.clone())?;
+        director.stop()?;
+        let left = fs::read_dir("/run/lab/d1.run").into_iter().flatten().filter_map(Result::ok);
+        let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+        require(!left.iter().any(|name| name.to_string_lossy().ends_with(".pid")), || format!("{left:?}"))
+    })
+}
+
+#[test]
+fn start_and_shutdown_scripts_run_before_the_first_and_after_the_last_daemon() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let config = globals(
+            "startup_script \"/bin/sh -c 'sleep 0.4; ip address > /run/lab/before'\" root\n\
+             startup_script_timeout 5\n\
+             shutdown_script \"/bin/sh -c 'ip address > /run/lab/after'\" root\nshutdown_script_timeout 5",
+        ) + &instance();
+        let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+        director.wait_daemon("vrrpd")?;
+        let before = read("/run/lab/before");
+        require(before.contains("10.77.0.1/") && !before.contains("10.77.0.50"), || before.clone())?;
+        wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
+        director.stop()?;
+        let after = read("/run/lab/after");
+        require(after.contains("10.77.0.1/") && !after.contains("10.77.0.50"), || after.clone())
+    })
+}
+
+#[test]
+fn a_start_script_that_hangs_delays_the_daemons_by_its_time_only() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let script = "startup_script \"/bin/sleep 60\" root\nstartup_script_timeout 1";
+        let director = Director::start(lab, d1, Subject::Ours, &(globals(script) + &instance()), &[])?;
+        wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
+        require(director.logged("startup_script failed: TimedOut") == 1, || director.log())
+    })
+}
+
+/// Fields of `keepalived.json` as keepalived writes them for an instance without routes and rules.
+const JSON_FIELDS: &str = "accept adver_int auth_data auth_type base_priority dont_track_primary effective_priority evips \
+    garp_delay garp_lower_prio_delay garp_lower_prio_rep garp_refresh garp_refresh_rep garp_rep higher_prio_send_advert \
+    ifp_ifname iname last_transition lower_prio_no_advert master_adver_int master_priority nopreempt notify_deleted \
+    preempt_delay promote_secondaries skip_check_adv_addr smtp_alert state strict_mode version vips vipset vmac_ifname \
+    vrid wantstate";
+
+#[test]
+fn signals_write_state_statistics_and_json_and_end_nobody() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let pass = "authentication {\n auth_type PASS\n auth_pass secret1\n}";
+        let text = VrrpInstance::new(2, "1", 255, front4(50)).with(pass).text();
+        let config = global("lab") + &text + &http_service("10.77.0.50", &["10.77.0.1"]);
+        let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+        wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
+        let path = |name: &str| format!("/run/lab/d1.run/{name}");
+        let sent = |text: &str| -> Option<u64> {
+            text.lines().find_map(|line| line.trim().strip_prefix("Sent: "))?.parse().ok()
+        };
+        wait_until("two adverts are counted", SOON, || {
+            director.status().is_ok_and(|status| status["instances"][0]["sent"].as_u64() > Some(1))
+        })?;
+        let pid = director.pid();
+        // SIGUSR1, SIGRTMIN+2, then SIGRTMAX-1: the numbers that keepalived --signum prints.
+        send(&lan, pid, 10)?;
+        send(&lan, pid, 36)?;
+        send(&lan, pid, 63)?;
+        wait_until("the files are written", SOON, || {
+            [
+                "keepalived.data",
+                "keepalived_parent.data",
+                "keepalived_check.data",
+                "keepalived.json",
+                "keepalived.stats",
+            ]
+            .iter()
+            .all(|name| Path::new(&path(name)).exists())
+        })?;
+        let data = read(&path("keepalived.data"));
+        for line in
+            [" VRRP Instance = VI_1", "   State = MASTER", "   Interface = eth0", "   Virtual Router ID = 51"]
+        {
+            require(data.lines().any(|found| found == line), || format!("{line} isn't in\n{data}"))?;
+        }
+        require(data.contains("10.77.0.50/24 dev eth0 scope global set"), || data.clone())?;
+        let json = read(&path("keepalived.json"));
+        require(!data.contains("secret1") && !json.contains("secret1"), || "a password".to_owned())?;
+        let json: Value = serde_json::from_str(&json).map_err(|cause| Failure::instrument("json", cause))?;
+        let fields: Vec<&str> =
+            json[0]["data"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        require(fields == JSON_FIELDS.split_whitespace().collect::<Vec<_>>(), || format!("{fields:?}"))?;
+        require(json[0]["data"]["state"] == 2 && json[0]["stats"]["become_master"] == 1, || {
+            json.to_string()
+        })?;
+        require(json[0]["data"]["last_transition"].as_f64() > Some(1e9), || json.to_string())?;
+        let first = read(&path("keepalived.stats"));
+        require(sent(&first) > Some(1) && first.contains("  Became master: 1\n"), || first.clone())?;
+        // The counters began anew: a second later they are small.
+        fs::remove_file(path("keepalived.stats")).map_err(|cause| Failure::instrument("stats", cause))?;
+        send(&lan, pid, 12)?;
+        wait_until("statistics are written again", SOON, || Path::new(&path("keepalived.stats")).exists())?;
+        let second = read(&path("keepalived.stats"));
+        require(sent(&second) < sent(&first) && second.contains("  Became master: 0\n"), || second.clone())?;
+        for number in [13, 24, 10, 12, 36, 63, 64] {
+            send(&lan, pid, number)?;
+        }
+        let status = director.status()?;
+        require(status["pid"] == pid, || status.to_string())
+    })
+}
+
+#[test]
+fn a_file_names_the_time_of_a_reload() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let keywords = "reload_time_file /run/lab/when\nreload_check_config /run/lab/check.log";
+        let config = globals(keywords) + &instance();
+        let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+        wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
+        director.write_config(d1, &config.replace("10.77.0.50", "10.77.0.51"))?;
+        let when = d1.run("/bin/date", &["-u", "-d", "3 seconds", "+%Y-%m-%d %H:%M:%SZ"])?;
+        fs::write("/run/lab/when", when).map_err(|cause| Failure::instrument("the file", cause))?;
+        wait_until("the new address is there", SOON, || d1.has(front4(51)) && !d1.has(front4(50)))?;
+        require(!Path::new("/run/lab/when").exists(), || "the file is still there".to_owned())?;
+        // A refused configuration leaves its problems in the log of the check, too.
+        director.write_config(d1, &config.replace("interface eth0", "interfase eth0"))?;
+        director.signal(Signal::SIGHUP);
+        wait_until("the check's log names the mistake", SOON, || {
+            read("/run/lab/check.log").contains("interfase")
+        })
+        .map(|_| ())
+    })
+}
+
+#[test]
+fn a_network_namespace_holds_every_process() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+        let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
+        let config = "net_namespace d2\n".to_owned() + &global("lab") + &instance();
+        let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+        wait_until("d2 holds the address", SOON, || d2.has(front4(50)))?;
+        require(!d1.has(front4(50)), || "d1 holds it too".to_owned())?;
+        director.stop()?;
+        wait_until("d2 has given it up", SOON, || !d2.has(front4(50)) && d2.processes().is_empty())?;
+        // The command line comes first.
+        let director = Director::start(lab, d2, Subject::Ours, &config, &["-s", "d1"])?;
+        wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
+        director.stop().map(|_| ())
+    })
+}
+
+#[test]
+fn a_service_manager_hears_of_start_reload_and_stop() {
+    sandboxed(60, |_| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        fs::create_dir_all("/run/lab").map_err(|cause| Failure::instrument("/run/lab", cause))?;
+        let doing = |cause: std::io::Error| Failure::instrument("the manager's socket", cause);
+        let manager = std::os::unix::net::UnixDatagram::bind("/run/lab/notify").map_err(doing)?;
+        manager.set_read_timeout(Some(SOON)).map_err(doing)?;
+        fs::write("/run/lab/d1.conf", global("lab") + &instance()).map_err(doing)?;
+        let mut command = Command::new(install_ours()?.join("keepalived"));
+        command
+            .args(["-n", "-G", "-f", "/run/lab/d1.conf", "--run-dir", "/run/lab/d1.run"])
+            .env("NOTIFY_SOCKET", "/run/lab/notify");
+        let mut parent = d1.spawn(command.stdin(Stdio::null()))?;
+        let hear = |wanted: &str| -> Result<String, Failure> {
+            let mut bytes = [0; 512];
+            let length = manager.recv(&mut bytes).map_err(doing)?;
+            let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            require(text.contains(wanted), || format!("{wanted} was expected, heard {text}"))?;
+            Ok(text)
+        };
+        hear("READY=1")?;
+        wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
+        let pid = i32::try_from(parent.id()).unwrap_or(0);
+        process::signal(pid, Signal::SIGHUP);
+        let reloading = hear("RELOADING=1")?;
+        require(reloading.contains("MONOTONIC_USEC="), || reloading.clone())?;
+        hear("READY=1")?;
+        process::signal(pid, Signal::SIGTERM);
+        hear("STOPPING=1")?;
+        wait_for("it stops", SOON, || parent.try_wait().ok().flatten()).map(|_| ())
+    })
+}
