@@ -193,7 +193,7 @@ fn the_kernel_shows_exactly_the_profile() {
         assert_eq!(status["Umask"], "0077", "{place}");
         assert_eq!(status["SigBlk"], "0000000000000000", "{place}");
         // HUP 1, INT 2, USR1 10, USR2 12, PIPE 13, TERM 15.
-        assert_eq!(status["SigIgn"], "0000000000005a03", "{place}");
+        assert_eq!(status["SigIgn"], "0000000000805a03", "{place}");
         assert_eq!(status["Threads"], "1", "{place}");
         drop(channel);
         assert_eq!(wait(&spawned), Ending::Exited(0), "{place}");
