@@ -71,6 +71,7 @@ fn data(instance: &Instance, status: &InstanceStatus) -> Value {
             let kind = match instance.authentication {
                 Authentication::None => 0,
                 Authentication::Pass(_) => 1,
+                Authentication::Ah(_) => 2,
             };
             fields.insert("auth_type".to_owned(), object!(kind));
             if kind != 0 {

@@ -127,8 +127,10 @@ fn topology(page: &mut String, instance: &Instance, status: &InstanceStatus, gro
             }
         }
     }
-    if instance.authentication != Authentication::None {
-        line!(page, "   Authentication type = SIMPLE_PASSWORD");
+    match instance.authentication {
+        Authentication::None => {}
+        Authentication::Pass(_) => line!(page, "   Authentication type = SIMPLE_PASSWORD"),
+        Authentication::Ah(_) => line!(page, "   Authentication type = IPSEC_AH"),
     }
     for (title, addresses) in
         [("Virtual IP", &instance.addresses), ("Virtual IP Excluded", &instance.excluded)]
