@@ -11,7 +11,7 @@ use crate::model::check::VirtualServer;
 use crate::model::ipvs::IpvsSettings;
 use crate::model::network::Statics;
 use crate::model::process::{InstanceNotify, Script};
-use crate::model::units::{InstanceId, ScriptId};
+use crate::model::units::{FileId, InstanceId, ScriptId};
 use crate::model::vrrp::Instance;
 
 /// What happens to something.
@@ -150,6 +150,9 @@ fn instances(out: &mut Vec<Change>, old: &Model, new: &Model) {
         if tracked(old, was) != tracked(new, instance) {
             settings.push("track_script");
         }
+        if tracked_files(old, was) != tracked_files(new, instance) {
+            settings.push("track_file");
+        }
         if notify_scripts(old, was_notify) != notify_scripts(new, notify) {
             settings.push("notify scripts");
         }
@@ -234,6 +237,13 @@ fn tracked<'m>(model: &'m Model, instance: &'m Instance) -> Vec<(i16, bool, Opti
         Some((tracked.name.as_str(), times, script(model, Some(tracked.script))))
     };
     instance.track_scripts.iter().map(|track| (track.weight, track.reverse, view(track.tracked))).collect()
+}
+
+/// Files that an instance tracks, by their content.
+fn tracked_files<'m>(model: &'m Model, instance: &Instance) -> Vec<(i16, bool, Option<[&'m str; 2]>)> {
+    let content =
+        |id: FileId| model.files.get(id.index()).map(|file| [file.name.as_str(), file.path.as_str()]);
+    instance.track_files.iter().map(|track| (track.weight, track.reverse, content(track.file))).collect()
 }
 
 /// A tracked script by its content.

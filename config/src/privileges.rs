@@ -30,6 +30,8 @@ pub enum Need {
     Connect(String),
     /// A file or directory.
     Path(&'static str),
+    /// A file that is read, and watched in its directory.
+    File(String),
 }
 
 impl fmt::Display for Need {
@@ -41,6 +43,7 @@ impl fmt::Display for Need {
             Self::Program(path) => write!(f, "program {path}"),
             Self::RunAs(uid, gid) => write!(f, "run as user id {uid}, group id {gid}"),
             Self::Connect(address) => write!(f, "connect to {address}"),
+            Self::File(path) => write!(f, "file {path}"),
             Self::Path(path) => write!(f, "path {path}"),
         }
     }
@@ -76,6 +79,9 @@ pub fn privileges(model: &Model) -> Vec<Privilege> {
     }
     for script in &model.scripts {
         program(&mut list, script);
+    }
+    for file in &model.files {
+        list.add("keepalived", "track_file", [Need::File(file.path.clone())]);
     }
     for service in &model.virtual_servers {
         balancing(&mut list, service);

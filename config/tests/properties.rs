@@ -154,7 +154,10 @@ fn instance(index: usize) -> BoxedStrategy<String> {
             (-254..=254_i32)
                 .prop_map(|weight| format!("track_interface {{\neth9 weight {weight} reverse\n}}")),
         ),
-        maybe(Just("track_script {\nweb weight -5 reverse\n}".to_owned())),
+        maybe((0..=2_u32, -254..=254_i32).prop_map(|(weights, weight)| {
+            let of_file = if weights > 0 { format!(" weight {weight} reverse") } else { String::new() };
+            format!("track_script {{\nweb weight -5 reverse\n}}\ntrack_file {{\nload{of_file}\n}}")
+        })),
         maybe(
             "[a-zA-Z0-9#!]{1,8}"
                 .prop_map(|pass| format!("authentication {{\nauth_type AH\nauth_pass \"{pass}\"\n}}")),
@@ -263,7 +266,8 @@ fn configuration() -> impl Strategy<Value = String> {
     );
     (globals, instance(1), instance(2), service(11), service(12)).prop_map(
         |((a, b, c, d, e, f), one, two, three, four)| {
-            let script = "vrrp_script web {\nscript \"/opt/web 'x y'\" carol\ninterval 0.5\nweight 7\n}\n";
+            let script = "vrrp_script web {\nscript \"/opt/web 'x y'\" carol\ninterval 0.5\nweight 7\n}\n\
+                 track_file load {\nfile \"/run/a load\"\nweight -3 reverse\ninit_file 5 overwrite\n}\n";
             let group = "vrrp_sync_group VG {\ngroup { V1 V2 }\ntrack_interface { eth5 weight 9 }\n}\n";
             format!("global_defs {{\n{a}{b}{c}{d}{e}{f}}}\n{script}{group}{one}{two}{three}{four}")
         },

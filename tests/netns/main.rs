@@ -17,3 +17,4 @@ mod service;
 mod startup;
 mod supervision;
 mod sync_group;
+mod tracking;

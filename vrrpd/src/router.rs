@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use config::model::hmac::HmacMode;
 use config::model::units::{IfIndex, MonoTime, Priority};
-use config::model::vrrp::{Authentication, ChecksumRule, Family, Instance, Peer, Transport, Version};
+use config::model::vrrp::{
+    Authentication, ChecksumRule, Family, Instance, Peer, TrackScript, Transport, Version,
+};
 use ipc::messages::vrrpd::SocketKey;
 
 use crate::holdings::{self, Holdings, Restores};
@@ -24,10 +26,10 @@ use crate::proto::auth::{self, Guard};
 use crate::proto::faults::{Faults, Reason};
 use crate::proto::limit::{Budget, LINES_PER_INSTANCE, Reasons};
 use crate::proto::machine::{Machine, Settings, State};
-use crate::proto::priority::{Effect, Health, effect, effective};
+use crate::proto::priority::{Effect, Health, effect, effective, file_effect};
 use crate::proto::sync_group::Standing;
-use crate::scripts::Scripts;
 use crate::socket::send::Way;
+use crate::trackers::Trackers;
 
 /// A virtual router.
 #[derive(Debug)]
@@ -355,7 +357,7 @@ impl Router {
 
     /// Judges trackers and tables.
     #[must_use]
-    pub fn judge(&self, links: &Links, scripts: &Scripts, deaf: &[SocketKey], now: MonoTime) -> Verdict {
+    pub fn judge(&self, links: &Links, trackers: &Trackers, deaf: &[SocketKey], now: MonoTime) -> Verdict {
         let mut verdict = Verdict {
             faults: Faults::none(),
             priority: self.config.priority,
@@ -368,35 +370,52 @@ impl Router {
         if self.refusal.is_some_and(|refusal| now < refusal.until) {
             verdict.faults.add(Reason::AddressRefused);
         }
-        let mut weights = 0_i32;
-        for (position, track) in self.config.track_interfaces.iter().enumerate() {
-            if self.config.interface.as_ref() == Some(&track.interface) && !self.config.dont_track_primary {
-                continue;
-            }
-            let health = match links.condition(&track.interface) {
-                Condition::Up => Health::Good,
-                Condition::Down | Condition::Missing => Health::Bad,
-            };
-            match effect(track.weight, track.reverse, health) {
-                Effect::Weight(weight) => weights = weights.saturating_add(weight),
-                Effect::Fault => verdict.faults.add(Reason::Interface(position)),
-                Effect::Hold => {}
-            }
-        }
-        for (position, track) in self.config.track_scripts.iter().enumerate() {
-            let health = scripts.health(track.tracked);
-            verdict.provisional |= health == Health::Unknown;
-            match effect(track.weight, track.reverse, health) {
-                Effect::Weight(weight) => weights = weights.saturating_add(weight),
-                Effect::Fault => verdict.faults.add(Reason::Script(position)),
-                Effect::Hold => verdict.hold = true,
-            }
-        }
+        let weights = self.judge_trackers(links, trackers, &mut verdict);
         verdict.priority = match self.assumed {
             Some(assumed) if verdict.provisional && self.config.priority != Priority::OWNER => assumed,
             Some(_) | None => effective(self.config.priority, weights),
         };
         verdict
+    }
+
+    /// Enters faults and what is not known yet; returns what is added to the priority.
+    fn judge_trackers(&self, links: &Links, trackers: &Trackers, verdict: &mut Verdict) -> i32 {
+        let config = &self.config;
+        let interfaces = config.track_interfaces.iter().enumerate().filter(|(_, track)| {
+            config.interface.as_ref() != Some(&track.interface) || config.dont_track_primary
+        });
+        let interfaces = interfaces.map(|(position, track)| {
+            let health = match links.condition(&track.interface) {
+                Condition::Up => Health::Good,
+                Condition::Down | Condition::Missing => Health::Bad,
+            };
+            (effect(track.weight, track.reverse, health), Reason::Interface(position))
+        });
+        let unknown = |track: &TrackScript| trackers.scripts.health(track.tracked) == Health::Unknown;
+        verdict.provisional = config.track_scripts.iter().any(unknown);
+        let scripts = config.track_scripts.iter().enumerate().map(|(position, track)| {
+            let health = trackers.scripts.health(track.tracked);
+            (effect(track.weight, track.reverse, health), Reason::Script(position))
+        });
+        // Weights don't move an owner, and what can't be added is no fault either.
+        let owner = config.priority == Priority::OWNER;
+        let files = config.track_files.iter().enumerate().filter(|(_, track)| !owner || track.weight == 0);
+        let files = files.map(|(position, track)| {
+            let value = trackers.files.value(track.file);
+            (file_effect(track.weight, track.reverse, value), Reason::File(position))
+        });
+        let mut weights = 0_i32;
+        for (effect, reason) in interfaces.chain(scripts).chain(files) {
+            match effect {
+                Effect::Weight(weight) => weights = weights.saturating_add(weight),
+                Effect::Fault => verdict.faults.add(reason),
+                Effect::Hold => {
+                    verdict.hold = true;
+                    verdict.provisional = true;
+                }
+            }
+        }
+        weights
     }
 
     fn judge_path(&self, links: &Links, deaf: &[SocketKey], faults: &mut Faults) {

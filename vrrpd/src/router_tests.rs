@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::fixtures::{address_added, instance, link, link_up, link_with_mtu, links};
-use config::model::units::ScriptId;
+use config::model::track::TrackFile;
+use config::model::units::{FileId, ScriptId};
 use config::model::vrrp::{Peer, TrackInterface, TrackScript, TrackedScript};
 use ipc::messages::RunOutcome;
 use netlink::route::LinkFlags;
@@ -12,7 +13,7 @@ fn now() -> MonoTime {
 }
 
 fn judge(router: &Router, links: &Links) -> Verdict {
-    router.judge(links, &Scripts::default(), &[], now())
+    router.judge(links, &Trackers::default(), &[], now())
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -141,7 +142,7 @@ fn tracked_interfaces_weigh_or_fault() {
     assert_eq!(judge(&router, &links()).faults, Faults::from_iter([Reason::Interface(0)]));
 }
 
-fn scripted(weight: i16) -> (Router, Scripts) {
+fn scripted(weight: i16) -> (Router, Trackers) {
     let mut config = instance(&["192.0.2.10/24"]);
     config.track_scripts = vec![TrackScript { tracked: 0, weight, reverse: false }];
     let script = TrackedScript {
@@ -153,25 +154,46 @@ fn scripted(weight: i16) -> (Router, Scripts) {
         fall: 1,
         init_fail: false,
     };
-    (Router::new(config, &links()), Scripts::default().replaced(vec![script], now()))
+    (Router::new(config, &links()), Trackers::default().replaced(vec![script], Vec::new(), now()))
 }
 
 #[test]
 fn a_script_of_weight_zero_holds_until_its_first_result() {
-    let (router, mut scripts) = scripted(0);
-    assert!(router.judge(&links(), &scripts, &[], now()).hold);
-    scripts.record(ScriptId::new(7), RunOutcome::Exited(1));
-    let verdict = router.judge(&links(), &scripts, &[], now());
+    let (router, mut trackers) = scripted(0);
+    assert!(router.judge(&links(), &trackers, &[], now()).hold);
+    trackers.scripts.record(ScriptId::new(7), RunOutcome::Exited(1));
+    let verdict = router.judge(&links(), &trackers, &[], now());
     assert_eq!((verdict.hold, verdict.faults), (false, Faults::from_iter([Reason::Script(0)])));
 }
 
 #[test]
+fn a_file_holds_until_its_number_is_known_and_moves_the_priority_or_is_a_fault() {
+    let mut config = instance(&["192.0.2.10/24"]);
+    let track = |weight| TrackFile { file: FileId::new(0), weight, reverse: false };
+    config.track_files = vec![track(-2)];
+    let mut router = Router::new(config, &links());
+    let mut trackers = Trackers::default().replaced(Vec::new(), vec!["load".to_owned()], now());
+    assert!(router.judge(&links(), &trackers, &[], now()).hold);
+    trackers.files.record(FileId::new(0), 30);
+    let verdict = router.judge(&links(), &trackers, &[], now());
+    assert_eq!((verdict.hold, verdict.priority), (false, Priority::new(40)));
+    trackers.files.record(FileId::new(0), 127);
+    let verdict = router.judge(&links(), &trackers, &[], now());
+    assert_eq!(verdict.faults, Faults::from_iter([Reason::File(0)]));
+    assert_eq!(verdict.faults.describe(&router.config, &trackers.names()), "file load");
+    router.config.priority = Priority::OWNER;
+    assert!(router.judge(&links(), &trackers, &[], now()).faults.is_empty());
+    router.config.track_files = vec![track(0)];
+    assert!(!router.judge(&links(), &trackers, &[], now()).faults.is_empty());
+}
+
+#[test]
 fn a_successor_keeps_its_predecessors_priority_until_scripts_have_reported() {
-    let (mut router, mut scripts) = scripted(50);
+    let (mut router, mut trackers) = scripted(50);
     router.assumed = Some(Priority::new(150));
-    assert_eq!(router.judge(&links(), &scripts, &[], now()).priority, Priority::new(150));
-    scripts.record(ScriptId::new(7), RunOutcome::Exited(1));
-    assert_eq!(router.judge(&links(), &scripts, &[], now()).priority, Priority::new(100));
+    assert_eq!(router.judge(&links(), &trackers, &[], now()).priority, Priority::new(150));
+    trackers.scripts.record(ScriptId::new(7), RunOutcome::Exited(1));
+    assert_eq!(router.judge(&links(), &trackers, &[], now()).priority, Priority::new(100));
 }
 
 #[test]

@@ -56,10 +56,10 @@ impl Scripts {
         Self(fresh.collect())
     }
 
-    /// Configuration, for the names of faults.
+    /// Names, for faults in words.
     #[must_use]
-    pub fn configs(&self) -> Vec<TrackedScript> {
-        self.0.iter().map(|tracked| tracked.config.clone()).collect()
+    pub fn names(&self) -> Vec<String> {
+        self.0.iter().map(|tracked| tracked.config.name.clone()).collect()
     }
 
     /// Condition of a script by its position in the model.

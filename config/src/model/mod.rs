@@ -11,6 +11,7 @@ pub mod lent;
 pub mod network;
 pub mod parts;
 pub mod process;
+pub mod track;
 pub mod units;
 pub mod vrrp;
 
@@ -27,6 +28,8 @@ pub struct Model {
     pub vrrp_global: vrrp::VrrpGlobal,
     /// `vrrp_script` blocks that an instance tracks, indexed by [`vrrp::TrackedScript`] position.
     pub tracked_scripts: Vec<vrrp::TrackedScript>,
+    /// `track_file` blocks that something tracks, indexed by [`units::FileId`].
+    pub files: Vec<track::WatchedFile>,
     /// `vrrp_instance` blocks, indexed by [`units::InstanceId`].
     pub instances: Vec<vrrp::Instance>,
     /// Commands that follow the state of each instance, same order as `instances`.

@@ -16,6 +16,7 @@ use super::ipvs::{Destination, IpvsSettings, ServiceKey, ServiceOptions};
 use super::lent::LentSocket;
 use super::network::{Statics, VirtualAddress, VirtualRoute};
 use super::process::{InstanceNotify, ProcessSettings, Script};
+use super::track::WatchedFile;
 use super::units::{InstanceId, ServerId, Vrid, Weight};
 use super::vrrp::{Family, Instance, SyncGroup, TrackedScript, VrrpGlobal};
 
@@ -26,6 +27,8 @@ pub struct VrrpHead {
     pub global: VrrpGlobal,
     /// When tracked scripts run.
     pub tracked_scripts: Vec<TrackedScript>,
+    /// Names of tracked files, indexed by [`FileId`](super::units::FileId).
+    pub files: Vec<String>,
     /// Instances that change state together.
     pub sync_groups: Vec<SyncGroup>,
     /// Addresses and routes that follow no instance.
@@ -88,6 +91,8 @@ pub struct ParentPart {
     pub process: ProcessSettings,
     /// Every command that may run.
     pub scripts: Vec<Script>,
+    /// Every file whose number is tracked.
+    pub files: Vec<WatchedFile>,
     /// What supervision and notification need of each instance.
     pub instances: Vec<ParentInstance>,
     /// Instances that change state together, and what is notified of it.
@@ -207,6 +212,7 @@ impl Model {
         VrrpHead {
             global: self.vrrp_global.clone(),
             tracked_scripts: self.tracked_scripts.clone(),
+            files: self.files.iter().map(|file| file.name.clone()).collect(),
             sync_groups: self.sync_groups.clone(),
             statics: self.statics.clone(),
             instances: count(self.instances.len()),
@@ -240,6 +246,7 @@ impl Model {
         ParentPart {
             process: self.process.clone(),
             scripts: self.scripts.clone(),
+            files: self.files.clone(),
             instances: self.instances.iter().zip(&self.instance_notify).map(parent_instance).collect(),
             groups: self
                 .sync_groups

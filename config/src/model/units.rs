@@ -202,6 +202,10 @@ identifier!(
     ScriptId, u32
 );
 identifier!(
+    /// Position of a tracked file in the file table of one generation. Names a file, never carries its path.
+    FileId, u32
+);
+identifier!(
     /// Position of a `virtual_server` in the model of one generation.
     ServiceId, u32
 );

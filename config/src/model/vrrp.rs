@@ -12,6 +12,7 @@ pub use super::network::{
     AddressOptions, Broadcast, Congestion, Metric, MetricKind, NextHop, Placement, PreferredLifetime,
     RouteKind, VirtualAddress, VirtualRoute,
 };
+use super::track::TrackFile;
 use super::units::{AdvertInterval, InstanceId, Priority, ScriptId, Vrid};
 
 /// Protocol version of an instance.
@@ -145,6 +146,8 @@ pub struct Instance {
     pub track_interfaces: Vec<TrackInterface>,
     /// `track_script`.
     pub track_scripts: Vec<TrackScript>,
+    /// `track_file`.
+    pub track_files: Vec<TrackFile>,
     /// `garp_*`: gratuitous ARP and unsolicited neighbour advertisements.
     pub announce: Announce,
     /// `down_timer_adverts`, 1..=100: missed adverts before a Backup takes over.

@@ -21,6 +21,9 @@ pub fn print(model: &Model) -> String {
     for script in &model.tracked_scripts {
         page.tracked_script(script);
     }
+    for file in &model.files {
+        page.file(file);
+    }
     for (instance, notify) in model.instances.iter().zip(&model.instance_notify) {
         page.open("vrrp_instance", &instance.name);
         page.instance(instance);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Page, command, user, word};
 use crate::model::process::{InstanceNotify, Script};
+use crate::model::track::WatchedFile;
 use crate::model::units::ScriptId;
 use crate::model::vrrp::{Family, Instance, Preempt, SyncGroup, TrackedScript, Transport, Version};
 use crate::schema::shown_seconds;
@@ -60,6 +61,16 @@ impl Page<'_> {
         self.set("rise", tracked.rise);
         self.set("fall", tracked.fall);
         self.flag("init_fail", tracked.init_fail);
+        self.close();
+    }
+
+    pub(super) fn file(&mut self, file: &WatchedFile) {
+        self.open("track_file", &file.name);
+        self.set("file", word(&file.path));
+        if let Some(initial) = file.initial {
+            let overwrite = if initial.overwrite { " overwrite" } else { "" };
+            self.line(&format!("init_file {}{overwrite}", initial.value));
+        }
         self.close();
     }
 
@@ -128,17 +139,31 @@ impl Page<'_> {
             }
             self.close();
         }
-        if !instance.track_scripts.is_empty() {
-            self.open("track_script", "");
-            for track in &instance.track_scripts {
-                let position = usize::try_from(track.tracked).unwrap_or(usize::MAX);
-                let name = self.model.tracked_scripts.get(position).map_or("", |tracked| &tracked.name);
-                let reverse = if track.reverse { "reverse" } else { "noreverse" };
-                let line = format!("{} weight {} {reverse}", word(name), track.weight);
-                self.line(&line);
-            }
-            self.close();
+        let model = self.model;
+        let scripts = instance.track_scripts.iter().map(|track| {
+            let position = usize::try_from(track.tracked).unwrap_or(usize::MAX);
+            let name = model.tracked_scripts.get(position).map(|tracked| tracked.name.clone());
+            (name.unwrap_or_default(), track.weight, track.reverse)
+        });
+        self.track_list("track_script", scripts);
+        let files = instance.track_files.iter().map(|track| {
+            let name = model.files.get(track.file.index()).map(|file| file.name.clone());
+            (name.unwrap_or_default(), track.weight, track.reverse)
+        });
+        self.track_list("track_file", files);
+    }
+
+    fn track_list(&mut self, keyword: &str, lines: impl Iterator<Item = (String, i16, bool)>) {
+        let mut lines = lines.peekable();
+        if lines.peek().is_none() {
+            return;
         }
+        self.open(keyword, "");
+        for (name, weight, reverse) in lines {
+            let reverse = if reverse { "reverse" } else { "noreverse" };
+            self.line(&format!("{} weight {weight} {reverse}", word(&name)));
+        }
+        self.close();
     }
 
     pub(super) fn announce(&mut self, instance: &Instance) {

@@ -12,6 +12,7 @@ mod script;
 mod service;
 mod strict;
 mod sync_group;
+mod tracker;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::names::Names;
 use crate::schema::{Draft, FifoDraft, GarpGroupDraft, GlobalDraft, ScriptBlockDraft, SyncDraft};
 use crate::source::Source;
 use script::Scripts;
+use tracker::Files;
 
 /// What resolving needs beside the drafts.
 struct Context<'a> {
@@ -38,6 +40,7 @@ struct Context<'a> {
     /// `set_supplementary_groups`.
     supplementary_groups: bool,
     scripts: Scripts,
+    files: Files,
 }
 
 /// Makes the model. Problems are reported; the model is only good when none of them is an error.
@@ -55,6 +58,7 @@ pub(crate) fn resolve(
         instance: suite,
         use_pid_dir,
         scripts,
+        files,
         mut instances,
         sync_groups,
         groups,
@@ -63,8 +67,15 @@ pub(crate) fn resolve(
         garp_groups,
     } = draft;
     let supplementary_groups = globals.process.supplementary_groups;
-    let mut context =
-        Context { source, names, problems, globals, supplementary_groups, scripts: Scripts::default() };
+    let mut context = Context {
+        source,
+        names,
+        problems,
+        globals,
+        supplementary_groups,
+        scripts: Scripts::default(),
+        files: Files::default(),
+    };
     let mut model = Model {
         process: process::settings(&mut context, child_wait_time, options),
         vrrp_global: vrrp_global(&context.globals, options),
@@ -76,6 +87,7 @@ pub(crate) fn resolve(
     model.process.instance = suite;
     model.process.use_pid_dir = use_pid_dir;
     process::own_scripts(&mut context, &mut model.process);
+    context.define_files(files);
     let mut blocks: HashMap<String, Tracked> = HashMap::with_capacity(scripts.len());
     for block in scripts {
         match blocks.get(&block.name.text) {
@@ -102,6 +114,7 @@ pub(crate) fn resolve(
     service::resolve(&mut context, services, groups, &mut model);
     model.ipvs = ipvs(&mut context, &model);
     model.init_notifies = context.globals.init_notifies;
+    model.files = context.finish_files();
     model.scripts = context.scripts.finish();
     model
 }

@@ -10,8 +10,7 @@ use crate::diagnostic::{Problem, code};
 use crate::model::Model;
 use crate::model::units::InstanceId;
 use crate::model::vrrp::SyncGroup;
-use crate::schema::{InstanceDraft, SyncGroupDraft, TrackDraft};
-use crate::text::Span;
+use crate::schema::{InstanceDraft, Named, SyncGroupDraft, TrackDraft};
 
 /// Writes what groups ask for into their members. Returns the groups that have members, without unknown ones.
 pub(super) fn join(
@@ -96,6 +95,7 @@ impl Context<'_> {
         let interfaces = group.track_interfaces.iter().filter(|line| Some(&line.name.text) != own.as_ref());
         merge(&mut instance.track_interfaces, interfaces);
         merge(&mut instance.track_scripts, group.track_scripts.iter());
+        merge(&mut instance.track_files, group.track_files.iter());
     }
 
     fn drop_weights(
@@ -104,25 +104,42 @@ impl Context<'_> {
         instance: &mut InstanceDraft,
         scripts: &HashMap<String, Tracked>,
     ) {
-        let name = instance.name.clone();
-        let mut tell = |what: &str, tracked: &str, span: Span, outcome: &str| {
-            let message = format!("{name}: the weight of {what} {tracked} would move it alone; {outcome}");
+        let InstanceDraft { name, track_interfaces, track_scripts, track_files, .. } = instance;
+        let Self { problems, files, .. } = self;
+        let mut tell = |what: &str, tracked: &Named, outcome: &str| {
+            let message =
+                format!("{name}: the weight of {what} {} would move it alone; {outcome}", tracked.text);
             let help = format!("allow it with sync_group_tracking_weight in {}", group.name.text);
-            self.report(Problem::warning(code::NO_EFFECT, span, message).help(help));
+            problems.report(Problem::warning(code::NO_EFFECT, tracked.span, message).help(help));
         };
-        for line in &mut instance.track_interfaces {
+        for line in track_interfaces {
             if line.weight.is_some_and(|weight| weight != 0) {
-                tell("interface", &line.name.text, line.name.span, "it is tracked without weight");
+                tell("interface", &line.name, "it is tracked without weight");
                 line.weight = Some(0);
             }
         }
-        instance.track_scripts.retain(|line| {
+        track_scripts.retain(|line| {
             let weight = line.weight.or(scripts.get(&line.name.text).map(|script| script.block.weight));
             let keep = weight.is_none_or(|weight| weight == 0);
             if !keep {
-                tell("script", &line.name.text, line.name.span, "the script is not tracked");
+                tell("script", &line.name, "the script is not tracked");
             }
             keep
+        });
+        track_files.retain_mut(|line| {
+            match line.weight.or(files.weight(&line.name.text).map(|(weight, _)| weight)) {
+                None | Some(0) => true,
+                // The default, which nobody wrote in order to move one member alone.
+                Some(1) => {
+                    tell("file", &line.name, "it is tracked without weight");
+                    line.weight = Some(0);
+                    true
+                }
+                Some(_) => {
+                    tell("file", &line.name, "the file is not tracked");
+                    false
+                }
+            }
         });
     }
 }

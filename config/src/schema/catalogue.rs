@@ -32,6 +32,8 @@ pub fn keywords() -> Vec<Keyword> {
     rows(&mut out, "root", root::TABLE);
     rows(&mut out, "global_defs", global_defs::TABLE);
     rows(&mut out, "vrrp_script", vrrp_script::TABLE);
+    rows(&mut out, "track_file", track_file::TABLE);
+    rows(&mut out, "vrrp_track_file", track_file::TABLE);
     rows(&mut out, "vrrp_sync_group", vrrp_sync_group::TABLE);
     rows(&mut out, "track_group", statics::TRACK_GROUP);
     rows(&mut out, "garp_group", garp::GARP_GROUP);
@@ -167,6 +169,8 @@ fn vocabulary_use(block: &str, name: &str) -> KeywordUse {
         "vrrp_instance/unicast_peer:entry"
         | "vrrp_instance/track_interface:entry"
         | "vrrp_instance/track_script:entry"
+        | "vrrp_instance/track_file:entry"
+        | "vrrp_sync_group/track_file:entry"
         | "vrrp_sync_group/track_interface:entry"
         | "vrrp_sync_group/track_script:entry"
         | "virtual_server_group:entry"
@@ -174,10 +178,8 @@ fn vocabulary_use(block: &str, name: &str) -> KeywordUse {
         | "global_defs/lvs_sync_daemon:option"
         | "global_defs/lvs_timeouts:option"
         | "global_defs/include_check:option" => KeywordUse::Active,
-        "vrrp_instance/track_file:entry"
-        | "vrrp_instance/track_process:entry"
+        "vrrp_instance/track_process:entry"
         | "vrrp_instance/track_bfd:entry"
-        | "vrrp_sync_group/track_file:entry"
         | "vrrp_sync_group/track_process:entry"
         | "vrrp_sync_group/track_bfd:entry"
         | "vrrp_instance/use_vmac:option"

@@ -34,26 +34,6 @@ pub(super) static VRRP_TRACK_PROCESS: InertTable = InertTable {
     ],
 };
 
-/// Keywords of `track_file`.
-pub(super) static TRACK_FILE: InertTable = InertTable {
-    block: "track_file",
-    rows: &[
-        inactive("file", Shape::Words(1, 1)),
-        inactive("weight", Shape::Weight(-254, 254)),
-        inactive("init_file", Shape::Words(0, 2)),
-    ],
-};
-
-/// Keywords of `vrrp_track_file`.
-pub(super) static VRRP_TRACK_FILE: InertTable = InertTable {
-    block: "vrrp_track_file",
-    rows: &[
-        inactive("file", Shape::Words(1, 1)),
-        inactive("weight", Shape::Weight(-254, 254)),
-        inactive("init_file", Shape::Words(0, 2)),
-    ],
-};
-
 /// Keywords of `SSL`.
 pub(super) static SSL: InertTable = InertTable {
     block: "SSL",
@@ -104,4 +84,4 @@ pub(super) static BFD_CHECK: InertTable = InertTable {
 
 /// Every table of this file.
 pub(super) static TABLES: &[&InertTable] =
-    &[&VRRP_TRACK_PROCESS, &TRACK_FILE, &VRRP_TRACK_FILE, &SSL, &BFD_INSTANCE, &FILE_CHECK, &BFD_CHECK];
+    &[&VRRP_TRACK_PROCESS, &SSL, &BFD_INSTANCE, &FILE_CHECK, &BFD_CHECK];

@@ -12,8 +12,17 @@ pub(crate) struct TrackDraft {
     pub(crate) reverse: Option<bool>,
 }
 
-/// Reads a line of `track_interface` or `track_script`.
-pub(super) fn tracked(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Option<TrackDraft> {
+/// What a weight acts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// It is added to a priority.
+    Priority,
+    /// The number of a file is multiplied with it.
+    Factor,
+}
+
+/// Reads a line of a `track_*` list.
+pub(super) fn tracked(lowering: &mut Lowering<'_>, line: &Line<'_>, reach: Reach) -> Option<TrackDraft> {
     let mut draft = TrackDraft { name: Named::of(line.word(0)?), weight: None, reverse: None };
     let mut at = 1;
     while let Some(word) = line.word(at) {
@@ -21,7 +30,7 @@ pub(super) fn tracked(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Option<Tr
             "weight" => {
                 at += 1;
                 let value = lowering.required(line, at, "a weight")?;
-                draft.weight = weight(lowering, "weight", value);
+                draft.weight = weight(lowering, "weight", value, reach);
             }
             "reverse" => draft.reverse = Some(true),
             "noreverse" => draft.reverse = Some(false),
@@ -41,10 +50,22 @@ pub(super) fn tracked(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Option<Tr
     Some(draft)
 }
 
-/// A weight of -253..=253; 254 and -254 are brought into that range with a warning.
-pub(super) fn weight(lowering: &mut Lowering<'_>, what: &str, word: Word<'_>) -> Option<i16> {
+/// The weight of a block: a number, then perhaps `reverse`.
+pub(super) fn weight_line(lowering: &mut Lowering<'_>, line: &Line<'_>, reach: Reach) -> Option<(i16, bool)> {
+    let word = lowering.required(line, 1, "a weight")?;
+    let weight = weight(lowering, "weight", word, reach);
+    let reverse = line.word(2).is_some_and(|word| word.text == "reverse");
+    lowering.end(line, if reverse { 3 } else { 2 });
+    Some((weight?, reverse))
+}
+
+/// A weight of -254..=254; one that is added to a priority is brought into -253..=253 with a warning.
+fn weight(lowering: &mut Lowering<'_>, what: &str, word: Word<'_>, reach: Reach) -> Option<i16> {
     let value = lowering.number_word(what, word, -254, 254)?;
-    let kept = value.clamp(-253, 253);
+    let kept = match reach {
+        Reach::Priority => value.clamp(-253, 253),
+        Reach::Factor => value,
+    };
     if kept != value {
         let message = format!("{what} {value} is taken as {kept}, the most that a priority can change");
         lowering.report(Problem::warning(code::ADJUSTED, word.span, message));

@@ -13,6 +13,7 @@ pub(crate) struct Draft {
     pub(crate) instance: Option<String>,
     pub(crate) use_pid_dir: bool,
     pub(crate) scripts: Vec<ScriptBlockDraft>,
+    pub(crate) files: Vec<FileDraft>,
     pub(crate) instances: Vec<InstanceDraft>,
     pub(crate) sync_groups: Vec<SyncGroupDraft>,
     pub(crate) groups: Vec<GroupDraft>,
@@ -146,6 +147,6 @@ pub(super) static TABLE: &[Row<Draft>] = &[
     inactive("interface_up_down_delays", Shape::Lines(&vocabulary::DELAYS)),
     inactive("SSL", Shape::Block(&inert::SSL)),
     inactive("bfd_instance", Shape::Block(&inert::BFD_INSTANCE)),
-    inactive("track_file", Shape::Block(&inert::TRACK_FILE)),
-    inactive("vrrp_track_file", Shape::Block(&inert::VRRP_TRACK_FILE)).old_for("track_file"),
+    active("track_file", super::track_file::read),
+    active("vrrp_track_file", super::track_file::read).old_for("track_file"),
 ];

@@ -39,6 +39,7 @@ pub(crate) struct InstanceDraft {
     pub(crate) auth_pass: Option<(String, Span)>,
     pub(crate) track_interfaces: Vec<TrackDraft>,
     pub(crate) track_scripts: Vec<TrackDraft>,
+    pub(crate) track_files: Vec<TrackDraft>,
     pub(crate) dont_track_primary: bool,
     pub(crate) garp: GarpDraft,
     pub(crate) down_timer_adverts: Option<u8>,
@@ -270,12 +271,21 @@ fn auth_pass(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line
 
 fn track_interface(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let tracked = &mut draft.track_interfaces;
-    lowering.entries(line, |lowering, line| tracked.extend(list::tracked(lowering, line)));
+    lowering
+        .entries(line, |lowering, line| tracked.extend(list::tracked(lowering, line, list::Reach::Priority)));
 }
 
 fn track_script(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let tracked = &mut draft.track_scripts;
-    lowering.entries(line, |lowering, line| tracked.extend(list::tracked(lowering, line)));
+    lowering
+        .entries(line, |lowering, line| tracked.extend(list::tracked(lowering, line, list::Reach::Priority)));
+}
+
+fn track_file(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let tracked = &mut draft.track_files;
+    lowering.entries(line, |lowering, line| {
+        tracked.extend(list::tracked(lowering, line, list::Reach::Factor));
+    });
 }
 
 fn dont_track_primary(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -432,7 +442,7 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     active("unicast_fault_no_peer", unicast_fault_no_peer),
     active("old_unicast_checksum", old_unicast_checksum),
     refused("vrf", Shape::Interface, "adverts would leave through another routing domain"),
-    refused("track_file", Shape::Lines(&vocabulary::TRACK), "the file would not change who is Master"),
+    active("track_file", track_file),
     refused(
         "track_process",
         Shape::Lines(&vocabulary::TRACK),

@@ -90,17 +90,9 @@ fn positive(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Option<Duration> {
 }
 
 fn weight(draft: &mut ScriptBlockDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    let Some(word) = lowering.required(line, 1, "a weight") else { return };
-    if let Some(weight) = list::weight(lowering, "weight", word) {
+    if let Some((weight, reverse)) = list::weight_line(lowering, line, list::Reach::Priority) {
         draft.weight = weight;
-    }
-    match line.word(2) {
-        Some(word) if word.text == "reverse" => {
-            draft.reverse = true;
-            lowering.end(line, 3);
-        }
-        Some(_) => lowering.end(line, 2),
-        None => {}
+        draft.reverse = reverse;
     }
 }
 

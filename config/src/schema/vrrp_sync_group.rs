@@ -12,6 +12,7 @@ pub(crate) struct SyncGroupDraft {
     pub(crate) tracking_weight: bool,
     pub(crate) track_interfaces: Vec<TrackDraft>,
     pub(crate) track_scripts: Vec<TrackDraft>,
+    pub(crate) track_files: Vec<TrackDraft>,
     pub(crate) notify: NotifyDraft,
 }
 
@@ -25,6 +26,7 @@ pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'
         tracking_weight: false,
         track_interfaces: Vec::new(),
         track_scripts: Vec::new(),
+        track_files: Vec::new(),
         notify: NotifyDraft::default(),
     };
     lowering.block("vrrp_sync_group", line, TABLE, &mut group);
@@ -38,12 +40,21 @@ fn group(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_
 
 fn track_interface(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let tracked = &mut draft.track_interfaces;
-    lowering.entries(line, |lowering, line| tracked.extend(list::tracked(lowering, line)));
+    lowering
+        .entries(line, |lowering, line| tracked.extend(list::tracked(lowering, line, list::Reach::Priority)));
 }
 
 fn track_script(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let tracked = &mut draft.track_scripts;
-    lowering.entries(line, |lowering, line| tracked.extend(list::tracked(lowering, line)));
+    lowering
+        .entries(line, |lowering, line| tracked.extend(list::tracked(lowering, line, list::Reach::Priority)));
+}
+
+fn track_file(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let tracked = &mut draft.track_files;
+    lowering.entries(line, |lowering, line| {
+        tracked.extend(list::tracked(lowering, line, list::Reach::Factor));
+    });
 }
 
 fn tracking_weight(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -80,7 +91,7 @@ pub(super) static TABLE: &[Row<SyncGroupDraft>] = &[
     active("group", group),
     active("track_interface", track_interface),
     active("track_script", track_script),
-    refused("track_file", Shape::Lines(&vocabulary::TRACK), "the file would not change who is Master"),
+    active("track_file", track_file),
     refused(
         "track_process",
         Shape::Lines(&vocabulary::TRACK),

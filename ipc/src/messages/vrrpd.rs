@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use config::model::units::{Generation, InstanceId, Priority, ScriptId};
+use config::model::units::{FileId, Generation, InstanceId, Priority, ScriptId};
 
 use super::{FromDaemon, RunOutcome, ToDaemon};
 use crate::channel::CarriesFds;
@@ -21,6 +21,15 @@ pub enum ParentToVrrpd {
         inherited: bool,
         /// Keys of the vaulted sockets that follow the slots, in order; at most [`MAX_VAULT`].
         sockets: Vec<SocketKey>,
+    },
+    /// The number that a tracked file holds: once after each `Commit`, then whenever it changes.
+    FileValue {
+        /// Configuration that `file` belongs to.
+        generation: Generation,
+        /// Which file.
+        file: FileId,
+        /// Its number, 0 for a file that is missing or holds none.
+        value: i64,
     },
     /// A tracked script has ended.
     ScriptResult {
@@ -168,7 +177,7 @@ impl CarriesFds for ParentToVrrpd {
         match self {
             Self::Common(message) => message.fds(),
             Self::Memory { sockets, .. } => sockets.len().saturating_add(1),
-            Self::ScriptResult { .. } => 0,
+            Self::ScriptResult { .. } | Self::FileValue { .. } => 0,
         }
     }
 }

@@ -25,6 +25,7 @@ fn part(names: &[&str]) -> Rc<ParentPart> {
     Rc::new(ParentPart {
         process: config::model::process::ProcessSettings::default(),
         scripts: vec![script(Purpose::Tracked), script(Purpose::MiscCheck), script(Purpose::ServerNotify)],
+        files: vec![],
         instances: names
             .iter()
             .map(|name| ParentInstance {

@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod fifo;
+pub mod files;
 pub mod notify;
 pub mod presence;
 pub mod script;

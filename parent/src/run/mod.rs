@@ -15,6 +15,7 @@ mod reloading;
 mod status;
 mod stopping;
 mod table;
+mod tracking;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -36,6 +37,7 @@ use sandbox::user::Ids;
 use crate::broker::Broker;
 use crate::control::Control;
 use crate::effects::fifo::Pipes;
+use crate::effects::files::Files;
 use crate::effects::notify::Queues;
 use crate::effects::script::Runner;
 use crate::log_sink::{LogSink, Speaker};
@@ -100,6 +102,7 @@ enum Source {
     Channel(Serial),
     Pidfd(Serial),
     Script,
+    Files,
     Worker,
     Doomed,
     Release,
@@ -123,6 +126,7 @@ pub struct Suite {
     queues: Queues,
     pipes: Pipes,
     fifo_readers: BTreeSet<String>,
+    files: Files,
     broker: Broker,
     vault: Vault,
     parts: Rc<Parts>,
@@ -219,6 +223,7 @@ impl Suite {
             queues: Queues::default(),
             pipes: Pipes::default(),
             fifo_readers: BTreeSet::new(),
+            files: Files::default(),
             broker: Broker::new(generation, part),
             vault,
             parts: Rc::new(parts),
@@ -263,6 +268,7 @@ impl Suite {
         self.watch_addresses();
         let now = reactor::now();
         self.open_pipes(now);
+        self.watch_files(now);
         self.begin(now);
         self.perform(now);
         service::ready("running");
@@ -306,6 +312,7 @@ impl Suite {
             Source::Channel(serial) => self.on_channel(serial, event, now),
             Source::Pidfd(serial) => self.on_death(serial, now),
             Source::Script => self.on_script(event.key, now),
+            Source::Files => self.on_files(event.key, now),
             Source::Worker => self.on_worker(event.key, now),
             // Only to be woken: `tick` reaps.
             Source::Doomed => {
@@ -336,6 +343,7 @@ impl Suite {
         for (name, jobs) in self.queues.tick(now) {
             self.start_jobs(&name, jobs, now);
         }
+        self.tick_files(now);
         self.tick_reload(now);
         self.tick_release(now);
         self.tick_stop(now);
@@ -357,6 +365,7 @@ impl Suite {
         let others = [
             self.runner.deadline(),
             self.queues.deadline(),
+            self.files.deadline(),
             self.reload_deadline(),
             self.releasing.as_ref().map(|releasing| releasing.deadline),
             self.stopping.as_ref().map(|stopping| stopping.deadline),

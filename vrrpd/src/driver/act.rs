@@ -66,7 +66,7 @@ impl Driver {
     fn enter(&mut self, position: usize, state: Entered, notify: Notify, now: MonoTime) {
         let Some(router) = self.routers.get_mut(position) else { return };
         let reasons = match router.machine.state() {
-            State::Fault(faults) => faults.describe(&router.config, &self.scripts.configs()),
+            State::Fault(faults) => faults.describe(&router.config, &self.trackers.names()),
             State::Init | State::Backup(_) | State::Master { .. } => String::new(),
         };
         let mut text = log::entered(&router.config.name, state, &reasons);

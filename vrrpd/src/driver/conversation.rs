@@ -1,4 +1,4 @@
-//! What the parent says: prepare, commit, quiesce, stop, and results of scripts.
+//! What the parent says: prepare, commit, quiesce, stop, and what trackers have found.
 
 use std::os::fd::OwnedFd;
 
@@ -6,7 +6,7 @@ use config::model::units::{Generation, MonoTime};
 use config::model::vrrp::Instance;
 use ipc::channel::ReceiveError;
 use ipc::messages::vrrpd::{ParentToVrrpd, SocketKey, VrrpState};
-use ipc::messages::{FromDaemon, Level, Refusal, RunOutcome, StopMode, ToDaemon};
+use ipc::messages::{FromDaemon, Level, Refusal, StopMode, ToDaemon};
 use ipc::slots::{Slot, Slots};
 
 use super::preparation::{Preparation, Prepared};
@@ -51,6 +51,11 @@ impl Driver {
             ParentToVrrpd::ScriptResult { generation, script, outcome } => {
                 if generation == self.generation && self.phase == Phase::Running {
                     self.take_result(script, outcome, now);
+                }
+            }
+            ParentToVrrpd::FileValue { generation, file, value } => {
+                if generation == self.generation && self.phase == Phase::Running {
+                    self.take_number(file, value, now);
                 }
             }
         }
@@ -130,17 +135,6 @@ impl Driver {
         self.tell(FromDaemon::Refused { generation, reason: Refusal::Invalid(why) });
     }
 
-    fn take_result(&mut self, script: config::model::units::ScriptId, outcome: RunOutcome, now: MonoTime) {
-        for line in self.scripts.record(script, outcome) {
-            self.outbox.log(Level::Info, line);
-        }
-        for position in 0..self.routers.len() {
-            if self.routers.get(position).is_some_and(|router| !router.config.track_scripts.is_empty()) {
-                self.judge(position, now);
-            }
-        }
-    }
-
     /// Uses what was prepared.
     fn commit(&mut self, generation: Generation, now: MonoTime) {
         // A parent that doesn't wait for Prepared (release) has the rest read at once.
@@ -195,7 +189,12 @@ impl Driver {
         self.startup_delay = global.startup_delay.max(global.delay_after_boot.saturating_sub(since_boot));
         self.log_unknown_vrids = global.log_unknown_vrids;
         self.pacer.configure(global.paces.clone());
-        self.scripts = std::mem::take(&mut self.scripts).replaced(prepared.head.tracked_scripts, now);
+        let head = &prepared.head;
+        self.trackers = std::mem::take(&mut self.trackers).replaced(
+            head.tracked_scripts.clone(),
+            head.files.clone(),
+            now,
+        );
         self.groups.clear();
         let mut old = std::mem::take(&mut self.routers);
         let mut kept: Vec<Option<Router>> = Vec::new();
@@ -275,7 +274,7 @@ impl Driver {
             router.counters.became_master = u64::from(slot.became_master);
             router.guard.resume(slot.sequence, &router.config);
             router.holdings.adopt(&router.config, self.kernel.links(), Trust::Predecessor);
-            let assumed = router.judge(self.kernel.links(), &self.scripts, self.receivers.deaf(), now);
+            let assumed = router.judge(self.kernel.links(), &self.trackers, self.receivers.deaf(), now);
             self.give_silently(position, Input::Priority(assumed.priority), now);
             self.give(position, Input::Resume(memory), now);
             // A predecessor may have died while it released.

@@ -13,6 +13,7 @@ mod receivers;
 mod speak;
 mod statics;
 mod sync;
+mod tracking;
 mod watch;
 
 use std::os::fd::AsRawFd;
@@ -33,10 +34,10 @@ use crate::proto::limit::{Budget, LINES_PER_PROCESS, Reasons};
 use crate::proto::machine::Input;
 use crate::proto::pace::Pacer;
 use crate::router::Router;
-use crate::scripts::Scripts;
 use crate::socket::announce::Herald;
 use crate::socket::send::Sender;
 use crate::statics::Standing;
+use crate::trackers::Trackers;
 use outbox::Outbox;
 use preparation::Preparation;
 use receivers::Receivers;
@@ -78,7 +79,7 @@ pub struct Driver {
     startup_delay: Duration,
     log_unknown_vrids: bool,
     unknown_vrids: Box<Reasons<256>>,
-    scripts: Scripts,
+    trackers: Trackers,
     routers: Vec<Router>,
     statics: Standing,
     static_limits: Reasons<{ log::KINDS }>,
@@ -165,7 +166,7 @@ impl Driver {
             startup_delay: Duration::ZERO,
             log_unknown_vrids: false,
             unknown_vrids: Box::default(),
-            scripts: Scripts::default(),
+            trackers: Trackers::default(),
             routers: Vec::new(),
             statics: Standing::default(),
             static_limits: Reasons::default(),
@@ -267,12 +268,6 @@ impl Driver {
         }
     }
 
-    fn run_scripts(&mut self, now: MonoTime) {
-        for script in self.scripts.due(now) {
-            self.outbox.send(VrrpdToParent::RunScript { generation: self.generation, script });
-        }
-    }
-
     /// Sockets that could not be opened and tables that could not be read are tried again every second.
     fn retry(&mut self, now: MonoTime) {
         if self.retry_at.take_if(|at| now >= *at).is_some() {
@@ -313,7 +308,7 @@ impl Driver {
                     ]
                 });
                 deadline = of_routers.flatten().chain(deadline).min();
-                deadline = deadline.into_iter().chain(self.scripts.poll_deadline()).min();
+                deadline = deadline.into_iter().chain(self.trackers.scripts.poll_deadline()).min();
                 deadline = deadline.into_iter().chain(self.retry_at).chain(self.statics.verify_at).min();
             }
             Phase::Stopping => return Some(at_once),

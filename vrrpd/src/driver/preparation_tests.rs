@@ -11,6 +11,7 @@ fn preparation(announced: u32, names: &[String]) -> Preparation {
     let head = VrrpHead {
         global: VrrpGlobal::default(),
         tracked_scripts: Vec::new(),
+        files: Vec::new(),
         sync_groups: Vec::new(),
         statics: config::model::network::Statics::default(),
         instances: announced,

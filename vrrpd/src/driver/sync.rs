@@ -52,7 +52,7 @@ impl Driver {
         for group in &mut self.groups {
             for member in &group.members {
                 let Some(router) = self.routers.get(*member) else { continue };
-                let verdict = router.judge(self.kernel.links(), &self.scripts, self.receivers.deaf(), now);
+                let verdict = router.judge(self.kernel.links(), &self.trackers, self.receivers.deaf(), now);
                 group.troubles.enter(*member, !verdict.faults.is_empty(), verdict.hold);
             }
         }

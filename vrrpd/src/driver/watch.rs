@@ -142,7 +142,7 @@ impl Driver {
 
     fn judge_one(&mut self, position: usize, now: MonoTime) {
         let Some(router) = self.routers.get(position) else { return };
-        let mut verdict = router.judge(self.kernel.links(), &self.scripts, self.receivers.deaf(), now);
+        let mut verdict = router.judge(self.kernel.links(), &self.trackers, self.receivers.deaf(), now);
         if self.statics.fails(instance_id(position), self.kernel.links()) {
             verdict.faults.add(Reason::StaticItem);
         }

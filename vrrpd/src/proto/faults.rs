@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use config::model::vrrp::{Instance, TrackedScript};
+use config::model::vrrp::Instance;
 
 /// One reason. Trackers are named by their position in the instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +35,8 @@ pub enum Reason {
     Script(usize),
     /// A static address or route of its `track_group` is missing.
     StaticItem,
+    /// The number of a tracked file is a fault.
+    File(usize),
     /// Another member of the sync group is in FAULT.
     SyncGroup,
 }
@@ -42,6 +44,15 @@ pub enum Reason {
 /// Set of reasons; empty means that the instance may take part.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Faults(BTreeSet<Reason>);
+
+/// Names of what instances track, indexed as the model's tables are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TrackedNames {
+    /// Scripts.
+    pub scripts: Vec<String>,
+    /// Files.
+    pub files: Vec<String>,
+}
 
 /// Longest text that [`Faults::describe`] makes, in bytes.
 pub const DESCRIPTION_LENGTH: usize = 256;
@@ -72,13 +83,13 @@ impl Faults {
 
     /// The reasons in words, at most [`DESCRIPTION_LENGTH`] bytes.
     #[must_use]
-    pub fn describe(&self, instance: &Instance, scripts: &[TrackedScript]) -> String {
+    pub fn describe(&self, instance: &Instance, names: &TrackedNames) -> String {
         let mut text = String::new();
         for reason in &self.0 {
             let separator = if text.is_empty() { "" } else { ", " };
             let mut next = String::from(separator);
             // Writing to a String can't fail.
-            let _ = describe(*reason, instance, scripts, &mut next);
+            let _ = describe(*reason, instance, names, &mut next);
             if text.len().saturating_add(next.len()) > DESCRIPTION_LENGTH {
                 break;
             }
@@ -94,12 +105,7 @@ impl FromIterator<Reason> for Faults {
     }
 }
 
-fn describe(
-    reason: Reason,
-    instance: &Instance,
-    scripts: &[TrackedScript],
-    out: &mut String,
-) -> std::fmt::Result {
+fn describe(reason: Reason, instance: &Instance, names: &TrackedNames, out: &mut String) -> std::fmt::Result {
     let own = instance.interface.as_deref().unwrap_or("(none)");
     match reason {
         Reason::InterfaceMissing => write!(out, "interface {own} does not exist"),
@@ -127,8 +133,13 @@ fn describe(
         Reason::SyncGroup => write!(out, "another member of the sync group"),
         Reason::Script(position) => {
             let tracked = instance.track_scripts.get(position).map(|track| track.tracked);
-            let script = tracked.and_then(|tracked| scripts.get(usize::try_from(tracked).ok()?));
-            write!(out, "script {}", script.map_or("?", |script| script.name.as_str()))
+            let script = tracked.and_then(|tracked| names.scripts.get(usize::try_from(tracked).ok()?));
+            write!(out, "script {}", script.map_or("?", String::as_str))
+        }
+        Reason::File(position) => {
+            let file =
+                instance.track_files.get(position).and_then(|track| names.files.get(track.file.index()));
+            write!(out, "file {}", file.map_or("?", String::as_str))
         }
     }
 }

@@ -41,6 +41,22 @@ pub fn effect(weight: i16, reverse: bool, health: Health) -> Effect {
     }
 }
 
+/// Effect of a tracked file (keepalived.conf(5) track_file): its number times the weight, -254 and less being FAULT;
+/// with weight 0 any number but 0 is FAULT. `reverse` negates the weight, or is FAULT for 0. `None` is a file whose
+/// number is not known yet.
+#[must_use]
+pub fn file_effect(weight: i16, reverse: bool, value: Option<i64>) -> Effect {
+    let Some(value) = value else { return Effect::Hold };
+    if weight == 0 {
+        return if (value != 0) == reverse { Effect::Weight(0) } else { Effect::Fault };
+    }
+    let factor = if reverse { -i64::from(weight) } else { i64::from(weight) };
+    match value.saturating_mul(factor).clamp(-254, 253) {
+        -254 => Effect::Fault,
+        product => Effect::Weight(i32::try_from(product).unwrap_or(0)),
+    }
+}
+
 /// Priority after trackers: the base plus their weights, 1..=254. An owner's 255 is never changed.
 #[must_use]
 pub fn effective(base: Priority, weights: i32) -> Priority {
@@ -178,6 +194,25 @@ mod tests {
         assert_eq!(effect(0, true, Health::Good), Effect::Fault);
         assert_eq!(effect(0, true, Health::Bad), Effect::Weight(0));
         assert_eq!(effect(0, false, Health::Unknown), Effect::Hold);
+    }
+
+    #[test]
+    fn the_number_of_a_file_is_multiplied_and_its_product_bounded() {
+        assert_eq!(file_effect(1, false, Some(20)), Effect::Weight(20));
+        assert_eq!(file_effect(-3, false, Some(20)), Effect::Weight(-60));
+        assert_eq!(file_effect(-3, true, Some(20)), Effect::Weight(60));
+        assert_eq!(file_effect(254, false, Some(i64::MAX)), Effect::Weight(253));
+        assert_eq!(file_effect(1, false, Some(-253)), Effect::Weight(-253));
+        assert_eq!(file_effect(1, false, Some(-254)), Effect::Fault);
+        assert_eq!(file_effect(1, false, None), Effect::Hold);
+    }
+
+    #[test]
+    fn weight_zero_makes_any_number_but_0_a_fault_and_reversed_0_alone() {
+        assert_eq!(file_effect(0, false, Some(-1)), Effect::Fault);
+        assert_eq!(file_effect(0, false, Some(0)), Effect::Weight(0));
+        assert_eq!(file_effect(0, true, Some(0)), Effect::Fault);
+        assert_eq!(file_effect(0, true, Some(1)), Effect::Weight(0));
     }
 
     #[test]

@@ -1,0 +1,64 @@
+//! What moves an address beside interfaces: numbers in files. The same for Debian's keepalived and ours.
+
+use std::fs;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tests::lab::config_text::{VrrpInstance, global};
+use tests::lab::failure::require;
+use tests::lab::lan::front4;
+use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, sandboxed, wait_until};
+
+const ADDRESS: IpAddr = front4(50);
+const MOVE: Duration = Duration::from_secs(5);
+const LOAD: &str = "/run/lab/track/load";
+
+fn at(here: &Host, there: &Host) -> bool {
+    here.has(ADDRESS) && !there.has(ADDRESS)
+}
+
+fn write(text: &str) -> Result<(), Failure> {
+    fs::write(LOAD, text).map_err(|cause| Failure::instrument("writing the tracked file", cause))
+}
+
+/// Priority 150 less three times the number against 100; 100 makes it a fault, which needs no lower peer.
+fn a_file_moves_the_address(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+    let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
+    fs::create_dir_all("/run/lab/track").map_err(|cause| Failure::instrument("directory", cause))?;
+    let file = format!("track_file load {{\n    file {LOAD}\n    weight -3\n    init_file 1\n}}\n");
+    let tracked = VrrpInstance::new(3, "0.2", 150, ADDRESS).with("track_file {\n        load\n    }").text();
+    let plain = VrrpInstance::new(3, "0.2", 100, ADDRESS).text();
+    let first = Director::start(lab, d1, subject, &(global("d1") + &file + &tracked), &[])?;
+    let _second = Director::start(lab, d2, subject, &(global("d2") + &plain), &[])?;
+    wait_until("d1 alone holds the address", MOVE, || at(d1, d2))?;
+    let made = fs::read_to_string(LOAD).unwrap_or_default();
+    require(made.trim() == "1", || format!("init_file wrote {made:?}"))?;
+    write("20\n")?;
+    wait_until("it moves with the number", MOVE, || at(d2, d1))?;
+    fs::remove_file(LOAD).map_err(|cause| Failure::instrument("removing the tracked file", cause))?;
+    wait_until("a file that is missing counts as 0", MOVE, || at(d1, d2))?;
+    write("0x64\n")?;
+    wait_until("it moves again", MOVE, || at(d2, d1))?;
+    if subject == Subject::C {
+        return Ok(());
+    }
+    let instance = first.status()?["instances"][0].clone();
+    require(instance["state"] == "Fault" && instance["reason"] == "file load", || format!("{instance}"))?;
+    // A successor of the parent's words finds the number again.
+    let old = first.wait_daemon("vrrpd")?;
+    first.ctl(&["restart", "vrrpd"])?;
+    first.wait_successor("vrrpd", old)?;
+    write("2\n")?;
+    wait_until("it returns under the successor", MOVE, || at(d1, d2)).map(|_| ())
+}
+
+#[test]
+fn the_address_follows_a_number_in_a_file_with_c() {
+    sandboxed(60, |lab| a_file_moves_the_address(lab, Subject::C));
+}
+
+#[test]
+fn the_address_follows_a_number_in_a_file_with_ours() {
+    sandboxed(60, |lab| a_file_moves_the_address(lab, Subject::Ours));
+}
