@@ -54,7 +54,9 @@ fn around(block: &str, line: &str) -> Option<String> {
         }
         "garp_group" => format!("garp_group {{\n{line}\n}}\n"),
         "vrrp_script" => format!("vrrp_script S {{\nscript \"/opt/x\" root\n{line}\n}}\n"),
-        "vrrp_track_process" | "track_file" | "vrrp_track_file" | "bfd_instance" => {
+        "vrrp_track_process" => format!("{block} N {{\nprocess /opt/x\n{line}\n}}\n"),
+        "track_file" | "vrrp_track_file" => format!("{block} N {{\nfile /run/x\n{line}\n}}\n"),
+        "bfd_instance" => {
             format!("{block} N {{\n{line}\n}}\n")
         }
         "SSL" => format!("SSL {{\n{line}\n}}\n"),

@@ -25,11 +25,13 @@ pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'
 fn file(draft: &mut FileDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let Some(path) = lowering.required(line, 1, "a path") else { return };
     lowering.end(line, 2);
-    if !path.text.starts_with('/') || path.text.ends_with('/') {
-        lowering.error(code::BAD_TEXT, path.span, "a tracked file needs an absolute path");
-        return;
+    let mut named = Named::of(path);
+    if !path.text.starts_with('/') {
+        named.text.insert(0, '/');
+        let message = format!("{} is no full path: {} will be read", path.text, named.text);
+        lowering.report(Problem::warning(code::ADJUSTED, path.span, message).help("write its full path"));
     }
-    draft.path = Some(Named::of(path));
+    draft.path = Some(named);
 }
 
 fn weight(draft: &mut FileDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
