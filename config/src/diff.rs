@@ -11,7 +11,8 @@ use crate::model::check::VirtualServer;
 use crate::model::ipvs::IpvsSettings;
 use crate::model::network::Statics;
 use crate::model::process::{InstanceNotify, Script};
-use crate::model::units::{FileId, InstanceId, ScriptId};
+use crate::model::track::{ProcessPattern, TrackedProcess};
+use crate::model::units::{FileId, InstanceId, ProcessId, ScriptId};
 use crate::model::vrrp::Instance;
 
 /// What happens to something.
@@ -150,6 +151,9 @@ fn instances(out: &mut Vec<Change>, old: &Model, new: &Model) {
         if tracked(old, was) != tracked(new, instance) {
             settings.push("track_script");
         }
+        if tracked_processes(old, was) != tracked_processes(new, instance) {
+            settings.push("track_process");
+        }
         if tracked_files(old, was) != tracked_files(new, instance) {
             settings.push("track_file");
         }
@@ -238,6 +242,18 @@ fn tracked<'m>(model: &'m Model, instance: &'m Instance) -> Vec<(i16, bool, Opti
     };
     instance.track_scripts.iter().map(|track| (track.weight, track.reverse, view(track.tracked))).collect()
 }
+
+/// Processes that an instance tracks, by their content.
+fn tracked_processes<'m>(model: &'m Model, instance: &Instance) -> Vec<(i16, bool, Option<ProcessView<'m>>)> {
+    let view = |id: ProcessId| {
+        Some((model.process_patterns.get(id.index())?, model.tracked_processes.get(id.index())?))
+    };
+    let lines = instance.track_processes.iter();
+    lines.map(|track| (track.weight, track.reverse, view(track.process))).collect()
+}
+
+/// A tracked process by its content.
+type ProcessView<'m> = (&'m ProcessPattern, &'m TrackedProcess);
 
 /// Files that an instance tracks, by their content.
 fn tracked_files<'m>(model: &'m Model, instance: &Instance) -> Vec<(i16, bool, Option<[&'m str; 2]>)> {

@@ -83,6 +83,10 @@ pub fn privileges(model: &Model) -> Vec<Privilege> {
     for file in &model.files {
         list.add("keepalived", "track_file", [Need::File(file.path.clone())]);
     }
+    for _ in &model.process_patterns {
+        let needs = [Need::Capability("NET_ADMIN"), Need::Kernel("process connector"), Need::Path("/proc")];
+        list.add("keepalived", "track_process", needs);
+    }
     for service in &model.virtual_servers {
         balancing(&mut list, service);
     }

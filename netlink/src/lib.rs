@@ -11,5 +11,6 @@ pub mod attribute;
 pub mod frame;
 pub mod generic;
 pub mod ipvs;
+pub mod process_events;
 pub mod route;
 pub mod socket;

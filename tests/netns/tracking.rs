@@ -1,7 +1,8 @@
-//! What moves an address beside interfaces: numbers in files. The same for Debian's keepalived and ours.
+//! What moves an address beside interfaces: numbers in files and of processes. Files for Debian's keepalived and ours.
 
 use std::fs;
 use std::net::IpAddr;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use tests::lab::config_text::{VrrpInstance, global};
@@ -61,4 +62,51 @@ fn the_address_follows_a_number_in_a_file_with_c() {
 #[test]
 fn the_address_follows_a_number_in_a_file_with_ours() {
     sandboxed(60, |lab| a_file_moves_the_address(lab, Subject::Ours));
+}
+
+/// Starts processes of a name of their own, so that nothing else counts.
+fn started(count: usize) -> Result<Vec<Child>, Failure> {
+    let failed = |cause| Failure::instrument("starting a tracked process", cause);
+    let program = "/run/lab/track/tracked-sleep";
+    fs::create_dir_all("/run/lab/track").map_err(failed)?;
+    fs::copy("/bin/sleep", program).map_err(failed)?;
+    (0..count).map(|_| Command::new(program).arg("1000").spawn().map_err(failed)).collect()
+}
+
+fn end(child: Option<Child>) {
+    if let Some(mut child) = child {
+        let _already_gone = child.kill();
+        let _reaped = child.wait();
+    }
+}
+
+/// Two processes of a name and a weight: the address moves when one of them ends.
+fn processes_move_the_address(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+    let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
+    let mut children = started(2)?;
+    let block = "vrrp_track_process web {\n    process tracked-sleep\n    quorum 2\n    weight 80\n}\n";
+    let tracked = VrrpInstance::new(3, "0.2", 50, ADDRESS).with("track_process {\n        web\n    }").text();
+    let plain = VrrpInstance::new(3, "0.2", 100, ADDRESS).text();
+    let _first = Director::start(lab, d1, subject, &(global("d1") + block + &tracked), &[])?;
+    let _second = Director::start(lab, d2, subject, &(global("d2") + &plain), &[])?;
+    let held = wait_until("d1 alone holds the address", MOVE, || at(d1, d2));
+    end(children.pop());
+    let moved = wait_until("it moves with the end of a process", MOVE, || at(d2, d1));
+    children.extend(started_again()?);
+    let returned = wait_until("it returns with a new one", MOVE, || at(d1, d2));
+    for child in children {
+        end(Some(child));
+    }
+    held.and(moved).and(returned).map(|_| ())
+}
+
+fn started_again() -> Result<Option<Child>, Failure> {
+    let program = Command::new("/run/lab/track/tracked-sleep").arg("1000").spawn();
+    program.map(Some).map_err(|cause| Failure::instrument("starting a tracked process", cause))
+}
+
+#[test]
+fn the_address_follows_the_number_of_processes() {
+    sandboxed(60, |lab| processes_move_the_address(lab, Subject::Ours));
 }

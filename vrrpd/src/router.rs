@@ -397,6 +397,13 @@ impl Router {
             let health = trackers.scripts.health(track.tracked);
             (effect(track.weight, track.reverse, health), Reason::Script(position))
         });
+        let processes = config.track_processes.iter().enumerate().map(|(position, track)| {
+            let effect = match trackers.processes.health(track.process) {
+                Health::Unknown => Effect::Hold,
+                health @ (Health::Good | Health::Bad) => effect(track.weight, track.reverse, health),
+            };
+            (effect, Reason::Process(position))
+        });
         // Weights don't move an owner, and what can't be added is no fault either.
         let owner = config.priority == Priority::OWNER;
         let files = config.track_files.iter().enumerate().filter(|(_, track)| !owner || track.weight == 0);
@@ -405,7 +412,7 @@ impl Router {
             (file_effect(track.weight, track.reverse, value), Reason::File(position))
         });
         let mut weights = 0_i32;
-        for (effect, reason) in interfaces.chain(scripts).chain(files) {
+        for (effect, reason) in interfaces.chain(scripts).chain(processes).chain(files) {
             match effect {
                 Effect::Weight(weight) => weights = weights.saturating_add(weight),
                 Effect::Fault => verdict.faults.add(reason),

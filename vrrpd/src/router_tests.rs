@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::fixtures::{address_added, instance, link, link_up, link_with_mtu, links};
+use config::model::Model;
+use config::model::parts::VrrpHead;
 use config::model::track::TrackFile;
 use config::model::units::{FileId, ScriptId};
 use config::model::vrrp::{Peer, TrackInterface, TrackScript, TrackedScript};
@@ -142,6 +144,10 @@ fn tracked_interfaces_weigh_or_fault() {
     assert_eq!(judge(&router, &links()).faults, Faults::from_iter([Reason::Interface(0)]));
 }
 
+fn head(tracked_scripts: Vec<TrackedScript>, files: Vec<String>) -> VrrpHead {
+    VrrpHead { tracked_scripts, files, ..Model::default().vrrp_head() }
+}
+
 fn scripted(weight: i16) -> (Router, Trackers) {
     let mut config = instance(&["192.0.2.10/24"]);
     config.track_scripts = vec![TrackScript { tracked: 0, weight, reverse: false }];
@@ -154,7 +160,7 @@ fn scripted(weight: i16) -> (Router, Trackers) {
         fall: 1,
         init_fail: false,
     };
-    (Router::new(config, &links()), Trackers::default().replaced(vec![script], Vec::new(), now()))
+    (Router::new(config, &links()), Trackers::default().replaced(&head(vec![script], Vec::new()), now()))
 }
 
 #[test]
@@ -172,7 +178,7 @@ fn a_file_holds_until_its_number_is_known_and_moves_the_priority_or_is_a_fault()
     let track = |weight| TrackFile { file: FileId::new(0), weight, reverse: false };
     config.track_files = vec![track(-2)];
     let mut router = Router::new(config, &links());
-    let mut trackers = Trackers::default().replaced(Vec::new(), vec!["load".to_owned()], now());
+    let mut trackers = Trackers::default().replaced(&head(Vec::new(), vec!["load".to_owned()]), now());
     assert!(router.judge(&links(), &trackers, &[], now()).hold);
     trackers.files.record(FileId::new(0), 30);
     let verdict = router.judge(&links(), &trackers, &[], now());

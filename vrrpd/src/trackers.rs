@@ -1,11 +1,12 @@
-//! What instances track beside interfaces: scripts and files.
+//! What instances track beside interfaces: scripts, files and processes.
 //!
 //! Pure: tables of what is known, by position in the model of the present generation. What is known goes on under
 //! its name when another configuration comes. Numbers of files come from the parent.
 
+use config::model::parts::VrrpHead;
 use config::model::units::{FileId, MonoTime};
-use config::model::vrrp::TrackedScript;
 
+use crate::processes::Processes;
 use crate::proto::faults::TrackedNames;
 use crate::scripts::Scripts;
 
@@ -16,19 +17,35 @@ pub struct Trackers {
     pub scripts: Scripts,
     /// Files.
     pub files: Files,
+    /// Processes.
+    pub processes: Processes,
 }
 
 impl Trackers {
     /// Takes the tables of a new generation.
     #[must_use]
-    pub fn replaced(self, scripts: Vec<TrackedScript>, files: Vec<String>, now: MonoTime) -> Self {
-        Self { scripts: self.scripts.replaced(scripts, now), files: self.files.replaced(files) }
+    pub fn replaced(self, head: &VrrpHead, now: MonoTime) -> Self {
+        Self {
+            scripts: self.scripts.replaced(head.tracked_scripts.clone(), now),
+            files: self.files.replaced(head.files.clone()),
+            processes: self.processes.replaced(head.tracked_processes.clone(), now),
+        }
+    }
+
+    /// When something has to be done, beside the scripts that are due.
+    #[must_use]
+    pub fn poll_deadline(&self) -> Option<MonoTime> {
+        self.scripts.poll_deadline().into_iter().chain(self.processes.poll_deadline()).min()
     }
 
     /// Names, for faults in words.
     #[must_use]
     pub fn names(&self) -> TrackedNames {
-        TrackedNames { scripts: self.scripts.names(), files: self.files.names() }
+        TrackedNames {
+            scripts: self.scripts.names(),
+            files: self.files.names(),
+            processes: self.processes.names(),
+        }
     }
 }
 

@@ -30,6 +30,11 @@ pub struct Model {
     pub tracked_scripts: Vec<vrrp::TrackedScript>,
     /// `track_file` blocks that something tracks, indexed by [`units::FileId`].
     pub files: Vec<track::WatchedFile>,
+    /// `vrrp_track_process` blocks that an instance tracks, as the parent sees them, indexed by
+    /// [`units::ProcessId`].
+    pub process_patterns: Vec<track::ProcessPattern>,
+    /// The same as vrrpd sees them.
+    pub tracked_processes: Vec<track::TrackedProcess>,
     /// `vrrp_instance` blocks, indexed by [`units::InstanceId`].
     pub instances: Vec<vrrp::Instance>,
     /// Commands that follow the state of each instance, same order as `instances`.

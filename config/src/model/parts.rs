@@ -16,7 +16,7 @@ use super::ipvs::{Destination, IpvsSettings, ServiceKey, ServiceOptions};
 use super::lent::LentSocket;
 use super::network::{Statics, VirtualAddress, VirtualRoute};
 use super::process::{InstanceNotify, ProcessSettings, Script};
-use super::track::WatchedFile;
+use super::track::{ProcessPattern, TrackedProcess, WatchedFile};
 use super::units::{InstanceId, ServerId, Vrid, Weight};
 use super::vrrp::{Family, Instance, SyncGroup, TrackedScript, VrrpGlobal};
 
@@ -29,6 +29,8 @@ pub struct VrrpHead {
     pub tracked_scripts: Vec<TrackedScript>,
     /// Names of tracked files, indexed by [`FileId`](super::units::FileId).
     pub files: Vec<String>,
+    /// What numbers of processes mean, indexed by [`ProcessId`](super::units::ProcessId).
+    pub tracked_processes: Vec<TrackedProcess>,
     /// Instances that change state together.
     pub sync_groups: Vec<SyncGroup>,
     /// Addresses and routes that follow no instance.
@@ -93,6 +95,8 @@ pub struct ParentPart {
     pub scripts: Vec<Script>,
     /// Every file whose number is tracked.
     pub files: Vec<WatchedFile>,
+    /// Processes that are counted.
+    pub processes: Vec<ProcessPattern>,
     /// What supervision and notification need of each instance.
     pub instances: Vec<ParentInstance>,
     /// Instances that change state together, and what is notified of it.
@@ -213,6 +217,7 @@ impl Model {
             global: self.vrrp_global.clone(),
             tracked_scripts: self.tracked_scripts.clone(),
             files: self.files.iter().map(|file| file.name.clone()).collect(),
+            tracked_processes: self.tracked_processes.clone(),
             sync_groups: self.sync_groups.clone(),
             statics: self.statics.clone(),
             instances: count(self.instances.len()),
@@ -247,6 +252,7 @@ impl Model {
             process: self.process.clone(),
             scripts: self.scripts.clone(),
             files: self.files.clone(),
+            processes: self.process_patterns.clone(),
             instances: self.instances.iter().zip(&self.instance_notify).map(parent_instance).collect(),
             groups: self
                 .sync_groups

@@ -206,6 +206,10 @@ identifier!(
     FileId, u32
 );
 identifier!(
+    /// Position of a tracked process in the table of one generation; no process id.
+    ProcessId, u32
+);
+identifier!(
     /// Position of a `virtual_server` in the model of one generation.
     ServiceId, u32
 );

@@ -12,7 +12,7 @@ pub use super::network::{
     AddressOptions, Broadcast, Congestion, Metric, MetricKind, NextHop, Placement, PreferredLifetime,
     RouteKind, VirtualAddress, VirtualRoute,
 };
-use super::track::TrackFile;
+use super::track::{TrackFile, TrackProcess};
 use super::units::{AdvertInterval, InstanceId, Priority, ScriptId, Vrid};
 
 /// Protocol version of an instance.
@@ -148,6 +148,8 @@ pub struct Instance {
     pub track_scripts: Vec<TrackScript>,
     /// `track_file`.
     pub track_files: Vec<TrackFile>,
+    /// `track_process`.
+    pub track_processes: Vec<TrackProcess>,
     /// `garp_*`: gratuitous ARP and unsolicited neighbour advertisements.
     pub announce: Announce,
     /// `down_timer_adverts`, 1..=100: missed adverts before a Backup takes over.

@@ -24,6 +24,9 @@ pub fn print(model: &Model) -> String {
     for file in &model.files {
         page.file(file);
     }
+    for (pattern, tracked) in model.process_patterns.iter().zip(&model.tracked_processes) {
+        page.process(pattern, tracked);
+    }
     for (instance, notify) in model.instances.iter().zip(&model.instance_notify) {
         page.open("vrrp_instance", &instance.name);
         page.instance(instance);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Page, command, user, word};
 use crate::model::process::{InstanceNotify, Script};
-use crate::model::track::WatchedFile;
+use crate::model::track::{Parameters, ProcessPattern, TrackedProcess, WatchedFile};
 use crate::model::units::ScriptId;
 use crate::model::vrrp::{Family, Instance, Preempt, SyncGroup, TrackedScript, Transport, Version};
 use crate::schema::shown_seconds;
@@ -70,6 +70,39 @@ impl Page<'_> {
         if let Some(initial) = file.initial {
             let overwrite = if initial.overwrite { " overwrite" } else { "" };
             self.line(&format!("init_file {}{overwrite}", initial.value));
+        }
+        self.close();
+    }
+
+    pub(super) fn process(&mut self, pattern: &ProcessPattern, tracked: &TrackedProcess) {
+        self.open("vrrp_track_process", &tracked.name);
+        let (matching, parameters) = match &pattern.parameters {
+            Parameters::NameOnly => (None, None),
+            Parameters::Any => (Some("full_command"), None),
+            Parameters::Exactly(parameters) => (Some("param_match"), Some(parameters)),
+            Parameters::First(parameters) => (Some("param_match partial"), Some(parameters)),
+            Parameters::Beginning(parameters) => (Some("param_match initial"), Some(parameters)),
+        };
+        let mut line = format!("process {}", word(&pattern.program));
+        for parameter in parameters.into_iter().flatten() {
+            line.push_str(&format!(" {}", word(parameter)));
+        }
+        self.line(&line);
+        if let Some(matching) = matching {
+            self.line(matching);
+        }
+        if tracked.quorum > 0 {
+            self.set("quorum", tracked.quorum);
+        }
+        if let Some(most) = tracked.quorum_max {
+            self.set("quorum_max", most);
+        }
+        for (keyword, delay) in
+            [("fork_delay", tracked.fork_delay), ("terminate_delay", tracked.terminate_delay)]
+        {
+            if !delay.is_zero() {
+                self.time(keyword, delay);
+            }
         }
         self.close();
     }
@@ -151,6 +184,11 @@ impl Page<'_> {
             (name.unwrap_or_default(), track.weight, track.reverse)
         });
         self.track_list("track_file", files);
+        let processes = instance.track_processes.iter().map(|track| {
+            let name = model.process_patterns.get(track.process.index()).map(|known| known.name.clone());
+            (name.unwrap_or_default(), track.weight, track.reverse)
+        });
+        self.track_list("track_process", processes);
     }
 
     fn track_list(&mut self, keyword: &str, lines: impl Iterator<Item = (String, i16, bool)>) {

@@ -37,12 +37,15 @@ pub(super) fn resolve(
         let notify = std::mem::take(&mut draft.notify);
         let tracked = std::mem::take(&mut draft.track_scripts);
         let files = std::mem::take(&mut draft.track_files);
+        let processes = std::mem::take(&mut draft.track_processes);
         let (name, span) = (draft.name.clone(), draft.span);
         let notify = context.notify(&name, notify);
         let tracked = context.track_scripts(&name, tracked, scripts, model);
         let files = context.track_files(&name, files);
+        let processes = context.track_processes(&name, processes);
         let Some(mut instance) = context.instance(draft) else { continue };
         instance.track_files = files;
+        instance.track_processes = processes;
         instance.track_scripts = tracked;
         let source = match &instance.transport {
             Transport::Multicast { .. } => None,
@@ -158,6 +161,7 @@ impl Context<'_> {
             track_interfaces,
             track_scripts: Vec::new(),
             track_files: Vec::new(),
+            track_processes: Vec::new(),
             announce,
             down_timer_adverts: draft.down_timer_adverts.or(globals.down_timer_adverts).unwrap_or(3),
             lower_priority_no_advert: draft

@@ -5,6 +5,7 @@
 
 mod authentication;
 mod check;
+mod counted;
 mod instance;
 mod network;
 mod process;
@@ -28,6 +29,7 @@ use crate::model::vrrp::{AnnouncePaces, Family, Pace, PaceGroup, TrackedScript, 
 use crate::names::Names;
 use crate::schema::{Draft, FifoDraft, GarpGroupDraft, GlobalDraft, ScriptBlockDraft, SyncDraft};
 use crate::source::Source;
+use counted::Processes;
 use script::Scripts;
 use tracker::Files;
 
@@ -41,6 +43,7 @@ struct Context<'a> {
     supplementary_groups: bool,
     scripts: Scripts,
     files: Files,
+    processes: Processes,
 }
 
 /// Makes the model. Problems are reported; the model is only good when none of them is an error.
@@ -59,6 +62,7 @@ pub(crate) fn resolve(
         use_pid_dir,
         scripts,
         files,
+        processes,
         mut instances,
         sync_groups,
         groups,
@@ -75,6 +79,7 @@ pub(crate) fn resolve(
         supplementary_groups,
         scripts: Scripts::default(),
         files: Files::default(),
+        processes: Processes::default(),
     };
     let mut model = Model {
         process: process::settings(&mut context, child_wait_time, options),
@@ -88,6 +93,7 @@ pub(crate) fn resolve(
     model.process.use_pid_dir = use_pid_dir;
     process::own_scripts(&mut context, &mut model.process);
     context.define_files(files);
+    context.define_processes(processes);
     let mut blocks: HashMap<String, Tracked> = HashMap::with_capacity(scripts.len());
     for block in scripts {
         match blocks.get(&block.name.text) {
@@ -115,6 +121,7 @@ pub(crate) fn resolve(
     model.ipvs = ipvs(&mut context, &model);
     model.init_notifies = context.globals.init_notifies;
     model.files = context.finish_files();
+    context.finish_processes(&mut model);
     model.scripts = context.scripts.finish();
     model
 }

@@ -96,6 +96,7 @@ impl Context<'_> {
         merge(&mut instance.track_interfaces, interfaces);
         merge(&mut instance.track_scripts, group.track_scripts.iter());
         merge(&mut instance.track_files, group.track_files.iter());
+        merge(&mut instance.track_processes, group.track_processes.iter());
     }
 
     fn drop_weights(
@@ -104,8 +105,9 @@ impl Context<'_> {
         instance: &mut InstanceDraft,
         scripts: &HashMap<String, Tracked>,
     ) {
-        let InstanceDraft { name, track_interfaces, track_scripts, track_files, .. } = instance;
-        let Self { problems, files, .. } = self;
+        let InstanceDraft { name, track_interfaces, track_scripts, track_files, track_processes, .. } =
+            instance;
+        let Self { problems, files, processes, .. } = self;
         let mut tell = |what: &str, tracked: &Named, outcome: &str| {
             let message =
                 format!("{name}: the weight of {what} {} would move it alone; {outcome}", tracked.text);
@@ -123,6 +125,14 @@ impl Context<'_> {
             let keep = weight.is_none_or(|weight| weight == 0);
             if !keep {
                 tell("script", &line.name, "the script is not tracked");
+            }
+            keep
+        });
+        track_processes.retain(|line| {
+            let weight = line.weight.or(processes.weight(&line.name.text));
+            let keep = weight.is_none_or(|weight| weight == 0);
+            if !keep {
+                tell("process", &line.name, "the process is not tracked");
             }
             keep
         });

@@ -32,6 +32,7 @@ pub fn keywords() -> Vec<Keyword> {
     rows(&mut out, "root", root::TABLE);
     rows(&mut out, "global_defs", global_defs::TABLE);
     rows(&mut out, "vrrp_script", vrrp_script::TABLE);
+    rows(&mut out, "vrrp_track_process", track_process::TABLE);
     rows(&mut out, "track_file", track_file::TABLE);
     rows(&mut out, "vrrp_track_file", track_file::TABLE);
     rows(&mut out, "vrrp_sync_group", vrrp_sync_group::TABLE);
@@ -169,6 +170,8 @@ fn vocabulary_use(block: &str, name: &str) -> KeywordUse {
         "vrrp_instance/unicast_peer:entry"
         | "vrrp_instance/track_interface:entry"
         | "vrrp_instance/track_script:entry"
+        | "vrrp_instance/track_process:entry"
+        | "vrrp_sync_group/track_process:entry"
         | "vrrp_instance/track_file:entry"
         | "vrrp_sync_group/track_file:entry"
         | "vrrp_sync_group/track_interface:entry"
@@ -178,9 +181,7 @@ fn vocabulary_use(block: &str, name: &str) -> KeywordUse {
         | "global_defs/lvs_sync_daemon:option"
         | "global_defs/lvs_timeouts:option"
         | "global_defs/include_check:option" => KeywordUse::Active,
-        "vrrp_instance/track_process:entry"
-        | "vrrp_instance/track_bfd:entry"
-        | "vrrp_sync_group/track_process:entry"
+        "vrrp_instance/track_bfd:entry"
         | "vrrp_sync_group/track_bfd:entry"
         | "vrrp_instance/use_vmac:option"
         | "vrrp_instance/use_ipvlan:option" => KeywordUse::Refused,

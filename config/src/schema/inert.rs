@@ -18,22 +18,6 @@ pub(super) fn block(lowering: &mut Lowering<'_>, line: &Line<'_>, table: &'stati
     lowering.quiet = outer;
 }
 
-/// Keywords of `vrrp_track_process`.
-pub(super) static VRRP_TRACK_PROCESS: InertTable = InertTable {
-    block: "vrrp_track_process",
-    rows: &[
-        inactive("process", Shape::Words(1, 64)),
-        inactive("param_match", Shape::OptionalChoice(&["initial", "partial"])),
-        inactive("weight", Shape::Weight(-254, 254)),
-        inactive("quorum", Shape::Number(1, 65_535)),
-        inactive("quorum_max", Shape::Number(0, 65_535)),
-        inactive("delay", Shape::Decimal(1, 3_600_000_000)),
-        inactive("terminate_delay", Shape::Decimal(1, 3_600_000_000)),
-        inactive("fork_delay", Shape::Decimal(1, 3_600_000_000)),
-        inactive("full_command", Shape::Flag),
-    ],
-};
-
 /// Keywords of `SSL`.
 pub(super) static SSL: InertTable = InertTable {
     block: "SSL",
@@ -83,5 +67,4 @@ pub(super) static BFD_CHECK: InertTable = InertTable {
 };
 
 /// Every table of this file.
-pub(super) static TABLES: &[&InertTable] =
-    &[&VRRP_TRACK_PROCESS, &SSL, &BFD_INSTANCE, &FILE_CHECK, &BFD_CHECK];
+pub(super) static TABLES: &[&InertTable] = &[&SSL, &BFD_INSTANCE, &FILE_CHECK, &BFD_CHECK];

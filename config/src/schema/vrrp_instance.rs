@@ -40,6 +40,7 @@ pub(crate) struct InstanceDraft {
     pub(crate) track_interfaces: Vec<TrackDraft>,
     pub(crate) track_scripts: Vec<TrackDraft>,
     pub(crate) track_files: Vec<TrackDraft>,
+    pub(crate) track_processes: Vec<TrackDraft>,
     pub(crate) dont_track_primary: bool,
     pub(crate) garp: GarpDraft,
     pub(crate) down_timer_adverts: Option<u8>,
@@ -288,6 +289,13 @@ fn track_file(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Lin
     });
 }
 
+fn track_process(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let tracked = &mut draft.track_processes;
+    lowering.entries(line, |lowering, line| {
+        tracked.extend(list::tracked(lowering, line, list::Reach::Priority));
+    });
+}
+
 fn dont_track_primary(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     lowering.end(line, 1);
     draft.dont_track_primary = true;
@@ -443,11 +451,7 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     active("old_unicast_checksum", old_unicast_checksum),
     refused("vrf", Shape::Interface, "adverts would leave through another routing domain"),
     active("track_file", track_file),
-    refused(
-        "track_process",
-        Shape::Lines(&vocabulary::TRACK),
-        "the processes would not change who is Master",
-    ),
+    active("track_process", track_process),
     refused("track_bfd", Shape::Lines(&vocabulary::TRACK), "the session would not change who is Master"),
     active("mcast_dst_ip", mcast_dst_ip),
     refused("track_src_ip", Shape::Flag, "a missing source address would be no fault"),

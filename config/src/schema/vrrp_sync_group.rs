@@ -13,6 +13,7 @@ pub(crate) struct SyncGroupDraft {
     pub(crate) track_interfaces: Vec<TrackDraft>,
     pub(crate) track_scripts: Vec<TrackDraft>,
     pub(crate) track_files: Vec<TrackDraft>,
+    pub(crate) track_processes: Vec<TrackDraft>,
     pub(crate) notify: NotifyDraft,
 }
 
@@ -27,6 +28,7 @@ pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'
         track_interfaces: Vec::new(),
         track_scripts: Vec::new(),
         track_files: Vec::new(),
+        track_processes: Vec::new(),
         notify: NotifyDraft::default(),
     };
     lowering.block("vrrp_sync_group", line, TABLE, &mut group);
@@ -54,6 +56,13 @@ fn track_file(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Li
     let tracked = &mut draft.track_files;
     lowering.entries(line, |lowering, line| {
         tracked.extend(list::tracked(lowering, line, list::Reach::Factor));
+    });
+}
+
+fn track_process(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let tracked = &mut draft.track_processes;
+    lowering.entries(line, |lowering, line| {
+        tracked.extend(list::tracked(lowering, line, list::Reach::Priority));
     });
 }
 
@@ -92,11 +101,7 @@ pub(super) static TABLE: &[Row<SyncGroupDraft>] = &[
     active("track_interface", track_interface),
     active("track_script", track_script),
     active("track_file", track_file),
-    refused(
-        "track_process",
-        Shape::Lines(&vocabulary::TRACK),
-        "the processes would not change who is Master",
-    ),
+    active("track_process", track_process),
     refused("track_bfd", Shape::Lines(&vocabulary::TRACK), "the session would not change who is Master"),
     active("notify_backup", notify_backup),
     active("notify_master", notify_master),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use config::model::units::{FileId, Generation, InstanceId, Priority, ScriptId};
+use config::model::units::{FileId, Generation, InstanceId, Priority, ProcessId, ScriptId};
 
 use super::{FromDaemon, RunOutcome, ToDaemon};
 use crate::channel::CarriesFds;
@@ -30,6 +30,15 @@ pub enum ParentToVrrpd {
         file: FileId,
         /// Its number, 0 for a file that is missing or holds none.
         value: i64,
+    },
+    /// How many processes match: once when it is known after each `Commit`, then whenever it changes.
+    ProcessCount {
+        /// Configuration that `process` belongs to.
+        generation: Generation,
+        /// Which processes.
+        process: ProcessId,
+        /// Their number.
+        count: u32,
     },
     /// A tracked script has ended.
     ScriptResult {
@@ -177,7 +186,7 @@ impl CarriesFds for ParentToVrrpd {
         match self {
             Self::Common(message) => message.fds(),
             Self::Memory { sockets, .. } => sockets.len().saturating_add(1),
-            Self::ScriptResult { .. } | Self::FileValue { .. } => 0,
+            Self::ScriptResult { .. } | Self::FileValue { .. } | Self::ProcessCount { .. } => 0,
         }
     }
 }

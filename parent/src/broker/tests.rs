@@ -26,6 +26,7 @@ fn part(names: &[&str]) -> Rc<ParentPart> {
         process: config::model::process::ProcessSettings::default(),
         scripts: vec![script(Purpose::Tracked), script(Purpose::MiscCheck), script(Purpose::ServerNotify)],
         files: vec![],
+        processes: vec![],
         instances: names
             .iter()
             .map(|name| ParentInstance {

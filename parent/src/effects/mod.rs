@@ -5,5 +5,6 @@ pub mod fifo;
 pub mod files;
 pub mod notify;
 pub mod presence;
+pub mod processes;
 pub mod script;
 pub mod sockets;

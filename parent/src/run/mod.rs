@@ -39,6 +39,7 @@ use crate::control::Control;
 use crate::effects::fifo::Pipes;
 use crate::effects::files::Files;
 use crate::effects::notify::Queues;
+use crate::effects::processes::Processes;
 use crate::effects::script::Runner;
 use crate::log_sink::{LogSink, Speaker};
 use crate::place::Place;
@@ -103,6 +104,7 @@ enum Source {
     Pidfd(Serial),
     Script,
     Files,
+    Processes,
     Worker,
     Doomed,
     Release,
@@ -127,6 +129,7 @@ pub struct Suite {
     pipes: Pipes,
     fifo_readers: BTreeSet<String>,
     files: Files,
+    counted: Processes,
     broker: Broker,
     vault: Vault,
     parts: Rc<Parts>,
@@ -224,6 +227,7 @@ impl Suite {
             pipes: Pipes::default(),
             fifo_readers: BTreeSet::new(),
             files: Files::default(),
+            counted: Processes::default(),
             broker: Broker::new(generation, part),
             vault,
             parts: Rc::new(parts),
@@ -268,7 +272,7 @@ impl Suite {
         self.watch_addresses();
         let now = reactor::now();
         self.open_pipes(now);
-        self.watch_files(now);
+        self.watch_tracked(now);
         self.begin(now);
         self.perform(now);
         service::ready("running");
@@ -313,6 +317,7 @@ impl Suite {
             Source::Pidfd(serial) => self.on_death(serial, now),
             Source::Script => self.on_script(event.key, now),
             Source::Files => self.on_files(event.key, now),
+            Source::Processes => self.on_processes(event.key, now),
             Source::Worker => self.on_worker(event.key, now),
             // Only to be woken: `tick` reaps.
             Source::Doomed => {
@@ -343,7 +348,7 @@ impl Suite {
         for (name, jobs) in self.queues.tick(now) {
             self.start_jobs(&name, jobs, now);
         }
-        self.tick_files(now);
+        self.tick_tracked(now);
         self.tick_reload(now);
         self.tick_release(now);
         self.tick_stop(now);
@@ -366,6 +371,7 @@ impl Suite {
             self.runner.deadline(),
             self.queues.deadline(),
             self.files.deadline(),
+            self.counted.deadline(),
             self.reload_deadline(),
             self.releasing.as_ref().map(|releasing| releasing.deadline),
             self.stopping.as_ref().map(|stopping| stopping.deadline),

@@ -292,7 +292,7 @@ impl Suite {
         self.broker.commit(generation, Rc::new(parts.parent.clone()));
         self.parts = parts;
         self.watch_addresses();
-        self.watch_files(now);
+        self.watch_tracked(now);
         let mut waiting = BTreeSet::new();
         for (daemon, serial) in asked {
             waiting.insert(daemon);
@@ -304,7 +304,7 @@ impl Suite {
             } else {
                 self.tell_all_here(serial);
                 self.tell(serial, ToDaemon::Commit(generation));
-                self.tell_all_files(serial);
+                self.tell_tracked(serial);
             }
         }
         let deadline = now + COMMIT_PATIENCE;

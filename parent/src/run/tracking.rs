@@ -1,7 +1,10 @@
-//! What is tracked for daemons: the numbers of files, told after each commit and whenever they change.
+//! What is tracked for daemons: the numbers in files and of processes, told after each commit and whenever they
+//! change.
+
+use std::os::fd::RawFd;
 
 use config::model::track::WatchedFile;
-use config::model::units::{FileId, MonoTime};
+use config::model::units::{FileId, MonoTime, ProcessId};
 use ipc::messages::Level;
 use ipc::messages::vrrpd::ParentToVrrpd;
 
@@ -10,18 +13,31 @@ use super::{Source, Suite};
 use crate::supervisor::Serial;
 
 impl Suite {
-    /// Reads and watches the files of the committed configuration.
-    pub(super) fn watch_files(&mut self, now: MonoTime) {
+    /// Watches what the committed configuration tracks.
+    pub(super) fn watch_tracked(&mut self, now: MonoTime) {
         let part = std::rc::Rc::clone(self.broker.part());
-        if !self.files.configure(&part.files, now) {
-            return;
+        if self.files.configure(&part.files, now) {
+            self.watch_source(Source::Files, self.files.fd());
         }
-        self.sources.retain(|_, source| *source != Source::Files);
-        if let Some(fd) = self.files.fd() {
-            let key = self.key(Source::Files);
-            if let Err(error) = self.reactor.watch_reads(fd, key) {
-                self.say(Level::Error, &format!("tracked files are not watched: {error}"));
-            }
+        if self.counted.configure(&part.processes, now) {
+            self.watch_source(Source::Processes, self.counted.fd());
+        }
+    }
+
+    /// Watches the new descriptor of something that is tracked.
+    fn watch_source(&mut self, source: Source, fd: Option<RawFd>) {
+        self.sources.retain(|_, known| *known != source);
+        let Some(fd) = fd else { return };
+        let key = self.key(source);
+        if let Err(error) = self.reactor.watch_reads(fd, key) {
+            self.say(Level::Error, &format!("what is tracked is not watched: {error}"));
+        }
+    }
+
+    /// The kernel has something to say about processes.
+    pub(super) fn on_processes(&mut self, key: usize, now: MonoTime) {
+        if self.counted.ready(now) {
+            self.unfinished.push(key);
         }
     }
 
@@ -32,13 +48,18 @@ impl Suite {
         }
     }
 
-    /// Reads files that may have changed and tells who tracks them.
-    pub(super) fn tick_files(&mut self, now: MonoTime) {
+    /// Reads files that may have changed, looks for processes, and tells who tracks them.
+    pub(super) fn tick_tracked(&mut self, now: MonoTime) {
+        // A daemon that has not committed yet drops what it does not know, and is told everything then.
+        let serials: Vec<Serial> = self.processes.keys().copied().collect();
         for file in self.files.tick(now) {
-            // One that has not committed yet drops what it does not know, and is told everything then.
-            let serials: Vec<Serial> = self.processes.keys().copied().collect();
-            for serial in serials {
-                self.tell_file(serial, file);
+            for serial in &serials {
+                self.tell_file(*serial, file);
+            }
+        }
+        for process in self.counted.tick(now) {
+            for serial in &serials {
+                self.tell_count(*serial, process);
             }
         }
         for problem in self.files.problems() {
@@ -46,11 +67,24 @@ impl Suite {
         }
     }
 
-    /// Tells a process that uses the committed configuration the number of every file that it tracks.
-    pub(super) fn tell_all_files(&mut self, serial: Serial) {
-        let count = self.broker.part().files.len();
-        for file in (0_u32..).take(count) {
+    /// Tells a process that uses the committed configuration everything that it tracks.
+    pub(super) fn tell_tracked(&mut self, serial: Serial) {
+        let part = std::rc::Rc::clone(self.broker.part());
+        for file in (0_u32..).take(part.files.len()) {
             self.tell_file(serial, FileId::new(file));
+        }
+        for process in (0_u32..).take(part.processes.len()) {
+            self.tell_count(serial, ProcessId::new(process));
+        }
+    }
+
+    /// Tells vrrpd how many processes match, once that is known.
+    fn tell_count(&mut self, serial: Serial, process: ProcessId) {
+        let generation = self.broker.generation();
+        let Some(count) = self.counted.count(process) else { return };
+        if let Some(Link::Vrrpd(channel)) = self.processes.get_mut(&serial).map(|known| &mut known.link) {
+            let sent = channel.send(&ParentToVrrpd::ProcessCount { generation, process, count }, &[]);
+            self.check_sent(serial, sent);
         }
     }
 

@@ -53,6 +53,11 @@ impl Driver {
                     self.take_result(script, outcome, now);
                 }
             }
+            ParentToVrrpd::ProcessCount { generation, process, count } => {
+                if generation == self.generation && self.phase == Phase::Running {
+                    self.take_count(process, count, now);
+                }
+            }
             ParentToVrrpd::FileValue { generation, file, value } => {
                 if generation == self.generation && self.phase == Phase::Running {
                     self.take_number(file, value, now);
@@ -189,12 +194,7 @@ impl Driver {
         self.startup_delay = global.startup_delay.max(global.delay_after_boot.saturating_sub(since_boot));
         self.log_unknown_vrids = global.log_unknown_vrids;
         self.pacer.configure(global.paces.clone());
-        let head = &prepared.head;
-        self.trackers = std::mem::take(&mut self.trackers).replaced(
-            head.tracked_scripts.clone(),
-            head.files.clone(),
-            now,
-        );
+        self.trackers = std::mem::take(&mut self.trackers).replaced(&prepared.head, now);
         self.groups.clear();
         let mut old = std::mem::take(&mut self.routers);
         let mut kept: Vec<Option<Router>> = Vec::new();

@@ -234,6 +234,7 @@ impl Driver {
             self.listen(now);
             self.tick(now);
             self.run_scripts(now);
+            self.tick_processes(now);
         }
         if matches!(self.phase, Phase::Running | Phase::Stopping) {
             self.work(now);
@@ -308,7 +309,7 @@ impl Driver {
                     ]
                 });
                 deadline = of_routers.flatten().chain(deadline).min();
-                deadline = deadline.into_iter().chain(self.trackers.scripts.poll_deadline()).min();
+                deadline = deadline.into_iter().chain(self.trackers.poll_deadline()).min();
                 deadline = deadline.into_iter().chain(self.retry_at).chain(self.statics.verify_at).min();
             }
             Phase::Stopping => return Some(at_once),

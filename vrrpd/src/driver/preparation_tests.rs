@@ -12,6 +12,7 @@ fn preparation(announced: u32, names: &[String]) -> Preparation {
         global: VrrpGlobal::default(),
         tracked_scripts: Vec::new(),
         files: Vec::new(),
+        tracked_processes: Vec::new(),
         sync_groups: Vec::new(),
         statics: config::model::network::Statics::default(),
         instances: announced,

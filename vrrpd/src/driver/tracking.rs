@@ -1,11 +1,12 @@
-//! What the parent finds out for instances: results of scripts and numbers of files.
+//! What the parent finds out for instances: results of scripts, numbers in files and of processes.
 
-use config::model::units::{FileId, MonoTime, ScriptId};
+use config::model::units::{FileId, MonoTime, ProcessId, ScriptId};
 use config::model::vrrp::Instance;
 use ipc::messages::vrrpd::VrrpdToParent;
 use ipc::messages::{Level, RunOutcome};
 
 use super::Driver;
+use crate::proto::priority::Health;
 use crate::trackers::Recorded;
 
 impl Driver {
@@ -30,6 +31,29 @@ impl Driver {
             Recorded::Changed(line) => self.outbox.log(Level::Info, line),
         }
         self.judge_those(|instance| instance.track_files.iter().any(|track| track.file == file), now);
+    }
+
+    pub(super) fn take_count(&mut self, process: ProcessId, count: u32, now: MonoTime) {
+        let before = self.trackers.processes.health(process);
+        if !self.trackers.processes.record(process, count, now) {
+            return;
+        }
+        if before != Health::Unknown {
+            self.outbox.log(Level::Info, self.trackers.processes.line(process));
+        }
+        self.judge_those(|instance| !instance.track_processes.is_empty(), now);
+    }
+
+    /// Delays of processes may be over.
+    pub(super) fn tick_processes(&mut self, now: MonoTime) {
+        let lines = self.trackers.processes.tick(now);
+        if lines.is_empty() {
+            return;
+        }
+        for line in lines {
+            self.outbox.log(Level::Info, line);
+        }
+        self.judge_those(|instance| !instance.track_processes.is_empty(), now);
     }
 
     fn judge_those(&mut self, concerned: impl Fn(&Instance) -> bool, now: MonoTime) {

@@ -37,6 +37,8 @@ pub enum Reason {
     StaticItem,
     /// The number of a tracked file is a fault.
     File(usize),
+    /// Tracked processes with weight 0 have no quorum.
+    Process(usize),
     /// Another member of the sync group is in FAULT.
     SyncGroup,
 }
@@ -52,6 +54,8 @@ pub struct TrackedNames {
     pub scripts: Vec<String>,
     /// Files.
     pub files: Vec<String>,
+    /// Processes.
+    pub processes: Vec<String>,
 }
 
 /// Longest text that [`Faults::describe`] makes, in bytes.
@@ -135,6 +139,11 @@ fn describe(reason: Reason, instance: &Instance, names: &TrackedNames, out: &mut
             let tracked = instance.track_scripts.get(position).map(|track| track.tracked);
             let script = tracked.and_then(|tracked| names.scripts.get(usize::try_from(tracked).ok()?));
             write!(out, "script {}", script.map_or("?", String::as_str))
+        }
+        Reason::Process(position) => {
+            let tracked = instance.track_processes.get(position);
+            let process = tracked.and_then(|track| names.processes.get(track.process.index()));
+            write!(out, "process {}", process.map_or("?", String::as_str))
         }
         Reason::File(position) => {
             let file =
