@@ -59,9 +59,10 @@ install: ## programs, units, users, kernel settings, manual pages (DESTDIR= PREF
 	install -m 755 $(TARGET)/release/keepalived $(DESTDIR)$(PREFIX)/sbin/keepalived
 	install -m 755 $(TARGET)/release/vrrpd $(TARGET)/release/checkd $(TARGET)/release/ipvsd $(DESTDIR)$(LIBEXEC)/
 	install -m 755 $(TARGET)/release/keepalivectl $(DESTDIR)$(PREFIX)/bin/keepalivectl
-	sed 's|@SBINDIR@|$(PREFIX)/sbin|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' packaging/systemd/keepalived.service.in \
-	  >$(DESTDIR)$(UNITDIR)/keepalived.service
-	chmod 644 $(DESTDIR)$(UNITDIR)/keepalived.service
+	for unit in keepalived keepalived-hardened; do \
+	  sed 's|@SBINDIR@|$(PREFIX)/sbin|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' packaging/systemd/$$unit.service.in \
+	    >$(DESTDIR)$(UNITDIR)/$$unit.service && chmod 644 $(DESTDIR)$(UNITDIR)/$$unit.service || exit 1; \
+	done
 	install -m 644 packaging/sysusers.d/keepalived.conf $(DESTDIR)$(SYSUSERSDIR)/keepalived.conf
 	install -m 644 packaging/sysctl.d/30-keepalived.conf $(DESTDIR)$(SYSCTLDIR)/30-keepalived.conf
 	install -m 644 man/*.1 $(DESTDIR)$(MANDIR)/man1/

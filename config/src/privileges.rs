@@ -10,7 +10,7 @@ use crate::model::Model;
 use crate::model::check::{Carrier, VirtualServer};
 use crate::model::ipvs::ServiceKey;
 use crate::model::lent::{FIRST_FREE_PORT, LentSocket};
-use crate::model::process::{Identity, Script};
+use crate::model::process::{Identity, ProcessSettings, Script};
 use crate::model::vrrp::{Authentication, Instance, Transport};
 
 /// Something that a feature needs.
@@ -90,10 +90,26 @@ pub fn privileges(model: &Model) -> Vec<Privilege> {
     for service in &model.virtual_servers {
         balancing(&mut list, service);
     }
+    processes(&mut list, &model.process);
     if model.process.control_group.is_some() {
         list.add("keepalived", "control_group", [Need::Capability("CHOWN"), Need::Path("/run/keepalived")]);
     }
     list.finish()
+}
+
+/// What the parent needs to start daemons as the configuration wants them.
+fn processes(list: &mut List, process: &ProcessSettings) {
+    for tuning in [&process.vrrp_tuning, &process.checker_tuning] {
+        if tuning.realtime.is_some() || tuning.nice.is_some_and(|nice| nice < 0) {
+            list.add("keepalived", "real-time priority, nice value below 0", [Need::Capability("SYS_NICE")]);
+        }
+        if tuning.lock_memory {
+            list.add("keepalived", "locked memory", [Need::Capability("SYS_RESOURCE")]);
+        }
+    }
+    if process.namespace.is_some() {
+        list.add("keepalived", "net_namespace", [Need::Capability("SYS_ADMIN"), Need::Path("/run/netns")]);
+    }
 }
 
 /// Features found so far.

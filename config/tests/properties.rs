@@ -251,6 +251,13 @@ fn service(index: usize) -> BoxedStrategy<String> {
         .boxed()
 }
 
+/// Process keywords that stand in `global_defs`.
+const PROCESSES: &str = "process_names\nprocess_name top\nvrrp_process_name v\nvrrp_priority -5\nvrrp_no_swap\n\
+    vrrp_rt_priority 7\nvrrp_rlimit_rttime 1\nvrrp_cpu_affinity 3 1 3\nchecker_priority 4\nchecker_cpu_affinity 0\n\
+    startup_script \"/opt/a 'b c'\" alice\nstartup_script_timeout 4\nshutdown_script /opt/b\numask IRWXG|IRWXO\n\
+    use_symlink_paths\nset_supplementary_groups\nreload_file\nreload_time_file /run/w\nreload_repeat\n\
+    reload_check_config /run/l\nstate_dump_file /run/s/\nstats_dump_file st\njson_dump_file j.x\n";
+
 fn configuration() -> impl Strategy<Value = String> {
     let globals = (
         seconds("vrrp_startup_delay", 1..=100_000),
@@ -260,6 +267,7 @@ fn configuration() -> impl Strategy<Value = String> {
         prop_oneof![
             Just(String::new()),
             Just("seccomp_unknown exit\ncontrol_group adm\n".to_owned()),
+            Just(PROCESSES.to_owned()),
             Just("lvs_flush\nlvs_timeouts udp 9\nlvs_sync_daemon eth0 inst V2 ttl 4\n".to_owned(),)
         ],
         maybe("[ -!#%-~]{1,20}".prop_map(|name| format!("router_id \"{}\"", name.replace('"', "'")))),

@@ -30,6 +30,7 @@ mandoc=mandoc
 insmod=kmod
 unshare=util-linux
 ping=iputils-ping
+systemd-analyze=systemd
 iptables-legacy=iptables
 /etc/ssl/certs/ca-certificates.crt=ca-certificates
 "

@@ -15,9 +15,10 @@ use tests::lab::sandbox::build_directory;
 use tests::lab::{Failure, Lan, process, sandboxed, wait_for, wait_until};
 
 /// Every file that is installed, with its mode.
-const FILES: [(&str, u32); 11] = [
+const FILES: [(&str, u32); 12] = [
     ("usr/bin/keepalivectl", 0o755),
     ("usr/lib/sysctl.d/30-keepalived.conf", 0o644),
+    ("usr/lib/systemd/system/keepalived-hardened.service", 0o644),
     ("usr/lib/systemd/system/keepalived.service", 0o644),
     ("usr/lib/sysusers.d/keepalived.conf", 0o644),
     ("usr/libexec/keepalived/checkd", 0o755),

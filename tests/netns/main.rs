@@ -5,6 +5,7 @@ mod addresses;
 mod announce;
 mod authentication;
 mod checks;
+mod container;
 mod election;
 mod ending;
 mod follow;
