@@ -37,6 +37,10 @@ pub enum Command {
     Reload,
     /// Stop the suite and wait until it has withdrawn everything.
     Stop,
+    /// Give a real server no new connections; those that it has go on. Lasts until undrain or the end of the suite.
+    Drain(DrainArgs),
+    /// Give a drained server new connections again.
+    Undrain(DrainArgs),
     /// Compare the kernel's settings with what a configuration needs.
     CheckHost {
         /// The file.
@@ -55,6 +59,16 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+}
+
+/// Which real server.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DrainArgs {
+    /// Its name as in the status, its address, or address and port.
+    pub server: String,
+    /// In this virtual server only.
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
 }
 
 /// Work on configuration files.

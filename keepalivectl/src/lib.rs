@@ -13,9 +13,11 @@ pub mod show;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use args::{Args, Command};
+use args::{Args, Command, DrainArgs};
 use client::{CallError, Client};
-use ipc::messages::ctl::{NoParameters, Reloaded, Request, RestartParameters, Restarted, Status};
+use ipc::messages::ctl::{
+    DrainParameters, Drained, NoParameters, Reloaded, Request, RestartParameters, Restarted, Status,
+};
 
 /// Exit codes (keepalivectl(1)).
 mod exit {
@@ -49,6 +51,8 @@ pub fn run(args: &Args) -> ExitCode {
             print(&mut out, &show::reloaded(&reloaded))
         }),
         Command::Stop => call(args, &Request::Stop(NoParameters {})).map(|_| ExitCode::SUCCESS),
+        Command::Drain(which) => drain(args, which, true, &mut out),
+        Command::Undrain(which) => drain(args, which, false, &mut out),
         Command::CheckHost { file, reading, json } => {
             Ok(ExitCode::from(match files::accepted(file, reading) {
                 Ok(model) => host::run(&model, *json, &mut out),
@@ -64,6 +68,16 @@ pub fn run(args: &Args) -> ExitCode {
             CallError::Connect { .. } | CallError::Io(_) | CallError::Malformed(_) => exit::UNREACHABLE,
         })
     })
+}
+
+fn drain(args: &Args, which: &DrainArgs, drained: bool, out: &mut impl Write) -> Result<ExitCode, CallError> {
+    let (server, service) = (which.server.clone(), which.service.clone());
+    let value = call(args, &Request::Drain(DrainParameters { server, service, drained }))?;
+    let done: Drained = decode(value)?;
+    let word = if drained { "drained" } else { "undrained" };
+    let lines: Vec<String> =
+        done.servers.iter().map(|(service, server)| format!("{word}: {server} of {service}")).collect();
+    print(out, &lines.join("\n"))
 }
 
 fn call(args: &Args, request: &Request) -> Result<serde_json::Value, CallError> {

@@ -239,6 +239,7 @@ mod tests {
                     name: "[203.0.113.1]:tcp:80".to_owned(),
                     up: Some(false),
                     weight: Some(Weight::ZERO),
+                    drained: false,
                     counters: Some(Counters { connections: 9, active: 3, ..Counters::default() }),
                 }],
                 sorry_weight: None,

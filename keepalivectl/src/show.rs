@@ -82,7 +82,8 @@ fn show_service(text: &mut String, service: &ServiceStatus) {
     line(text, &format!("service {} {}", service.name, updown(service.up)));
     for server in &service.servers {
         let weight = server.weight.map_or_else(|| "absent".to_owned(), |weight| format!("weight {weight}"));
-        line(text, &format!("  server {} {} {weight}", server.name, updown(server.up)));
+        let drained = if server.drained { " drained" } else { "" };
+        line(text, &format!("  server {} {} {weight}{drained}", server.name, updown(server.up)));
     }
     if let Some(weight) = service.sorry_weight {
         line(text, &format!("  sorry server weight {weight}"));

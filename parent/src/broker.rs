@@ -7,6 +7,7 @@
 //! script of another purpose is dropped and counted; a generation that was never handed out likewise.
 
 mod answers;
+mod drain;
 mod memory;
 
 use std::collections::BTreeMap;
@@ -120,6 +121,8 @@ pub struct Broker {
     service_up: BTreeMap<(ServiceId, Option<ServerId>), bool>,
     counted: Counted,
     counting: Counted,
+    /// Servers that an operator has drained.
+    drained: drain::DrainedSet,
     /// The wall clock, as last told: changes of state carry it.
     wall_ms: u64,
 }
@@ -148,6 +151,7 @@ impl Broker {
             service_up: BTreeMap::new(),
             counted: Counted::new(),
             counting: Counted::new(),
+            drained: drain::DrainedSet::new(),
             wall_ms: 0,
         }
     }
@@ -183,6 +187,9 @@ impl Broker {
         self.whole = false;
         self.partial = Some(BTreeMap::new());
         self.carry_states();
+        if let Some(old) = self.previous.as_ref().map(|era| Rc::clone(&era.part)) {
+            self.carry_drained(&old);
+        }
         self.counted.clear();
         self.counting.clear();
     }

@@ -11,6 +11,7 @@ mod ending;
 mod follow;
 mod hostile;
 mod installation;
+mod operator;
 mod processes;
 mod restart;
 mod routes;

@@ -38,6 +38,9 @@ pub enum Request {
     /// Stop everything; the answer comes before the parent ends.
     #[serde(rename = "org.keepalived.Control.Stop")]
     Stop(NoParameters),
+    /// Give a real server no new connections, or give it some again; lasts until the suite stops.
+    #[serde(rename = "org.keepalived.Control.Drain")]
+    Drain(DrainParameters),
 }
 
 /// An empty object.
@@ -49,6 +52,25 @@ pub struct NoParameters {}
 pub struct RestartParameters {
     /// Which daemon.
     pub daemon: Daemon,
+}
+
+/// Which real server, and what with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainParameters {
+    /// Its name as in the status, or its address, or address and port.
+    pub server: String,
+    /// Name of its virtual server; absent for all that have it.
+    #[serde(default)]
+    pub service: Option<String>,
+    /// No new connections; false gives it some again.
+    pub drained: bool,
+}
+
+/// Result of `Drain`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drained {
+    /// Virtual server and real server of each place that was changed.
+    pub servers: Vec<(String, String)>,
 }
 
 /// The three daemons.
@@ -249,6 +271,9 @@ pub struct ServerStatus {
     pub up: Option<bool>,
     /// What the table should say of it: a weight, or absence.
     pub weight: Option<Weight>,
+    /// An operator has taken its new connections away.
+    #[serde(default)]
+    pub drained: bool,
     /// What the kernel counted for it; absent while it isn't in the table or nothing was read.
     pub counters: Option<Counters>,
 }

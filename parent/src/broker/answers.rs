@@ -80,12 +80,14 @@ impl Broker {
             .zip(&self.committed.part.services)
             .map(|(index, service)| {
                 let id = ServiceId::new(index);
-                let weight = |server| self.desired.get(&(id, server)).copied().flatten();
+                let weight =
+                    |server| self.told(id, server, self.desired.get(&(id, server)).copied().flatten());
                 let counters = |server| self.counted.get(&(id, server)).copied();
                 let servers = (0_u32..).zip(&service.servers).map(|(position, name)| ServerStatus {
                     name: name.clone(),
                     up: self.service_up.get(&(id, Some(ServerId::new(position)))).copied(),
                     weight: weight(ServerRef::Real(ServerId::new(position))),
+                    drained: self.drained.contains(&(id, ServerId::new(position))),
                     counters: counters(Some(ServerRef::Real(ServerId::new(position)))),
                 });
                 ServiceStatus {

@@ -74,7 +74,11 @@ impl Broker {
         self.whole.then(|| {
             self.desired
                 .iter()
-                .map(|(&(service, server), &presence)| DesiredEntry { service, server, presence })
+                .map(|(&(service, server), &wish)| DesiredEntry {
+                    service,
+                    server,
+                    presence: self.told(service, server, wish),
+                })
                 .collect()
         })
     }
@@ -213,7 +217,7 @@ impl Broker {
             self.told_whole = true;
             out.push(Effect::Whole(generation));
         } else if self.partial.is_none() {
-            out.push(Effect::Desired(generation, entries));
+            out.push(Effect::Desired(generation, self.as_told(entries)));
         }
     }
 

@@ -396,3 +396,55 @@ fn a_server_that_was_told_to_be_down_is_shown_as_down_after_a_reload() {
     let servers = broker.service_status().remove(0).servers;
     assert_eq!(servers.iter().map(|server| server.up).collect::<Vec<_>>(), [Some(false), None]);
 }
+
+/// What ipvsd is told of the two servers, in order.
+fn weights(broker: &Broker) -> Vec<Presence> {
+    broker.desired().unwrap_or_default().into_iter().map(|entry| entry.presence).collect()
+}
+
+#[test]
+fn a_drained_server_has_weight_0_until_it_is_given_back() {
+    let mut broker = Broker::new(G1, two_servers());
+    broker.checkd(table(0, false), &mut vec![]).unwrap();
+    broker.checkd(table(1, true), &mut vec![]).unwrap();
+    let before = weights(&broker);
+    let mut out = vec![];
+    assert_eq!(broker.drain("s", None, true, &mut out), [("v".to_owned(), "s".to_owned())]);
+    let told = DesiredEntry {
+        service: ServiceId::new(0),
+        server: ServerRef::Real(ServerId::new(1)),
+        presence: Some(Weight::ZERO),
+    };
+    assert_eq!(out, [Effect::Desired(G1, vec![told])]);
+    // What checkd wishes meanwhile changes nothing in the table.
+    let mut out = vec![];
+    broker.checkd(table(1, false), &mut out).unwrap();
+    assert_eq!(out, [Effect::Desired(G1, vec![told])]);
+    assert_eq!(weights(&broker), [before[0], Some(Weight::ZERO)]);
+    assert!(broker.service_status()[0].servers[1].drained);
+    let mut out = vec![];
+    broker.drain("s", Some("v"), false, &mut out);
+    assert_eq!(out, [Effect::Desired(G1, vec![DesiredEntry { presence: before[1], ..told }])]);
+    assert_eq!(weights(&broker), before);
+}
+
+#[test]
+fn a_reload_keeps_what_is_drained_by_name() {
+    let mut broker = Broker::new(G1, two_servers());
+    broker.drain("s", None, true, &mut vec![]);
+    let services = vec![ParentService {
+        name: "v".to_owned(),
+        servers: vec!["s".to_owned(), "r".to_owned()],
+        follows: vec![],
+    }];
+    broker.commit(G2, Rc::new(ParentPart { services, ..(*part(&[])).clone() }));
+    let servers = broker.service_status().remove(0).servers;
+    assert_eq!(servers.iter().map(|server| server.drained).collect::<Vec<_>>(), [true, false]);
+}
+
+#[test]
+fn a_server_that_nobody_has_is_not_drained() {
+    let mut broker = Broker::new(G1, two_servers());
+    assert_eq!(broker.drain("x", None, true, &mut vec![]), []);
+    assert_eq!(broker.drain("s", Some("w"), true, &mut vec![]), []);
+}

@@ -2,7 +2,7 @@
 
 use config::model::units::MonoTime;
 use ipc::messages::Level;
-use ipc::messages::ctl::{Daemon, Request};
+use ipc::messages::ctl::{Daemon, DrainParameters, Drained, Request};
 use ipc::reactor::Ready;
 use nix::sys::signal::Signal;
 
@@ -92,11 +92,28 @@ impl Suite {
             Request::GetStatus(_) => self.order_status(client, now),
             Request::Restart(parameters) => self.order_restart(client, parameters.daemon, now),
             Request::Reload(_) => self.order_reload(Some(client), now),
+            Request::Drain(parameters) => self.order_drain(client, parameters, now),
             Request::Stop(_) => {
                 self.stop_waiters.push(client);
                 self.begin_stop(0, now);
             }
         }
+    }
+
+    fn order_drain(&mut self, client: usize, parameters: &DrainParameters, now: MonoTime) {
+        let DrainParameters { server, service, drained } = parameters;
+        let mut effects = Vec::new();
+        let servers = self.broker.drain(server, service.as_deref(), *drained, &mut effects);
+        if servers.is_empty() {
+            let why = format!("no virtual server has a real server {server}");
+            return self.control.fail(client, "org.keepalived.Control.NotDrained", &why);
+        }
+        for (service, server) in &servers {
+            let word = if *drained { "drained" } else { "no longer drained" };
+            self.say(Level::Notice, &format!("{server} of {service} is {word} by order"));
+        }
+        self.apply(effects, now);
+        self.control.reply(client, Drained { servers });
     }
 
     fn order_restart(&mut self, client: usize, daemon: Daemon, now: MonoTime) {
