@@ -240,6 +240,89 @@ fn a_network_namespace_holds_every_process() {
     })
 }
 
+/// As a start script of old does it: in the background, found again by its pid file.
+#[test]
+fn a_daemon_in_the_background_is_found_by_its_pid_file_and_logs_to_its_file() {
+    sandboxed(60, |_| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let doing = |cause: std::io::Error| Failure::instrument("configuration", cause);
+        fs::create_dir_all("/run/lab").map_err(doing)?;
+        fs::write("/run/lab/d1.conf", global("lab") + &instance()).map_err(doing)?;
+        let keepalived = install_ours()?.join("keepalived");
+        let keepalived = keepalived.to_string_lossy();
+        let options = [
+            "-f",
+            "/run/lab/d1.conf",
+            "-G",
+            "-g/run/lab/k.log",
+            "-dexBDm",
+            "--all",
+            "-A",
+            "unix:/x",
+            "stray",
+        ];
+        d1.run(&keepalived, &options)?;
+        wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
+        let pid: i32 = read("/run/keepalived.pid").trim().parse().unwrap_or(0);
+        require(process::is_alive(pid), || format!("pid file: {pid}"))?;
+        let names: Vec<String> = process::children(pid).into_iter().map(|child| child.name).collect();
+        require(
+            ["vrrpd", "checkd", "ipvsd"].iter().all(|name| names.iter().any(|known| known == name)),
+            || format!("--all started {names:?}"),
+        )?;
+        for (file, name) in [("/run/vrrp.pid", "vrrpd"), ("/run/checkers.pid", "checkd")] {
+            let found = read(file).trim().parse().ok().and_then(process::read);
+            require(found.as_ref().is_some_and(|found| found.name == name), || format!("{file}: {found:?}"))?;
+        }
+        wait_until("the log file is written", SOON, || {
+            read("/run/lab/k.log").contains("Entering MASTER STATE")
+        })?;
+        let log = read("/run/lab/k.log");
+        for text in [
+            "Keepalived: Starting Keepalived v",
+            "virtual_router_id 51",
+            "SNMP (-x, -A) is not part",
+            "BFD (-B, -b)",
+        ] {
+            require(log.contains(text), || format!("{text} isn't in\n{log}"))?;
+        }
+        // Its pid file is taken, whatever run directory a second one names.
+        let second = [
+            "-f",
+            "/run/lab/d1.conf",
+            "-n",
+            "-G",
+            "-p",
+            "/run/keepalived.pid",
+            "--run-dir",
+            "/run/lab/other",
+        ];
+        let refused = d1.run(&keepalived, &second);
+        require(refused.as_ref().is_err_and(|why| why.to_string().contains("already running")), || {
+            format!("a second one started: {refused:?}")
+        })?;
+        process::signal(pid, Signal::SIGTERM);
+        wait_until("it has stopped", SOON, || !process::is_alive(pid) && !d1.has(front4(50)))?;
+        let left = ["/run/keepalived.pid", "/run/vrrp.pid", "/run/checkers.pid"]
+            .map(|path| Path::new(path).exists());
+        require(left == [false; 3], || format!("{left:?}"))
+    })
+}
+
+#[test]
+fn addresses_that_somebody_else_has_put_there_go_at_the_start_when_asked() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let config = global("lab") + &VrrpInstance::new(3, "10", 100, front4(50)).text();
+        d1.ip("address add 10.77.0.50/24 dev eth0\n")?;
+        let director = Director::start(lab, d1, Subject::Ours, &config, &["-X"])?;
+        director.wait_daemon("vrrpd")?;
+        require(!d1.has(front4(50)), || "the address is still there".to_owned())
+    })
+}
+
 #[test]
 fn a_service_manager_hears_of_start_reload_and_stop() {
     sandboxed(60, |_| {
