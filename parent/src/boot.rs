@@ -270,6 +270,11 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     let pid_file = claim_pid_file(args, &place)?;
     let control = Control::listen(&place.run_dir.join("control.sock"), process.control_group)
         .map_err(|error| Failure::new(exit::FATAL, format!("control socket: {error}")))?;
+    if process.control_group.is_some() {
+        // Its members must get as far as the socket.
+        std::os::unix::fs::chown(&place.run_dir, None, process.control_group)
+            .map_err(|error| Failure::new(exit::FATAL, format!("control_group: run directory: {error}")))?;
+    }
     if !args.foreground {
         nix::unistd::daemon(false, false).map_err(|error| Failure::new(exit::FATAL, error))?;
     }

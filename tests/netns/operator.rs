@@ -3,12 +3,40 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::lab::config_text::{global, http_service};
+use tests::lab::config_text::{VrrpInstance, global, http_service};
 use tests::lab::failure::require;
+use tests::lab::lan::front4;
+use tests::lab::subject::install_ours;
 use tests::lab::web::WebServer;
 use tests::lab::{Director, Lan, Subject, sandboxed, wait_until};
 
 const SOON: Duration = Duration::from_secs(10);
+
+#[test]
+fn members_of_the_control_group_may_ask_and_others_may_not() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let config = "global_defs {\n    router_id lab\n    control_group 54000\n}\n".to_owned()
+            + &VrrpInstance::new(3, "0.2", 255, front4(50)).text();
+        let _director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+        wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
+        let ctl = install_ours()?.join("keepalivectl");
+        let ask = |group: &str| {
+            let user = [
+                "--reuid=54001",
+                &format!("--regid={group}"),
+                "--clear-groups",
+                "--",
+                &ctl.to_string_lossy(),
+            ];
+            d1.run("/usr/bin/setpriv", &[&user[..], &["--run-dir", "/run/lab/d1.run", "status"]].concat())
+        };
+        let member = ask("54000")?;
+        require(member.contains("VI_1"), || member.clone())?;
+        require(ask("54001").is_err(), || "somebody else was answered".to_owned())
+    })
+}
 
 #[test]
 fn a_drained_server_stays_drained_over_reload_and_restart_until_it_is_given_back() {
