@@ -19,5 +19,6 @@ fn work() -> Result<End, DriverError> {
     start_daemon(&CHECKD)?;
     let Ok(link) = Link::greet(take_channel()?) else { return Ok(End::ParentGone) };
     link.report_panics()?;
+    checkd::probe::body::prepare();
     driver::run(link, |grants| confine(&CHECKD, grants, unknown_calls()))
 }

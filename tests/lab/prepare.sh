@@ -25,6 +25,9 @@ ps=procps
 killall=psmisc
 busybox=busybox-static
 nginx=nginx-light
+openssl=openssl
+smtpd=opensmtpd
+dnsmasq=dnsmasq-base
 curl=curl
 mandoc=mandoc
 insmod=kmod
@@ -83,7 +86,7 @@ install_with_apt() {
 keep_off_at_boot() {
   local unit
   command -v deb-systemd-helper >/dev/null 2>&1 || return 0
-  for unit in nginx keepalived; do
+  for unit in nginx keepalived opensmtpd; do
     case " $1 " in *" $unit"*) deb-systemd-helper disable "$unit.service" >/dev/null 2>&1 || true ;; esac
   done
 }

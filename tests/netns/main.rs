@@ -13,6 +13,7 @@ mod hostile;
 mod installation;
 mod operator;
 mod processes;
+mod real_servers;
 mod restart;
 mod routes;
 mod service;

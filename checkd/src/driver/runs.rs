@@ -21,6 +21,7 @@ use super::connection::{Connection, Opened, Progress, is_ours};
 use super::lent::{Borrowed, Shelves};
 use super::pings::{Asked, Pings};
 use super::talk::Subject;
+use crate::probe::body::Patterns;
 use crate::probe::tls::{self, TlsClient};
 use crate::probe::{DynamicWeight, Failure, Outcome, misc};
 use crate::roster::Roster;
@@ -49,6 +50,7 @@ pub(super) struct Runs {
     /// Number of the configuration whose sockets are in use.
     edition: u64,
     pings: Pings,
+    patterns: Patterns,
     answered: Vec<usize>,
 }
 
@@ -118,6 +120,7 @@ impl Runs {
             returned: Vec::new(),
             edition: 0,
             pings: Pings::new(seed.rotate_left(32)),
+            patterns: Patterns::default(),
             answered: Vec::new(),
         }
     }
@@ -203,7 +206,7 @@ impl Runs {
         let Some(check) = roster.check(position) else { return };
         let url = roster.url(position);
         let tls = client(&mut self.provider, &mut self.tls, position, &check.kind);
-        let subject = Subject { kind: &check.kind, url, tls };
+        let subject = Subject { kind: &check.kind, url, tls, patterns: &self.patterns };
         // Each stage begins at once: the event that it would wait for may have come already.
         loop {
             match connection.advance(&subject, &mut self.buffer) {
@@ -383,7 +386,7 @@ impl Runs {
         self.answered = answered;
     }
 
-    /// Takes the sockets that the parent opened for a configuration in place of those before.
+    /// Takes the sockets that the parent opened for a configuration in place of those before; its patterns are new.
     pub(super) fn lend(
         &mut self,
         edition: u64,
@@ -391,6 +394,7 @@ impl Runs {
         reactor: &Reactor,
     ) -> io::Result<()> {
         self.edition = edition;
+        self.patterns.clear();
         self.shelves = Shelves::default();
         let mut pingers = Vec::new();
         for (kind, fd) in sockets {

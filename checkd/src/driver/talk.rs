@@ -5,6 +5,7 @@
 
 use config::model::check::{CheckKind, HttpUrl};
 
+use crate::probe::body::Patterns;
 use crate::probe::http::Exchange;
 use crate::probe::smtp::Dialogue;
 use crate::probe::tls::{Session, TlsClient, TlsFailure};
@@ -18,6 +19,8 @@ pub(super) struct Subject<'a> {
     pub(super) url: Option<&'a HttpUrl>,
     /// TLS settings of an SSL_GET.
     pub(super) tls: Option<&'a TlsClient>,
+    /// Patterns of bodies.
+    pub(super) patterns: &'a Patterns,
 }
 
 /// What the server said.
@@ -47,7 +50,8 @@ impl Talk {
         let mut output = Vec::new();
         let (dialogue, tls) = match (subject.kind, subject.url) {
             (CheckKind::Http(check), Some(url)) => {
-                let dialogue = Speech::Http(Box::new(Exchange::start(check, url, &mut output)));
+                let pattern = url.regex.as_ref().and_then(|wanted| subject.patterns.compiled(wanted));
+                let dialogue = Speech::Http(Box::new(Exchange::start(check, url, &mut output).with(pattern)));
                 let tls = match (&check.tls, subject.tls) {
                     (None, _) => None,
                     (Some(_), None) => return Err(TlsFailure::Internal.into()),

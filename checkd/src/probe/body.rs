@@ -4,7 +4,11 @@
 //! up to [`KEPT`] bytes, and what comes behind them is not searched. Matching has a limit of steps, so that no body costs more
 //! than some milliseconds. Called by [`super::http`]; the bytes are untrusted, the pattern is the operator's.
 
-use config::model::check::{BodyRegex, HttpUrl};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use config::model::check::{BodyRegex, HttpUrl, RegexOptions};
 use config::pattern;
 use fancy_regex::{Error, Regex};
 use md5::{Digest, Md5};
@@ -19,13 +23,64 @@ pub const KEPT: usize = 256 * 1024;
 pub struct Body {
     digest: Option<Md5>,
     kept: Option<Vec<u8>>,
+    pattern: Option<Arc<Regex>>,
+}
+
+/// Compiled patterns, shared by all checks that have the same one.
+#[derive(Debug, Default)]
+pub struct Patterns(RefCell<HashMap<BodyRegex, Arc<Regex>>>);
+
+/// Most patterns that are kept: beyond that many different ones each answer compiles its own.
+const PATTERNS: usize = 128;
+
+impl Patterns {
+    /// The pattern, compiled now or before.
+    #[must_use]
+    pub fn compiled(&self, wanted: &BodyRegex) -> Option<Arc<Regex>> {
+        let mut known = self.0.borrow_mut();
+        if let Some(regex) = known.get(wanted) {
+            return Some(Arc::clone(regex));
+        }
+        let regex = Arc::new(pattern::compile(wanted).ok()?);
+        if known.len() < PATTERNS {
+            known.insert(wanted.clone(), Arc::clone(&regex));
+        }
+        Some(regex)
+    }
+
+    /// Forgets all: another configuration is in use.
+    pub fn clear(&self) {
+        self.0.borrow_mut().clear();
+    }
+}
+
+/// Lets the library ask once how many processors there are, which takes calls that are refused later.
+pub fn prepare() {
+    let any = BodyRegex {
+        pattern: "a".to_owned(),
+        inverted: false,
+        options: RegexOptions::default(),
+        min_offset: 0,
+        max_offset: None,
+    };
+    let _result_of_no_interest = search(&any, None, b"a");
 }
 
 impl Body {
     /// Before its first byte.
     #[must_use]
     pub fn new(url: &HttpUrl) -> Self {
-        Self { digest: url.digest.map(|_| Md5::new()), kept: url.regex.as_ref().map(|_| Vec::new()) }
+        Self {
+            digest: url.digest.map(|_| Md5::new()),
+            kept: url.regex.as_ref().map(|_| Vec::new()),
+            pattern: None,
+        }
+    }
+
+    /// The same with the pattern of the url compiled already.
+    #[must_use]
+    pub fn with(self, pattern: Option<Arc<Regex>>) -> Self {
+        Self { pattern, ..self }
     }
 
     /// Takes the next bytes.
@@ -46,16 +101,16 @@ impl Body {
             return Outcome::Fail(Failure::Digest);
         }
         match (&url.regex, self.kept.take()) {
-            (Some(regex), Some(kept)) => search(regex, &kept),
+            (Some(regex), Some(kept)) => search(regex, self.pattern.take(), &kept),
             (Some(_) | None, _) => Outcome::Pass(DynamicWeight::Untouched),
         }
     }
 }
 
-fn search(wanted: &BodyRegex, body: &[u8]) -> Outcome {
-    // Compiled for each answer: it was seen to compile with the configuration, and keeping it costs more memory than
-    // ten thousand checkers are worth.
-    let Ok(regex) = pattern::compile(wanted) else { return Outcome::Fail(Failure::Regex) };
+fn search(wanted: &BodyRegex, compiled: Option<Arc<Regex>>, body: &[u8]) -> Outcome {
+    let Some(regex) = compiled.or_else(|| pattern::compile(wanted).ok().map(Arc::new)) else {
+        return Outcome::Fail(Failure::Regex);
+    };
     match matches(&regex, wanted, body) {
         Ok(found) if found != wanted.inverted => Outcome::Pass(DynamicWeight::Untouched),
         Ok(_) => Outcome::Fail(Failure::Regex),
@@ -75,8 +130,6 @@ fn matches(regex: &Regex, wanted: &BodyRegex, body: &[u8]) -> Result<bool, Box<E
 
 #[cfg(test)]
 mod tests {
-    use config::model::check::RegexOptions;
-
     use super::*;
 
     const PASS: Outcome = Outcome::Pass(DynamicWeight::Untouched);
@@ -98,6 +151,18 @@ mod tests {
             body.take(piece);
         }
         body.judge(&url)
+    }
+
+    #[test]
+    fn equal_patterns_are_compiled_once_and_many_different_ones_are_not_kept() {
+        let patterns = Patterns::default();
+        let first = patterns.compiled(&regex("alive")).unwrap();
+        assert!(Arc::ptr_eq(&first, &patterns.compiled(&regex("alive")).unwrap()));
+        for number in 0..200 {
+            assert!(patterns.compiled(&regex(&number.to_string())).is_some());
+        }
+        assert_eq!(patterns.0.borrow().len(), 128);
+        assert!(patterns.compiled(&regex("(")).is_none());
     }
 
     #[test]

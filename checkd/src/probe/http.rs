@@ -6,9 +6,11 @@
 //! piece that arrives; every byte is untrusted, the header is capped and the body is counted, never stored.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use ::http::{Request, Version};
 use config::model::check::{HttpCheck, HttpProtocol, HttpUrl};
+use fancy_regex::Regex;
 use ureq_proto::client::state::RecvResponse;
 use ureq_proto::client::{Call, SendRequestResult, header_raw};
 
@@ -26,6 +28,7 @@ const USER_AGENT: &str = "KeepAliveClient";
 pub struct Exchange {
     state: State,
     call: Option<Call<RecvResponse>>,
+    pattern: Option<Arc<Regex>>,
 }
 
 enum State {
@@ -48,7 +51,13 @@ impl Exchange {
         if call.is_none() {
             plain_request(check.protocol, &url.path, &host, output);
         }
-        Self { state: State::Head { buffer: Vec::new(), taken: 0 }, call }
+        Self { state: State::Head { buffer: Vec::new(), taken: 0 }, call, pattern: None }
+    }
+
+    /// The same with the pattern of the url compiled already.
+    #[must_use]
+    pub fn with(self, pattern: Option<Arc<Regex>>) -> Self {
+        Self { pattern, ..self }
     }
 
     /// Takes the next bytes of the answer. `None` means that more is needed; after an outcome the exchange is over.
@@ -78,7 +87,8 @@ impl Exchange {
                             if !accepts(url, head.status) {
                                 return Some(Outcome::Fail(Failure::Status(head.status)));
                             }
-                            self.state = State::Body { head, body: Body::new(url), received: 0 };
+                            let body = Body::new(url).with(self.pattern.take());
+                            self.state = State::Body { head, body, received: 0 };
                         }
                     }
                 }

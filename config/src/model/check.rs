@@ -260,7 +260,7 @@ pub enum Sni {
 }
 
 /// `regex` of a url, which the body must match.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BodyRegex {
     /// The pattern.
     pub pattern: String,
@@ -275,7 +275,7 @@ pub struct BodyRegex {
 }
 
 /// Those `regex_options` that change what a pattern means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 pub struct RegexOptions {
     /// `caseless`.
     pub caseless: bool,

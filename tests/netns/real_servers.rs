@@ -1,0 +1,360 @@
+//! Every kind of checker against the servers that operators run: nginx, OpenSSL, OpenSMTPD, dnsmasq, and servers that
+//! mean harm. What is compared is the verdict, its reason and when it came.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tests::lab::failure::require;
+use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, clock, pause, process, sandboxed, wait_until};
+
+/// A first check within 1 s and `warmup 0`, its time-out of 1 s, and a loaded machine.
+const FIRST: Duration = Duration::from_secs(10);
+
+/// One virtual server whose real servers stand on one address, each on a port of its own with one checker.
+fn service(servers: &[(u16, &str)]) -> String {
+    let mut text = "virtual_server 10.77.0.50 80 {\n    delay_loop 1\n    warmup 0\n    retry 1\n    \
+                    delay_before_retry 0.5\n    connect_timeout 1\n    lb_algo rr\n    lb_kind NAT\n    protocol TCP\n"
+        .to_owned();
+    for (port, checker) in servers {
+        text.push_str(&format!("    real_server 10.77.0.11 {port} {{\n        {checker}\n    }}\n"));
+    }
+    text + "}\n"
+}
+
+/// A server's program, which ends with the test.
+struct Server(Child);
+
+impl Server {
+    fn start(host: &Host, directory: &Path, program: &str, arguments: &[&str]) -> Result<Self, Failure> {
+        let doing = format!("starting {program}");
+        let log = fs::File::create(
+            directory.join(format!("{}.log", program.rsplit('/').next().unwrap_or(program))),
+        )
+        .map_err(|cause| Failure::instrument(&doing, cause))?;
+        let errors = log.try_clone().map_err(|cause| Failure::instrument(&doing, cause))?;
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(directory).stdin(Stdio::piped()).stdout(log).stderr(errors);
+        host.spawn(&mut command).map(Self)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        process::signal(i32::try_from(self.0.id()).unwrap_or(0), Signal::SIGTERM);
+        drop(self.0.wait());
+    }
+}
+
+/// nginx on ports 80 and 443, an OpenSSL server on 444, OpenSMTPD on 25, dnsmasq on 53.
+fn start_servers(host: &Host, directory: &Path) -> Result<Vec<Server>, Failure> {
+    let doing = "configuring the servers";
+    let failed = |cause| Failure::instrument(doing, cause);
+    fs::create_dir_all(directory.join("www")).map_err(failed)?;
+    fs::write(directory.join("www/index.html"), "hello, world\n").map_err(failed)?;
+    let at = directory.display();
+    host.run(
+        "openssl",
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "30",
+            "-subj",
+            "/CN=www.example.com",
+            "-keyout",
+            &format!("{at}/key"),
+            "-out",
+            &format!("{at}/cert"),
+        ],
+    )?;
+    let nginx = format!(
+        "daemon off; master_process off; user root; pid {at}/pid; error_log stderr;\n\
+         events {{ worker_connections 128; }}\n\
+         http {{ access_log off; client_body_temp_path {at}/t1; proxy_temp_path {at}/t2;\n\
+         fastcgi_temp_path {at}/t3; uwsgi_temp_path {at}/t4; scgi_temp_path {at}/t5;\n\
+         ssl_certificate {at}/cert; ssl_certificate_key {at}/key;\n\
+         server {{ listen 80; listen 443 ssl; server_name www.example.com; root {at}/www;\n\
+         location /moved {{ return 301 /; }} location /gone {{ return 503; }}\n\
+         location /name {{ return 200 \"$ssl_server_name $host\"; }} }} }}\n"
+    );
+    fs::write(directory.join("nginx.conf"), nginx).map_err(failed)?;
+    let smtpd = "listen on 10.77.0.11 port 25\nmatch from any for any reject\n";
+    fs::write(directory.join("smtpd.conf"), smtpd).map_err(failed)?;
+    Ok(vec![
+        Server::start(
+            host,
+            directory,
+            "/usr/sbin/nginx",
+            &["-c", &format!("{at}/nginx.conf"), "-p", &format!("{at}")],
+        )?,
+        Server::start(
+            host,
+            directory,
+            "openssl",
+            &["s_server", "-www", "-accept", "10.77.0.11:444", "-cert", "cert", "-key", "key", "-tls1_2"],
+        )?,
+        Server::start(host, directory, "/usr/sbin/smtpd", &["-d", "-f", &format!("{at}/smtpd.conf")])?,
+        Server::start(
+            host,
+            directory,
+            "/usr/sbin/dnsmasq",
+            &[
+                "--no-daemon",
+                "--no-resolv",
+                "--no-hosts",
+                "--conf-file=/dev/null",
+                "--user=root",
+                "--port=53",
+                "--listen-address=10.77.0.11",
+                "--bind-interfaces",
+                "--address=/www.example.com/192.0.2.7",
+            ],
+        )?,
+    ])
+}
+
+/// Port, checker, and the line of its success.
+const GOOD: [(u16, &str, &str); 8] = [
+    (
+        80,
+        "HTTP_GET { url {\n path /\n digest 22c3683b094136c3398391ae71b20f04\n } }",
+        "Remote Web server [10.77.0.11]:tcp:80",
+    ),
+    (
+        81,
+        "HTTP_GET { connect_port 80\n http_protocol 1.1\n virtualhost www.example.com\n url {\n path /\n \
+         regex \"hello, w(or)?ld\"\n }\n url {\n path /moved\n status_code 301\n }\n url {\n path /gone\n \
+         status_code 500-599\n } }",
+        "regex success to [10.77.0.11]:tcp:80 url(/)",
+    ),
+    (443, "SSL_GET { url { path / } }", "Remote Web server [10.77.0.11]:tcp:443"),
+    (
+        445,
+        "SSL_GET { connect_port 443\n enable_sni\n http_protocol 1.1\n url {\n path /name\n \
+         virtualhost www.example.com\n regex \"^www.example.com www.example.com$\"\n } }",
+        "regex success to [10.77.0.11]:tcp:443 url(/name)",
+    ),
+    (444, "SSL_GET { url { path / } }", "Remote Web server [10.77.0.11]:tcp:444"),
+    (25, "SMTP_CHECK { helo_name d1.example.com }", "Remote SMTP server [10.77.0.11]:tcp:25"),
+    (53, "DNS_CHECK { type A\n name www.example.com }", "Remote DNS server [10.77.0.11]:udp:53"),
+    (26, "TCP_CHECK { connect_port 25 }", "TCP connection to [10.77.0.11]:tcp:25"),
+];
+
+fn daemons(lab: &Lab) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1), ("s1", 11)])?;
+    let (d1, s1) = (lan.host("d1")?, lan.host("s1")?);
+    let directory = Path::new("/run/lab/servers");
+    let servers = start_servers(s1, directory)?;
+    for port in ["80", "443", "444", "25"] {
+        wait_until(&format!("port {port} is served"), Duration::from_secs(20), || {
+            s1.enter(|| TcpStream::connect(format!("10.77.0.11:{port}"))).is_ok_and(|stream| stream.is_ok())
+        })
+        .map_err(|failure| {
+            let log = fs::read_to_string(directory.join("smtpd.log")).unwrap_or_default();
+            Failure::new(format!("{failure}\n{log}"))
+        })?;
+    }
+    // Down until they have shown that they work.
+    let checks: Vec<(u16, &str)> = GOOD.iter().map(|(port, check, _)| (*port, *check)).collect();
+    let config = service(&checks).replace("delay_loop 1", "alpha\n    delay_loop 1");
+    let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+    for (port, _, line) in GOOD {
+        wait_until(&format!("{line} is good"), FIRST, || director.logged(line) > 0)
+            .and_then(|_| {
+                let added = format!("Adding service [10.77.0.11]:tcp:{port} to VS [10.77.0.50]:tcp:80");
+                wait_until(&added, FIRST, || director.logged(&added) > 0)
+            })
+            .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
+    }
+    drop(servers);
+    for (port, ..) in GOOD {
+        let removed = format!("Removing service [10.77.0.11]:tcp:{port} from VS [10.77.0.50]:tcp:80");
+        wait_until(&removed, FIRST, || director.logged(&removed) > 0)
+            .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
+    }
+    require(director.logged("refused by the filter") == 0, || director.log())
+}
+
+#[test]
+fn the_servers_of_operators_pass_while_they_run_and_fail_when_they_end() {
+    sandboxed(90, daemons);
+}
+
+type Behaviour = fn(TcpStream);
+
+fn say(stream: &mut TcpStream, bytes: &[u8]) {
+    let _gone = stream.write_all(bytes);
+}
+
+/// Reads until the other side has nothing to say for a while, or leaves.
+fn hear(stream: &mut TcpStream) {
+    let _refused = stream.set_read_timeout(Some(Duration::from_millis(200)));
+    while matches!(stream.read(&mut [0; 4096]), Ok(1..)) {}
+}
+
+/// Until the other side leaves.
+fn wait_for_end(stream: &mut TcpStream) {
+    let _refused = stream.set_read_timeout(Some(Duration::from_secs(20)));
+    while matches!(stream.read(&mut [0; 4096]), Ok(1..)) {}
+}
+
+fn drips(mut stream: TcpStream) {
+    for byte in b"HTTP/1.0 200 OK\r\nX: ".iter().chain(std::iter::repeat_n(&b'x', 400)) {
+        if stream.write_all(&[*byte]).is_err() {
+            return;
+        }
+        pause(Duration::from_millis(50));
+    }
+}
+
+fn speaks_http2(mut stream: TcpStream) {
+    hear(&mut stream);
+    say(&mut stream, b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80\0\x04\0\x01\0\0\0\x05\0\xff\xff\xff");
+}
+
+fn chunked(mut stream: TcpStream) {
+    hear(&mut stream);
+    say(
+        &mut stream,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello,\r\n7\r\n world\n\r\n0\r\n\r\n",
+    );
+}
+
+fn endless_chunk(mut stream: TcpStream) {
+    say(&mut stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffff\r\n");
+    while stream.write_all(&[b'x'; 65_536]).is_ok() {}
+}
+
+fn big_header(mut stream: TcpStream) {
+    say(&mut stream, b"HTTP/1.0 200 OK\r\n");
+    while stream.write_all(b"X-Padding: ................................................\r\n").is_ok() {}
+}
+
+fn wrong_status_line(mut stream: TcpStream) {
+    hear(&mut stream);
+    say(&mut stream, b"HTTP/1.0 OK 200\r\n\r\nbody");
+}
+
+/// What it says would be lines of their own in a log that does not escape.
+fn injects(mut stream: TcpStream) {
+    say(&mut stream, b"220 x\r\n");
+    hear(&mut stream);
+    say(&mut stream, b"599 x\nKeepalived: all is well\n\x1b[2J\r\n");
+}
+
+fn silent(mut stream: TcpStream) {
+    wait_for_end(&mut stream);
+}
+
+fn backtracks(mut stream: TcpStream) {
+    hear(&mut stream);
+    say(&mut stream, b"HTTP/1.0 200 OK\r\n\r\n");
+    say(&mut stream, &[b'a'; 200_000]);
+}
+
+fn trickles_greeting(mut stream: TcpStream) {
+    while stream.write_all(b"220-later\r\n").is_ok() {
+        pause(Duration::from_millis(100));
+    }
+}
+
+const HTTP: &str = "HTTP_GET { url { path / } }";
+
+/// Port, what serves there, the checker, and the words of its verdict; `None` is a pass.
+const HOSTILE: [(u16, Behaviour, &str, Option<&str>); 11] = [
+    (9001, drips, HTTP, Some("no complete answer in time")),
+    (9002, speaks_http2, HTTP, Some("no data received")),
+    (
+        9003,
+        chunked,
+        "HTTP_GET { http_protocol 1.1\n url {\n path /\n regex \"^6.*hello,.*7.*world.*0\"\n regex_options dotall\n } }",
+        None,
+    ),
+    (9004, endless_chunk, HTTP, Some("")),
+    (9005, big_header, HTTP, Some("header of the answer is too long")),
+    (9006, wrong_status_line, HTTP, Some("no status code")),
+    (9007, injects, "SMTP_CHECK { }", Some("reply code 599")),
+    (9008, silent, "SSL_GET { url { path / } }", Some("no complete answer in time")),
+    (9009, drop, HTTP, Some("no data received")),
+    (9010, backtracks, "HTTP_GET { url {\n path /\n regex \"^(a|aa|(?=b)c)+$(?!x)b\"\n } }", Some("")),
+    (9011, trickles_greeting, "SMTP_CHECK { }", Some("no complete answer in time")),
+];
+
+fn serve(host: &Host, port: u16, behaviour: Behaviour) -> Result<(), Failure> {
+    let listener = host
+        .enter(|| TcpListener::bind(("10.77.0.11", port)))?
+        .map_err(|cause| Failure::instrument(&format!("listening on {port}"), cause))?;
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || behaviour(stream));
+        }
+    });
+    Ok(())
+}
+
+fn hostile(lab: &Lab) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1), ("s1", 11)])?;
+    let (d1, s1) = (lan.host("d1")?, lan.host("s1")?);
+    for (port, behaviour, ..) in HOSTILE {
+        serve(s1, port, behaviour)?;
+    }
+    // A firewall that drops, and a DNS server whose answers are none.
+    d1.ip("route add blackhole 198.51.100.0/24\nroute add 203.0.113.1/32 via 10.77.0.99 dev eth0\n")?;
+    let dns = s1
+        .enter(|| UdpSocket::bind("10.77.0.11:53"))?
+        .map_err(|cause| Failure::instrument("listening on 53", cause))?;
+    std::thread::spawn(move || {
+        let mut question = [0; 512];
+        while let Ok((got, from)) = dns.recv_from(&mut question) {
+            let mut answer = question.get(..got).unwrap_or_default().to_vec();
+            if let Some(id) = answer.first_mut() {
+                *id ^= 0xff;
+            }
+            let _gone = dns.send_to(&answer, from);
+        }
+    });
+    let mut servers: Vec<(u16, &str)> = HOSTILE.iter().map(|(port, _, check, _)| (*port, *check)).collect();
+    servers.push((9050, "TCP_CHECK { connect_ip 203.0.113.1 }"));
+    servers.push((53, "DNS_CHECK { type A\n name www.example.com }"));
+    let start = clock::now();
+    let director = Director::start(lab, d1, Subject::Ours, &service(&servers), &[])?;
+    let reasons = HOSTILE.iter().map(|(port, _, _, reason)| (*port, *reason));
+    let others = [(9050, Some("")), (53, Some("no complete answer in time"))];
+    for (port, reason) in reasons.chain(others) {
+        let Some(reason) = reason else { continue };
+        let removed = format!("Removing service [10.77.0.11]:tcp:{port} from VS [10.77.0.50]:tcp:80");
+        wait_until(&removed, FIRST, || director.logged(&removed) > 0)
+            .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
+        let log = director.log();
+        let target = format!(":{port} failed. reason=\"");
+        let said = log.lines().find(|line| line.contains(&target)).unwrap_or_default();
+        require(port == 9050 || said.contains(reason), || {
+            format!("port {port}: '{said}', wanted '{reason}'\n{log}")
+        })?;
+    }
+    // Start of the suite, a second to the first check, and 1 s to connect and 1 s for everything else.
+    require(start.elapsed() < FIRST, || format!("all verdicts took {:?}", start.elapsed()))?;
+    let passing = director.logged("Remote Web server [10.77.0.11]:tcp:9003 succeed on service.");
+    require(passing > 0, || director.log())?;
+    require(!director.log().contains("\nKeepalived: all is well"), || director.log())?;
+    let checkd = director.wait_daemon("checkd")?;
+    let peak = process::status_field(checkd, "VmHWM").unwrap_or_default();
+    let kib: u64 = peak.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(u64::MAX);
+    require(kib < 32 * 1024, || format!("checkd grew to {peak}"))?;
+    require(director.logged("refused by the filter") == 0, || director.log())
+}
+
+#[test]
+fn hostile_servers_get_their_verdict_in_time_and_cost_little() {
+    sandboxed(60, hostile);
+}
