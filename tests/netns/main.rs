@@ -11,6 +11,7 @@ mod ending;
 mod follow;
 mod hostile;
 mod installation;
+mod outage;
 mod operator;
 mod processes;
 mod real_servers;

@@ -38,6 +38,7 @@ pub(crate) fn instance(addresses: &[&str]) -> Instance {
         track_scripts: Vec::new(),
         track_files: Vec::new(),
         track_processes: Vec::new(),
+        lease: None,
         announce: Announce::default(),
         down_timer_adverts: 3,
         lower_priority_no_advert: false,

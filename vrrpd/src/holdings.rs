@@ -21,6 +21,8 @@ pub trait Claims {
     fn routes(&self) -> &[VirtualRoute];
     /// Interface of addresses that name none.
     fn interface(&self) -> Option<&str>;
+    /// Seconds after which the kernel removes an address that nobody renews.
+    fn lease(&self) -> Option<u32>;
 }
 
 impl Claims for Instance {
@@ -35,6 +37,10 @@ impl Claims for Instance {
     fn interface(&self) -> Option<&str> {
         self.interface.as_deref()
     }
+
+    fn lease(&self) -> Option<u32> {
+        self.lease
+    }
 }
 
 impl Claims for Statics {
@@ -47,6 +53,10 @@ impl Claims for Statics {
     }
 
     fn interface(&self) -> Option<&str> {
+        None
+    }
+
+    fn lease(&self) -> Option<u32> {
         None
     }
 }
@@ -185,7 +195,7 @@ impl Holdings {
             match (kept.and_then(|kept| owned.get_mut(kept)), ownership) {
                 (Some(slot), _) => *slot = ownership.clone(),
                 (None, Ownership::Ours(place)) => {
-                    removed.push(Order::Remove(address::spec(address, place.index)));
+                    removed.push(Order::Remove(address::spec(address, place.index, None)));
                 }
                 (None, Ownership::Absent | Ownership::Foreign | Ownership::Route(_)) => {}
             }
@@ -210,6 +220,17 @@ impl Holdings {
     /// Take everything of ours away.
     pub fn release(&mut self) {
         self.work = Work::Release { next: 0 };
+    }
+
+    /// Orders that renew the lease of every address of ours; the others stay as they are.
+    #[must_use]
+    pub fn renewals(&self, claims: &impl Claims) -> Vec<Order> {
+        let owned = self.owned.iter().zip(claims.addresses());
+        let ours = owned.filter_map(|(owned, address)| match owned {
+            Ownership::Ours(place) if address::is_leased(address) => Some((address, place.index)),
+            Ownership::Ours(_) | Ownership::Absent | Ownership::Foreign | Ownership::Route(_) => None,
+        });
+        ours.map(|(address, index)| Order::Renew(address::spec(address, index, claims.lease()))).collect()
     }
 
     /// True while steps are left.
@@ -274,7 +295,7 @@ impl Holdings {
             (Work::Claim { .. }, _) => here?,
             (Work::Idle | Work::Release { .. }, _) => return None,
         };
-        let spec = address::spec(address, place.index);
+        let spec = address::spec(address, place.index, claims.lease());
         let releases = matches!(self.work, Work::Release { .. });
         Some((Thing::Address(place), if releases { Order::Remove(spec) } else { Order::Add(spec) }))
     }

@@ -139,6 +139,7 @@ fn with_routes() -> Instance {
 fn kinds(step: &Step) -> Vec<&'static str> {
     let kind = |order: &Order| match order {
         Order::Add(_) => "add address",
+        Order::Renew(_) => "renew address",
         Order::Remove(_) => "remove address",
         Order::AddRoute(_) => "add route",
         Order::RemoveRoute(_) => "remove route",

@@ -66,6 +66,8 @@ pub struct Router {
     pub master_news: bool,
     /// When to look for missing addresses.
     pub verify_at: Option<MonoTime>,
+    /// When the lease of its addresses is to be renewed.
+    pub renew_at: Option<MonoTime>,
     /// How often addresses are put back.
     pub restores: Restores,
     /// The sync group that it belongs to.
@@ -175,6 +177,7 @@ impl Router {
             assumed: None,
             master_news: false,
             verify_at: None,
+            renew_at: None,
             restores: Restores::default(),
             group: None,
             guard: Guard { marks: Marks::for_peers(peers(&config)), ..Guard::default() },
@@ -235,6 +238,9 @@ impl Router {
         self.guard.marks.resize(peers(&config));
         self.old_checksum &= config.checksum == self.config.checksum;
         self.announcer.configure(config.announce, self.machine.is_master(), now);
+        if config.lease != self.config.lease && self.machine.is_master() {
+            self.renew_at = Some(now);
+        }
         self.config = config;
         self.path = Path::find(&self.config, links);
         self.rules = Rules::of(&self.config, self.path.interface);

@@ -30,6 +30,8 @@ pub struct VirtualAddress {
     pub preferred: PreferredLifetime,
     /// `no_track`: the state of its interface doesn't matter.
     pub no_track: bool,
+    /// `no_lease`: it stays when nobody renews it.
+    pub no_lease: bool,
 }
 
 impl VirtualAddress {
@@ -46,6 +48,7 @@ impl VirtualAddress {
             options: AddressOptions::default(),
             preferred: PreferredLifetime::Usual,
             no_track: false,
+            no_lease: false,
         }
     }
 }

@@ -150,6 +150,8 @@ pub struct Instance {
     pub track_files: Vec<TrackFile>,
     /// `track_process`.
     pub track_processes: Vec<TrackProcess>,
+    /// `vip_lease`: the kernel removes addresses that were not renewed for so many seconds.
+    pub lease: Option<u32>,
     /// `garp_*`: gratuitous ARP and unsolicited neighbour advertisements.
     pub announce: Announce,
     /// `down_timer_adverts`, 1..=100: missed adverts before a Backup takes over.
@@ -352,5 +354,14 @@ impl Instance {
     #[must_use]
     pub fn patience(&self) -> Duration {
         self.advert_interval.duration().saturating_mul(u32::from(self.down_timer_adverts))
+    }
+
+    /// Seconds of a lease that nobody has chosen: longer than any Backup waits, so that the address goes when its
+    /// successor is there, and at least two.
+    #[must_use]
+    pub fn usual_lease(&self) -> u32 {
+        let patience = self.patience();
+        let seconds = patience.as_secs().saturating_add(u64::from(patience.subsec_nanos() > 0));
+        u32::try_from(seconds.saturating_add(1)).unwrap_or(u32::MAX).max(2)
     }
 }

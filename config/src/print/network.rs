@@ -89,6 +89,7 @@ fn address(address: &VirtualAddress) -> String {
         ("noprefixroute", options.no_prefix_route),
         ("autojoin", options.auto_join),
         ("no_track", address.no_track),
+        ("no_lease", address.no_lease),
     ] {
         if on {
             let _ = write!(line, " {option}");

@@ -208,6 +208,10 @@ impl Page<'_> {
         let announce = &instance.announce;
         self.time("garp_master_delay", announce.delay);
         self.set("garp_master_repeat", announce.repeat);
+        match instance.lease {
+            Some(seconds) => self.set("vip_lease", seconds),
+            None => self.line("vip_lease off"),
+        }
         self.time("garp_master_refresh", announce.refresh);
         self.set("garp_master_refresh_repeat", announce.refresh_repeat);
         self.time("garp_lower_prio_delay", announce.lower_priority_delay);

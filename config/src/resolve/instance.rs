@@ -13,7 +13,7 @@ use crate::model::vrrp::{
     Announce, ChecksumRule, Family, Instance, Peer, Preempt, TrackInterface, TrackScript, Transport, Version,
     VirtualAddress, VrrpGlobal,
 };
-use crate::schema::{Extra, GlobalDraft, InstanceDraft, NotifyDraft, TrackDraft};
+use crate::schema::{Extra, GlobalDraft, InstanceDraft, Lease, NotifyDraft, TrackDraft};
 use crate::text::Span;
 
 /// Addresses that one advert can carry.
@@ -134,12 +134,14 @@ impl Context<'_> {
         let excluded: Vec<VirtualAddress> = excluded.collect();
         let routes = std::mem::take(&mut draft.routes).into_iter().filter_map(|one| self.virtual_route(one));
         let routes = routes.collect();
+        let span = draft.span;
         let globals = &self.globals;
         let bounded = draft.peers.iter().any(|peer| peer.peer != Peer::new(peer.peer.address));
         let checksum = checksum(&draft, globals);
         let (advertised, mut excess) = addresses;
         excess.extend(excluded);
-        Some(Instance {
+        let lease = draft.lease.or(globals.lease);
+        let mut instance = Instance {
             vrid: Vrid::new(vrid).ok()?,
             version,
             family,
@@ -180,8 +182,25 @@ impl Context<'_> {
             owner_ignores_adverts: priority == Priority::OWNER
                 && draft.owner_ignore_adverts.unwrap_or(globals.owner_ignore_adverts),
             timer_expired_backup,
+            lease: None,
             name: draft.name,
-        })
+        };
+        instance.lease = match lease {
+            None | Some(Lease::Off) => None,
+            Some(Lease::Usual) => Some(instance.usual_lease()),
+            Some(Lease::Seconds(seconds)) => Some(self.long_enough(&instance, seconds, span)),
+        };
+        Some(instance)
+    }
+
+    /// A lease that ends before a Backup takes over leaves nobody with the address.
+    fn long_enough(&mut self, instance: &Instance, seconds: u32, span: Span) -> u32 {
+        let least = instance.usual_lease();
+        if seconds < least {
+            let message = format!("{}: vip_lease is taken as {least} s: peers wait longer", instance.name);
+            self.report(Problem::warning(code::ADJUSTED, span, message));
+        }
+        seconds.max(least)
     }
 
     fn version(&mut self, draft: &InstanceDraft, family: Family, strict: bool) -> Version {

@@ -16,6 +16,7 @@ pub(crate) struct GlobalDraft {
     pub(crate) group6: Option<Ipv6Addr>,
     pub(crate) startup_delay: Option<Duration>,
     pub(crate) garp: GarpDraft,
+    pub(crate) lease: Option<Lease>,
     pub(crate) garp_interval: Option<Duration>,
     pub(crate) gna_interval: Option<Duration>,
     pub(crate) min_garp: bool,
@@ -347,6 +348,10 @@ fn notify_priority_changes(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>,
     draft.notify_priority_changes = lowering.boolean(line, 1).unwrap_or(false);
 }
 
+fn vip_lease(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.lease = lease::read(lowering, line);
+}
+
 fn default_interface(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.default_interface = lowering.interface(line, 1).map(|name| name.text);
     lowering.end(line, 2);
@@ -511,6 +516,6 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     active("daemon_uid_range", uid_range),
     active("control_group", control_group),
     active("seccomp_unknown", seccomp_unknown),
-    inactive("vip_lease", Shape::Words(1, 1)),
+    active("vip_lease", vip_lease),
     inactive("vip_restore", Shape::Choice(&["restore", "upstream"])),
 ];

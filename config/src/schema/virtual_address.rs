@@ -45,6 +45,7 @@ const ACTIVE_OPTIONS: &[&str] = &[
     "autojoin",
     "preferred_lft",
     "no_track",
+    "no_lease",
     "track_group",
 ];
 
@@ -93,6 +94,7 @@ fn flag(lowering: &mut Lowering<'_>, option: Word<'_>, address: &mut VirtualAddr
     let options = &mut address.options;
     match option.text {
         "no_track" => address.no_track = true,
+        "no_lease" => address.no_lease = true,
         "home" => options.home = true,
         "-nodad" => options.detect_duplicates = true,
         "mngtmpaddr" => options.manage_temporary = true,

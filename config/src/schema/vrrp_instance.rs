@@ -43,6 +43,7 @@ pub(crate) struct InstanceDraft {
     pub(crate) track_processes: Vec<TrackDraft>,
     pub(crate) dont_track_primary: bool,
     pub(crate) garp: GarpDraft,
+    pub(crate) lease: Option<Lease>,
     pub(crate) down_timer_adverts: Option<u8>,
     pub(crate) lower_prio_no_advert: Option<bool>,
     pub(crate) higher_prio_send_advert: Option<bool>,
@@ -305,6 +306,10 @@ fn down_timer_adverts(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, li
     draft.down_timer_adverts = lowering.unsigned(line, 1, 1, 100);
 }
 
+fn vip_lease(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.lease = lease::read(lowering, line);
+}
+
 fn accept(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     lowering.end(line, 1);
     draft.accept = true;
@@ -475,6 +480,6 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     active("owner_ignore_adverts", owner_ignore_adverts),
     inactive("kernel_rx_buf_size", Shape::Number(0, 4_294_967_295)),
     active("auth_hmac", auth_hmac),
-    inactive("vip_lease", Shape::Words(1, 1)),
+    active("vip_lease", vip_lease),
     inactive("vip_restore", Shape::Choice(&["restore", "upstream"])),
 ];

@@ -84,6 +84,12 @@ pub fn announcements(file: &Path, address: &str) -> Result<Vec<f64>, Failure> {
     Ok(rows.iter().filter_map(|row| row.first()?.parse().ok()).collect())
 }
 
+/// Times of the VRRP frames of a sender, unjudged: beside a flood of bad ones only the sender tells them apart.
+pub fn times_of(file: &Path, source: &str) -> Result<Vec<f64>, Failure> {
+    let rows = tshark(file, &format!("vrrp && ip.src == {source}"), &["frame.time_epoch"])?;
+    Ok(rows.iter().filter_map(|row| row.first()?.parse().ok()).collect())
+}
+
 /// Runs tshark with a display filter; one row of fields for each frame.
 fn tshark(file: &Path, filter: &str, fields: &[&str]) -> Result<Vec<Vec<String>>, Failure> {
     let mut command = Command::new("tshark");

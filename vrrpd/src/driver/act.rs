@@ -46,6 +46,9 @@ impl Driver {
             Action::ReleaseAddresses => {
                 router.announcer.released();
                 router.verify_at = None;
+                router.renew_at = None;
+                // One that is queued might bring back what is about to be removed.
+                self.renewals.retain(|(owner, _)| *owner != position);
                 router.holdings.release();
             }
             Action::AnnounceConflict => {
@@ -130,6 +133,9 @@ impl Driver {
                 self.announce_slice(position, now);
             }
         }
+        if !self.renewals.is_empty() {
+            self.renew(now);
+        }
         if self.statics.holdings.is_busy() {
             self.step_statics(now);
         }
@@ -156,6 +162,7 @@ impl Driver {
             Progress::Claimed => {
                 router.refusal = None;
                 router.announcer.claimed(now);
+                router.renew_at = router.config.lease.map(|lease| now + lease_half(lease));
                 let news = std::mem::take(&mut router.master_news);
                 self.say_announcing(position);
                 if news {
@@ -164,6 +171,7 @@ impl Driver {
             }
             Progress::Verified(added) => {
                 router.announcer.resumed(now);
+                router.renew_at = router.config.lease.map(|_| now);
                 for address in added {
                     self.put_back(position, address, now);
                 }
@@ -281,6 +289,11 @@ impl Driver {
         }
         Turn::Taken
     }
+}
+
+/// Half of a lease.
+fn lease_half(seconds: u32) -> std::time::Duration {
+    std::time::Duration::from_secs(u64::from(seconds)) / 2
 }
 
 /// What became of an address whose turn it was.

@@ -196,6 +196,7 @@ impl Driver {
         self.pacer.configure(global.paces.clone());
         self.trackers = std::mem::take(&mut self.trackers).replaced(&prepared.head, now);
         self.groups.clear();
+        self.renewals.clear();
         let mut old = std::mem::take(&mut self.routers);
         let mut kept: Vec<Option<Router>> = Vec::new();
         for instance in &prepared.instances {
@@ -227,6 +228,8 @@ impl Driver {
 
     /// A router that goes on, with other parameters where they differ.
     fn adapt(&mut self, mut router: Router, instance: Instance, now: MonoTime) -> Router {
+        // What was queued went with the positions.
+        router.renew_at = router.renew_at.map(|_| now);
         if router.config == instance {
             return router;
         }

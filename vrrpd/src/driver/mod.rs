@@ -6,6 +6,7 @@
 
 mod act;
 mod conversation;
+mod lease;
 mod listen;
 mod outbox;
 mod preparation;
@@ -16,6 +17,7 @@ mod sync;
 mod tracking;
 mod watch;
 
+use std::collections::VecDeque;
 use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,6 +31,7 @@ use ipc::slots::{Heartbeat, Slots};
 
 use crate::handover;
 use crate::kernel::Kernel;
+use crate::kernel::address::Order;
 use crate::log;
 use crate::proto::limit::{Budget, LINES_PER_PROCESS, Reasons};
 use crate::proto::machine::Input;
@@ -83,6 +86,7 @@ pub struct Driver {
     routers: Vec<Router>,
     statics: Standing,
     static_limits: Reasons<{ log::KINDS }>,
+    renewals: VecDeque<(usize, Order)>,
     groups: Vec<Group>,
     settling: bool,
     judge_later: Vec<usize>,
@@ -170,6 +174,7 @@ impl Driver {
             routers: Vec::new(),
             statics: Standing::default(),
             static_limits: Reasons::default(),
+            renewals: VecDeque::new(),
             groups: Vec::new(),
             settling: false,
             judge_later: Vec::new(),
@@ -246,6 +251,7 @@ impl Driver {
 
     /// Deadlines of all machines and announcements.
     fn tick(&mut self, now: MonoTime) {
+        self.queue_renewals(now);
         if self.statics.verify_at.take_if(|at| now >= *at).is_some() {
             self.statics.holdings.claim();
         }
@@ -296,7 +302,9 @@ impl Driver {
         let busy = |router: &Router| router.holdings.is_busy() || router.announcer.is_sending(self.turned_at);
         match self.phase {
             Phase::Running => {
-                let busy = self.routers.iter().any(busy) || self.statics.holdings.is_busy();
+                let busy = self.routers.iter().any(busy)
+                    || self.statics.holdings.is_busy()
+                    || !self.renewals.is_empty();
                 if self.receivers.may_have_more() || self.judge_all || busy {
                     return Some(at_once);
                 }
@@ -305,6 +313,7 @@ impl Driver {
                         router.machine.poll_deadline(),
                         router.announcer.poll_deadline(),
                         router.verify_at,
+                        router.renew_at,
                         router.tries_again_at(),
                     ]
                 });

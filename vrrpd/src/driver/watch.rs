@@ -35,6 +35,11 @@ impl Driver {
                     removed.push(place);
                 }
                 RouteEvent::LinkChanged(_) => statics_concerned = true,
+                // A lease that was renewed, ours or another's, concerns nobody.
+                RouteEvent::AddressAdded(address) if self.kernel.links().knows(address) => {
+                    self.kernel.note(event);
+                    continue;
+                }
                 RouteEvent::LinkGone(_) | RouteEvent::AddressAdded(_) | RouteEvent::Forwarding(..) => {}
                 RouteEvent::OwnRouteRemoved => {
                     statics_concerned |= !self.statics.config.routes.is_empty();

@@ -17,6 +17,8 @@ use super::link::Place;
 pub enum Order {
     /// Let it exist.
     Add(AddressSpec),
+    /// Let it exist for another lease.
+    Renew(AddressSpec),
     /// Let it not exist.
     Remove(AddressSpec),
     /// Let a route exist.
@@ -29,6 +31,7 @@ impl Order {
     pub(super) fn message(&self) -> Message {
         match self {
             Self::Add(spec) => spec.add(),
+            Self::Renew(spec) => spec.replace(),
             Self::Remove(spec) => spec.delete(),
             Self::AddRoute(spec) => spec.add(),
             Self::RemoveRoute(spec) => spec.delete(),
@@ -45,9 +48,9 @@ pub fn place(address: &VirtualAddress, index: IfIndex) -> Place {
 /// The kernel's words for a configured address on the interface with this index. IPv6 addresses skip duplicate
 /// detection, which would keep them from being used for a second, unless it is asked for; those with prefix length
 /// 128 are deprecated, so that the node doesn't choose them for its own connections (keepalived.conf(5),
-/// preferred_lft).
+/// preferred_lft). With a lease the kernel removes it after so many seconds.
 #[must_use]
-pub fn spec(address: &VirtualAddress, index: IfIndex) -> AddressSpec {
+pub fn spec(address: &VirtualAddress, index: IfIndex, lease: Option<u32>) -> AddressSpec {
     let ip = address.network.ip();
     let prefix = address.network.prefix();
     let mut spec = AddressSpec::new(index.value(), ip, prefix);
@@ -61,10 +64,17 @@ pub fn spec(address: &VirtualAddress, index: IfIndex) -> AddressSpec {
         PreferredLifetime::Usual | PreferredLifetime::Forever => u32::MAX,
         PreferredLifetime::Seconds(seconds) => seconds,
     };
-    if let Ok(lifetime) = Lifetime::new(u32::MAX, preferred) {
+    let valid = lease.filter(|_| is_leased(address)).unwrap_or(u32::MAX);
+    if let Ok(lifetime) = Lifetime::new(valid, preferred.min(valid)) {
         spec.lifetime = lifetime;
     }
     spec
+}
+
+/// True when a lease may end the address. A renewal would begin a `preferred_lft` of seconds anew.
+#[must_use]
+pub fn is_leased(address: &VirtualAddress) -> bool {
+    !address.no_lease && !matches!(address.preferred, PreferredLifetime::Seconds(_))
 }
 
 fn flags(address: &VirtualAddress) -> AddressFlags {
@@ -103,6 +113,10 @@ pub fn is_inet6(address: &VirtualAddress) -> bool {
 mod tests {
     use super::*;
 
+    fn spec(address: &VirtualAddress, index: IfIndex) -> AddressSpec {
+        super::spec(address, index, None)
+    }
+
     fn address(text: &str) -> VirtualAddress {
         VirtualAddress::new(text.parse().unwrap())
     }
@@ -139,6 +153,17 @@ mod tests {
         let spec = spec(&vip, IfIndex::new(2));
         let flags = AddressFlags::Homeaddress | AddressFlags::Managetempaddr | AddressFlags::Noprefixroute;
         assert_eq!((spec.flags, spec.lifetime.preferred()), (flags, Some(50)));
+    }
+
+    #[test]
+    fn a_lease_bounds_both_lifetimes() {
+        let lifetime = |text| super::spec(&address(text), IfIndex::new(2), Some(4)).lifetime;
+        let of = |text| (lifetime(text).valid(), lifetime(text).preferred());
+        assert_eq!(of("192.0.2.10/32"), (Some(4), Some(4)));
+        assert_eq!(of("2001:db8::50/128"), (Some(4), Some(0)));
+        let mut kept = address("192.0.2.10/32");
+        kept.no_lease = true;
+        assert_eq!(super::spec(&kept, IfIndex::new(2), Some(4)).lifetime, Lifetime::FOREVER);
     }
 
     #[test]

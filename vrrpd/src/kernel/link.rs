@@ -136,6 +136,13 @@ impl Links {
         self.trusted.clone()
     }
 
+    /// True when the table has this very address but for how long it stays.
+    #[must_use]
+    pub fn knows(&self, address: &Address) -> bool {
+        let known = self.addresses.get(&Place::of(address));
+        known.is_some_and(|known| Address { lifetime: address.lifetime, ..known.clone() } == *address)
+    }
+
     /// An address is gone, whatever events will say of it.
     pub fn forget(&mut self, place: &Place) {
         self.addresses.remove(place);

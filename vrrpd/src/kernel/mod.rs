@@ -200,7 +200,7 @@ fn patience(limit: Duration) -> impl FnMut() -> Duration {
 
 fn judge(order: &Order, outcome: Outcome) -> Answer {
     let harmless = match order {
-        Order::Add(_) | Order::AddRoute(_) => Errno::EEXIST,
+        Order::Add(_) | Order::Renew(_) | Order::AddRoute(_) => Errno::EEXIST,
         Order::Remove(_) => Errno::EADDRNOTAVAIL,
         Order::RemoveRoute(_) => Errno::ESRCH,
     };

@@ -20,6 +20,7 @@ pub struct Announcer {
     again: Option<(MonoTime, u32)>,
     refresh_at: Option<MonoTime>,
     quiet_until: MonoTime,
+    conflict_waits: bool,
     extra_at: Option<MonoTime>,
     held_until: MonoTime,
 }
@@ -40,6 +41,7 @@ impl Announcer {
             again: None,
             refresh_at: None,
             quiet_until: MonoTime::default(),
+            conflict_waits: false,
             extra_at: None,
             held_until: MonoTime::default(),
         }
@@ -97,10 +99,15 @@ impl Announcer {
     }
 
     /// Another router believes that it is Master: garp_lower_prio_repeat messages now and after
-    /// garp_lower_prio_delay, but at most one such burst per second.
+    /// garp_lower_prio_delay, but at most one such burst per second. One that comes too early waits: its router may
+    /// have announced the addresses after our last burst.
     pub fn conflict(&mut self, now: MonoTime) {
         let Announce { lower_priority_delay, lower_priority_repeat, .. } = self.config;
-        if now < self.quiet_until || lower_priority_repeat == 0 {
+        if lower_priority_repeat == 0 {
+            return;
+        }
+        self.conflict_waits = now < self.quiet_until;
+        if self.conflict_waits {
             return;
         }
         self.quiet_until = now + CONFLICT_PAUSE;
@@ -116,12 +123,16 @@ impl Announcer {
         self.again = None;
         self.refresh_at = None;
         self.extra_at = None;
+        self.conflict_waits = false;
     }
 
     /// Starts what is due.
     pub fn tick(&mut self, now: MonoTime) {
         if let Some((_, repeat)) = self.again.take_if(|(at, _)| now >= *at) {
             self.start(repeat);
+        }
+        if self.conflict_waits && now >= self.quiet_until {
+            self.conflict(now);
         }
         if self.refresh_at.is_some_and(|at| now >= at) {
             self.refresh_at = Some(now + self.config.refresh);
@@ -162,7 +173,9 @@ impl Announcer {
     #[must_use]
     pub fn poll_deadline(&self) -> Option<MonoTime> {
         let held = self.burst.map(|_| self.held_until);
-        [self.again.map(|(at, _)| at), self.refresh_at, self.extra_at, held].into_iter().flatten().min()
+        let conflict = self.conflict_waits.then_some(self.quiet_until);
+        let times = [self.again.map(|(at, _)| at), self.refresh_at, self.extra_at, conflict, held];
+        times.into_iter().flatten().min()
     }
 
     fn start(&mut self, rounds: u32) {
@@ -255,6 +268,19 @@ mod tests {
         assert_eq!(sent, 5);
         announcer.conflict(at_ms(11_000));
         assert_eq!(drain(&mut announcer, 1).len(), 5);
+    }
+
+    #[test]
+    fn a_conflict_within_the_second_is_answered_at_its_end() {
+        let mut announcer = Announcer::new(Announce::default());
+        announcer.conflict(at_ms(10_000));
+        drain(&mut announcer, 1);
+        announcer.conflict(at_ms(10_800));
+        assert_eq!(drain(&mut announcer, 1), [0; 0]);
+        assert_eq!(announcer.poll_deadline(), Some(at_ms(11_000)));
+        announcer.tick(at_ms(11_000));
+        assert_eq!(drain(&mut announcer, 1).len(), 5);
+        assert_eq!(announcer.poll_deadline(), Some(at_ms(16_000)));
     }
 
     #[test]

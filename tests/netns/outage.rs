@@ -1,0 +1,311 @@
+//! What takes services down elsewhere: here it costs little or nothing. Default settings; the client asks a thousand
+//! times a second.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use socket2::{Domain, Protocol, Socket, Type};
+use tests::lab::capture::{self, Capture, announcements};
+use tests::lab::config_text::{VrrpInstance, global};
+use tests::lab::failure::require;
+use tests::lab::lan::front4;
+use tests::lab::{
+    Director, Echo, Failure, Host, Lab, Lan, Probe, Subject, clock, pause, process, sandboxed, wait_until,
+};
+
+const ADDRESS: IpAddr = front4(50);
+const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+const ELECTED: Duration = Duration::from_secs(5);
+const MILLISECOND: Duration = Duration::from_millis(1);
+/// Seconds without an advert of 0.2 s that no peer forgives; the capture itself may lose a frame in a flood.
+const PATIENCE: f64 = 0.55;
+
+fn config(priority: u8) -> String {
+    global("lab") + &VrrpInstance::new(3, "0.2", priority, ADDRESS).text()
+}
+
+fn transitions(director: &Director) -> Result<u64, Failure> {
+    Ok(director.status()?["instances"][0]["transitions"].as_u64().unwrap_or(0))
+}
+
+/// A network with a client and one Master that answers.
+fn alone(lab: &Lab) -> Result<(Lan, Director, Echo), Failure> {
+    let lan = Lan::new(&[("client", 100), ("d1", 1)])?;
+    let director = Director::start(lab, lan.host("d1")?, Subject::Ours, &config(200), &[])?;
+    let echo = Echo::start(lan.host("d1")?)?;
+    wait_until("d1 holds the address", ELECTED, || lan.host("d1").is_ok_and(|d1| d1.has(ADDRESS)))?;
+    Ok((lan, director, echo))
+}
+
+#[test]
+fn an_address_that_somebody_removes_is_put_back_without_a_change_of_state() {
+    sandboxed(60, |lab| {
+        let (lan, director, _echo) = alone(lab)?;
+        let d1 = lan.host("d1")?;
+        let before = transitions(&director)?;
+        let probe = Probe::start(lan.host("client")?, ADDRESS, MILLISECOND)?;
+        for _ in 0..10 {
+            pause(Duration::from_millis(200));
+            d1.ip("addr del 10.77.0.50/24 dev eth0\n")?;
+            wait_until("the address is back", ELECTED, || d1.has(ADDRESS))?;
+        }
+        pause(Duration::from_millis(200));
+        let report = probe.finish()?;
+        // A loaded machine may take its time; the median is the benchmark's business.
+        require(report.longest_silence < Duration::from_millis(400), || format!("{report:?}"))?;
+        require(transitions(&director)? == before, || "the state has changed".to_owned())
+    });
+}
+
+/// The hosts hear each other or not; their links stay up all the time.
+fn connect(lan: &Lan, host: &str, connected: bool) -> Result<(), Failure> {
+    let bridge = if connected { "master br0" } else { "nomaster" };
+    lan.switch().ip(&format!("link set f-{host} {bridge}\n"))
+}
+
+#[test]
+fn a_partition_that_heals_ten_times_leaves_the_client_with_the_true_master() {
+    sandboxed(100, |lab| {
+        let lan = Lan::new(&[("client", 100), ("d1", 1), ("d2", 2)])?;
+        let (client, d1, d2) = (lan.host("client")?, lan.host("d1")?, lan.host("d2")?);
+        let _strong = Director::start(lab, d1, Subject::Ours, &config(200), &[])?;
+        let _weak = Director::start(lab, d2, Subject::Ours, &config(100), &[])?;
+        wait_until("d1 alone holds the address", ELECTED, || d1.has(ADDRESS) && !d2.has(ADDRESS))?;
+        let hardware = |host: &Host| {
+            let shown = host.run("ip", &["-o", "link", "show", "dev", "eth0"]).unwrap_or_default();
+            shown.split_whitespace().skip_while(|word| *word != "link/ether").nth(1).map(str::to_owned)
+        };
+        let d1_hardware = hardware(d1).unwrap_or_default();
+        for round in 0..10 {
+            connect(&lan, "d1", false)?;
+            wait_until("d2 takes over", ELECTED, || d2.has(ADDRESS))?;
+            client.run("ping", &["-c", "1", "-W", "1", "10.77.0.50"]).ok();
+            connect(&lan, "d1", true)?;
+            wait_until("d2 has yielded", ELECTED, || d1.has(ADDRESS) && !d2.has(ADDRESS))?;
+            let known = || client.run("ip", &["neigh", "show", "10.77.0.50"]).unwrap_or_default();
+            wait_until("the client knows d1's hardware", Duration::from_millis(1_500), || {
+                known().contains(&d1_hardware)
+            })
+            .map_err(|failure| Failure::new(format!("round {round}: {failure}: {}", known())))?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_parent_that_is_stopped_for_three_seconds_moves_nothing() {
+    sandboxed(60, |lab| {
+        let (lan, director, _echo) = alone(lab)?;
+        let d2 = lan.host("d1")?;
+        let before = transitions(&director)?;
+        let probe = Probe::start(lan.host("client")?, ADDRESS, MILLISECOND)?;
+        process::signal(director.pid(), Signal::SIGSTOP);
+        pause(Duration::from_secs(3));
+        process::signal(director.pid(), Signal::SIGCONT);
+        pause(Duration::from_millis(500));
+        let report = probe.finish()?;
+        require(report.lost == 0, || format!("{report:?}"))?;
+        require(transitions(&director)? == before && d2.has(ADDRESS), || "the state has changed".to_owned())
+    });
+}
+
+/// Every process of a director is stopped for longer than its peer waits, then wakes up.
+fn all_oversleep(lab: &Lab, sleeper: u8, other: u8) -> Result<(usize, usize), Failure> {
+    let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+    let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
+    let first = Director::start(lab, d1, Subject::Ours, &config(sleeper), &[])?;
+    wait_until("d1 holds the address", ELECTED, || d1.has(ADDRESS))?;
+    // It waits until nobody is heard, however strong it is.
+    let waits = VrrpInstance::new(3, "0.2", other, ADDRESS).with("nopreempt").text();
+    let _second = Director::start(lab, d2, Subject::Ours, &(global("lab") + &waits), &[])?;
+    pause(Duration::from_secs(1));
+    let mut pids: Vec<i32> = first.daemons().iter().map(|process| process.pid).collect();
+    pids.push(first.pid());
+    for pid in pids.iter().rev() {
+        process::signal(*pid, Signal::SIGSTOP);
+    }
+    wait_until("d2 takes over", ELECTED, || d2.has(ADDRESS))?;
+    pause(Duration::from_millis(500));
+    let capture = Capture::start(lab, lan.switch(), "oversleep")?;
+    let woke = clock::epoch();
+    for pid in &pids {
+        process::signal(*pid, Signal::SIGCONT);
+    }
+    let (winner, loser) = if sleeper > other { (d1, d2) } else { (d2, d1) };
+    wait_until("one of them holds the address", ELECTED, || winner.has(ADDRESS) && !loser.has(ADDRESS))?;
+    pause(Duration::from_millis(150));
+    let file = capture.stop()?;
+    let early = |at: f64| at > woke && at < woke + 0.15;
+    let adverts = capture::adverts(&file)?;
+    let from_sleeper = adverts.iter().filter(|advert| advert.priority == sleeper && early(advert.at)).count();
+    let announced = announcements(&file, "10.77.0.50")?.into_iter().filter(|at| early(*at)).count();
+    Ok((from_sleeper, announced))
+}
+
+#[test]
+fn a_weaker_node_that_overslept_yields_without_a_frame() {
+    sandboxed(60, |lab| {
+        let (adverts, _) = all_oversleep(lab, 100, 101)?;
+        require(adverts == 0, || format!("{adverts} adverts"))
+    });
+}
+
+#[test]
+fn a_stronger_node_that_overslept_says_so_once() {
+    sandboxed(60, |lab| {
+        let (adverts, announced) = all_oversleep(lab, 200, 100)?;
+        require((1..=2).contains(&adverts), || format!("{adverts} adverts"))?;
+        // One for itself, and a burst at most for the conflict that its peer saw.
+        require(announced <= 6, || format!("{announced} announcements"))
+    });
+}
+
+/// The internet checksum (RFC 1071).
+fn checksum(bytes: &[u8]) -> u16 {
+    let mut sum: u32 =
+        bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0))).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or(0)
+}
+
+/// A good advert of version 3 with this priority.
+fn advert(priority: u8) -> Vec<u8> {
+    let mut bytes = vec![0x31, 51, priority, 1, 0, 20, 0, 0, 10, 77, 0, 50];
+    let pseudo = [&SOURCE.octets()[..], &GROUP.octets(), &[0, 112, 0, 12]].concat();
+    let sum = checksum(&[pseudo, bytes.clone()].concat());
+    bytes[6..8].copy_from_slice(&sum.to_be_bytes());
+    bytes
+}
+
+/// Sends a frame so many times in a row, spread over a second.
+fn flood(host: &Host, frame: &[u8], ttl: u32, count: u32) -> Result<(), Failure> {
+    host.enter(|| -> std::io::Result<()> {
+        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(112)))?;
+        socket.bind(&SocketAddrV4::new(SOURCE, 0).into())?;
+        socket.set_multicast_if_v4(&SOURCE)?;
+        socket.set_multicast_ttl_v4(ttl)?;
+        for number in 0..count {
+            socket.send_to(frame, &SocketAddrV4::new(GROUP, 0).into())?;
+            if number % (count / 100).max(1) == 0 {
+                pause(Duration::from_millis(10));
+            }
+        }
+        Ok(())
+    })?
+    .map_err(|cause| Failure::instrument("sending frames", cause))
+}
+
+/// Floods a Master and returns its adverts and announcements meanwhile.
+fn under_flood(lab: &Lab, frame: &[u8], ttl: u32, count: u32) -> Result<(Vec<f64>, usize), Failure> {
+    let (lan, director, _echo) = alone(lab)?;
+    // The second burst of announcements comes five seconds after the first.
+    let before = transitions(&director)?;
+    let lines = director.log().lines().count();
+    let capture = Capture::start(lab, lan.switch(), "flood")?;
+    flood(lan.host("client")?, frame, ttl, count)?;
+    let file = capture.stop()?;
+    require(transitions(&director)? == before, || "the state has changed".to_owned())?;
+    let more = director.log().lines().count() - lines;
+    require(more < 20, || format!("{more} log lines"))?;
+    Ok((capture::times_of(&file, "10.77.0.1")?, announcements(&file, "10.77.0.50")?.len()))
+}
+
+fn longest_gap(times: &[f64]) -> f64 {
+    times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max)
+}
+
+#[test]
+fn ten_thousand_refused_packets_a_second_miss_no_advert() {
+    sandboxed(60, |lab| {
+        let mut wrong = advert(250);
+        wrong[0] = 0x21;
+        let (sent, announced) = under_flood(lab, &wrong, 255, 10_000)?;
+        require(sent.len() >= 4, || format!("only {} adverts", sent.len()))?;
+        require(longest_gap(&sent) < PATIENCE, || format!("adverts paused for {:.3} s", longest_gap(&sent)))?;
+        require(announced == 0, || format!("{announced} announcements"))
+    });
+}
+
+#[test]
+fn packets_from_beyond_the_link_move_nothing() {
+    sandboxed(60, |lab| {
+        let (sent, announced) = under_flood(lab, &advert(250), 254, 1_000)?;
+        require(longest_gap(&sent) < PATIENCE, || format!("adverts paused for {:.3} s", longest_gap(&sent)))?;
+        require(announced == 0, || format!("{announced} announcements"))
+    });
+}
+
+#[test]
+fn ten_thousand_lower_priorities_a_second_are_answered_at_the_masters_own_pace() {
+    sandboxed(60, |lab| {
+        let (sent, announced) = under_flood(lab, &advert(50), 255, 10_000)?;
+        let seconds = sent.last().zip(sent.first()).map_or(1.0, |(last, first)| last - first).max(1.0);
+        // One answer per interval at most, beside the adverts that are due.
+        #[expect(clippy::as_conversions, reason = "a handful of frames")]
+        let rate = sent.len() as f64 / seconds;
+        require(rate < 11.0, || format!("{rate:.1} adverts a second"))?;
+        require(longest_gap(&sent) < PATIENCE, || format!("adverts paused for {:.3} s", longest_gap(&sent)))?;
+        // One burst of five a second.
+        require(announced <= 20, || format!("{announced} announcements"))
+    });
+}
+
+#[test]
+fn an_address_that_comes_node_by_node_makes_no_second_master() {
+    sandboxed(60, |lab| {
+        for order in [["d1", "d2"], ["d2", "d1"]] {
+            let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+            let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
+            let first = Director::start(lab, d1, Subject::Ours, &config(200), &[])?;
+            let second = Director::start(lab, d2, Subject::Ours, &config(100), &[])?;
+            wait_until("d1 alone holds the address", ELECTED, || d1.has(ADDRESS) && !d2.has(ADDRESS))?;
+            let before = (transitions(&first)?, transitions(&second)?);
+            for name in order {
+                let (director, host, priority) =
+                    if name == "d1" { (&first, d1, 200) } else { (&second, d2, 100) };
+                let mut instance = VrrpInstance::new(3, "0.2", priority, ADDRESS);
+                instance.addresses.push("10.77.0.51/24 dev eth0".to_owned());
+                director.write_config(host, &(global("lab") + &instance.text()))?;
+                director.ctl(&["reload"])?;
+                pause(Duration::from_millis(900));
+            }
+            let after = (transitions(&first)?, transitions(&second)?);
+            require(before == after, || format!("{before:?} became {after:?}"))?;
+            require(d1.has(front4(51)) && !d2.has(front4(51)), || {
+                "the address isn't where it belongs".to_owned()
+            })?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn with_a_lease_the_kernel_removes_the_address_of_a_dead_suite() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("client", 100), ("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let instance = VrrpInstance::new(3, "0.2", 200, ADDRESS)
+            .with("vip_lease on")
+            .with("virtual_ipaddress_excluded {\n        fd77::50/64 dev eth0\n    }")
+            .text();
+        let mut director = Director::start(lab, d1, Subject::Ours, &(global("d1") + &instance), &[])?;
+        let _echo = Echo::start(d1)?;
+        wait_until("d1 holds the address", ELECTED, || d1.has(ADDRESS))?;
+        let probe = Probe::start(lan.host("client")?, ADDRESS, MILLISECOND)?;
+        pause(Duration::from_secs(5));
+        let report = probe.finish()?;
+        require(report.lost == 0, || format!("renewals lost {report:?}"))?;
+        director.freeze_and_kill();
+        require(d1.has(ADDRESS), || "it should stay for its lease".to_owned())?;
+        // Two seconds at most were left, and the kernel looks once in a while.
+        let v6: IpAddr = "fd77::50".parse().map_err(|_| Failure::new("address"))?;
+        wait_until("the kernel has removed both", Duration::from_millis(2_800), || {
+            !d1.has(ADDRESS) && !d1.has(v6)
+        })
+        .map(|_| ())
+    });
+}
