@@ -7,16 +7,12 @@ use ipc::messages::vrrpd::VrrpdToParent;
 
 use super::{Driver, Phase, instance_id};
 use crate::handover;
-use crate::holdings::{self, Progress};
+use crate::holdings;
 use crate::log::{self, Limit};
 use crate::proto::machine::{Action, Entered, Input, Note, Notify, State};
-use crate::router::Refusal;
 
 /// Announcements of one instance in one turn.
 const SLICE: usize = 128;
-/// Most addresses whose first announcement is named in the log.
-const NAMED_ADDRESSES: usize = 20;
-
 impl Driver {
     /// Gives an input to a machine and does what follows.
     pub(super) fn give(&mut self, position: usize, input: Input, now: MonoTime) {
@@ -91,7 +87,7 @@ impl Driver {
         }
     }
 
-    fn tell_transition(&mut self, position: usize, notify: Notify, reason: String) {
+    pub(super) fn tell_transition(&mut self, position: usize, notify: Notify, reason: String) {
         let Some(router) = self.routers.get(position) else { return };
         let message = VrrpdToParent::Transition {
             generation: self.generation,
@@ -125,10 +121,8 @@ impl Driver {
 
     /// One step of addresses and one slice of announcements for every instance.
     pub(super) fn work(&mut self, now: MonoTime) {
+        self.step_addresses(now);
         for position in 0..self.routers.len() {
-            if self.routers.get(position).is_some_and(|router| router.holdings.is_busy()) {
-                self.step_addresses(position, now);
-            }
             if self.routers.get(position).is_some_and(|router| router.announcer.is_sending(now)) {
                 self.announce_slice(position, now);
             }
@@ -146,82 +140,7 @@ impl Driver {
         }
     }
 
-    fn step_addresses(&mut self, position: usize, now: MonoTime) {
-        let Some(router) = self.routers.get_mut(position) else { return };
-        let step = router.holdings.step(&router.config, self.kernel.links());
-        let answers = self.kernel.order(&step.orders);
-        let progress = router.holdings.advance(&step, &answers, self.kernel.links());
-        for complaint in router.holdings.complaints() {
-            if let Some(suppressed) = router.limits.allow(log::ROUTE_REFUSED, now, &mut self.budget) {
-                let text = format!("({}) the kernel refused {complaint}", router.config.name);
-                self.outbox.log(Level::Error, log::with_suppressed(text, suppressed));
-            }
-        }
-        match progress {
-            Progress::More | Progress::Released => {}
-            Progress::Claimed => {
-                router.refusal = None;
-                router.announcer.claimed(now);
-                router.renew_at = router.config.lease.map(|lease| now + lease_half(lease));
-                let news = std::mem::take(&mut router.master_news);
-                self.say_announcing(position);
-                if news {
-                    self.tell_transition(position, Notify::News, String::new());
-                }
-            }
-            Progress::Verified(added) => {
-                router.announcer.resumed(now);
-                router.renew_at = router.config.lease.map(|_| now);
-                for address in added {
-                    self.put_back(position, address, now);
-                }
-            }
-            Progress::Refused(address, words) => self.address_refused(position, address, &words, now),
-        }
-    }
-
-    /// An address that somebody else had removed is in place again: that one alone is announced.
-    fn put_back(&mut self, position: usize, address: usize, now: MonoTime) {
-        let Some(router) = self.routers.get_mut(position) else { return };
-        let repeat = router.config.announce.repeat;
-        if let Some(suppressed) = router.limits.allow(log::RESTORED, now, &mut self.budget)
-            && let Some(configured) = holdings::configured(&router.config, address)
-        {
-            let text = format!("({}) put back address {}", router.config.name, configured.network);
-            self.outbox.log(Level::Warning, log::with_suppressed(text, suppressed));
-        }
-        for _ in 0..repeat.min(MAX_REPEAT) {
-            self.announce(position, address, now);
-        }
-    }
-
-    /// The instance goes to FAULT, so that a peer takes over, and tries again later.
-    fn address_refused(&mut self, position: usize, address: usize, words: &str, now: MonoTime) {
-        let Some(router) = self.routers.get_mut(position) else { return };
-        router.refusal = Some(Refusal::after(router.refusal, now));
-        router.master_news = false;
-        let name = &router.config.name;
-        let network =
-            holdings::configured(&router.config, address).map(|address| address.network.to_string());
-        let network = network.unwrap_or_default();
-        self.outbox.log(Level::Error, format!("({name}) the kernel refused address {network}: {words}"));
-        self.judge(position, now);
-    }
-
-    /// Names the first addresses that are announced now: everybody's, but not thousands.
-    fn say_announcing(&mut self, position: usize) {
-        let Some(router) = self.routers.get(position) else { return };
-        let links = self.kernel.links();
-        for address in 0..holdings::count(&router.config).min(NAMED_ADDRESSES) {
-            let Some(place) = holdings::place(&router.config, address, links) else { continue };
-            let Some(link) = links.by_index(place.index) else { continue };
-            for line in log::announcing(&router.config.name, place.ip, &link.name) {
-                self.outbox.log(Level::Debug, line);
-            }
-        }
-    }
-
-    fn announce_slice(&mut self, position: usize, now: MonoTime) {
+    pub(super) fn announce_slice(&mut self, position: usize, now: MonoTime) {
         let Some(router) = self.routers.get_mut(position) else { return };
         if router.holdings.is_busy() {
             return;
@@ -266,7 +185,7 @@ impl Driver {
         }
     }
 
-    fn announce(&mut self, position: usize, address: usize, now: MonoTime) -> Turn {
+    pub(super) fn announce(&mut self, position: usize, address: usize, now: MonoTime) -> Turn {
         let Some(router) = self.routers.get_mut(position) else { return Turn::Taken };
         let links = self.kernel.links();
         let Some(place) = holdings::place(&router.config, address, links) else { return Turn::Taken };
@@ -291,18 +210,10 @@ impl Driver {
     }
 }
 
-/// Half of a lease.
-fn lease_half(seconds: u32) -> std::time::Duration {
-    std::time::Duration::from_secs(u64::from(seconds)) / 2
-}
-
 /// What became of an address whose turn it was.
-enum Turn {
+pub(super) enum Turn {
     /// It was announced, or can't be.
     Taken,
     /// Its interface must rest until then.
     Later(MonoTime),
 }
-
-/// Announcements of one address that was put back.
-const MAX_REPEAT: u32 = 10;

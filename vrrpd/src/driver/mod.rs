@@ -5,6 +5,7 @@
 //! turn. Called by `main`; the parent's messages are trusted as far as their types go, datagrams not at all.
 
 mod act;
+mod addresses;
 mod conversation;
 mod lease;
 mod listen;

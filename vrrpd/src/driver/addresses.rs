@@ -1,0 +1,136 @@
+//! Addresses and routes of instances: steps of all of them in as few requests as the kernel takes, and what follows.
+
+use std::time::Duration;
+
+use config::model::units::MonoTime;
+use ipc::messages::Level;
+
+use super::Driver;
+use crate::holdings::{self, Progress, Step};
+use crate::kernel::STEP;
+use crate::log;
+use crate::proto::machine::Notify;
+use crate::router::Refusal;
+
+/// Most addresses whose first announcement is named in the log.
+const NAMED_ADDRESSES: usize = 20;
+
+impl Driver {
+    /// One step of every instance that has something to do. Many that become Master together share requests.
+    pub(super) fn step_addresses(&mut self, now: MonoTime) {
+        let mut next = 0;
+        loop {
+            let mut orders = Vec::new();
+            let mut steps: Vec<(usize, Step, usize)> = Vec::new();
+            while let Some(router) = self.routers.get(next) {
+                if router.holdings.is_busy() {
+                    let mut step = router.holdings.step(&router.config, self.kernel.links());
+                    let count = step.orders.len();
+                    if !steps.is_empty() && orders.len().saturating_add(count) > STEP {
+                        break;
+                    }
+                    orders.append(&mut step.orders);
+                    steps.push((next, step, count));
+                }
+                next = next.saturating_add(1);
+            }
+            if steps.is_empty() {
+                return;
+            }
+            let mut answers = self.kernel.order(&orders).into_iter();
+            // All are entered before any has consequences: those may turn around what another one does.
+            let mut outcomes = Vec::with_capacity(steps.len());
+            for (position, step, count) in steps {
+                let own: Vec<_> = answers.by_ref().take(count).collect();
+                if let Some(router) = self.routers.get_mut(position) {
+                    outcomes.push((position, router.holdings.advance(&step, &own, self.kernel.links())));
+                }
+            }
+            for (position, progress) in outcomes {
+                self.follow(position, progress, now);
+            }
+        }
+    }
+
+    fn follow(&mut self, position: usize, progress: Progress, now: MonoTime) {
+        let Some(router) = self.routers.get_mut(position) else { return };
+        for complaint in router.holdings.complaints() {
+            if let Some(suppressed) = router.limits.allow(log::ROUTE_REFUSED, now, &mut self.budget) {
+                let text = format!("({}) the kernel refused {complaint}", router.config.name);
+                self.outbox.log(Level::Error, log::with_suppressed(text, suppressed));
+            }
+        }
+        match progress {
+            Progress::More | Progress::Released => {}
+            Progress::Claimed if !router.machine.is_master() => {}
+            Progress::Claimed => {
+                router.refusal = None;
+                router.announcer.claimed(now);
+                router.renew_at = router.config.lease.map(|lease| now + lease_half(lease));
+                let news = std::mem::take(&mut router.master_news);
+                self.say_announcing(position);
+                if news {
+                    self.tell_transition(position, Notify::News, String::new());
+                }
+                self.announce_slice(position, now);
+            }
+            Progress::Verified(added) => {
+                router.announcer.resumed(now);
+                router.renew_at = router.config.lease.map(|_| now);
+                for address in added {
+                    self.put_back(position, address, now);
+                }
+            }
+            Progress::Refused(address, words) => self.address_refused(position, address, &words, now),
+        }
+    }
+
+    /// An address that somebody else had removed is in place again: that one alone is announced.
+    fn put_back(&mut self, position: usize, address: usize, now: MonoTime) {
+        let Some(router) = self.routers.get_mut(position) else { return };
+        let repeat = router.config.announce.repeat;
+        if let Some(suppressed) = router.limits.allow(log::RESTORED, now, &mut self.budget)
+            && let Some(configured) = holdings::configured(&router.config, address)
+        {
+            let text = format!("({}) put back address {}", router.config.name, configured.network);
+            self.outbox.log(Level::Warning, log::with_suppressed(text, suppressed));
+        }
+        for _ in 0..repeat.min(MAX_REPEAT) {
+            self.announce(position, address, now);
+        }
+    }
+
+    /// The instance goes to FAULT, so that a peer takes over, and tries again later.
+    fn address_refused(&mut self, position: usize, address: usize, words: &str, now: MonoTime) {
+        let Some(router) = self.routers.get_mut(position) else { return };
+        router.refusal = Some(Refusal::after(router.refusal, now));
+        router.master_news = false;
+        let name = &router.config.name;
+        let network =
+            holdings::configured(&router.config, address).map(|address| address.network.to_string());
+        let network = network.unwrap_or_default();
+        self.outbox.log(Level::Error, format!("({name}) the kernel refused address {network}: {words}"));
+        self.judge(position, now);
+    }
+
+    /// Names the first addresses that are announced now: everybody's, but not thousands.
+    fn say_announcing(&mut self, position: usize) {
+        let Some(router) = self.routers.get(position) else { return };
+        let links = self.kernel.links();
+        for address in 0..holdings::count(&router.config).min(NAMED_ADDRESSES) {
+            let Some(place) = holdings::place(&router.config, address, links) else { continue };
+            let Some(link) = links.by_index(place.index) else { continue };
+            for line in log::announcing(&router.config.name, place.ip, &link.name) {
+                self.outbox.log(Level::Debug, line);
+            }
+        }
+    }
+}
+
+/// Half of a lease.
+fn lease_half(seconds: u32) -> Duration {
+    Duration::from_secs(u64::from(seconds)) / 2
+}
+
+/// Announcements of one address that was put back.
+const MAX_REPEAT: u32 = 10;
