@@ -22,3 +22,4 @@ mod startup;
 mod supervision;
 mod sync_group;
 mod tracking;
+mod transport;
