@@ -18,7 +18,7 @@ const ADDRESS: IpAddr = front4(50);
 const FAILOVERS: usize = 9;
 const KILLS: usize = 5;
 /// Three adverts of 0.1 s and the skew of priority 100: what RFC 9568 itself makes a Backup wait.
-const BOUND: f64 = 0.3 + 0.1 * 156.0 / 256.0;
+pub(super) const BOUND: f64 = 0.3 + 0.1 * 156.0 / 256.0;
 
 /// Every figure of this kernel.
 pub fn figures(lab: &Lab) -> Result<Vec<Figure>, Failure> {
@@ -107,7 +107,7 @@ struct Kills {
 fn kills(lab: &Lab, subject: Subject, instances: u8) -> Result<Kills, Failure> {
     let lan = Lan::new(&[("d1", 1)])?;
     let d1 = lan.host("d1")?;
-    let director = Director::start(lab, d1, subject, &many(instances), &[])?;
+    let director = Director::start(lab, d1, subject, &many(instances, "1", 200), &[])?;
     wait_until("d1 holds every address", Duration::from_secs(30), || {
         (1..=instances).all(|number| d1.addresses().contains(&virtual_address(number)))
     })?;
@@ -139,7 +139,7 @@ fn kills(lab: &Lab, subject: Subject, instances: u8) -> Result<Kills, Failure> {
 }
 
 /// The process that speaks VRRP.
-fn sender(host: &Host, director: &Director) -> Result<i32, Failure> {
+pub(super) fn sender(host: &Host, director: &Director) -> Result<i32, Failure> {
     let missing = || Failure::new("no process speaks VRRP");
     match director.subject() {
         Subject::Ours => director.daemon("vrrpd").ok_or_else(missing),
@@ -152,9 +152,9 @@ fn sender(host: &Host, director: &Director) -> Result<i32, Failure> {
 }
 
 /// So many instances of one address each, all on one interface.
-pub(super) fn many(instances: u8) -> String {
+pub(super) fn many(instances: u8, advert_int: &'static str, priority: u8) -> String {
     let blocks = (1..=instances).map(|number| {
-        let mut instance = VrrpInstance::new(3, "1", 200, virtual_address(number));
+        let mut instance = VrrpInstance::new(3, advert_int, priority, virtual_address(number));
         instance.name = format!("VI_{number}");
         instance.vrid = number;
         instance.addresses = vec![format!("{}/32 dev eth0", virtual_address(number))];

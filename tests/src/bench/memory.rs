@@ -14,7 +14,7 @@ pub fn vrrp_alone(lab: &Lab) -> Result<Vec<Figure>, Failure> {
         let sum = |subject| -> Result<f64, Failure> {
             let lan = Lan::new(&[("d1", 1)])?;
             let d1 = lan.host("d1")?;
-            let director = Director::start(lab, d1, subject, &many(instances), &[])?;
+            let director = Director::start(lab, d1, subject, &many(instances, "1", 200), &[])?;
             let last = std::net::IpAddr::from([10, 77, 1, instances]);
             wait_until("d1 holds the last address", Duration::from_secs(30), || d1.has(last))?;
             pause(Duration::from_secs(2));

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use serde_json::Value;
 use tests::bench::table::{self, Machine};
-use tests::bench::{Figure, ipvs, measure, memory};
+use tests::bench::{Figure, ipvs, load, measure, memory};
 use tests::lab::guest::{self, Guest};
 use tests::lab::sandbox::{PATH, build_directory, private_run_directory, sandbox_command};
 use tests::lab::{Failure, Lab};
@@ -87,6 +87,7 @@ fn inside() -> Result<bool, Failure> {
     std::fs::write(lab.out.join(NOISE), measure::noise_floor().to_string())
         .map_err(|cause| Failure::instrument("noise floor", cause))?;
     let mut figures = measure::figures(&lab)?;
+    figures.extend(load::figures(&lab)?);
     figures.extend(memory::vrrp_alone(&lab)?);
     write(&lab, &figures)
 }

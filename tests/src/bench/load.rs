@@ -1,0 +1,107 @@
+//! What 250 instances with ten adverts a second cost, how regular their adverts are, and how fast all of them fail over.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::measure::{BOUND, many, sender};
+use super::{Figure, median};
+use crate::lab::{
+    Advert, Capture, Director, Failure, Lab, Lan, Subject, capture, pause, process, wait_until,
+};
+
+const INSTANCES: u8 = 250;
+const SECONDS: u64 = 5;
+/// Milliseconds between two adverts of an instance.
+const INTERVAL_MS: f64 = 100.0;
+
+/// Every figure of this file.
+pub fn figures(lab: &Lab) -> Result<Vec<Figure>, Failure> {
+    let ours = steady(lab, Subject::Ours)?;
+    let c = steady(lab, Subject::C)?;
+    let worst = |subject| failover(lab, subject);
+    Ok(vec![
+        Figure {
+            what: "processor time per advert, 250 instances at 0.1 s, µs".to_owned(),
+            target: Some(10.0),
+            ours: ours.microseconds,
+            c: Some(c.microseconds),
+        },
+        Figure {
+            what: "deviation of the interval, 250 instances at 0.1 s, ms (median)".to_owned(),
+            target: Some(0.05),
+            ours: ours.deviation_ms,
+            c: Some(c.deviation_ms),
+        },
+        Figure {
+            what: "250 instances fail over together: worst beyond the protocol's 361 ms, ms".to_owned(),
+            target: Some(5.0),
+            ours: worst(Subject::Ours)?,
+            c: Some(worst(Subject::C)?),
+        },
+    ])
+}
+
+struct Steady {
+    microseconds: f64,
+    deviation_ms: f64,
+}
+
+fn steady(lab: &Lab, subject: Subject) -> Result<Steady, Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let d1 = lan.host("d1")?;
+    let director = Director::start(lab, d1, subject, &many(INSTANCES, "0.1", 200), &[])?;
+    let last = IpAddr::from([10, 77, 1, INSTANCES]);
+    wait_until("d1 holds the last address", Duration::from_secs(30), || d1.has(last))?;
+    // The second burst of announcements is over by then.
+    pause(Duration::from_secs(8));
+    let speaker = sender(d1, &director)?;
+    let ticks = || process::processor_ticks(speaker).ok_or_else(|| Failure::new("no processor time"));
+    let capture = Capture::start(lab, lan.switch(), &format!("load.{}", subject.word()))?;
+    let before = ticks()?;
+    pause(Duration::from_secs(SECONDS));
+    let used = ticks()?.saturating_sub(before);
+    let adverts = capture::adverts(&capture.stop()?)?;
+    let mut deviations: Vec<f64> = Vec::new();
+    for times in by_instance(&adverts).values() {
+        deviations.extend(times.windows(2).map(|pair| ((pair[1] - pair[0]) * 1e3 - INTERVAL_MS).abs()));
+    }
+    let sent = u64::from(INSTANCES).saturating_mul(10).saturating_mul(SECONDS);
+    #[expect(clippy::as_conversions, reason = "small counts")]
+    let microseconds = used as f64 * 10_000.0 / sent as f64;
+    Ok(Steady { microseconds, deviation_ms: median(&deviations) })
+}
+
+fn by_instance(adverts: &[Advert]) -> BTreeMap<&str, Vec<f64>> {
+    let mut times: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for advert in adverts {
+        times.entry(&advert.vrid).or_default().push(advert.at);
+    }
+    times
+}
+
+/// From the last advert of each Master that lost its power to the first of its successor, the worst of all.
+fn failover(lab: &Lab, subject: Subject) -> Result<f64, Failure> {
+    let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+    let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
+    let last = IpAddr::from([10, 77, 1, INSTANCES]);
+    let _first = Director::start(lab, d1, subject, &many(INSTANCES, "0.1", 200), &[])?;
+    wait_until("d1 holds the last address", Duration::from_secs(30), || d1.has(last))?;
+    let _second = Director::start(lab, d2, subject, &many(INSTANCES, "0.1", 100), &[])?;
+    pause(Duration::from_secs(8));
+    let capture = Capture::start(lab, lan.switch(), &format!("load.failover.{}", subject.word()))?;
+    pause(Duration::from_millis(350));
+    lan.power_off("d1")?;
+    wait_until("d2 takes over", Duration::from_secs(10), || d2.has(last))?;
+    pause(Duration::from_millis(300));
+    let adverts = capture::adverts(&capture.stop()?)?;
+    let (old, new): (Vec<Advert>, Vec<Advert>) =
+        adverts.into_iter().partition(|advert| advert.priority == 200);
+    let (old, new) = (by_instance(&old), by_instance(&new));
+    let beyond = old.iter().filter_map(|(vrid, times)| {
+        let silent = times.last()?;
+        let next = new.get(vrid)?.iter().find(|at| *at > silent)?;
+        Some((next - silent - BOUND) * 1e3)
+    });
+    Ok(beyond.fold(0.0, f64::max))
+}
