@@ -13,7 +13,7 @@ use netlink::ipvs::{Destination, Key, Service, Timeouts};
 use netlink::socket::Outcome;
 
 use crate::audit::{Audit, Look};
-use crate::kernel::{KernelTable, Trouble};
+use crate::kernel::{KernelTable, ReceiveBuffer, Trouble};
 use crate::ledger::{Ledger, Purpose};
 use crate::limited::Limited;
 use crate::reconcile::Operation;
@@ -28,6 +28,8 @@ pub struct Keeper<K> {
     pub ledger: Ledger,
     sync: Sync,
     statistics: Statistics,
+    /// Receive buffer that is set.
+    buffer: Option<ReceiveBuffer>,
     /// Time-outs to be set.
     timeouts: Option<Timeouts>,
     /// Time-outs that were set.
@@ -75,6 +77,7 @@ impl<K: KernelTable> Keeper<K> {
             ledger: Ledger::default(),
             sync: Sync::default(),
             statistics: Statistics::default(),
+            buffer: None,
             timeouts: None,
             set_timeouts: Timeouts::default(),
             former_timeouts: None,
@@ -103,6 +106,17 @@ impl<K: KernelTable> Keeper<K> {
             let wanted = Timeouts { tcp: wanted.tcp, tcp_fin: wanted.tcp_fin, udp: wanted.udp };
             self.timeouts = (wanted != self.set_timeouts).then_some(wanted);
             self.sync.configure(settings.sync.as_ref(), self.kernel.now());
+            let buffer = settings.receive_buffer.map(|bytes| {
+                if settings.receive_buffer_forced {
+                    ReceiveBuffer::Forced(bytes)
+                } else {
+                    ReceiveBuffer::WithinLimit(bytes)
+                }
+            });
+            if self.buffer != buffer {
+                self.buffer = buffer;
+                self.kernel.buffer(buffer);
+            }
         }
         true
     }

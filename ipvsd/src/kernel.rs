@@ -62,6 +62,18 @@ pub trait KernelTable {
 
     /// Empties the whole table, other people's services included.
     fn flush(&mut self) -> Outcome;
+
+    /// Sets the receive buffer of the socket; `None` is the usual one.
+    fn buffer(&mut self, wanted: Option<ReceiveBuffer>);
+}
+
+/// A receive buffer as it is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiveBuffer {
+    /// So many bytes, or as many as the system allows.
+    WithinLimit(u32),
+    /// So many bytes in any case.
+    Forced(u32),
 }
 
 /// Why the table can't be read.
@@ -221,6 +233,15 @@ impl KernelTable for Netlink {
 
     fn flush(&mut self) -> Outcome {
         self.order(Ipvs::flush, PATIENCE)
+    }
+
+    fn buffer(&mut self, wanted: Option<ReceiveBuffer>) {
+        let size = |bytes: u32| usize::try_from(bytes).unwrap_or(RECEIVE_BUFFER);
+        match wanted {
+            None => self.socket.enlarge(RECEIVE_BUFFER),
+            Some(ReceiveBuffer::Forced(bytes)) => self.socket.enlarge(size(bytes)),
+            Some(ReceiveBuffer::WithinLimit(bytes)) => self.socket.resize(size(bytes)),
+        }
     }
 }
 

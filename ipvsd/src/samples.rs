@@ -13,7 +13,7 @@ use netlink::ipvs::{DestinationEntry, Key, ServiceEntry, Stats, SyncDaemon, Time
 use netlink::socket::Outcome;
 use nix::errno::Errno;
 
-use crate::kernel::{KernelTable, Trouble};
+use crate::kernel::{KernelTable, ReceiveBuffer, Trouble};
 use crate::reconcile::{Entry, Operation, Subject};
 use crate::sync::SyncOperation;
 
@@ -68,6 +68,8 @@ pub(crate) struct FakeKernel {
     pub(crate) daemons: Vec<SyncDaemon>,
     /// Connection time-outs that were set.
     pub(crate) timeouts: Option<Timeouts>,
+    /// Receive buffer that was set last.
+    pub(crate) buffer: Option<ReceiveBuffer>,
     /// It has no IPVS.
     pub(crate) absent: bool,
     /// It answers nothing.
@@ -191,5 +193,9 @@ impl KernelTable for SharedKernel {
     fn flush(&mut self) -> Outcome {
         self.lock().unwrap().table.clear();
         Outcome::Done
+    }
+
+    fn buffer(&mut self, wanted: Option<ReceiveBuffer>) {
+        self.lock().unwrap().buffer = wanted;
     }
 }

@@ -82,6 +82,12 @@ impl Socket {
         }
     }
 
+    /// Asks for a receive buffer of exactly `bytes`, within the system's limit. A failure isn't told, as for
+    /// [`Self::enlarge`].
+    pub fn resize(&mut self, bytes: usize) {
+        let _what_it_was_is_kept = setsockopt(&self.inner, sockopt::RcvBuf, &bytes);
+    }
+
     /// Sends one request and returns its number.
     ///
     /// # Errors

@@ -19,6 +19,10 @@ pub struct IpvsSettings {
     pub flush_on_stop: bool,
     /// `lvs_sync_daemon`.
     pub sync: Option<SyncDaemon>,
+    /// `lvs_netlink_cmd_rcv_bufs`: receive buffer of the socket to the kernel, in bytes.
+    pub receive_buffer: Option<u32>,
+    /// `lvs_netlink_cmd_rcv_bufs_force`: also beyond the system's limit.
+    pub receive_buffer_forced: bool,
 }
 
 /// Seconds after which the kernel forgets an idle connection; 0 leaves it as it is.

@@ -152,6 +152,10 @@ impl Page<'_> {
         }
         self.flag("lvs_flush", ipvs.flush_at_start);
         self.flag("lvs_flush_on_stop", ipvs.flush_on_stop);
+        if let Some(bytes) = ipvs.receive_buffer {
+            self.set("lvs_netlink_cmd_rcv_bufs", bytes);
+        }
+        self.flag("lvs_netlink_cmd_rcv_bufs_force", ipvs.receive_buffer_forced);
         let Some(sync) = &ipvs.sync else { return };
         let mut line = format!("lvs_sync_daemon {}", word(&sync.interface));
         let name = sync.instance.and_then(|id| self.model.instances.get(id.index()));

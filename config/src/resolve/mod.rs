@@ -209,6 +209,8 @@ fn ipvs(context: &mut Context<'_>, model: &Model) -> IpvsSettings {
         flush_at_start: globals.lvs_flush,
         flush_on_stop: globals.lvs_flush_on_stop,
         sync,
+        receive_buffer: globals.lvs_buffer.filter(|bytes| *bytes > 0),
+        receive_buffer_forced: globals.lvs_buffer_forced,
     }
 }
 

@@ -49,6 +49,8 @@ pub(crate) struct GlobalDraft {
     pub(crate) iproute_etc: Option<String>,
     pub(crate) iproute_usr: Option<String>,
     pub(crate) process: ProcessDraft,
+    pub(crate) lvs_buffer: Option<u32>,
+    pub(crate) lvs_buffer_forced: bool,
 }
 
 /// A named pipe as written.
@@ -276,6 +278,15 @@ fn lvs_flush_on_stop(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line:
     lowering.end(line, 2);
 }
 
+fn lvs_buffer(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.lvs_buffer = lowering.unsigned(line, 1, 0, 4_294_967_295);
+    lowering.end(line, 2);
+}
+
+fn lvs_buffer_forced(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.lvs_buffer_forced = lowering.boolean(line, 1).unwrap_or(false);
+}
+
 fn lvs_sync_daemon(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let Some(interface) = lowering.interface(line, 1) else { return };
     let mut sync = SyncDraft {
@@ -484,10 +495,10 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     inactive("vrrp_netlink_monitor_rcv_bufs_force", Shape::Bool),
     inactive("process_monitor_rcv_bufs", Shape::Number(0, 4_294_967_295)),
     inactive("process_monitor_rcv_bufs_force", Shape::Bool),
-    inactive("lvs_netlink_cmd_rcv_bufs", Shape::Number(0, 4_294_967_295)),
-    inactive("lvs_netlink_cmd_rcv_bufs_force", Shape::Bool),
-    inactive("lvs_netlink_monitor_rcv_bufs", Shape::Number(0, 4_294_967_295)),
-    inactive("lvs_netlink_monitor_rcv_bufs_force", Shape::Bool),
+    active("lvs_netlink_cmd_rcv_bufs", lvs_buffer),
+    active("lvs_netlink_cmd_rcv_bufs_force", lvs_buffer_forced),
+    silent("lvs_netlink_monitor_rcv_bufs", Shape::Number(0, 4_294_967_295)),
+    silent("lvs_netlink_monitor_rcv_bufs_force", Shape::Bool),
     active("rs_init_notifies", rs_init_notifies),
     inactive("no_checker_emails", Shape::Bool),
     inactive("vrrp_rx_bufs_policy", Shape::ChoiceOrNumber(&["MTU", "ADVERT"], 0, 4_294_967_295)),

@@ -194,6 +194,20 @@ fn time_outs_are_set_once_for_each_change() {
 }
 
 #[test]
+fn the_receive_buffer_is_what_the_configuration_says() {
+    for (forced, expected) in
+        [(false, ReceiveBuffer::WithinLimit(65_536)), (true, ReceiveBuffer::Forced(65_536))]
+    {
+        let (_keeper, kernel) = with_settings(model::IpvsSettings {
+            receive_buffer: Some(65_536),
+            receive_buffer_forced: forced,
+            ..Default::default()
+        });
+        assert_eq!(kernel.lock().unwrap().buffer, Some(expected));
+    }
+}
+
+#[test]
 fn a_stop_ends_the_synchronisation_and_empties_the_table_when_it_is_to() {
     let sync = model::SyncDaemon {
         interface: "eth0".into(),

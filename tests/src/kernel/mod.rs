@@ -1,6 +1,7 @@
 //! Scenarios that need IPVS in the kernel. They run one after the other inside one user-mode kernel: see
 //! `src/bin/kernel.rs` and the suite in `kernel/`.
 
+mod deployment;
 mod forwarding;
 mod health;
 mod oracle;
@@ -48,6 +49,8 @@ const SCENARIOS: &[Scenario] = &[
     both("forwarding", "direct_routing", forwarding::direct),
     both("forwarding", "tunnel", forwarding::tunnel),
     both("forwarding", "services_by_mark", forwarding::mark),
+    ours("deployment", "two_nodes_that_direct_and_serve", deployment::two_nodes),
+    ours("deployment", "three_nodes_with_weights_from_scripts", deployment::three_nodes),
     both("restart", "power_failure_of_the_master", restart::power_failure),
     ours("oracle-1", "tables_equal_those_of_keepalived_1", |lab, _| oracle::compare(lab, 0)),
     ours("oracle-2", "tables_equal_those_of_keepalived_2", |lab, _| oracle::compare(lab, 1)),
