@@ -13,6 +13,8 @@ use netlink::ipvs::Key;
 pub struct Audit {
     services_at: MonoTime,
     destinations_at: MonoTime,
+    /// No look of either kind before: what the last one cost.
+    rest_until: MonoTime,
     last: Option<Key>,
 }
 
@@ -32,12 +34,15 @@ impl Audit {
     /// The first look comes a second after `now`.
     #[must_use]
     pub fn new(now: MonoTime) -> Self {
-        Self { services_at: now + SERVICES, destinations_at: now + SERVICES, last: None }
+        Self { services_at: now + SERVICES, destinations_at: now + SERVICES, rest_until: now, last: None }
     }
 
     /// What to look at now, if anything.
     #[must_use]
     pub fn due(&self, now: MonoTime) -> Option<Look> {
+        if now < self.rest_until {
+            return None;
+        }
         if self.services_at <= now {
             return Some(Look::Services);
         }
@@ -47,12 +52,14 @@ impl Audit {
     /// When to ask [`Self::due`] again.
     #[must_use]
     pub fn next(&self) -> MonoTime {
-        self.services_at.min(self.destinations_at)
+        self.services_at.min(self.destinations_at).max(self.rest_until)
     }
 
     /// The services were read from `start` to `end`.
     pub fn saw_services(&mut self, start: MonoTime, end: MonoTime) {
-        self.services_at = end + SERVICES.max(end.since(start) * SPARSENESS);
+        let cost = end.since(start);
+        self.services_at = end + SERVICES.max(cost * SERVICES_SPARSENESS);
+        self.rest_until = end + cost * SPARSENESS;
     }
 
     /// The destinations of `key`, one of `services`, were read from `start` to `end`; `None` when there was nothing to
@@ -60,7 +67,8 @@ impl Audit {
     pub fn saw_destinations(&mut self, key: Option<Key>, services: usize, start: MonoTime, end: MonoTime) {
         self.last = key;
         let share = ROUND / u32::try_from(services.max(1)).unwrap_or(u32::MAX);
-        self.destinations_at = end + share.max(SHORTEST).max(end.since(start) * SPARSENESS);
+        self.destinations_at = end + share.max(SHORTEST);
+        self.rest_until = end + end.since(start) * SPARSENESS;
     }
 }
 
@@ -71,8 +79,11 @@ const ROUND: Duration = Duration::from_secs(2);
 
 const SHORTEST: Duration = Duration::from_millis(20);
 
-/// Each of the two kinds of look may take half a per cent of the time.
-const SPARSENESS: u32 = 200;
+/// All looks together may take one per cent of the time.
+const SPARSENESS: u32 = 100;
+
+/// Those at services half of it.
+const SERVICES_SPARSENESS: u32 = 200;
 
 #[cfg(test)]
 mod tests {
@@ -95,12 +106,16 @@ mod tests {
     }
 
     #[test]
-    fn a_dump_of_100_ms_is_repeated_after_20_seconds() {
+    fn a_dump_of_100_ms_is_followed_by_10_seconds_of_rest() {
         let mut audit = Audit::new(START);
         audit.saw_services(after(1000), after(1100));
         assert_eq!(audit.services_at, after(21_100));
-        audit.saw_destinations(None, 3, after(1000), after(1100));
-        assert_eq!(audit.destinations_at, after(21_100));
+        assert_eq!(audit.next(), after(11_100));
+        assert_eq!(audit.due(after(11_099)), None);
+        assert_eq!(audit.due(after(11_100)), Some(Look::Destinations { after: None }));
+        audit.saw_destinations(None, 3, after(11_100), after(11_200));
+        assert_eq!(audit.next(), after(21_200));
+        assert_eq!(audit.due(after(21_200)), Some(Look::Services));
     }
 
     #[test]

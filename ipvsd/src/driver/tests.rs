@@ -5,9 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use config::model::parts::{IpvsHead, IpvsService};
+use config::model::parts::{IpvsHead, IpvsService, ServerRef};
+use config::model::units::{ServerId, ServiceId, Weight};
 use ipc::channel::Channel;
 use ipc::memfd::{self, RecordWriter};
+use ipc::messages::checkd::DesiredEntry;
 use netlink::ipvs::Key;
 
 use super::*;
@@ -80,7 +82,7 @@ impl Bench {
         self.channel.send(&ParentToIpvsd::Common(order), &[]).unwrap();
     }
 
-    fn desire(&mut self, generation: u64, entries: Vec<ipc::messages::checkd::DesiredEntry>, complete: bool) {
+    fn desire(&mut self, generation: u64, entries: Vec<DesiredEntry>, complete: bool) {
         let generation = Generation::new(generation);
         self.channel.send(&ParentToIpvsd::Desired { generation, entries, complete }, &[]).unwrap();
     }
@@ -113,9 +115,12 @@ impl Bench {
     }
 
     fn weights(&self) -> Vec<u32> {
-        let key = Key::Address { protocol: 6, ip: "192.0.2.1".parse().unwrap(), port: 80 };
-        self.kernel.lock().unwrap().weights(key)
+        self.kernel.lock().unwrap().weights(web())
     }
+}
+
+fn web() -> Key {
+    Key::Address { protocol: 6, ip: "192.0.2.1".parse().unwrap(), port: 80 }
 }
 
 const PAGE: sandbox::profile::Profile = sandbox::profile::IPVSD;
@@ -246,4 +251,53 @@ fn an_unchanged_reload_writes_nothing_and_a_changed_weight_one_entry() {
     assert_eq!(bench.next_written(), 4);
     assert_eq!(bench.kernel.lock().unwrap().written, 1);
     assert_eq!(bench.weights(), [1, 7]);
+}
+
+/// A checker that says anything in any order: only places of the list are filled, and the daemon says little.
+#[test]
+fn whatever_a_hostile_checker_says_the_table_stays_within_the_list() {
+    let mut bench = Bench::new();
+    bench.in_step();
+    let mut state: u32 = 0x2545_f491;
+    let mut any = move |below: u32| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state % below
+    };
+    let mut said = 0;
+    for round in 0..300 {
+        let entries: Vec<DesiredEntry> = (0..1000)
+            .map(|_| {
+                let server = match any(4) {
+                    0 => ServerRef::Sorry,
+                    1 => ServerRef::Real(ServerId::new(any(u32::MAX))),
+                    _ => ServerRef::Real(ServerId::new(any(3))),
+                };
+                let weight = match any(3) {
+                    0 => 0,
+                    1 => any(10),
+                    _ => 2_147_483_647,
+                };
+                DesiredEntry {
+                    service: ServiceId::new(if any(3) == 0 { any(u32::MAX) } else { any(2) }),
+                    server,
+                    presence: if any(3) == 0 { None } else { Weight::new(weight).ok() },
+                }
+            })
+            .collect();
+        bench.desire(u64::from(any(4)), entries, any(8) == 0);
+        bench.order(ToDaemon::Ping(round));
+        while bench.receive() != IpvsdToParent::Common(FromDaemon::Pong(round)) {
+            said += 1;
+        }
+        let kernel = bench.kernel.lock().unwrap();
+        assert!(kernel.table.len() == 1 && kernel.weights(web()).len() <= 2, "{:?}", kernel.table);
+    }
+    // For each round the state of the table and what was written, and once a second how much was refused.
+    assert!(said <= 3 * 300, "{said} messages");
+    bench.desire(1, vec![entry(0, 0, Some(1)), entry(0, 1, Some(2))], true);
+    while bench.weights() != [1, 2] {
+        bench.receive();
+    }
 }

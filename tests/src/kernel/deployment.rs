@@ -2,15 +2,12 @@
 //! docs/directors-that-serve.md: each node dies in turn under traffic, and no packet is balanced twice.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::answers::{Flow, Service};
 use crate::lab::failure::require;
 use crate::lab::lan::{Cable, front4, front6};
 use crate::lab::web::{WebServer, get};
@@ -25,75 +22,6 @@ const LEAVE: &str = include_str!("../../../packaging/examples/directors-that-ser
 
 const VIP: IpAddr = front4(50);
 const VIP6: IpAddr = front6(0x50);
-
-/// A service over TCP or UDP that answers with the name of the node that it stands on.
-struct Service {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<Result<(), Failure>>>,
-}
-
-impl Service {
-    /// UDP, on these addresses: an answer leaves from the address that was asked.
-    fn datagrams(host: &Host, addresses: &[SocketAddr]) -> Result<Self, Failure> {
-        let mut service = Self { stop: Arc::default(), threads: Vec::new() };
-        for address in addresses {
-            let socket = host
-                .enter(|| UdpSocket::bind(address))?
-                .and_then(|socket| socket.set_read_timeout(Some(GLANCE)).map(|()| socket))
-                .map_err(|cause| Failure::instrument(&format!("UDP server on {address}"), cause))?;
-            let (stop, name) = (Arc::clone(&service.stop), host.name().to_owned());
-            service.threads.push(host.spawn_thread(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    if let Ok((_, from)) = socket.recv_from(&mut [0; 64]) {
-                        socket.send_to(name.as_bytes(), from).ok();
-                    }
-                }
-            })?);
-        }
-        Ok(service)
-    }
-
-    /// TCP: an answer for every byte, for as long as the client stays.
-    fn streams(host: &Host, port: u16) -> Result<Self, Failure> {
-        let listener = host
-            .enter(|| TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, port)))?
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(|cause| Failure::instrument("TCP server", cause))?;
-        let stop: Arc<AtomicBool> = Arc::default();
-        let (seen, name) = (Arc::clone(&stop), host.name().to_owned());
-        let thread = host.spawn_thread(move || {
-            let mut clients: Vec<TcpStream> = Vec::new();
-            while !seen.load(Ordering::Relaxed) {
-                while let Ok((client, _)) = listener.accept() {
-                    if client.set_nonblocking(true).is_ok() {
-                        clients.push(client);
-                    }
-                }
-                clients.retain_mut(|client| answer(client, &name));
-                pause(Duration::from_millis(5));
-            }
-        })?;
-        Ok(Self { stop, threads: vec![thread] })
-    }
-}
-
-/// False when the client has gone.
-fn answer(client: &mut TcpStream, name: &str) -> bool {
-    match client.read(&mut [0; 1]) {
-        Ok(0) => false,
-        Ok(_) => client.write_all(name.as_bytes()).is_ok(),
-        Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            drop(thread.join());
-        }
-    }
-}
 
 /// What the recipe asks of every node: it owns the service addresses without announcing them, and the kernel's
 /// director rests while the node is Backup. Beside that it counts packets that came round a second time.
@@ -266,29 +194,6 @@ fn forget(host: &Host) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An established connection.
-struct Flow(TcpStream);
-
-impl Flow {
-    fn open(client: &Host) -> Result<Self, Failure> {
-        let doing = "connection to the proxies";
-        let stream = client
-            .enter(|| TcpStream::connect_timeout(&(VIP, 3128).into(), ANSWER))?
-            .and_then(|stream| stream.set_read_timeout(Some(FOLLOW)).map(|()| stream))
-            .map_err(|cause| Failure::instrument(doing, cause))?;
-        Ok(Self(stream))
-    }
-
-    fn ask(&mut self) -> Result<String, Failure> {
-        let mut name = [0; 2];
-        self.0
-            .write_all(b"?")
-            .and_then(|()| self.0.read_exact(&mut name))
-            .map_err(|cause| Failure::instrument("an established connection", cause))?;
-        Ok(String::from_utf8_lossy(&name).into_owned())
-    }
-}
-
 /// Three nodes with weights from scripts: the table shows them, requests follow them, and an established connection
 /// outlives two directors because the notify scripts hand connections over.
 pub(super) fn three_nodes(lab: &Lab, subject: Subject) -> Result<(), Failure> {
@@ -343,10 +248,10 @@ pub(super) fn three_nodes(lab: &Lab, subject: Subject) -> Result<(), Failure> {
             said.is_ok_and(|daemons| daemons.starts_with(role) && daemons.lines().count() == 1)
         })
     })?;
-    let mut flow = Flow::open(client)?;
+    let mut flow = Flow::open(client, (VIP, 3128).into())?;
     let mut counts = std::collections::BTreeMap::<String, u32>::new();
     for _ in 0..14 {
-        let name = Flow::open(client)?.ask()?;
+        let name = Flow::open(client, (VIP, 3128).into())?.ask()?;
         *counts.entry(name).or_default() += 1;
     }
     let expected = [("n1".to_owned(), 2), ("n2".to_owned(), 4), ("n3".to_owned(), 8)].into();
@@ -355,7 +260,7 @@ pub(super) fn three_nodes(lab: &Lab, subject: Subject) -> Result<(), Failure> {
     weights("n1", &["10.77.0.1:3128 weight 1", "10.77.0.2:3128 weight 9", "10.77.0.3:3128 weight 4"])?;
     // A connection to the node that lives longest, with enough packets that the kernel tells of it.
     while flow.ask()? != "n3" {
-        flow = Flow::open(client)?;
+        flow = Flow::open(client, (VIP, 3128).into())?;
     }
     for _ in 0..12 {
         flow.ask()?;
@@ -384,6 +289,5 @@ pub(super) fn three_nodes(lab: &Lab, subject: Subject) -> Result<(), Failure> {
     Ok(())
 }
 
-const GLANCE: Duration = Duration::from_millis(50);
 const ANSWER: Duration = Duration::from_secs(1);
 const FOLLOW: Duration = Duration::from_secs(25);

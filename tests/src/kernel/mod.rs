@@ -1,12 +1,14 @@
 //! Scenarios that need IPVS in the kernel. They run one after the other inside one user-mode kernel: see
 //! `src/bin/kernel.rs` and the suite in `kernel/`.
 
+mod answers;
 mod deployment;
 mod forwarding;
 mod health;
 mod oracle;
 mod powers;
 mod restart;
+mod traffic;
 
 use std::io::Write;
 
@@ -49,6 +51,13 @@ const SCENARIOS: &[Scenario] = &[
     both("forwarding", "direct_routing", forwarding::direct),
     both("forwarding", "tunnel", forwarding::tunnel),
     both("forwarding", "services_by_mark", forwarding::mark),
+    ours("forwarding", "direct_routing_over_ipv6", traffic::direct6),
+    ours("forwarding", "tunnel_by_gre", traffic::gre),
+    ours("forwarding", "tunnel_by_gue", traffic::gue),
+    ours("forwarding", "persistence", traffic::persistence),
+    ours("forwarding", "datagrams_with_and_without_one_packet_scheduling", traffic::datagrams),
+    ours("traffic", "an_established_connection_survives", traffic::established),
+    ours("traffic", "foreign_edits_are_undone", traffic::repair),
     ours("deployment", "two_nodes_that_direct_and_serve", deployment::two_nodes),
     ours("deployment", "three_nodes_with_weights_from_scripts", deployment::three_nodes),
     both("restart", "power_failure_of_the_master", restart::power_failure),

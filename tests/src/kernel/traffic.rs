@@ -1,0 +1,240 @@
+//! Packets by every way to a server, and connections that outlive what happens to the suite meanwhile.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::answers::{Flow, Service};
+use crate::lab::failure::require;
+use crate::lab::lan::{front4, front6};
+use crate::lab::{Director, Failure, Host, Lab, Lan, Subject, ipvs, pause, process, wait_until};
+
+const VIP: IpAddr = front4(50);
+const VIP6: IpAddr = front6(0x50);
+const PORT: u16 = 3000;
+
+/// A client, a director, two servers `w1` and `w2` on one network, with services over TCP and UDP.
+struct Place {
+    // Declared first: services end before their hosts.
+    services: Vec<Service>,
+    lan: Lan,
+}
+
+impl Place {
+    fn new() -> Result<Self, Failure> {
+        let lan = Lan::new(&[("client", 100), ("d1", 1), ("w1", 11), ("w2", 12)])?;
+        lan.host("d1")?.ip(&format!("addr add {VIP}/32 dev eth0\naddr add {VIP6}/128 dev eth0 nodad\n"))?;
+        Ok(Self { services: Vec::new(), lan })
+    }
+
+    /// Prepares both servers and starts their services over TCP.
+    fn serve(mut self, prepare: impl Fn(&Host) -> Result<(), Failure>) -> Result<Self, Failure> {
+        for name in ["w1", "w2"] {
+            let host = self.lan.host(name)?;
+            host.sysctl("net.ipv4.conf.all.arp_ignore", "1")?;
+            host.sysctl("net.ipv4.conf.all.arp_announce", "2")?;
+            prepare(host)?;
+            let service = Service::streams(host, PORT)?;
+            self.services.push(service);
+        }
+        Ok(self)
+    }
+
+    fn start(&self, lab: &Lab, subject: Subject, text: &str) -> Result<Director, Failure> {
+        Director::start(lab, self.lan.host("d1")?, subject, text, &[])
+    }
+
+    /// Who answers so many connections, once the first of them is answered.
+    fn ask(&self, vip: IpAddr, count: usize) -> Result<BTreeMap<String, usize>, Failure> {
+        let client = self.lan.host("client")?;
+        let target = SocketAddr::new(vip, PORT);
+        wait_until(&format!("an answer from {target}"), START, || {
+            Flow::open(client, target).and_then(|mut flow| flow.ask()).is_ok()
+        })?;
+        let mut answers = BTreeMap::new();
+        for _ in 0..count {
+            *answers.entry(Flow::open(client, target)?.ask()?).or_default() += 1;
+        }
+        Ok(answers)
+    }
+
+    /// Round robin over both servers, by this way.
+    fn both(&self, vip: IpAddr) -> Result<(), Failure> {
+        let answers = self.ask(vip, 6)?;
+        let expected: BTreeMap<String, usize> = [("w1".to_owned(), 3), ("w2".to_owned(), 3)].into();
+        require(answers == expected, || format!("round robin over two servers gave {answers:?}"))
+    }
+}
+
+/// A virtual server without checks.
+fn service(key: &str, lines: &str, servers: &[&str]) -> String {
+    let mut text = format!("virtual_server {key} {{\n{lines}");
+    for server in servers {
+        writeln!(text, "    real_server {server} {{\n        weight 1\n    }}").ok();
+    }
+    text.push_str("}\n");
+    text
+}
+
+const FRONT4: [&str; 2] = ["10.77.0.11 3000", "10.77.0.12 3000"];
+const FRONT6: [&str; 2] = ["fd77::11 3000", "fd77::12 3000"];
+
+/// The servers own the addresses on this device.
+fn owns(host: &Host, device: &str) -> Result<(), Failure> {
+    host.ip(&format!("addr add {VIP}/32 dev {device}\naddr add {VIP6}/128 dev {device} nodad\n"))
+}
+
+pub(super) fn direct6(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let place = Place::new()?.serve(|host| owns(host, "lo"))?;
+    let text = service("fd77::50 3000", "    lb_algo rr\n    lb_kind DR\n    protocol TCP\n", &FRONT6);
+    let _director = place.start(lab, subject, &text)?;
+    place.both(VIP6)
+}
+
+/// A device that takes packets out of their outer ones, and the addresses behind it.
+fn far_end(host: &Host, module: &str, device: &str) -> Result<(), Failure> {
+    host.run("modprobe", &[module])?;
+    host.ip(&format!("link set {device} up\n"))?;
+    owns(host, device)?;
+    host.sysctl("net.ipv4.conf.all.rp_filter", "0")?;
+    host.sysctl(&format!("net.ipv4.conf.{device}.rp_filter"), "0")
+}
+
+pub(super) fn gre(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let place = Place::new()?.serve(|host| far_end(host, "ip_gre", "gre0"))?;
+    let lines = "    lb_algo rr\n    lb_kind TUN type gre\n    protocol TCP\n";
+    let _director = place.start(lab, subject, &service("10.77.0.50 3000", lines, &FRONT4))?;
+    place.both(VIP)
+}
+
+pub(super) fn gue(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let place = Place::new()?.serve(|host| {
+        far_end(host, "ipip", "tunl0")?;
+        host.run("modprobe", &["fou"])?;
+        host.run("ip", &["fou", "add", "port", "6080", "gue"]).map(drop)
+    })?;
+    let lines = "    lb_algo rr\n    lb_kind TUN type gue port 6080\n    protocol TCP\n";
+    let _director = place.start(lab, subject, &service("10.77.0.50 3000", lines, &FRONT4))?;
+    place.both(VIP)
+}
+
+pub(super) fn persistence(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let place = Place::new()?.serve(|host| owns(host, "lo"))?;
+    let lines = "    lb_algo rr\n    lb_kind DR\n    persistence_timeout 60\n    protocol TCP\n";
+    let _director = place.start(lab, subject, &service("10.77.0.50 3000", lines, &FRONT4))?;
+    let answers = place.ask(VIP, 6)?;
+    require(answers.len() == 1, || format!("one client was sent to {answers:?}"))
+}
+
+/// Datagrams from one port: those of a flow go one way, with `ops` each goes its own.
+pub(super) fn datagrams(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let mut place = Place::new()?.serve(|host| owns(host, "lo"))?;
+    let ports = [PORT, PORT + 1];
+    for name in ["w1", "w2"] {
+        let own = Service::datagrams(place.lan.host(name)?, &ports.map(|port| (VIP, port).into()))?;
+        place.services.push(own);
+    }
+    let lines = "    lb_algo rr\n    lb_kind DR\n    protocol UDP\n";
+    let text = service("10.77.0.50 3000", lines, &FRONT4)
+        + &service("10.77.0.50 3001", &format!("{lines}    ops\n"), &["10.77.0.11 3001", "10.77.0.12 3001"]);
+    let _director = place.start(lab, subject, &text)?;
+    let client = place.lan.host("client")?;
+    let ask = |port: u16| -> BTreeMap<String, usize> {
+        let answers = client.enter(|| {
+            let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+            socket.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+            let mut answers = BTreeMap::new();
+            for _ in 0..8 {
+                socket.send_to(b"?", (VIP, port)).ok()?;
+                let mut name = [0; 2];
+                socket.recv_from(&mut name).ok()?;
+                *answers.entry(String::from_utf8_lossy(&name).into_owned()).or_default() += 1;
+            }
+            Some(answers)
+        });
+        answers.ok().flatten().unwrap_or_default()
+    };
+    wait_until("a flow of datagrams reaches one server", START, || ask(PORT).values().eq(&[8]))?;
+    wait_until("with ops datagrams are spread", START, || ask(PORT + 1).values().eq(&[4, 4])).map(drop)
+}
+
+/// An established connection by NAT goes on over a reload, another weight, and the restart and death of each daemon.
+pub(super) fn established(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let mut place = Place::new()?;
+    place.lan.add_back_network(&[("d1", 1), ("w1", 11), ("w2", 12)])?;
+    let place = place.serve(|host| host.ip("route replace 10.77.0.100/32 via 10.78.0.1 dev eth1\n"))?;
+    let text = |weight: u8| {
+        let lines = format!("    lb_algo wrr\n    lb_kind NAT\n    weight {weight}\n    protocol TCP\n");
+        "virtual_server 10.77.0.50 3000 {\n".to_owned()
+            + &lines
+            + "    real_server 10.78.0.11 3000 {\n    }\n    real_server 10.78.0.12 3000 {\n        weight 2\n    }\n}\n"
+    };
+    let director = place.start(lab, subject, &text(1))?;
+    place.ask(VIP, 3)?;
+    let (host, client) = (place.lan.host("d1")?, place.lan.host("client")?);
+    let mut flow = Flow::open(client, (VIP, PORT).into())?;
+    let name = flow.ask()?;
+    let mut still = |what: &str| -> Result<(), Failure> {
+        let now = flow.ask().map_err(|failure| Failure::new(format!("after {what}: {failure}")))?;
+        require(now == name, || format!("after {what}: {now} answers instead of {name}"))
+    };
+    director.ctl(&["reload"])?;
+    still("a reload")?;
+    director.write_config(host, &text(5))?;
+    director.ctl(&["reload"])?;
+    wait_until("the new weight is in the table", START, || {
+        ipvs::destinations(host) == ["10.78.0.11:3000 weight 5", "10.78.0.12:3000 weight 2"]
+    })?;
+    still("another weight")?;
+    for daemon in ["ipvsd", "checkd"] {
+        let old = director.wait_daemon(daemon)?;
+        director.ctl(&["restart", daemon])?;
+        let new = director.wait_successor(daemon, old)?;
+        still(&format!("the restart of {daemon}"))?;
+        process::signal(new, Signal::SIGKILL);
+        director.wait_successor(daemon, new)?;
+        still(&format!("the death of {daemon}"))?;
+    }
+    Ok(())
+}
+
+/// Whatever somebody does to the table of 1 000 destinations is undone; what isn't ours stays.
+pub(super) fn repair(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let host = lan.host("d1")?;
+    let mut text = String::new();
+    for number in 0..20 {
+        let servers: Vec<String> = (1..=50).map(|server| format!("10.79.{number}.{server} 80")).collect();
+        let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
+        let lines = "    lb_algo wlc\n    lb_kind DR\n    protocol TCP\n";
+        text.push_str(&service(&format!("10.77.1.{number} 80"), lines, &servers));
+    }
+    let _director = Director::start(lab, host, subject, &text, &[])?;
+    let table = || host.run("ipvsadm", &["-S", "-n"]).unwrap_or_default();
+    wait_until("the table is full", START, || table().lines().count() == 1020)?;
+    let whole = table();
+    // A destination may be looked at just before it is edited, and a look at all of them takes a round.
+    pause(Duration::from_secs(1));
+    for edit in [
+        &["-C"][..],
+        &["-D", "-t", "10.77.1.7:80"],
+        &["-E", "-t", "10.77.1.7:80", "-s", "rr"],
+        &["-d", "-t", "10.77.1.9:80", "-r", "10.79.9.9:80"],
+        &["-e", "-t", "10.77.1.11:80", "-r", "10.79.11.11:80", "-g", "-w", "77"],
+        &["-a", "-t", "10.77.1.13:80", "-r", "10.79.99.99:80", "-g"],
+    ] {
+        host.run("ipvsadm", edit)?;
+        require(table() != whole, || format!("ipvsadm {edit:?} changed nothing"))?;
+        wait_until(&format!("ipvsadm {edit:?} is undone"), REPAIRED, || table() == whole)?;
+    }
+    host.run("ipvsadm", &["-A", "-t", "10.77.0.99:81", "-s", "wlc"])?;
+    pause(Duration::from_secs(3));
+    require(table().contains("10.77.0.99:81"), || "somebody else's service was removed".to_owned())
+}
+
+const START: Duration = Duration::from_secs(15);
+/// Two seconds is the aim; looks take at most one per cent of the time, and in this kernel each takes long.
+const REPAIRED: Duration = Duration::from_secs(15);
