@@ -91,6 +91,10 @@ pub fn privileges(model: &Model) -> Vec<Privilege> {
         balancing(&mut list, service);
     }
     processes(&mut list, &model.process);
+    if model.process.ipvs_namespace.is_some() {
+        let needs = [Need::Capability("SYS_ADMIN"), Need::Path("/run/netns")];
+        list.add("keepalived", "net_namespace_ipvs", needs);
+    }
     if model.process.control_group.is_some() {
         list.add("keepalived", "control_group", [Need::Capability("CHOWN"), Need::Path("/run/keepalived")]);
     }

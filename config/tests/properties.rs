@@ -251,11 +251,11 @@ fn service(index: usize) -> BoxedStrategy<String> {
         .boxed()
 }
 
-/// Process keywords that stand in `global_defs`.
 /// Settings of the kernel's table.
 const TABLE: &str = "lvs_flush\nlvs_timeouts udp 9\nlvs_sync_daemon eth0 inst V2 ttl 4\n\
-                     lvs_netlink_cmd_rcv_bufs 65536\nlvs_netlink_cmd_rcv_bufs_force\n";
+    lvs_netlink_cmd_rcv_bufs 65536\nlvs_netlink_cmd_rcv_bufs_force\n";
 
+/// Process keywords that stand in `global_defs`.
 const PROCESSES: &str = "process_names\nprocess_name top\nvrrp_process_name v\nvrrp_priority -5\nvrrp_no_swap\n\
     vrrp_rt_priority 7\nvrrp_rlimit_rttime 1\nvrrp_cpu_affinity 3 1 3\nchecker_priority 4\nchecker_cpu_affinity 0\n\
     startup_script \"/opt/a 'b c'\" alice\nstartup_script_timeout 4\nshutdown_script /opt/b\numask IRWXG|IRWXO\n\

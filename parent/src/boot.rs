@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -264,6 +265,10 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     let degraded = degraded(able, identities);
     require(args.require_sandbox, &degraded)?;
     let namespace = args.namespace.clone().or_else(|| process.namespace.clone());
+    let ipvs_network = match process.ipvs_namespace.as_ref().map(environment::ipvs_namespace).transpose() {
+        Ok(file) => file.map(OwnedFd::from),
+        Err(error) => return Err(Failure::new(exit::FATAL, format!("net_namespace_ipvs: {error}"))),
+    };
     enter_namespace(namespace.as_deref())?;
     let place = Place::of(&given(args), &process);
     let (record, mut left) = claim(&place.run_dir)?;
@@ -347,6 +352,7 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
         keep_table: args.keep_table,
         ignore_interrupt: args.ignore_interrupt,
         bounding_reduced,
+        ipvs_network,
         degraded,
         dump_dir: if args.compatible_dumps { std::env::temp_dir() } else { place.run_dir.clone() },
         place,
@@ -374,6 +380,10 @@ fn kept(process: &ProcessSettings) -> Vec<Capability> {
     let tunings = [&process.vrrp_tuning, &process.checker_tuning];
     if tunings.iter().any(|tuning| tuning.realtime.is_some() || tuning.nice.is_some()) {
         kept.push(Capability::CAP_SYS_NICE);
+    }
+    if process.ipvs_namespace.is_some() {
+        // ipvsd is started in another network namespace.
+        kept.push(Capability::CAP_SYS_ADMIN);
     }
     if tunings.iter().any(|tuning| tuning.lock_memory) {
         kept.push(Capability::CAP_SYS_RESOURCE);

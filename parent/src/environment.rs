@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use config::model::process::IpvsNamespace;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
@@ -16,11 +17,26 @@ pub const UMASK: u16 = 0o177;
 /// # Errors
 /// There is none of this name, or CAP_SYS_ADMIN is missing.
 pub fn enter_namespace(name: &str) -> io::Result<()> {
+    Ok(setns(named_namespace(name)?, CloneFlags::CLONE_NEWNET)?)
+}
+
+/// Opens the namespace of which the table of IPVS is kept. Call before [`enter_namespace`].
+///
+/// # Errors
+/// There is none of this name.
+pub fn ipvs_namespace(wanted: &IpvsNamespace) -> io::Result<File> {
+    match wanted {
+        IpvsNamespace::Initial => File::open("/proc/self/ns/net"),
+        IpvsNamespace::Named(name) => named_namespace(name),
+    }
+}
+
+fn named_namespace(name: &str) -> io::Result<File> {
     let found = ["/run/netns", "/var/run/netns"].iter().map(|directory| Path::new(directory).join(name));
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for path in found {
         match File::open(&path) {
-            Ok(file) => return Ok(setns(file, CloneFlags::CLONE_NEWNET)?),
+            Ok(file) => return Ok(file),
             Err(error) => last = error,
         }
     }

@@ -5,7 +5,7 @@
 //! mode), [`spawn`] does it. Called by the parent only; everything here comes from the parent itself.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -76,6 +76,9 @@ pub enum SpawnError {
     /// The capabilities of the caller cannot be read.
     #[error("cannot read own capabilities")]
     Abilities(#[source] io::Error),
+    /// The network namespace can't be handed on.
+    #[error("cannot hand on the network namespace")]
+    Network(#[source] io::Error),
     /// The fork, or the exec of the program.
     #[error("cannot execute {executable}")]
     Execute {
@@ -238,14 +241,19 @@ fn processors(wanted: &[u16]) -> Option<CpuSet> {
 /// # Errors
 /// [`SpawnError`], naming the step.
 pub fn spawn(spec: &SpawnSpec<'_>) -> Result<Spawned, SpawnError> {
-    spawn_tuned(spec, &Tuning::default())
+    spawn_tuned(spec, &Tuning::default(), None)
 }
 
-/// The same with its own scheduling. Without the right to lock memory the daemon isn't asked to.
+/// The same with its own scheduling, and in another network namespace if there is one, which needs CAP_SYS_ADMIN.
+/// Without the right to lock memory the daemon isn't asked to.
 ///
 /// # Errors
 /// [`SpawnError`], naming the step.
-pub fn spawn_tuned(spec: &SpawnSpec<'_>, tuning: &Tuning) -> Result<Spawned, SpawnError> {
+pub fn spawn_tuned(
+    spec: &SpawnSpec<'_>,
+    tuning: &Tuning,
+    network: Option<BorrowedFd<'_>>,
+) -> Result<Spawned, SpawnError> {
     let abilities = abilities().map_err(SpawnError::Abilities)?;
     let plan = plan(spec.profile, spec.identity, spec.realtime, tuning, abilities);
     let mut command = Command::new(spec.executable);
@@ -255,7 +263,8 @@ pub fn spawn_tuned(spec: &SpawnSpec<'_>, tuning: &Tuning) -> Result<Spawned, Spa
     }
     command.args(spec.arguments).env_clear().envs(spec.environment.iter().copied()).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let child = process::fork_and_exec(&mut command, spec.channel.as_fd(), plan.child)
+    let network = network.map(|fd| fd.try_clone_to_owned()).transpose().map_err(SpawnError::Network)?;
+    let child = process::fork_and_exec(&mut command, spec.channel.as_fd(), network, plan.child)
         .map_err(|error| describe(spec, error))?;
     let pid = i32::try_from(child.id()).unwrap_or(0);
     match process::pidfd_open(pid) {

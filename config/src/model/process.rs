@@ -76,6 +76,15 @@ pub struct InstanceNotify {
     pub priority_changes: bool,
 }
 
+/// Whose table of IPVS it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IpvsNamespace {
+    /// That of the namespace in which the suite was started.
+    Initial,
+    /// That of a namespace that ip-netns(8) has named.
+    Named(String),
+}
+
 /// What `seccomp_unknown` says of a system call that no profile lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub enum UnknownCall {
@@ -206,6 +215,8 @@ pub struct ProcessSettings {
     pub notify_priority_changes: bool,
     /// `net_namespace`: all processes run in it.
     pub namespace: Option<String>,
+    /// `net_namespace_ipvs`: the kernel's table of IPVS is that of another network namespace.
+    pub ipvs_namespace: Option<IpvsNamespace>,
     /// `instance`: one of several suites on this machine.
     pub instance: Option<String>,
     /// `use_pid_dir`: pid files lie in the suite's own directory.
@@ -242,6 +253,7 @@ impl Default for ProcessSettings {
             fifos: Fifos::default(),
             notify_priority_changes: false,
             namespace: None,
+            ipvs_namespace: None,
             instance: None,
             use_pid_dir: false,
             names: ProcessNames::default(),

@@ -2,7 +2,7 @@
 
 use super::{Page, word};
 use crate::model::ipvs::ConnectionTimeouts;
-use crate::model::process::{ReloadFile, Tuning, UnknownCall};
+use crate::model::process::{IpvsNamespace, ReloadFile, Tuning, UnknownCall};
 use crate::model::vrrp::Pace;
 use std::fmt::Write;
 
@@ -13,6 +13,11 @@ impl Page<'_> {
         self.set("child_wait_time", process.child_wait_time.as_secs());
         if let Some(namespace) = &process.namespace {
             self.set("net_namespace", word(namespace));
+        }
+        match &process.ipvs_namespace {
+            None => {}
+            Some(IpvsNamespace::Initial) => self.line("net_namespace_ipvs"),
+            Some(IpvsNamespace::Named(name)) => self.set("net_namespace_ipvs", word(name)),
         }
         if let Some(instance) = &process.instance {
             self.set("instance", word(instance));

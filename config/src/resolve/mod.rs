@@ -58,6 +58,7 @@ pub(crate) fn resolve(
         globals,
         child_wait_time,
         namespace,
+        ipvs_namespace,
         instance: suite,
         use_pid_dir,
         scripts,
@@ -89,6 +90,7 @@ pub(crate) fn resolve(
     model.vrrp_global.paces = paces(&mut context, garp_groups);
     context.check_default_user();
     model.process.namespace = namespace.map(|name| name.text);
+    model.process.ipvs_namespace = ipvs_namespace;
     model.process.instance = suite;
     model.process.use_pid_dir = use_pid_dir;
     process::own_scripts(&mut context, &mut model.process);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::model::process::IpvsNamespace;
 
 /// A whole configuration as written.
 #[derive(Debug, Default)]
@@ -10,6 +11,7 @@ pub(crate) struct Draft {
     pub(crate) globals: GlobalDraft,
     pub(crate) child_wait_time: Option<Duration>,
     pub(crate) namespace: Option<Named>,
+    pub(crate) ipvs_namespace: Option<IpvsNamespace>,
     pub(crate) instance: Option<String>,
     pub(crate) use_pid_dir: bool,
     pub(crate) scripts: Vec<ScriptBlockDraft>,
@@ -109,6 +111,14 @@ fn net_namespace(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>
     draft.namespace = file_word(lowering, line).map(Named::of);
 }
 
+/// Without a name, the namespace in which the suite was started.
+fn net_namespace_ipvs(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.ipvs_namespace = match line.word(1) {
+        None => Some(IpvsNamespace::Initial),
+        Some(_) => file_word(lowering, line).map(|word| IpvsNamespace::Named(word.text.to_owned())),
+    };
+}
+
 fn instance(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.instance = file_word(lowering, line).map(|word| word.text.to_owned());
 }
@@ -128,11 +138,7 @@ pub(super) static TABLE: &[Row<Draft>] = &[
     active("virtual_server", super::virtual_server::read),
     inactive("linkbeat_use_polling", Shape::Flag),
     active("net_namespace", net_namespace),
-    refused(
-        "net_namespace_ipvs",
-        Shape::Words(0, 1),
-        "the table of another network namespace would be changed",
-    ),
+    active("net_namespace_ipvs", net_namespace_ipvs),
     // Every kernel that this suite starts on keeps the sets of namespaces apart.
     silent("namespace_with_ipsets", Shape::Flag),
     active("use_pid_dir", use_pid_dir),

@@ -49,10 +49,9 @@ impl Bench {
     /// The next message that isn't about what was written.
     fn next(&mut self) -> IpvsdToParent {
         loop {
-            match self.receive() {
-                IpvsdToParent::Written(written) => self.written = written.entries,
-                message => return message,
-            }
+            let message = self.receive();
+            let IpvsdToParent::Written(written) = message else { return message };
+            self.written = written.entries;
         }
     }
 

@@ -84,6 +84,8 @@ pub struct Settings {
     pub ignore_interrupt: bool,
     /// The bounding set was reduced at start, because no script ran as root then.
     pub bounding_reduced: bool,
+    /// Network namespace of the table of IPVS, where it isn't this process's.
+    pub ipvs_network: Option<OwnedFd>,
     /// Parts of the confinement that this machine doesn't give.
     pub degraded: Vec<String>,
     /// Where its files are.

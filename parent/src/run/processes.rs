@@ -162,7 +162,8 @@ pub(super) fn launch(
         environment: &[],
     };
     let tuning = tuning.map(sandbox_tuning).unwrap_or_default();
-    Ok((spawn_tuned(&spec, &tuning)?, ours))
+    let network = settings.ipvs_network.as_ref().filter(|_| daemon == Daemon::Ipvsd).map(AsFd::as_fd);
+    Ok((spawn_tuned(&spec, &tuning, network)?, ours))
 }
 
 /// Scheduling that the configuration gives a daemon.

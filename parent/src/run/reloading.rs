@@ -323,6 +323,7 @@ impl Suite {
         environment::set_umask(mask);
         let fixed = [
             ("net_namespace", old.namespace != new.namespace),
+            ("net_namespace_ipvs", old.ipvs_namespace != new.ipvs_namespace),
             ("instance", old.instance != new.instance),
             ("use_pid_dir", old.use_pid_dir != new.use_pid_dir),
         ];

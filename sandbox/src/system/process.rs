@@ -34,6 +34,8 @@ pub enum Ending {
 /// One step between fork and exec, named in [`crate::SpawnError`] when it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// The network namespace.
+    Network,
     /// Own session.
     Session,
     /// The channel at fd 3.
@@ -85,11 +87,17 @@ pub struct ChildPlan {
     pub lock_memory: bool,
 }
 
-/// Forks and executes `command` after the steps of `plan`; `channel` becomes fd 3.
+/// Forks and executes `command` after the steps of `plan`, in the namespace `network` if there is one; `channel`
+/// becomes fd 3.
 ///
 /// # Errors
 /// The raw error carries the failed step: [`failed_step`] takes it apart.
-pub fn fork_and_exec(command: &mut Command, channel: BorrowedFd<'_>, plan: ChildPlan) -> io::Result<Child> {
+pub fn fork_and_exec(
+    command: &mut Command,
+    channel: BorrowedFd<'_>,
+    network: Option<OwnedFd>,
+    plan: ChildPlan,
+) -> io::Result<Child> {
     // std keeps a pipe open until exec to report an error. It must not get number 3, or the channel would replace it.
     let reserved = nix::fcntl::fcntl(channel, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(CHANNEL_FD))?;
     // SAFETY: fcntl has just returned this number as a new descriptor that nobody else owns.
@@ -97,7 +105,7 @@ pub fn fork_and_exec(command: &mut Command, channel: BorrowedFd<'_>, plan: Child
     let raw = channel.as_raw_fd();
     // SAFETY: signal-safety(7): the closure runs in the child between fork and exec, makes only system calls on
     // values computed before the fork, takes no lock and allocates nothing.
-    unsafe { command.pre_exec(move || prepare_child(raw, &plan)) };
+    unsafe { command.pre_exec(move || prepare_child(raw, network.as_ref(), &plan)) };
     command.spawn()
 }
 
@@ -116,7 +124,8 @@ pub fn failed_step(error: io::Error) -> (Option<Step>, io::Error) {
 /// errno values end below 4096 (`MAX_ERRNO`), so the bits above carry the step through std's error pipe.
 const STEP_SHIFT: c_int = 12;
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
+    Step::Network,
     Step::Session,
     Step::Channel,
     Step::CloseRange,
@@ -142,7 +151,11 @@ fn during(step: Step, result: io::Result<()>) -> io::Result<()> {
 
 /// The steps between fork and exec, in the only order that works: the bounding set and the secure bits need
 /// CAP_SETPCAP, the ambient set must be raised before its lock and after the change of user.
-fn prepare_child(channel: RawFd, plan: &ChildPlan) -> io::Result<()> {
+fn prepare_child(channel: RawFd, network: Option<&OwnedFd>, plan: &ChildPlan) -> io::Result<()> {
+    if let Some(network) = network {
+        let entered = nix::sched::setns(network, nix::sched::CloneFlags::CLONE_NEWNET);
+        during(Step::Network, entered.map_err(io::Error::from))?;
+    }
     during(Step::Session, nix::unistd::setsid().map(drop).map_err(io::Error::from))?;
     during(Step::Channel, place_channel(channel))?;
     during(Step::CloseRange, close_on_exec_above(CHANNEL_FD))?;

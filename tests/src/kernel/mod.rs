@@ -58,6 +58,7 @@ const SCENARIOS: &[Scenario] = &[
     ours("forwarding", "datagrams_with_and_without_one_packet_scheduling", traffic::datagrams),
     ours("traffic", "an_established_connection_survives", traffic::established),
     ours("traffic", "foreign_edits_are_undone", traffic::repair),
+    ours("traffic", "the_table_of_another_namespace", traffic::namespace),
     ours("deployment", "two_nodes_that_direct_and_serve", deployment::two_nodes),
     ours("deployment", "three_nodes_with_weights_from_scripts", deployment::three_nodes),
     both("restart", "power_failure_of_the_master", restart::power_failure),
