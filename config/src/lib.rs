@@ -29,7 +29,7 @@ pub use diff::{Change, Fate, Kind, diff};
 pub use preprocess::limit;
 pub use print::print;
 pub use privileges::privileges;
-pub use schema::catalogue::{Keyword, KeywordUse, compatibility, compatibility_page, keywords};
+pub use schema::catalogue::{Keyword, KeywordUse, compatibility, compatibility_page, driven_by, keywords};
 pub use schema::mask;
 
 /// What a configuration depends on beside its text and the machine.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use config::{compatibility, keywords};
+use config::{KeywordUse, compatibility, driven_by, keywords};
 
 /// Keywords of keepalived 2.4.3: block, keyword, arguments, default.
 const LIST: &str = include_str!("keywords.tsv");
@@ -58,7 +58,7 @@ fn no_keyword_stands_twice_in_a_table() {
 fn the_compatibility_table_has_a_line_for_each_keyword() {
     let text = compatibility();
     assert_eq!(text.lines().filter(|line| line.starts_with("| `")).count(), keywords().len());
-    assert!(text.contains("## vrrp_instance\n\n| keyword | |\n|---|---|\n"));
+    assert!(text.contains("## vrrp_instance\n\n| keyword | | |\n|---|---|---|\n"));
     assert!(text.contains("| `virtual_router_id` | active |"));
 }
 
@@ -70,4 +70,38 @@ fn the_page_of_compatibility_is_that_of_the_tables() {
         page == config::compatibility_page(),
         "docs/compatibility.md is out of date: cargo run -p config --example compatibility > docs/compatibility.md"
     );
+}
+
+/// Active keywords that may lack the name of a test.
+const ALLOWED_WITHOUT_TEST: usize = 150;
+
+#[test]
+fn every_active_keyword_names_a_test_that_exists() {
+    let mut missing = Vec::new();
+    for keyword in keywords().into_iter().filter(|keyword| keyword.usage == KeywordUse::Active) {
+        let Some((file, test)) = driven_by(keyword.block, keyword.name) else {
+            missing.push(format!("{}\t{}", keyword.block, keyword.name));
+            continue;
+        };
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../").to_owned() + file;
+        let source = std::fs::read_to_string(&path).unwrap_or_default();
+        // A function, or a line of a macro that makes one.
+        let is_there = source.contains(&format!("fn {test}(")) || source.contains(&format!("    {test}: "));
+        assert!(is_there, "{}/{}: there is no {test} in {file}", keyword.block, keyword.name);
+    }
+    assert!(missing.len() < ALLOWED_WITHOUT_TEST, "{missing:#?}");
+}
+
+#[test]
+fn no_test_is_named_for_a_keyword_that_no_table_has() {
+    let list = include_str!("../src/schema/driven.tsv").lines().filter(|line| !line.starts_with('#'));
+    let named: BTreeSet<(String, String)> = list
+        .filter_map(|line| {
+            let mut fields = line.split('\t').map(str::to_owned);
+            Some((fields.next()?, fields.next()?))
+        })
+        .collect();
+    let known = known();
+    let stray: Vec<_> = named.difference(&known).collect();
+    assert!(stray.is_empty(), "{stray:#?}");
 }

@@ -18,6 +18,7 @@ mod real_servers;
 mod restart;
 mod routes;
 mod service;
+mod settings;
 mod startup;
 mod supervision;
 mod sync_group;

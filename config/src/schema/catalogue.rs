@@ -85,7 +85,7 @@ const INTRODUCTION: &str = "\
 # Compatibility
 
 Every keyword of keepalived 2.4.3, block by block. *active*: it does here what it does there, apart from what
-`docs/differences.md` says. *accepted, not active yet*: it is read and checked, and draws one warning. *refused until
+`docs/differences.md` says, and the test that is named drives a daemon with it. *accepted, not active yet*: it is read and checked, and draws one warning. *refused until
 it is active*: its silent absence would weaken security or change who is Master. Made from the keyword tables by
 `cargo run -p config --example compatibility`.
 
@@ -101,17 +101,35 @@ pub fn compatibility() -> String {
     for keyword in keywords() {
         if keyword.block != block {
             block = keyword.block;
-            out.push_str(&format!("\n## {block}\n\n| keyword | |\n|---|---|\n"));
+            out.push_str(&format!("\n## {block}\n\n| keyword | | |\n|---|---|---|\n"));
         }
         let usage = match keyword.usage {
             KeywordUse::Active => "active",
             KeywordUse::Inactive => "accepted, not active yet",
             KeywordUse::Refused => "refused until it is active",
         };
-        out.push_str(&format!("| `{}` | {usage} |\n", keyword.name));
+        let test = match (keyword.usage, driven_by(keyword.block, keyword.name)) {
+            (KeywordUse::Active, Some((file, test))) => format!(" `{test}` in {file} "),
+            (KeywordUse::Active | KeywordUse::Inactive | KeywordUse::Refused, _) => String::new(),
+        };
+        out.push_str(&format!("| `{}` | {usage} |{test}|\n", keyword.name));
     }
     out
 }
+
+/// File and name of the test that drives a daemon with a keyword, from `driven.tsv`.
+#[must_use]
+pub fn driven_by(block: &str, name: &str) -> Option<(&'static str, &'static str)> {
+    let mut lines = DRIVEN.lines().filter(|line| !line.starts_with('#'));
+    lines.find_map(|line| {
+        let mut fields = line.split('\t');
+        let found = fields.next() == Some(block) && fields.next() == Some(name);
+        if found { fields.next()?.split_once("::") } else { None }
+    })
+}
+
+/// Block, keyword and `FILE::TEST` of every active keyword.
+const DRIVEN: &str = include_str!("driven.tsv");
 
 static VOCABULARIES: &[&Vocabulary] = &[
     &words::ROUTE,
@@ -140,18 +158,18 @@ fn rows<B>(out: &mut Vec<Keyword>, block: &'static str, table: &'static [Row<B>]
         block,
         name: row.name,
         usage: match &row.usage {
-            Use::Active(_) if row.name.ends_with("_CHECK") || row.name.ends_with("_GET") => {
-                if matches!(row.name, "TCP_CHECK" | "HTTP_GET" | "MISC_CHECK") {
-                    KeywordUse::Active
-                } else {
-                    KeywordUse::Inactive
-                }
-            }
+            // A checker whose block does nothing yet: its row reads the block only to warn.
+            Use::Active(_) if is_inert(block, row.name) => KeywordUse::Inactive,
             Use::Active(_) | Use::Silent(_) => KeywordUse::Active,
             Use::Inactive(_) => KeywordUse::Inactive,
             Use::Refused(..) => KeywordUse::Refused,
         },
     }));
+}
+
+fn is_inert(block: &str, name: &str) -> bool {
+    let parts = |table: &&&inert::InertTable| table.block.rsplit_once('/') == Some((block, name));
+    inert::TABLES.iter().any(|table| parts(&table))
 }
 
 fn vocabulary_use(block: &str, name: &str) -> KeywordUse {

@@ -24,6 +24,8 @@ pub struct Advert {
     pub at: f64,
     /// Source address, as text.
     pub source: String,
+    /// Destination address, as text.
+    pub destination: String,
     /// Time to live or hop limit.
     pub ttl: String,
     /// VRRP version.
@@ -107,7 +109,7 @@ fn tshark(file: &Path, filter: &str, fields: &[&str]) -> Result<Vec<Vec<String>>
     Ok(text.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect())
 }
 
-const ADVERT_FIELDS: [&str; 14] = [
+const ADVERT_FIELDS: [&str; 16] = [
     "frame.time_epoch",
     "ip.src",
     "ipv6.src",
@@ -122,6 +124,8 @@ const ADVERT_FIELDS: [&str; 14] = [
     "vrrp.ipv6_addr",
     "vrrp.checksum.status",
     "_ws.malformed",
+    "ip.dst",
+    "ipv6.dst",
 ];
 
 fn advert(row: &[String]) -> Result<Advert, Failure> {
@@ -140,6 +144,8 @@ fn advert(row: &[String]) -> Result<Advert, Failure> {
         addresses6,
         checksum,
         malformed,
+        destination4,
+        destination6,
     ] = row
     else {
         return Err(Failure::new(format!("tshark gave {row:?}")));
@@ -149,6 +155,7 @@ fn advert(row: &[String]) -> Result<Advert, Failure> {
     Ok(Advert {
         at: at.parse().map_err(|cause| Failure::instrument("time of a frame", cause))?,
         source: format!("{source4}{source6}"),
+        destination: format!("{destination4}{destination6}"),
         ttl: format!("{ttl4}{ttl6}"),
         version: version.clone(),
         vrid: vrid.clone(),

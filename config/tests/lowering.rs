@@ -1,0 +1,166 @@
+//! What each keyword makes of the model: `lowering.tsv` says for a line what it changes and what stands there by
+//! default, keyword by keyword. The values are those of keepalived's own list, not of our tables.
+//!
+//! A keyword that becomes active needs a line there: block, keyword, the line as written (`\\n` ends a line), and each
+//! change that matters as `path: default -> value`, or `nothing`. To see what a line changes, give it `?` there and run
+//! the test: it prints what it finds, which is then to be judged by `keywords.tsv`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use config::names::OfflineNames;
+use config::source::Memory;
+use config::{KeywordUse, LoadOptions, keywords, load};
+use serde_json::Value;
+use support::around;
+
+mod support;
+
+const LOWERING: &str = include_str!("lowering.tsv");
+
+/// Keywords that stand for whole blocks: what is in them has lines of its own.
+const CONTAINERS: &[&str] = &[
+    "vrrp_instance",
+    "vrrp_script",
+    "vrrp_sync_group",
+    "virtual_server",
+    "virtual_server_group",
+    "real_server",
+];
+
+/// Active keywords that may lack a line.
+const ALLOWED: usize = 150;
+
+/// Leaves of the model that a configuration makes, by their path.
+fn leaves(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let source = Memory::new().with("/k", text.to_owned());
+    let options = LoadOptions { allow_inactive: true, host_name: "lab".to_owned(), ..LoadOptions::default() };
+    let loaded = load(&source, &OfflineNames, "/k", &options);
+    let model = loaded.model.ok_or_else(|| config::diagnostic::human(&loaded.diagnostics))?;
+    let value = serde_json::to_value(&model).map_err(|error| error.to_string())?;
+    let mut out = BTreeMap::new();
+    flatten("", &value, &mut out);
+    Ok(out)
+}
+
+fn flatten(path: &str, value: &Value, out: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(fields) if fields.len() == 2 && fields.contains_key("nanos") => {
+            let part = |name: &str| fields.get(name).and_then(Value::as_u64).unwrap_or(0);
+            let text = format!("{}.{:09}", part("secs"), part("nanos"));
+            let text = text.trim_end_matches('0').trim_end_matches('.').to_owned();
+            out.insert(path.to_owned(), format!("{text}s"));
+        }
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, value)| flatten(&join(path, name), value, out));
+        }
+        Value::Array(items) => {
+            let numbered = items.iter().enumerate();
+            numbered.for_each(|(at, value)| flatten(&join(path, &at.to_string()), value, out));
+        }
+        leaf @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
+            out.insert(path.to_owned(), leaf.to_string());
+        }
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// A configuration in which the keywords of a block have something to act on.
+fn stage(block: &str, line: &str) -> Option<String> {
+    let instance = |lines: &str| {
+        format!(
+            "vrrp_instance A {{\ninterface eth0\nvirtual_router_id 9\nvirtual_ipaddress {{ 192.0.2.1 }}\n{lines}\n}}\n"
+        )
+    };
+    let service = |lines: &str, server: &str| {
+        format!(
+            "virtual_server 192.0.2.1 80 {{\nprotocol UDP\nlb_algo sh\nlb_kind NAT\nsorry_server 203.0.113.9 80\n\
+             {lines}\nreal_server 203.0.113.1 80 {{\nHTTP_GET {{\nurl {{ path / }}\n}}\n{server}\n}}\n}}\n"
+        )
+    };
+    Some(match block {
+        "global_defs" => around(block, line)? + &instance("") + &service("", ""),
+        "vrrp_script" => around(block, line)? + &instance("track_script { S }"),
+        "vrrp_instance" if line.starts_with("native_ipv6") => {
+            instance(line).replace("192.0.2.1", "2001:db8::1")
+        }
+        "vrrp_instance" => instance(line),
+        "vrrp_sync_group" => {
+            let other = instance("").replace("instance A", "instance B").replace("id 9", "id 8");
+            let group =
+                if line.starts_with("group") { line.to_owned() } else { format!("group {{ A }}\n{line}") };
+            format!(
+                "{}{other}vrrp_sync_group G {{\n{group}\n}}\n",
+                instance("track_interface { eth4 weight 5 }")
+            )
+        }
+        "virtual_server" => service(line, ""),
+        "virtual_server/real_server" => service("", line),
+        _ => around(block, line)?,
+    })
+}
+
+/// What a line changes, as the list writes it.
+fn changes(block: &str, line: &str) -> Result<String, String> {
+    let of = |line: &str| leaves(&stage(block, line).ok_or("no such block")?);
+    let (before, after) = (of("")?, of(line)?);
+    let paths: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let shown = |leaf: Option<&String>| leaf.map_or("-", String::as_str).to_owned();
+    let different = paths.into_iter().filter(|path| before.get(*path) != after.get(*path));
+    let texts: Vec<String> = different
+        .map(|path| format!("{path}: {} -> {}", shown(before.get(path)), shown(after.get(path))))
+        .collect();
+    Ok(if texts.is_empty() { "nothing".to_owned() } else { texts.join("; ") })
+}
+
+struct Row<'a> {
+    block: &'a str,
+    keyword: &'a str,
+    line: &'a str,
+    changes: &'a str,
+}
+
+fn rows() -> Vec<Row<'static>> {
+    let lines = LOWERING.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines
+        .map(|line| {
+            let mut fields = line.splitn(4, '\t');
+            let mut next = || fields.next().unwrap_or("");
+            Row { block: next(), keyword: next(), line: next(), changes: next() }
+        })
+        .collect()
+}
+
+#[test]
+fn every_line_changes_what_the_list_says() {
+    let mut wrong = Vec::new();
+    for row in rows() {
+        let line = row.line.replace("\\n", "\n");
+        let found = changes(row.block, &line).unwrap_or_else(|error| format!("refused: {error}"));
+        let found_changes: BTreeSet<&str> = found.split("; ").collect();
+        if !row.changes.split("; ").all(|change| found_changes.contains(change)) {
+            wrong.push(format!(
+                "{}\t{}\t{}\nlisted\t{}\nfound\t{found}\n",
+                row.block, row.keyword, row.line, row.changes
+            ));
+        }
+        let first = line.split(['\n', ' ']).next().unwrap_or("");
+        assert!(row.keyword == first || line.contains(row.keyword), "{}: {line}", row.keyword);
+    }
+    assert!(wrong.is_empty(), "{} lines:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_active_keyword_has_a_line() {
+    let listed: BTreeSet<(&str, &str)> = rows().iter().map(|row| (row.block, row.keyword)).collect();
+    let missing: Vec<String> = keywords()
+        .iter()
+        .filter(|keyword| keyword.usage == KeywordUse::Active && !keyword.block.contains(':'))
+        .filter(|keyword| around(keyword.block, "").is_some() && !CONTAINERS.contains(&keyword.name))
+        .filter(|keyword| !listed.contains(&(keyword.block, keyword.name)))
+        .map(|keyword| format!("{}\t{}", keyword.block, keyword.name))
+        .collect();
+    assert!(missing.len() < ALLOWED, "{missing:#?}");
+}
