@@ -34,6 +34,8 @@ insmod=kmod
 unshare=util-linux
 ping=iputils-ping
 systemd-analyze=systemd
+python3=python3
+/usr/lib/frr/vrrpd=frr
 iptables-legacy=iptables
 /etc/ssl/certs/ca-certificates.crt=ca-certificates
 "
@@ -87,6 +89,7 @@ keep_off_at_boot() {
   local unit
   command -v deb-systemd-helper >/dev/null 2>&1 || return 0
   for unit in nginx keepalived opensmtpd; do
+  for unit in nginx keepalived frr; do
     case " $1 " in *" $unit"*) deb-systemd-helper disable "$unit.service" >/dev/null 2>&1 || true ;; esac
   done
 }

@@ -9,6 +9,7 @@ mod container;
 mod election;
 mod ending;
 mod follow;
+mod frr;
 mod hostile;
 mod installation;
 mod operator;

@@ -4,6 +4,7 @@ pub mod capture;
 pub mod clock;
 pub mod config_text;
 pub mod failure;
+pub mod frr;
 pub mod guest;
 pub mod host;
 pub mod ipvs;
