@@ -46,6 +46,8 @@ struct Node {
     waiting: Vec<Heard>,
     last_advert: Option<MonoTime>,
     was_master: bool,
+    /// How much faster its clock runs, parts per million.
+    drift: i64,
 }
 
 /// An advert under way.
@@ -68,23 +70,28 @@ pub(crate) struct Lan {
     flights: BinaryHeap<Reverse<Flight>>,
     sent: u64,
     loss_percent: u64,
+    double_percent: u64,
+    jitter: u64,
     trace: String,
     rounds: u64,
     groups: Vec<Vec<usize>>,
 }
 
 const INTERVAL: u16 = 100;
+const START: MonoTime = MonoTime::from_nanos(1_000_000_000_000);
 
 impl Lan {
     /// An empty LAN.
     pub(crate) fn seeded(seed: u64) -> Self {
         Self {
-            now: MonoTime::from_nanos(1_000_000_000_000),
+            now: START,
             random: Random::seeded(seed),
             nodes: Vec::new(),
             flights: BinaryHeap::new(),
             sent: 0,
             loss_percent: 0,
+            double_percent: 0,
+            jitter: 500,
             trace: String::new(),
             rounds: 0,
             groups: Vec::new(),
@@ -135,6 +142,37 @@ impl Lan {
         self
     }
 
+    /// Delivers this share of adverts twice.
+    pub(crate) fn double_percent(mut self, percent: u64) -> Self {
+        self.double_percent = percent;
+        self
+    }
+
+    /// Delays each advert by up to so many microseconds, so that some overtake others.
+    pub(crate) fn jitter(mut self, micros: u64) -> Self {
+        self.jitter = micros.max(1);
+        self
+    }
+
+    /// Lets a router's clock run faster by so many parts per million.
+    pub(crate) fn drift(&mut self, id: usize, ppm: i64) {
+        self.nodes[id].drift = ppm;
+    }
+
+    /// What a router's own clock says.
+    fn clock(&self, id: usize) -> MonoTime {
+        let elapsed = i128::from(self.now.nanos() - START.nanos());
+        let shown = elapsed + elapsed * i128::from(self.nodes[id].drift) / 1_000_000;
+        MonoTime::from_nanos(START.nanos() + u64::try_from(shown).unwrap())
+    }
+
+    /// When a router's clock shows a time, or at most three nanoseconds later.
+    fn moment(&self, id: usize, shown: MonoTime) -> MonoTime {
+        let shown = i128::from(shown.nanos()) - i128::from(START.nanos());
+        let elapsed = shown * 1_000_000 / (1_000_000 + i128::from(self.nodes[id].drift)) + 3;
+        MonoTime::from_nanos(START.nanos() + u64::try_from(elapsed.max(0)).unwrap())
+    }
+
     /// Adds a router at 1 s intervals and starts it.
     pub(crate) fn router(&mut self, priority: u8) -> usize {
         self.router_with(priority, |_| {})
@@ -166,6 +204,7 @@ impl Lan {
             waiting: Vec::new(),
             last_advert: None,
             was_master: false,
+            drift: 0,
         });
         let id = self.nodes.len() - 1;
         self.start(id);
@@ -281,9 +320,9 @@ impl Lan {
 
     fn next_event(&self) -> Option<MonoTime> {
         let flight = self.flights.peek().map(|Reverse(flight)| flight.at);
-        let deadlines = self.nodes.iter().filter_map(|node| {
+        let deadlines = self.nodes.iter().enumerate().filter_map(|(id, node)| {
             let deadline = node.machine.as_ref()?.poll_deadline()?;
-            Some(deadline.max(node.stalled_until))
+            Some(self.moment(id, deadline).max(node.stalled_until))
         });
         let wakeups =
             self.nodes.iter().filter(|node| !node.waiting.is_empty()).map(|node| node.stalled_until);
@@ -316,7 +355,7 @@ impl Lan {
                 self.give(id, Input::Advert(heard));
             }
             let due = self.nodes[id].machine.as_ref().and_then(Machine::poll_deadline);
-            if due.is_some_and(|at| at <= self.now) {
+            if due.is_some_and(|at| at <= self.clock(id)) {
                 self.give(id, Input::Tick);
             }
         }
@@ -329,8 +368,9 @@ impl Lan {
 
     fn act(&mut self, id: usize, input: Input) {
         let mut actions = Vec::new();
+        let now = self.clock(id);
         let Some(machine) = &mut self.nodes[id].machine else { return };
-        machine.handle(input, self.now, &mut actions);
+        machine.handle(input, now, &mut actions);
         let mut claimed = self.nodes[id].holds;
         for action in actions {
             match action {
@@ -351,27 +391,30 @@ impl Lan {
 
     fn send(&mut self, from: usize, priority: Priority) {
         self.sent += 1;
-        self.nodes[from].last_advert = Some(self.now);
+        self.nodes[from].last_advert = Some(self.clock(from));
         let (island, settings) = (self.nodes[from].island, self.nodes[from].settings.clone());
         for to in 0..self.nodes.len() {
             let lost = self.random.below(100) < self.loss_percent;
-            let delay = Duration::from_micros(20 + self.random.below(500));
+            let copies = if self.random.below(100) < self.double_percent { 2 } else { 1 };
             if to == from || self.nodes[to].island != island || lost {
                 continue;
             }
-            self.flights.push(Reverse(Flight {
-                at: self.now + delay,
-                number: self.sent,
-                to,
-                source: settings.address.unwrap(),
-                priority: priority.value(),
-                centiseconds: settings.interval.centiseconds(),
-            }));
+            for _ in 0..copies {
+                let delay = Duration::from_micros(20 + self.random.below(self.jitter));
+                self.flights.push(Reverse(Flight {
+                    at: self.now + delay,
+                    number: self.sent,
+                    to,
+                    source: settings.address.unwrap(),
+                    priority: priority.value(),
+                    centiseconds: settings.interval.centiseconds(),
+                }));
+            }
         }
     }
 
     fn note(&mut self, id: usize, what: &str) {
-        let at = self.now.since(MonoTime::from_nanos(1_000_000_000_000));
+        let at = self.now.since(START);
         writeln!(self.trace, "{:>12.6} router {id}: {what}", at.as_secs_f64()).unwrap();
     }
 }

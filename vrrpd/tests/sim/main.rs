@@ -1,15 +1,23 @@
-//! Elections in virtual time, over many seeds: loss, crashes, restarts with and without memory, partitions, stalls.
+//! Elections in virtual time, over many seeds: loss, copies, overtaking, drifting clocks, crashes, restarts with and
+//! without memory, partitions, stalls. `SIM_SEEDS` in the environment sets how many seeds each scenario sees.
 //!
 //! Invariants after every input: addresses are held exactly by Masters, and nothing is announced without them. At the
 //! end of each scenario: who is Master, and how many.
 
 mod lan;
+mod worlds;
 
 use std::time::Duration;
 
 use config::model::vrrp::Preempt;
 use lan::Lan;
 use vrrpd::proto::faults::Reason;
+
+/// Seeds of one scenario: so many, or as `SIM_SEEDS` says.
+fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let wanted = std::env::var("SIM_SEEDS").ok().and_then(|text| text.parse().ok());
+    0..wanted.unwrap_or(usual)
+}
 
 const SEEDS: u64 = 3_000;
 
@@ -23,7 +31,7 @@ fn millis(value: u64) -> Duration {
 
 #[test]
 fn one_master_is_elected_and_it_is_the_highest() {
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         let mut lan = Lan::seeded(seed);
         let routers = [lan.router(100), lan.router(200), lan.router(150)];
         lan.run_for(secs(10));
@@ -33,7 +41,7 @@ fn one_master_is_elected_and_it_is_the_highest() {
 
 #[test]
 fn backup_takes_over_within_3_61_s_of_a_crash() {
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         let mut lan = Lan::seeded(seed);
         let (a, b) = (lan.router(200), lan.router(100));
         let wait = lan.pick(2_000);
@@ -46,7 +54,7 @@ fn backup_takes_over_within_3_61_s_of_a_crash() {
 
 #[test]
 fn a_stopping_master_is_replaced_within_its_backups_skew() {
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         let mut lan = Lan::seeded(seed);
         let (a, b) = (lan.router(200), lan.router(100));
         lan.run_for(secs(10));
@@ -58,7 +66,7 @@ fn a_stopping_master_is_replaced_within_its_backups_skew() {
 
 #[test]
 fn a_healed_partition_has_one_master_within_a_second() {
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         let mut lan = Lan::seeded(seed);
         let (a, b) = (lan.router(200), lan.router(100));
         lan.run_for(secs(10));
@@ -74,7 +82,7 @@ fn a_healed_partition_has_one_master_within_a_second() {
 
 #[test]
 fn equal_priorities_settle_on_the_higher_address() {
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         let mut lan = Lan::seeded(seed);
         let (a, b) = (lan.router(100), lan.router(100));
         lan.move_to(b, 1);
@@ -87,7 +95,7 @@ fn equal_priorities_settle_on_the_higher_address() {
 
 #[test]
 fn a_tenth_of_all_adverts_lost_never_leaves_two_masters_for_long() {
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         let mut lan = Lan::seeded(seed).loss_percent(10);
         lan.router(200);
         lan.router(100);
@@ -104,7 +112,7 @@ fn a_tenth_of_all_adverts_lost_never_leaves_two_masters_for_long() {
 
 #[test]
 fn nopreempt_keeps_the_service_where_it_is() {
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         let mut lan = Lan::seeded(seed);
         let a = lan.router_with(200, |settings| settings.preempt = Preempt::Never);
         let b = lan.router(100);
@@ -119,7 +127,7 @@ fn nopreempt_keeps_the_service_where_it_is() {
 
 #[test]
 fn a_restart_inside_the_patience_is_seen_by_nobody() {
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         let mut lan = Lan::seeded(seed);
         let (a, b) = (lan.router(200), lan.router(100));
         let wait = lan.pick(1_000);
@@ -138,7 +146,7 @@ fn a_restart_inside_the_patience_is_seen_by_nobody() {
 
 #[test]
 fn a_successor_that_comes_too_late_withdraws_first() {
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         let mut lan = Lan::seeded(seed);
         let (a, b) = (lan.router(200), lan.router(100));
         lan.run_for(secs(10));
@@ -154,7 +162,7 @@ fn a_successor_that_comes_too_late_withdraws_first() {
 
 #[test]
 fn a_master_that_overslept_is_silent_after_its_peer_has_won() {
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         let mut lan = Lan::seeded(seed);
         let a = lan.router_with(100, |settings| settings.preempt = Preempt::Never);
         lan.run_for(secs(10));
@@ -181,7 +189,7 @@ fn two_groups(lan: &mut Lan) -> ([usize; 2], [usize; 2]) {
 
 #[test]
 fn a_group_is_master_as_a_whole_or_not_at_all() {
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         let mut lan = Lan::seeded(seed).loss_percent(5);
         let (a, b) = two_groups(&mut lan);
         for _ in 0..20 {
@@ -209,7 +217,7 @@ fn a_group_is_master_as_a_whole_or_not_at_all() {
 
 #[test]
 fn a_fault_of_one_member_moves_the_whole_group_within_the_skew() {
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         let mut lan = Lan::seeded(seed);
         let (a, b) = two_groups(&mut lan);
         // Between two adverts: one that is overtaken by the priority 0 behind it would undo it.
@@ -223,7 +231,7 @@ fn a_fault_of_one_member_moves_the_whole_group_within_the_skew() {
 
 #[test]
 fn a_group_that_hears_a_master_on_one_segment_stays_backup_on_all() {
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         let mut lan = Lan::seeded(seed);
         let (a, b) = two_groups(&mut lan);
         lan.run_for(secs(10));
@@ -248,7 +256,7 @@ fn a_stall_of_many_intervals_ends_with_one_advert() {
 /// A storm of everything at once must calm down to one Master, the best one that runs, whatever the seed.
 #[test]
 fn after_a_storm_the_best_router_that_runs_is_the_only_master() {
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         let mut lan = Lan::seeded(seed).loss_percent(5);
         let routers = [lan.router(50), lan.router(100), lan.router(150), lan.router(200)];
         for _ in 0..40 {
