@@ -416,3 +416,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn reserved_bits_mean_nothing() {
+    let rules = rules(Version::V3);
+    let mut bytes = multicast(&rules);
+    bytes[4] |= 0xf0;
+    let length = bytes.len();
+    advert::set_checksum(Version::V3, ip("192.0.2.1"), ip("224.0.0.18"), length, &mut bytes);
+    assert_eq!(rules.judge(&datagram(&bytes), None).unwrap().heard.interval.centiseconds(), 100);
+}
