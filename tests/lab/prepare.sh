@@ -88,8 +88,7 @@ install_with_apt() {
 keep_off_at_boot() {
   local unit
   command -v deb-systemd-helper >/dev/null 2>&1 || return 0
-  for unit in nginx keepalived opensmtpd; do
-  for unit in nginx keepalived frr; do
+  for unit in nginx keepalived opensmtpd frr; do
     case " $1 " in *" $unit"*) deb-systemd-helper disable "$unit.service" >/dev/null 2>&1 || true ;; esac
   done
 }

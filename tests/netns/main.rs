@@ -15,6 +15,7 @@ mod installation;
 mod operator;
 mod outage;
 mod processes;
+mod protocol;
 mod real_servers;
 mod restart;
 mod routes;

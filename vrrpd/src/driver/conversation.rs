@@ -15,6 +15,7 @@ use crate::handover;
 use crate::holdings::Trust;
 use crate::kernel::STEP;
 use crate::proto::machine::{Input, Memory};
+use crate::proto::timers;
 use crate::router::{Router, Verdict};
 
 /// Messages taken in one turn.
@@ -189,9 +190,7 @@ impl Driver {
     /// Replaces the routers by those of a new configuration; what is the same virtual router goes on.
     fn replace(&mut self, prepared: Prepared, now: MonoTime) {
         let global = &prepared.head.global;
-        // CLOCK_MONOTONIC counts from the boot of the machine.
-        let since_boot = now.since(MonoTime::default());
-        self.startup_delay = global.startup_delay.max(global.delay_after_boot.saturating_sub(since_boot));
+        self.startup_delay = timers::startup_delay(global.startup_delay, global.delay_after_boot, now);
         self.log_unknown_vrids = global.log_unknown_vrids;
         self.pacer.configure(global.paces.clone());
         self.trackers = std::mem::take(&mut self.trackers).replaced(&prepared.head, now);
@@ -269,13 +268,16 @@ impl Driver {
             known.map(|(slot, router)| handover::memory(slot.as_ref()?, &router.config)).collect();
         self.keep_together(&mut recalled, now);
         for (position, (slot, memory)) in memories.iter().zip(recalled).enumerate() {
-            let Some((slot, memory)) = slot.as_ref().zip(memory) else { continue };
+            let Some(slot) = slot.as_ref() else { continue };
             let Some(router) = self.routers.get_mut(position) else { continue };
+            if slot.vrid == router.config.vrid {
+                router.guard.resume(slot.sequence, &router.config);
+            }
+            let Some(memory) = memory else { continue };
             router.started = true;
             router.last_advert = slot.last_advert;
             router.assumed = Some(slot.priority);
             router.counters.became_master = u64::from(slot.became_master);
-            router.guard.resume(slot.sequence, &router.config);
             router.holdings.adopt(&router.config, self.kernel.links(), Trust::Predecessor);
             let assumed = router.judge(self.kernel.links(), &self.trackers, self.receivers.deaf(), now);
             self.give_silently(position, Input::Priority(assumed.priority), now);

@@ -91,10 +91,9 @@ impl Driver {
                 self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
             }
         }
+        // Peers are followed in both directions: one forged advert must not mislead us for good.
+        router.old_checksum = accepted.remark == Some(Remark::OldChecksum);
         if let Some(remark) = accepted.remark {
-            if remark == Remark::OldChecksum {
-                router.old_checksum = true;
-            }
             if let Some(suppressed) = router.limits.allow(log::REMARK, now, &mut self.budget) {
                 let name = &router.config.name;
                 let text = format!("({name}) advert from {}: {remark}", datagram.source);

@@ -31,6 +31,13 @@ pub fn master_down_interval(
     master.duration() * u32::from(adverts) + skew_time(version, priority, master)
 }
 
+/// Wait before the first timer: `vrrp_startup_delay`, or what is left of `vrrp_delay_after_boot`, the longer of the two.
+/// [`MonoTime`] counts from the boot of the machine.
+#[must_use]
+pub fn startup_delay(startup: Duration, after_boot: Duration, now: MonoTime) -> Duration {
+    startup.max(after_boot.saturating_sub(now.since(MonoTime::default())))
+}
+
 /// Whether an advert goes out in its turn or after a stall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Punctuality {
@@ -80,6 +87,14 @@ mod tests {
     fn version_2_skews_by_parts_of_a_second_whatever_the_interval() {
         assert_eq!(skew_time(Version::V2, Priority::new(128), cs(500)), Duration::from_millis(500));
         assert_eq!(skew_time(Version::V3, Priority::new(128), cs(500)), Duration::from_millis(2_500));
+    }
+
+    #[test]
+    fn a_machine_that_has_been_up_for_long_waits_for_the_startup_delay_alone() {
+        let (startup, boot) = (Duration::from_secs(2), Duration::from_secs(60));
+        assert_eq!(startup_delay(startup, boot, at_ms(10_000)), Duration::from_secs(50));
+        assert_eq!(startup_delay(startup, boot, at_ms(59_000)), Duration::from_secs(2));
+        assert_eq!(startup_delay(Duration::ZERO, boot, at_ms(90_000)), Duration::ZERO);
     }
 
     #[test]

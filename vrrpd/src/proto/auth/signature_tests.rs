@@ -1,6 +1,7 @@
 //! Tests of `signature`: a vector made by another implementation, every reason once, and any bytes at all.
 
 use super::*;
+use crate::proto::auth::stamp::Pen;
 use config::model::hmac::{HmacKey, HmacMode};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -134,6 +135,44 @@ fn a_signature_counts_once() {
     assert_eq!(hear(1_000), Err(Invalid::Replay));
     assert_eq!(hear(999), Err(Invalid::Replay));
     assert_eq!(hear(1_001), Ok(1));
+}
+
+/// One advert a second from a sender whose clock is `ahead` of ours, at our times `from..to`; those that were heard.
+fn hear_all(
+    pen: &mut Pen,
+    marks: &mut Marks,
+    (from, to): (u64, u64),
+    (sender, receiver): (i64, i64),
+) -> Vec<u64> {
+    let settings = settings();
+    let clock = |time: u64, ahead: i64| at(time.checked_add_signed(ahead).unwrap());
+    let mut heard = Vec::new();
+    for time in from..to {
+        let stamp = pen.next(clock(time, sender), settings.anti_replay, settings.window);
+        let mut message = MESSAGE.to_vec();
+        append(&settings, &binding(), stamp, &mut message);
+        let signature = message.last_chunk().unwrap();
+        if verify(&settings, &binding(), &MESSAGE, signature, clock(time, receiver), marks).is_ok() {
+            heard.push(time);
+        }
+    }
+    heard
+}
+
+#[test]
+fn a_clock_that_is_an_hour_wrong_deafens_no_longer_than_it_is_wrong() {
+    for wrong in [3_600, -3_600, 4, -4] {
+        for (sender, receiver) in [(wrong, 0), (0, wrong)] {
+            let (mut pen, mut marks) = (Pen::default(), Marks::default());
+            let right = (0, 0);
+            let before = hear_all(&mut pen, &mut marks, (100_000, 100_010), right);
+            assert_eq!(before.len(), 10);
+            let meanwhile = hear_all(&mut pen, &mut marks, (100_010, 100_020), (sender, receiver));
+            assert_eq!(meanwhile.len(), if wrong.abs() < 5 { 10 } else { 0 }, "wrong by {wrong} s");
+            let after = hear_all(&mut pen, &mut marks, (100_020, 100_030), right);
+            assert_eq!(after.len(), 10, "wrong by {wrong} s");
+        }
+    }
 }
 
 #[test]
