@@ -93,12 +93,12 @@ impl Driver {
         }
         // Peers are followed in both directions: one forged advert must not mislead us for good.
         router.old_checksum = accepted.remark == Some(Remark::OldChecksum);
-        if let Some(remark) = accepted.remark {
-            if let Some(suppressed) = router.limits.allow(log::REMARK, now, &mut self.budget) {
-                let name = &router.config.name;
-                let text = format!("({name}) advert from {}: {remark}", datagram.source);
-                self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
-            }
+        if let Some(remark) = accepted.remark
+            && let Some(suppressed) = router.limits.allow(log::REMARK, now, &mut self.budget)
+        {
+            let name = &router.config.name;
+            let text = format!("({name}) advert from {}: {remark}", datagram.source);
+            self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
         }
         // A successor must know the number, or a copy of this advert would count once more.
         if datagram.sealed.is_some() {

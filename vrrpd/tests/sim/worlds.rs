@@ -1,6 +1,8 @@
 //! Whole worlds made of one seed: any number of routers, any settings, any weather, any accidents. After the storm they
 //! must calm down, and stay calm.
 
+#![expect(clippy::unwrap_used, reason = "a harness of tests: a panic is a failed test")]
+
 use std::time::Duration;
 
 use config::model::units::{AdvertInterval, Priority};

@@ -384,3 +384,6 @@ fn entered(state: Entered, notify: Notify) -> Action {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod properties;
