@@ -65,6 +65,43 @@ fn every_difference_has_its_reason_and_every_reason_a_file() {
     assert_eq!(given, explained);
 }
 
+/// keepalived(8), EXIT STATUS.
+#[test]
+fn exit_codes_of_a_test_are_those_of_the_manual() {
+    sandboxed(30, |_| {
+        let program = install_ours()?.join("keepalived");
+        let code = |arguments: &[&str]| {
+            let mut command = Command::new(&program);
+            command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command.status().ok().and_then(|status| status.code())
+        };
+        let write = |name: &str, text: &str| {
+            let path = format!("/run/{name}.conf");
+            fs::write(&path, text).map(|()| path).map_err(|cause| Failure::instrument(name, cause))
+        };
+        let good = write("good", "global_defs {\n router_id a\n}\n")?;
+        let warned = write("warned", "global_defs {\n router_id a b\n}\n")?;
+        let wrong = write("wrong", "global_defs {\n nonsense\n}\n")?;
+        let strict = write("strict", "includer /run/nothing\n")?;
+        let cases: [(&[&str], i32); 7] = [
+            (&["-t", "-f", &good], 0),
+            (&["-t", "-f", &warned], 0),
+            (&["-t", "-f", &wrong], 5),
+            (&["-t", "--compat", "-f", &wrong], 0),
+            (&["-t", "-f", &strict], 5),
+            (&["-t", "-f", "/run/no-such.conf"], 6),
+            (&["--no-such-option"], 1),
+        ];
+        for (arguments, expected) in cases {
+            let found = code(arguments);
+            require(found == Some(expected), || {
+                format!("{arguments:?} ends with {found:?}, not {expected}")
+            })?;
+        }
+        Ok(())
+    });
+}
+
 /// One line of the list.
 #[derive(Debug)]
 struct Told {
