@@ -82,7 +82,7 @@ fn exit_codes_of_a_test_are_those_of_the_manual() {
         let good = write("good", "global_defs {\n router_id a\n}\n")?;
         let warned = write("warned", "global_defs {\n router_id a b\n}\n")?;
         let wrong = write("wrong", "global_defs {\n nonsense\n}\n")?;
-        let strict = write("strict", "includer /run/nothing\n")?;
+        let strict = write("strict", "includem /run/nothing\n")?;
         let cases: [(&[&str], i32); 7] = [
             (&["-t", "-f", &good], 0),
             (&["-t", "-f", &warned], 0),
