@@ -227,6 +227,16 @@ pub enum Transport {
     },
 }
 
+impl Transport {
+    /// The address that adverts are told to come from.
+    #[must_use]
+    pub fn source(&self) -> Option<IpAddr> {
+        match self {
+            Self::Multicast { source, .. } | Self::Unicast { source, .. } => *source,
+        }
+    }
+}
+
 /// One line of `unicast_peer`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {

@@ -2,7 +2,7 @@
 
 use config::model::units::{MonoTime, Vrid};
 use ipc::messages::Level;
-use netlink::route::RouteEvent;
+use netlink::route::{Address, PROTOCOL_KEEPALIVED, RouteEvent};
 use netlink::socket::RequestError;
 
 use super::receivers::Wanted;
@@ -32,15 +32,20 @@ impl Driver {
                 RouteEvent::AddressRemoved(address) => {
                     let place = Place::of(address);
                     statics_concerned |= self.statics.holdings.holds(&place);
+                    self.judge_all |= self.may_be_a_source(address);
                     removed.push(place);
                 }
-                RouteEvent::LinkChanged(_) => statics_concerned = true,
+                RouteEvent::LinkChanged(_) => {
+                    statics_concerned = true;
+                    self.judge_all = true;
+                }
                 // A lease that was renewed, ours or another's, concerns nobody.
                 RouteEvent::AddressAdded(address) if self.kernel.links().knows(address) => {
                     self.kernel.note(event);
                     continue;
                 }
-                RouteEvent::LinkGone(_) | RouteEvent::AddressAdded(_) | RouteEvent::Forwarding(..) => {}
+                RouteEvent::AddressAdded(address) => self.judge_all |= self.may_be_a_source(address),
+                RouteEvent::LinkGone(_) | RouteEvent::Forwarding(..) => self.judge_all = true,
                 RouteEvent::OwnRouteRemoved => {
                     statics_concerned |= !self.statics.config.routes.is_empty();
                     routes_removed = true;
@@ -48,7 +53,6 @@ impl Driver {
                 }
             }
             self.kernel.note(event);
-            self.judge_all = true;
         }
         self.judge_all |= lost;
         if statics_concerned && self.phase == Phase::Running {
@@ -57,15 +61,26 @@ impl Driver {
         if routes_removed && self.phase == Phase::Running {
             self.put_back_routes(now);
         }
-        if self.phase != Phase::Running || !self.judge_all {
+        if self.phase != Phase::Running {
             return;
         }
-        self.judge_all = false;
-        self.follow_paths(now);
-        for position in 0..self.routers.len() {
-            self.judge(position, now);
+        if std::mem::take(&mut self.judge_all) {
+            self.follow_paths(now);
+            for position in 0..self.routers.len() {
+                self.judge(position, now);
+            }
         }
-        self.put_back_removed(&removed, lost, now);
+        if lost || !removed.is_empty() {
+            self.put_back_removed(&removed, lost, now);
+        }
+    }
+
+    /// An address that we made ourselves changes neither path nor fault, unless an instance is told to send from it:
+    /// hundreds that come with a takeover must not have everybody judged again and again.
+    fn may_be_a_source(&self, address: &Address) -> bool {
+        address.protocol != Some(PROTOCOL_KEEPALIVED)
+            || self.kernel.links().trusts(address.ip)
+            || self.routers.iter().any(|router| router.config.transport.source() == Some(address.ip))
     }
 
     /// Events were lost and the tables can't be read: tried again in a second.

@@ -143,6 +143,12 @@ impl Links {
         known.is_some_and(|known| Address { lifetime: address.lifetime, ..known.clone() } == *address)
     }
 
+    /// True when adverts may come from this address although keepalived added it.
+    #[must_use]
+    pub fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted.contains(&ip)
+    }
+
     /// An address is gone, whatever events will say of it.
     pub fn forget(&mut self, place: &Place) {
         self.addresses.remove(place);
@@ -159,7 +165,7 @@ impl Links {
             .map(|(_, address)| address)
             .find(|address| {
                 Family::of(&address.ip) == family
-                    && (address.protocol != Some(PROTOCOL_KEEPALIVED) || self.trusted.contains(&address.ip))
+                    && (address.protocol != Some(PROTOCOL_KEEPALIVED) || self.trusts(address.ip))
                     && !not.contains(&address.ip)
                     && !address.is_tentative()
                     && !address.is_duplicate()
