@@ -202,6 +202,7 @@ fn instance_settings(was: &Instance, is: &Instance) -> Vec<&'static str> {
     differ(&mut out, "virtual_router_id", &was.vrid, &is.vrid);
     differ(&mut out, "version", &(was.version, was.family), &(is.version, is.family));
     differ(&mut out, "interface", &was.interface, &is.interface);
+    differ(&mut out, "track_src_ip", &was.track_source, &is.track_source);
     differ(&mut out, "dont_track_primary", &was.dont_track_primary, &is.dont_track_primary);
     differ(&mut out, "state", &was.wants_master, &is.wants_master);
     differ(&mut out, "priority", &was.priority, &is.priority);
@@ -271,8 +272,10 @@ fn script(model: &Model, id: Option<ScriptId>) -> Option<&Script> {
     model.scripts.get(id?.index())
 }
 
-fn notify_scripts<'m>(model: &'m Model, notify: &InstanceNotify) -> [Option<&'m Script>; 5] {
-    [notify.master, notify.backup, notify.fault, notify.stop, notify.any].map(|id| script(model, id))
+fn notify_scripts<'m>(model: &'m Model, notify: &InstanceNotify) -> (bool, [Option<&'m Script>; 7]) {
+    let InstanceNotify { master, backup, fault, stop, any, deleted, lower_priority, .. } = notify;
+    let scripts = [master, backup, fault, stop, any, deleted, lower_priority];
+    (notify.tells_deleted, scripts.map(|id| script(model, *id)))
 }
 
 fn services(out: &mut Vec<Change>, old: &Model, new: &Model) {

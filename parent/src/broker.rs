@@ -65,6 +65,17 @@ pub enum Effect {
         /// Its effective priority.
         priority: Priority,
     },
+    /// A Master has heard a lower priority.
+    LowerPriorityHeard {
+        /// Name of the instance.
+        name: String,
+        /// Its effective priority.
+        priority: Priority,
+        /// Its scripts.
+        scripts: InstanceNotify,
+        /// Configuration that the scripts belong to.
+        generation: Generation,
+    },
     /// Changes to hand on to ipvsd.
     Desired(Generation, Vec<DesiredEntry>),
     /// The whole is known: hand [`Broker::desired`] on to ipvsd.
@@ -261,6 +272,16 @@ impl Broker {
                     if wanted {
                         out.push(Effect::PriorityChanged { name, state, priority });
                     }
+                }
+                Ok(())
+            }
+            VrrpdToParent::LowerPriorityHeard { generation, instance } => {
+                let part = self.era(generation, self.vrrpd_confirmed)?;
+                let known = part.instances.get(instance.index()).ok_or(Refused)?;
+                let (name, scripts) = (known.name.clone(), known.notify.clone());
+                let memory = self.memory(&name).filter(|memory| memory.state == VrrpState::Master);
+                if let Some(priority) = memory.map(|memory| memory.priority) {
+                    out.push(Effect::LowerPriorityHeard { name, priority, scripts, generation });
                 }
                 Ok(())
             }

@@ -144,3 +144,34 @@ fn a_reload_loses_nothing_of_what_stays() {
         require(before == after, || format!("{before} transitions became {after}"))
     });
 }
+
+/// A lower priority that speaks up, a reload that changes nothing and one that removes the instance: told to the pipe
+/// and to scripts.
+#[test]
+fn what_a_master_hears_and_a_removed_instance_are_told() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+        let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
+        let script = recorder(0o755)?.display().to_string();
+        let globals = "global_defs {\n    script_user root\n    enable_script_security\n    \
+                       fifo_write_vrrp_states_on_reload\n}\n";
+        let second =
+            VrrpInstance { name: "VI_2".to_owned(), vrid: 52, ..VrrpInstance::new(3, "0.2", 200, SECOND) };
+        let second = second.with(&format!("notify_deleted \"{script} gone\"\nnotify \"{script} any\""));
+        let first = VrrpInstance::new(3, "0.2", 200, ADDRESS)
+            .with(&format!("notify_master_rx_lower_pri \"{script} lower\""));
+        let both = globals.to_owned() + &first.text() + &second.text();
+        let weak = VrrpInstance::new(3, "0.2", 100, ADDRESS).text();
+        let _lower = Director::start(lab, d2, Subject::Ours, &(global("d2") + &weak), &[])?;
+        wait_until("d2 holds the address", ELECTED, || d2.has(ADDRESS))?;
+        let director = Director::start(lab, d1, Subject::Ours, &both, &[])?;
+        wait_until("d1 holds both addresses", ELECTED, || d1.has(ADDRESS) && d1.has(SECOND))?;
+        // Who yields says so once.
+        wait_until("the lower priority is told", ELECTED, || recorded().iter().any(|line| line == "lower"))?;
+        director.write_config(d1, &(globals.to_owned() + &first.text()))?;
+        director.ctl(&["reload"])?;
+        let expected = ["any INSTANCE VI_2 DELETED 200", "gone"];
+        let told = || expected.iter().all(|line| recorded().iter().any(|other| other == line));
+        wait_until("the removed instance is told", ELECTED, told).map(|_| ())
+    });
+}

@@ -21,6 +21,7 @@ pub(crate) fn instance(addresses: &[&str]) -> Instance {
         family: Family::Inet,
         interface: Some("eth0".to_owned()),
         dont_track_primary: false,
+        track_source: false,
         wants_master: false,
         priority: Priority::new(100),
         advert_interval: AdvertInterval::from_centiseconds(100).unwrap(),

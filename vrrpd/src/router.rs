@@ -448,7 +448,11 @@ impl Router {
         if matches!(&self.config.transport, Transport::Unicast { peers, .. } if peers.is_empty()) {
             faults.add(Reason::NoPeer);
         }
-        if self.path.source.is_none() {
+        let configured = match &self.config.transport {
+            Transport::Multicast { source, .. } | Transport::Unicast { source, .. } => *source,
+        };
+        let is_lost = self.config.track_source && configured.is_some_and(|source| !links.has_ip(source));
+        if self.path.source.is_none() || is_lost {
             faults.add(Reason::NoSourceAddress);
         }
         if self.socket_key().is_some_and(|key| deaf.contains(&key)) {

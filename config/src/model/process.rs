@@ -72,6 +72,12 @@ pub struct InstanceNotify {
     pub stop: Option<ScriptId>,
     /// `notify`: gets four more arguments.
     pub any: Option<ScriptId>,
+    /// `notify_deleted`: an instance that a reload removes is told as DELETED, not as FAULT.
+    pub tells_deleted: bool,
+    /// Script of `notify_deleted`.
+    pub deleted: Option<ScriptId>,
+    /// `notify_master_rx_lower_pri`: a Master has heard a lower priority.
+    pub lower_priority: Option<ScriptId>,
     /// `notify_priority_changes`: the FIFOs are told of every change of the effective priority.
     pub priority_changes: bool,
 }
@@ -213,6 +219,8 @@ pub struct ProcessSettings {
     pub fifos: Fifos,
     /// `vrrp_notify_priority_changes`.
     pub notify_priority_changes: bool,
+    /// `fifo_write_vrrp_states_on_reload`: states that a reload leaves are told again.
+    pub fifo_states_on_reload: bool,
     /// `net_namespace`: all processes run in it.
     pub namespace: Option<String>,
     /// `net_namespace_ipvs`: the kernel's table of IPVS is that of another network namespace.
@@ -252,6 +260,7 @@ impl Default for ProcessSettings {
             control_group: None,
             fifos: Fifos::default(),
             notify_priority_changes: false,
+            fifo_states_on_reload: false,
             namespace: None,
             ipvs_namespace: None,
             instance: None,

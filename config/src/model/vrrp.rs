@@ -116,6 +116,8 @@ pub struct Instance {
     pub interface: Option<String>,
     /// `dont_track_primary`: the own interface going down is no fault.
     pub dont_track_primary: bool,
+    /// `track_src_ip`: the configured source address being absent is a fault.
+    pub track_source: bool,
     /// `state`, a wish only: see keepalived.conf(5).
     pub wants_master: bool,
     /// `priority`, 1..=255, after its defaults.

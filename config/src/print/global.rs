@@ -53,6 +53,7 @@ impl Page<'_> {
             self.command(&format!("{keyword}_script"), fifo.script);
         }
         self.flag("vrrp_notify_priority_changes", process.notify_priority_changes);
+        self.flag("fifo_write_vrrp_states_on_reload", process.fifo_states_on_reload);
         self.flag("rs_init_notifies", self.model.init_notifies);
         self.ipvs();
         self.set(

@@ -28,9 +28,12 @@ impl Page<'_> {
             ("notify_fault", notify.fault),
             ("notify_stop", notify.stop),
             ("notify", notify.any),
+            ("notify_deleted", notify.deleted),
+            ("notify_master_rx_lower_pri", notify.lower_priority),
         ] {
             self.command(keyword, script);
         }
+        self.flag("notify_deleted", notify.tells_deleted && notify.deleted.is_none());
         self.boolean("notify_priority_changes", notify.priority_changes);
     }
 
@@ -113,6 +116,7 @@ impl Page<'_> {
             self.set("interface", word(interface));
         }
         self.flag("dont_track_primary", instance.dont_track_primary);
+        self.flag("track_src_ip", instance.track_source);
         self.set("state", if instance.wants_master { "MASTER" } else { "BACKUP" });
         self.set("virtual_router_id", instance.vrid);
         self.set("priority", instance.priority);

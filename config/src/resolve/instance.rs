@@ -73,6 +73,9 @@ impl Context<'_> {
             fault: one("notify_fault", draft.fault),
             stop: one("notify_stop", draft.stop),
             any: one("notify", draft.any),
+            tells_deleted: draft.tells_deleted,
+            deleted: one("notify_deleted", draft.deleted),
+            lower_priority: one("notify_master_rx_lower_pri", draft.lower_priority),
             priority_changes: draft.priority_changes.unwrap_or(self.globals.notify_priority_changes),
         }
     }
@@ -147,6 +150,7 @@ impl Context<'_> {
             family,
             interface: draft.interface.map(|name| name.text),
             dont_track_primary: draft.dont_track_primary,
+            track_source: draft.track_source,
             wants_master,
             priority,
             advert_interval,

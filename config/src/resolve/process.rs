@@ -34,6 +34,7 @@ pub(super) fn settings(
         control_group,
         fifos,
         notify_priority_changes: globals.notify_priority_changes,
+        fifo_states_on_reload: globals.fifo_states,
         names: names(&draft),
         vrrp_tuning: draft.vrrp.clone(),
         checker_tuning: draft.checker.clone(),

@@ -41,6 +41,7 @@ pub(crate) struct GlobalDraft {
     pub(crate) vrrp_fifo: FifoDraft,
     pub(crate) lvs_fifo: FifoDraft,
     pub(crate) notify_priority_changes: bool,
+    pub(crate) fifo_states: bool,
     pub(crate) lvs_timeouts: ConnectionTimeouts,
     pub(crate) lvs_flush: bool,
     pub(crate) lvs_flush_on_stop: bool,
@@ -355,6 +356,11 @@ fn old_sync_word(sync: &mut SyncDraft, lowering: &mut Lowering<'_>, word: Word<'
     Some(())
 }
 
+fn fifo_states(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.fifo_states = true;
+}
+
 fn notify_priority_changes(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.notify_priority_changes = lowering.boolean(line, 1).unwrap_or(false);
 }
@@ -426,7 +432,7 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     inactive("min_auto_priority_delay", Shape::Number(1, 10_000_000)),
     inactive("smtp_alert_vrrp", Shape::Bool),
     inactive("smtp_alert_checker", Shape::Bool),
-    inactive("dynamic_interfaces", Shape::OptionalChoice(&["allow_if_changes"])),
+    silent("dynamic_interfaces", Shape::OptionalChoice(&["allow_if_changes"])),
     inactive("no_email_faults", Shape::Flag),
     active("default_interface", default_interface),
     inactive("disable_local_igmp", Shape::Flag),
@@ -461,7 +467,7 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     active("vrrp_notify_fifo", vrrp_notify_fifo),
     active("vrrp_notify_fifo_script", vrrp_notify_fifo_script),
     active("vrrp_notify_priority_changes", notify_priority_changes),
-    inactive("fifo_write_vrrp_states_on_reload", Shape::Flag),
+    active("fifo_write_vrrp_states_on_reload", fifo_states),
     active("lvs_notify_fifo", lvs_notify_fifo),
     active("lvs_notify_fifo_script", lvs_notify_fifo_script),
     active("checker_priority", process::checker_priority),

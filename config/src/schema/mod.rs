@@ -13,6 +13,7 @@ mod global_process;
 mod inert;
 mod lease;
 mod list;
+mod notify;
 mod real_server;
 mod root;
 mod statics;
@@ -45,6 +46,7 @@ pub(crate) use global_defs::{FifoDraft, GlobalDraft, SyncDraft};
 pub(crate) use global_process::ProcessDraft;
 pub use global_process::mask;
 pub(crate) use lease::Lease;
+pub(crate) use notify::NotifyDraft;
 pub(crate) use real_server::ServerDraft;
 use root::Home;
 pub(crate) use root::{Draft, lower};
@@ -58,7 +60,7 @@ pub(crate) use virtual_address::AddressDraft;
 pub(crate) use virtual_route::RouteDraft;
 pub(crate) use virtual_server::{ServiceDraft, ServiceTarget};
 pub(crate) use virtual_server_group::{GroupDraft, GroupEntry, group_addresses};
-pub(crate) use vrrp_instance::{AuthKind, InstanceDraft, NotifyDraft, TrackDraft};
+pub(crate) use vrrp_instance::{AuthKind, InstanceDraft, TrackDraft};
 pub(crate) use vrrp_script::ScriptBlockDraft;
 pub(crate) use vrrp_sync_group::SyncGroupDraft;
 
@@ -83,10 +85,6 @@ pub(crate) enum Shape {
     Weight(i64, i64),
     /// Seconds with a fraction, within bounds in microseconds.
     Decimal(u64, u64),
-    /// A command, a user and a group.
-    Script,
-    /// The same, or nothing.
-    OptionalScript,
     /// An address.
     Address,
     /// The name of an interface.

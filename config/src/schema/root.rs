@@ -136,7 +136,7 @@ pub(super) static TABLE: &[Row<Draft>] = &[
     active("vrrp_script", super::vrrp_script::read),
     active("virtual_server_group", super::virtual_server_group::read),
     active("virtual_server", super::virtual_server::read),
-    inactive("linkbeat_use_polling", Shape::Flag),
+    silent("linkbeat_use_polling", Shape::Flag),
     active("net_namespace", net_namespace),
     active("net_namespace_ipvs", net_namespace_ipvs),
     // Every kernel that this suite starts on keeps the sets of namespaces apart.
@@ -149,7 +149,7 @@ pub(super) static TABLE: &[Row<Draft>] = &[
     inactive("static_rules", Shape::Lines(&vocabulary::STATIC_RULE)),
     active("vrrp_sync_group", super::vrrp_sync_group::read),
     active("garp_group", garp::group),
-    inactive("linkbeat_interfaces", Shape::Lines(&vocabulary::LINKBEAT)),
+    silent("linkbeat_interfaces", Shape::Lines(&vocabulary::LINKBEAT)),
     active("vrrp_track_process", super::track_process::read),
     inactive("interface_up_down_delays", Shape::Lines(&vocabulary::DELAYS)),
     inactive("SSL", Shape::Block(&inert::SSL)),

@@ -343,14 +343,6 @@ impl<'t> Lowering<'t> {
             | Shape::Weight(..)
             | Shape::Decimal(..)
             | Shape::Milliseconds(..) => self.check_number(shape, line),
-            Shape::Script => {
-                self.command(line);
-            }
-            Shape::OptionalScript => {
-                if line.word(1).is_some() {
-                    self.command(line);
-                }
-            }
             Shape::Address => {
                 self.address_at(line, 1);
                 self.end(line, 2);
@@ -413,8 +405,6 @@ impl<'t> Lowering<'t> {
             Shape::Flag
             | Shape::Bool
             | Shape::Words(..)
-            | Shape::Script
-            | Shape::OptionalScript
             | Shape::Address
             | Shape::Interface
             | Shape::Text(_)

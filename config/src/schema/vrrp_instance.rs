@@ -42,6 +42,7 @@ pub(crate) struct InstanceDraft {
     pub(crate) track_files: Vec<TrackDraft>,
     pub(crate) track_processes: Vec<TrackDraft>,
     pub(crate) dont_track_primary: bool,
+    pub(crate) track_source: bool,
     pub(crate) garp: GarpDraft,
     pub(crate) lease: Option<Lease>,
     pub(crate) down_timer_adverts: Option<u8>,
@@ -82,15 +83,10 @@ pub(crate) struct PeerDraft {
     pub(crate) span: Span,
 }
 
-/// The scripts of an instance as written.
-#[derive(Debug, Default)]
-pub(crate) struct NotifyDraft {
-    pub(crate) master: Option<Command>,
-    pub(crate) backup: Option<Command>,
-    pub(crate) fault: Option<Command>,
-    pub(crate) stop: Option<Command>,
-    pub(crate) any: Option<Command>,
-    pub(crate) priority_changes: Option<bool>,
+impl notify::Told for InstanceDraft {
+    fn notify(&mut self) -> &mut NotifyDraft {
+        &mut self.notify
+    }
 }
 
 /// Reads one block.
@@ -277,6 +273,11 @@ fn track_interface(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line:
         .entries(line, |lowering, line| tracked.extend(list::tracked(lowering, line, list::Reach::Priority)));
 }
 
+fn track_src_ip(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.track_source = true;
+}
+
 fn track_script(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let tracked = &mut draft.track_scripts;
     lowering
@@ -372,30 +373,6 @@ fn no_virtual_ipaddress(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, 
     draft.no_virtual_ipaddress = true;
 }
 
-fn notify_master(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.notify.master = lowering.command(line);
-}
-
-fn notify_backup(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.notify.backup = lowering.command(line);
-}
-
-fn notify_fault(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.notify.fault = lowering.command(line);
-}
-
-fn notify_stop(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.notify.stop = lowering.command(line);
-}
-
-fn notify(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.notify.any = lowering.command(line);
-}
-
-fn priority_changes(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.notify.priority_changes = lowering.boolean(line, 1);
-}
-
 /// Keywords of `authentication`.
 pub(super) static AUTHENTICATION: &[Row<InstanceDraft>] =
     &[active("auth_type", auth_type), active("auth_pass", auth_pass)];
@@ -425,11 +402,11 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     active("preempt", preempt).old_for("not writing nopreempt"),
     active("nopreempt", nopreempt),
     active("preempt_delay", preempt_delay),
-    active("notify_backup", notify_backup),
-    active("notify_master", notify_master),
-    active("notify_fault", notify_fault),
-    active("notify_stop", notify_stop),
-    active("notify", notify),
+    active("notify_backup", notify::backup),
+    active("notify_master", notify::master),
+    active("notify_fault", notify::fault),
+    active("notify_stop", notify::stop),
+    active("notify", notify::any),
     active("garp_master_delay", garp::delay),
     active("garp_master_refresh", garp::refresh),
     active("garp_master_repeat", garp::repeat),
@@ -459,19 +436,19 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     active("track_process", track_process),
     refused("track_bfd", Shape::Lines(&vocabulary::TRACK), "the session would not change who is Master"),
     active("mcast_dst_ip", mcast_dst_ip),
-    refused("track_src_ip", Shape::Flag, "a missing source address would be no fault"),
+    active("track_src_ip", track_src_ip),
     inactive("promote_secondaries", Shape::Flag),
-    inactive("linkbeat_use_polling", Shape::Flag).old_for("linkbeat_interfaces"),
+    silent("linkbeat_use_polling", Shape::Flag).old_for("linkbeat_interfaces"),
     active("v3_checksum_as_v2", v3_checksum_as_v2),
     active("virtual_routes", virtual_routes),
     inactive("virtual_rules", Shape::Lines(&vocabulary::RULE)),
     refused("no_accept", Shape::Flag, "packets to the addresses would be accepted"),
     active("strict_mode", strict_mode),
     inactive("debug", Shape::Number(0, 4)),
-    inactive("notify_deleted", Shape::OptionalScript),
-    inactive("notify_master_rx_lower_pri", Shape::Script),
+    active("notify_deleted", notify::deleted),
+    active("notify_master_rx_lower_pri", notify::lower_priority),
     inactive("smtp_alert", Shape::Bool),
-    active("notify_priority_changes", priority_changes),
+    active("notify_priority_changes", notify::priority_changes),
     inactive("lvs_sync_daemon_interface", Shape::Interface).old_for("lvs_sync_daemon"),
     active("timer_expired_backup", timer_expired_backup),
     active("thread_timer_expired", timer_expired_backup).old_for("timer_expired_backup"),

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::schema::list;
-use crate::schema::vrrp_instance::NotifyDraft;
 
 /// `vrrp_sync_group` as written.
 #[derive(Debug)]
@@ -15,6 +14,12 @@ pub(crate) struct SyncGroupDraft {
     pub(crate) track_files: Vec<TrackDraft>,
     pub(crate) track_processes: Vec<TrackDraft>,
     pub(crate) notify: NotifyDraft,
+}
+
+impl notify::Told for SyncGroupDraft {
+    fn notify(&mut self) -> &mut NotifyDraft {
+        &mut self.notify
+    }
 }
 
 /// Reads one block.
@@ -71,30 +76,6 @@ fn tracking_weight(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line
     draft.tracking_weight = true;
 }
 
-fn notify_backup(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.notify.backup = lowering.command(line);
-}
-
-fn notify_master(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.notify.master = lowering.command(line);
-}
-
-fn notify_fault(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.notify.fault = lowering.command(line);
-}
-
-fn notify_stop(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.notify.stop = lowering.command(line);
-}
-
-fn notify(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.notify.any = lowering.command(line);
-}
-
-fn priority_changes(draft: &mut SyncGroupDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.notify.priority_changes = lowering.boolean(line, 1);
-}
-
 /// Keywords of `vrrp_sync_group`.
 pub(super) static TABLE: &[Row<SyncGroupDraft>] = &[
     active("group", group),
@@ -103,13 +84,13 @@ pub(super) static TABLE: &[Row<SyncGroupDraft>] = &[
     active("track_file", track_file),
     active("track_process", track_process),
     refused("track_bfd", Shape::Lines(&vocabulary::TRACK), "the session would not change who is Master"),
-    active("notify_backup", notify_backup),
-    active("notify_master", notify_master),
-    active("notify_fault", notify_fault),
-    active("notify_stop", notify_stop),
-    active("notify", notify),
+    active("notify_backup", notify::backup),
+    active("notify_master", notify::master),
+    active("notify_fault", notify::fault),
+    active("notify_stop", notify::stop),
+    active("notify", notify::any),
     inactive("smtp_alert", Shape::Bool),
     active("global_tracking", tracking_weight).old_for("sync_group_tracking_weight"),
     active("sync_group_tracking_weight", tracking_weight),
-    active("notify_priority_changes", priority_changes),
+    active("notify_priority_changes", notify::priority_changes),
 ];

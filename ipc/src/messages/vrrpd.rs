@@ -84,6 +84,13 @@ pub enum VrrpdToParent {
         /// Its effective priority.
         priority: Priority,
     },
+    /// A Master has heard a lower priority and answers it; at most once per advert interval.
+    LowerPriorityHeard {
+        /// Configuration that `instance` belongs to.
+        generation: Generation,
+        /// Which instance.
+        instance: InstanceId,
+    },
     /// Run a tracked script now.
     RunScript {
         /// Configuration that `script` belongs to.
@@ -199,6 +206,7 @@ impl CarriesFds for VrrpdToParent {
             | Self::Unvault(_)
             | Self::Transition { .. }
             | Self::PriorityChanged { .. }
+            | Self::LowerPriorityHeard { .. }
             | Self::RunScript { .. }
             | Self::Counters(_) => 0,
         }

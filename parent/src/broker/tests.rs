@@ -334,6 +334,7 @@ fn told(effects: &[Effect]) -> Vec<(Whose, &str, VrrpState)> {
         | Effect::RunNotify(..)
         | Effect::ServiceChanged { .. }
         | Effect::PriorityChanged { .. }
+        | Effect::LowerPriorityHeard { .. }
         | Effect::Desired(..)
         | Effect::Whole(..) => None,
     });
@@ -447,4 +448,19 @@ fn a_server_that_nobody_has_is_not_drained() {
     let mut broker = Broker::new(G1, two_servers());
     assert_eq!(broker.drain("x", None, true, &mut vec![]), []);
     assert_eq!(broker.drain("s", Some("w"), true, &mut vec![]), []);
+}
+
+#[test]
+fn only_a_master_hears_lower_priorities() {
+    let mut broker = Broker::new(G1, grouped());
+    let heard = || VrrpdToParent::LowerPriorityHeard { generation: G1, instance: InstanceId::new(0) };
+    let mut out = vec![];
+    broker.vrrpd(heard(), &mut out).unwrap();
+    assert_eq!(out, []);
+    broker.vrrpd(transition(G1, 0, VrrpState::Master), &mut out).unwrap();
+    out.clear();
+    broker.vrrpd(heard(), &mut out).unwrap();
+    assert!(matches!(out.as_slice(), [Effect::LowerPriorityHeard { .. }]), "{out:?}");
+    let unknown = VrrpdToParent::LowerPriorityHeard { generation: G1, instance: InstanceId::new(99) };
+    assert_eq!(broker.vrrpd(unknown, &mut out), Err(Refused));
 }

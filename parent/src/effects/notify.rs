@@ -19,6 +19,10 @@ pub enum Told {
     State(VrrpState),
     /// The suite stops.
     Stop,
+    /// A reload has removed the instance.
+    Deleted,
+    /// A Master has heard a lower priority.
+    LowerPriority,
 }
 
 impl Told {
@@ -28,6 +32,8 @@ impl Told {
         match self {
             Self::State(state) => state.word(),
             Self::Stop => "STOP",
+            Self::Deleted => "DELETED",
+            Self::LowerPriority => "MASTER_RX_LOWER_PRI",
         }
     }
 }
@@ -97,8 +103,11 @@ pub fn jobs(scripts: &InstanceNotify, generation: Generation, news: &News<'_>) -
         Told::State(VrrpState::Fault) => scripts.fault,
         Told::State(VrrpState::Init) => None,
         Told::Stop => scripts.stop,
+        Told::Deleted => scripts.deleted,
+        Told::LowerPriority => scripts.lower_priority,
     };
-    let general = scripts.any.map(|script| {
+    // What a Master hears is no change of its state.
+    let general = scripts.any.filter(|_| told != Told::LowerPriority).map(|script| {
         let extra = [whose.word(), name, told.word()].map(str::to_owned);
         let extra = extra.into_iter().chain([priority.to_string()]).collect();
         Job { generation, script, extra }
@@ -119,6 +128,12 @@ impl Queues {
         }
         line.waiting.push_back(jobs);
         line.next(now)
+    }
+
+    /// True when no script of `name` runs or waits.
+    #[must_use]
+    pub fn is_idle(&self, name: &str) -> bool {
+        self.lines.get(name).is_none_or(|line| line.running == 0 && line.waiting.is_empty())
     }
 
     /// A script of `name` ended or did not start; returns what is to be started now.
@@ -209,6 +224,15 @@ mod tests {
     fn a_stop_is_told_as_stop() {
         let jobs = jobs(&scripts(), G, &news("VI_1", Told::Stop, 150));
         assert_eq!(jobs[0].extra, ["INSTANCE", "VI_1", "STOP", "150"]);
+    }
+
+    #[test]
+    fn a_lower_priority_that_is_heard_runs_its_own_script_alone() {
+        let scripts = InstanceNotify { lower_priority: Some(ScriptId::new(9)), ..scripts() };
+        let heard = jobs(&scripts, G, &news("VI_1", Told::LowerPriority, 150));
+        assert_eq!(heard, [Job { generation: G, script: ScriptId::new(9), extra: vec![] }]);
+        let deleted = jobs(&scripts, G, &news("VI_1", Told::Deleted, 150));
+        assert_eq!(deleted[0].extra, ["INSTANCE", "VI_1", "DELETED", "150"]);
     }
 
     #[test]

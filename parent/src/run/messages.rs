@@ -107,6 +107,7 @@ impl Suite {
             VrrpdToParent::Unvault(key) => self.vault.drop_socket(&key),
             other @ (VrrpdToParent::Transition { .. }
             | VrrpdToParent::PriorityChanged { .. }
+            | VrrpdToParent::LowerPriorityHeard { .. }
             | VrrpdToParent::RunScript { .. }
             | VrrpdToParent::Counters(_)) => {
                 let mut effects = Vec::new();
@@ -274,6 +275,17 @@ impl Suite {
                     let word = format!("{}_PRIORITY", state.word());
                     let record = fifo::record(Whose::Instance, &name, &word, priority);
                     self.pipes.write(Subject::Vrrp, &record);
+                }
+                Effect::LowerPriorityHeard { name, priority, scripts, generation } => {
+                    let told = Told::LowerPriority;
+                    let news = News { whose: Whose::Instance, name: &name, told, priority };
+                    // However often it is heard, no change of state waits for it.
+                    if self.queues.is_idle(&news.queue()) {
+                        self.tell_news(&news, &scripts, generation, now);
+                    } else {
+                        self.pipes
+                            .write(Subject::Vrrp, &fifo::record(news.whose, &name, told.word(), priority));
+                    }
                 }
                 Effect::Notify { whose, name, state, priority, scripts, generation } => {
                     let news = News { whose, name: &name, told: Told::State(state), priority };

@@ -1,6 +1,6 @@
 //! A new configuration: read by the worker, prepared by all daemons, then committed or given up as a whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use ipc::slots::Slots;
 use super::processes::{Link, lend, tuning};
 use super::{Source, Suite};
 use crate::broker::Whose;
-use crate::effects::notify::{self, News, Told};
+use crate::effects::fifo::{self, Subject};
+use crate::effects::notify::{News, Told};
 use crate::environment;
 use crate::reload::{Outcome, Reload};
 use crate::service;
@@ -49,6 +50,8 @@ pub(super) struct Committing {
     waiting: BTreeSet<Daemon>,
     warnings: String,
     deadline: MonoTime,
+    /// Transitions of each instance before: what stays the same may have to be told again.
+    transitions: BTreeMap<String, u64>,
 }
 
 /// Time that a daemon may take from `Commit` to `Committed`.
@@ -253,7 +256,9 @@ impl Suite {
         committing.waiting.remove(&daemon);
         if committing.waiting.is_empty() {
             let warnings = std::mem::take(&mut committing.warnings);
+            let before = std::mem::take(&mut committing.transitions);
             self.committing = None;
+            self.repeat_states(&before);
             self.end_reload(Ok(warnings));
         }
     }
@@ -291,6 +296,8 @@ impl Suite {
         self.settle_processes(&old.process, &parts.parent.process);
         self.broker.commit(generation, Rc::new(parts.parent.clone()));
         self.parts = parts;
+        let statuses = self.broker.instance_status().into_iter();
+        let transitions = statuses.map(|status| (status.name, status.transitions)).collect();
         self.watch_addresses();
         self.watch_tracked(now);
         let mut waiting = BTreeSet::new();
@@ -308,7 +315,7 @@ impl Suite {
             }
         }
         let deadline = now + COMMIT_PATIENCE;
-        self.committing = Some(Committing { waiting: waiting.clone(), warnings, deadline });
+        self.committing = Some(Committing { waiting: waiting.clone(), warnings, deadline, transitions });
         self.note_addresses();
         self.open_pipes(now);
         self.start_needed(now);
@@ -362,19 +369,37 @@ impl Suite {
         });
     }
 
-    /// Without `notify_deleted`, scripts of an instance that the new file no longer has are told FAULT.
+    /// An instance that the new file no longer has is told as DELETED with `notify_deleted`, else as FAULT.
     fn notify_removed(&mut self, parts: &Parts, now: MonoTime) {
         let old = Rc::clone(self.broker.part());
         let generation = self.broker.generation();
         let kept: BTreeSet<&str> =
             parts.parent.instances.iter().map(|instance| instance.name.as_str()).collect();
-        for instance in old.instances.iter().filter(|instance| !kept.contains(instance.name.as_str())) {
-            let told = Told::State(VrrpState::Fault);
-            let name = &instance.name;
-            let news = News { whose: Whose::Instance, name, told, priority: Priority::RESIGN };
-            let jobs = notify::jobs(&instance.notify, generation, &news);
-            let jobs = self.queues.push(&instance.name, jobs, now);
-            self.start_jobs(&instance.name, jobs, now);
+        for (instance, status) in old.instances.iter().zip(self.broker.instance_status()) {
+            if kept.contains(instance.name.as_str()) {
+                continue;
+            }
+            let told = match instance.notify.tells_deleted {
+                true => Told::Deleted,
+                false => Told::State(VrrpState::Fault),
+            };
+            let priority = Priority::new(status.priority);
+            let news = News { whose: Whose::Instance, name: &instance.name, told, priority };
+            self.tell_news(&news, &instance.notify, generation, now);
+        }
+    }
+
+    /// `fifo_write_vrrp_states_on_reload`: states that have not changed since the commit.
+    fn repeat_states(&mut self, before: &BTreeMap<String, u64>) {
+        if !self.broker.part().process.fifo_states_on_reload {
+            return;
+        }
+        for status in self.broker.instance_status() {
+            if status.state != VrrpState::Init && before.get(&status.name) == Some(&status.transitions) {
+                let priority = Priority::new(status.priority);
+                let record = fifo::record(Whose::Instance, &status.name, status.state.word(), priority);
+                self.pipes.write(Subject::Vrrp, &record);
+            }
         }
     }
 

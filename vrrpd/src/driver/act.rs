@@ -49,6 +49,11 @@ impl Driver {
             }
             Action::AnnounceConflict => {
                 router.announcer.conflict(now);
+                let heard = VrrpdToParent::LowerPriorityHeard {
+                    generation: self.generation,
+                    instance: instance_id(position),
+                };
+                self.outbox.send(heard);
                 for member in self.companions(position) {
                     let other = self.routers.get_mut(member).filter(|_| member != position);
                     if let Some(other) = other.filter(|other| other.machine.is_master()) {
