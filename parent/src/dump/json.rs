@@ -31,7 +31,7 @@ fn data(instance: &Instance, status: &InstanceStatus) -> Value {
         "iname": instance.name,
         "dont_track_primary": u8::from(instance.dont_track_primary),
         "skip_check_adv_addr": u8::from(instance.skip_check_advert_addresses),
-        "strict_mode": 0,
+        "strict_mode": u8::from(instance.strict),
         "vmac_ifname": "",
         "ifp_ifname": interface,
         "master_priority": 0,
