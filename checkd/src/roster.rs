@@ -8,10 +8,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use config::model::check::{Carrier, Check, CheckKind, Endpoint, HttpUrl, RealServer, VirtualServer};
 use config::model::parts::CheckHead;
-use config::model::units::{CheckId, Generation, ScriptId, ServerId, ServiceId, Weight};
+use config::model::units::{CheckId, FileId, Generation, ScriptId, ServerId, ServiceId, Weight};
 use ipc::messages::checkd::{DesiredEntry, QuorumState, ServiceState, Verdict};
 
 use crate::desired::{Effect, Occasion, Service, protocol};
+use crate::probe::file as file_probe;
 use crate::probe::{Failure, Outcome};
 use crate::verdict::{Change, Next, Standing};
 
@@ -204,6 +205,7 @@ impl Roster {
             | CheckKind::Dns(_)
             | CheckKind::Udp(_)
             | CheckKind::Ping(_)
+            | CheckKind::File(_)
             | CheckKind::Misc { .. } => None,
         }
     }
@@ -219,7 +221,8 @@ impl Roster {
             | CheckKind::Smtp(_)
             | CheckKind::Dns(_)
             | CheckKind::Udp(_)
-            | CheckKind::Ping(_) => None,
+            | CheckKind::Ping(_)
+            | CheckKind::File(_) => None,
         }
     }
 
@@ -346,6 +349,28 @@ impl Roster {
         Some(Taken { next, changed: told(old) != told(standing) })
     }
 
+    /// Takes the number in a tracked file. Returns the checkers whose verdict changed with it.
+    pub fn take_number(&mut self, file: FileId, value: i64, out: &mut Vec<Effect>) -> Vec<usize> {
+        let mut changed = Vec::new();
+        for position in 0..self.checkers.len() {
+            let Some(CheckKind::File(check)) = self.check(position).map(|check| &check.kind) else {
+                continue;
+            };
+            let Some(real) = self.checkers.get(position).and_then(|checker| self.real_server(checker.place))
+            else {
+                continue;
+            };
+            if check.file != file {
+                continue;
+            }
+            let outcome = file_probe::judge(check, real.weight, value);
+            if self.take(position, outcome, out).is_some_and(|taken| taken.changed) {
+                changed.push(position);
+            }
+        }
+        changed
+    }
+
     /// The daemon ends and withdraws everything.
     pub fn stop(&mut self, out: &mut Vec<Effect>) {
         for service in &mut self.services {
@@ -445,12 +470,26 @@ impl Roster {
         let within = self.checkers.get(near).filter(|_| !real.checks.is_empty()).map_or(0, |c| c.place.check);
         let first = near.saturating_sub(within);
         let own = self.checkers.iter().skip(first).take(real.checks.len());
-        let (mut alive, mut weight) = (true, real.weight);
-        for checker in own {
+        let (mut alive, mut weight, mut added) = (true, real.weight, 0_i64);
+        for (checker, check) in own.zip(&real.checks) {
             alive &= checker.standing.up;
-            weight = checker.standing.weight.unwrap_or(weight);
+            let Some(told) = checker.standing.weight else { continue };
+            match check.kind {
+                // What several files add is added up.
+                CheckKind::File(_) => {
+                    let difference = i64::from(told.value()).saturating_sub(i64::from(real.weight.value()));
+                    added = added.saturating_add(difference);
+                }
+                CheckKind::Tcp(_)
+                | CheckKind::Http(_)
+                | CheckKind::Smtp(_)
+                | CheckKind::Dns(_)
+                | CheckKind::Udp(_)
+                | CheckKind::Ping(_)
+                | CheckKind::Misc { .. } => weight = told,
+            }
         }
-        (alive, weight)
+        (alive, Weight::clamped(i64::from(weight.value()).saturating_add(added)))
     }
 
     /// Takes over the states of an earlier configuration of the same service.
@@ -519,6 +558,10 @@ impl Roster {
             CheckKind::Dns(_) => ("DNS_CHECK", format!("Remote DNS server {label} succeed on service.")),
             CheckKind::Udp(_) => ("UDP_CHECK", format!("Remote UDP server {label} succeed on service.")),
             CheckKind::Ping(_) => ("ICMP CHECK", format!("ICMP connection to {label} success.")),
+            CheckKind::File(file) => {
+                let name = &self.real_server(self.checkers.get(position)?.place)?.name;
+                ("FILE_CHECK", format!("File {} is good for service {name}", file.name))
+            }
             CheckKind::Misc { command, .. } => {
                 let place = self.checkers.get(position)?.place;
                 let address = self.real_server(place)?.destination.address;
@@ -543,6 +586,7 @@ impl Roster {
                     | CheckKind::Dns(_)
                     | CheckKind::Udp(_)
                     | CheckKind::Ping(_)
+                    | CheckKind::File(_)
                     | CheckKind::Misc { .. },
                     _,
                 ) => {
@@ -630,6 +674,9 @@ fn twin(check: &Check, old: &[(usize, &Check)]) -> Option<usize> {
             CheckKind::Misc { command, dynamic, .. },
             CheckKind::Misc { command: new_command, dynamic: new_dynamic, .. },
         ) => command == new_command && dynamic == new_dynamic,
+        (CheckKind::File(old), CheckKind::File(new)) => {
+            (&old.name, old.weight, old.reverse) == (&new.name, new.weight, new.reverse)
+        }
         (old, new) => old == new,
     })
 }

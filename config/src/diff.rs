@@ -360,6 +360,10 @@ fn comparable_checks<'m>(
                 *id = ScriptId::new(0);
                 command
             }
+            CheckKind::File(file) => {
+                file.file = crate::model::units::FileId::new(0);
+                None
+            }
             CheckKind::Tcp(_)
             | CheckKind::Http(_)
             | CheckKind::Smtp(_)

@@ -187,3 +187,35 @@ fn suspended(lab: &Lab) -> Result<(), Failure> {
 fn checks_with_ha_suspend_follow_the_address() {
     sandboxed(60, suspended);
 }
+
+fn numbers(lab: &Lab) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let file = "/run/lab/number";
+    let write = |number: &str| {
+        std::fs::write(file, number).map_err(|cause| Failure::instrument("writing a number", cause))
+    };
+    std::fs::create_dir_all("/run/lab").map_err(|cause| Failure::instrument("making /run/lab", cause))?;
+    write("0")?;
+    let config = format!("track_file number {{ file {file}\n }}\n")
+        + &service(&[
+            ("10.77.0.11 80", "weight 10\n FILE_CHECK { track_file number\n weight 2\n }"),
+            ("10.77.0.12 80", "FILE_CHECK { track_file number\n weight 0\n }"),
+        ]);
+    let director = Director::start(lab, lan.host("d1")?, Subject::Ours, &config, &[])?;
+    logs(&director, "File number is good for service [10.77.0.12]:tcp:80")?;
+    write("3")?;
+    logs(&director, "Changing weight from 10 to 16 for active service [10.77.0.11]:tcp:80")?;
+    logs(&director, "Removing service [10.77.0.12]:tcp:80 from VS [10.77.0.50]:tcp:80")?;
+    // What is known outlives the checker.
+    let old = director.wait_daemon("checkd")?;
+    process::signal(old, Signal::SIGKILL);
+    director.wait_successor("checkd", old)?;
+    write("0")?;
+    logs(&director, "Adding service [10.77.0.12]:tcp:80 to VS [10.77.0.50]:tcp:80")?;
+    logs(&director, "Changing weight from 16 to 10 for active service [10.77.0.11]:tcp:80")
+}
+
+#[test]
+fn a_number_in_a_file_takes_servers_out_and_changes_weights() {
+    sandboxed(60, numbers);
+}

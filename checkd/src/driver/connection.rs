@@ -98,6 +98,7 @@ impl Connection {
             | CheckKind::Http(_)
             | CheckKind::Smtp(_)
             | CheckKind::Ping(_)
+            | CheckKind::File(_)
             | CheckKind::Misc { .. } => {
                 return Opened::Pending(Self { held, stage: Stage::Connecting });
             }
@@ -211,6 +212,7 @@ fn answered(socket: &Socket, id: u16, kind: &CheckKind, buffer: &mut [u8]) -> Pr
                     | CheckKind::Http(_)
                     | CheckKind::Smtp(_)
                     | CheckKind::Ping(_)
+                    | CheckKind::File(_)
                     | CheckKind::Misc { .. } => None,
                 };
                 if let Some(outcome) = outcome {

@@ -18,7 +18,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use config::model::lent::LentSocket;
-use config::model::units::{Generation, MonoTime, ServiceId};
+use config::model::units::{FileId, Generation, MonoTime, ServiceId};
 use ipc::channel::{ReceiveError, SendError};
 use ipc::messages::checkd::{CheckdToParent, ParentToCheckd, QuorumState, Verdict};
 use ipc::messages::{Confined, FromDaemon, Level, Refusal, StopMode, ToDaemon};
@@ -323,6 +323,10 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 self.lent.extend(fds.into_iter().map(|fd| (generation, kind.clone(), fd)));
                 Ok(())
             }
+            ParentToCheckd::FileValue { generation, file, value } => {
+                self.take_number(generation, file, value);
+                Ok(())
+            }
             ParentToCheckd::Here { generation, services, here } => {
                 self.take_here(generation, services, here);
                 Ok(())
@@ -341,6 +345,18 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 Ok(())
             }
         }
+    }
+
+    fn take_number(&mut self, generation: Generation, file: FileId, value: i64) {
+        let Some(roster) = self.live.as_mut().filter(|roster| roster.generation() == generation) else {
+            self.strays = self.strays.saturating_add(1);
+            return;
+        };
+        let mut effects = Vec::new();
+        for position in roster.take_number(file, value, &mut effects) {
+            self.outbox.verdict(position);
+        }
+        self.outbox.take(effects, generation, Deltas::Sent);
     }
 
     fn take_here(&mut self, generation: Generation, services: Vec<ServiceId>, here: bool) {

@@ -302,6 +302,10 @@ impl Runs {
         steps: &mut Vec<Step>,
     ) {
         let Some(check) = roster.check(position) else { return };
+        if matches!(check.kind, CheckKind::File(_)) {
+            // The parent tells its number when there is news.
+            return;
+        }
         if roster.is_suspended(position) {
             return self.alarms.set(position, next_run(due, check.delay_loop, now));
         }
@@ -313,7 +317,8 @@ impl Runs {
                 | CheckKind::Smtp(_)
                 | CheckKind::Dns(_)
                 | CheckKind::Udp(_)
-                | CheckKind::Ping(_) => Duration::ZERO,
+                | CheckKind::Ping(_)
+                | CheckKind::File(_) => Duration::ZERO,
             };
             self.insert(Run { position, due, unfinished: false, work: Work::Script });
             self.alarms.set(position, now + timeout + SCRIPT_GRACE);

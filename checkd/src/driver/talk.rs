@@ -71,6 +71,7 @@ impl Talk {
                 | CheckKind::Dns(_)
                 | CheckKind::Udp(_)
                 | CheckKind::Ping(_)
+                | CheckKind::File(_)
                 | CheckKind::Misc { .. },
                 _,
             ) => return Ok(None),

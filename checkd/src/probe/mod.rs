@@ -9,6 +9,7 @@ use config::model::units::Weight;
 
 pub mod body;
 pub mod dns;
+pub mod file;
 pub mod http;
 pub mod misc;
 pub mod ping;
@@ -46,6 +47,9 @@ pub enum Failure {
     /// The connection was refused or could not be tried.
     #[error("{0}")]
     Connect(io::ErrorKind),
+    /// A number in a file that means down.
+    #[error("file holds {0}")]
+    FileValue(i64),
     /// No answer to a ping before the deadline.
     #[error("no answer")]
     NoEcho,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ipvs::{Destination, ServiceKey, ServiceOptions};
-use super::units::{CheckId, ScriptId, Weight};
+use super::units::{CheckId, FileId, ScriptId, Weight};
 
 /// One `virtual_server`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +96,8 @@ pub enum CheckKind {
     Udp(UdpCheck),
     /// `PING_CHECK`: an ICMP echo is answered; the port of the target means nothing.
     Ping(Endpoint),
+    /// `FILE_CHECK`: a number that the parent reads from a file.
+    File(FileCheck),
     /// `MISC_CHECK`: a program's exit status.
     Misc {
         /// What the parent is asked to run.
@@ -121,6 +123,7 @@ impl CheckKind {
             Self::Dns(_) => "DNS_CHECK",
             Self::Udp(_) => "UDP_CHECK",
             Self::Ping(_) => "PING_CHECK",
+            Self::File(_) => "FILE_CHECK",
             Self::Misc { .. } => "MISC_CHECK",
         }
     }
@@ -134,7 +137,7 @@ impl CheckKind {
             Self::Smtp(smtp) => Some(&smtp.endpoint),
             Self::Dns(dns) => Some(&dns.endpoint),
             Self::Udp(udp) => Some(&udp.endpoint),
-            Self::Misc { .. } => None,
+            Self::File(_) | Self::Misc { .. } => None,
         }
     }
 
@@ -146,7 +149,7 @@ impl CheckKind {
             Self::Smtp(smtp) => Some(&mut smtp.endpoint),
             Self::Dns(dns) => Some(&mut dns.endpoint),
             Self::Udp(udp) => Some(&mut udp.endpoint),
-            Self::Misc { .. } => None,
+            Self::File(_) | Self::Misc { .. } => None,
         }
     }
 
@@ -157,9 +160,23 @@ impl CheckKind {
             Self::Tcp(_) | Self::Http(_) | Self::Smtp(_) => Some(Carrier::Tcp),
             Self::Dns(_) | Self::Udp(_) => Some(Carrier::Udp),
             Self::Ping(_) => Some(Carrier::Icmp),
-            Self::Misc { .. } => None,
+            Self::File(_) | Self::Misc { .. } => None,
         }
     }
+}
+
+/// `FILE_CHECK`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileCheck {
+    /// Which file.
+    pub file: FileId,
+    /// Name of its `track_file` block.
+    pub name: String,
+    /// What its number is multiplied with before it is added to the server's weight; 0: a number other than 0 means
+    /// down.
+    pub weight: i32,
+    /// `reverse`: the sign turns, or 0 means down.
+    pub reverse: bool,
 }
 
 /// What carries the packets of a checker.

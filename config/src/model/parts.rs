@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Model;
-use super::check::{CheckKind, VirtualServer};
+use super::check::{CheckKind, FileCheck, VirtualServer};
 use super::ipvs::{Destination, IpvsSettings, ServiceKey, ServiceOptions};
 use super::lent::LentSocket;
 use super::network::{Statics, VirtualAddress, VirtualRoute};
@@ -309,6 +309,7 @@ impl Model {
             | CheckKind::Dns(_)
             | CheckKind::Udp(_)
             | CheckKind::Ping(_) => format!("{kind:?}"),
+            CheckKind::File(FileCheck { name, weight, reverse, .. }) => format!("{name} {weight} {reverse}"),
         }
     }
 

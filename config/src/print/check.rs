@@ -33,6 +33,13 @@ impl Page<'_> {
                 self.endpoint(&udp.endpoint);
                 self.udp_check(udp);
             }
+            CheckKind::File(file) => {
+                self.open("FILE_CHECK", "");
+                self.set("track_file", word(&file.name));
+                let direction = if file.reverse { "reverse" } else { "noreverse" };
+                self.set("weight", format!("{} {direction}", file.weight));
+                return self.close();
+            }
             CheckKind::Misc { script, timeout, dynamic, command: _ } => {
                 self.open("MISC_CHECK", "");
                 self.command("misc_path", Some(*script));

@@ -125,7 +125,8 @@ fn unwritable_limit(service: &VirtualServer) -> Option<Duration> {
         | CheckKind::Smtp(_)
         | CheckKind::Dns(_)
         | CheckKind::Udp(_)
-        | CheckKind::Ping(_) => None,
+        | CheckKind::Ping(_)
+        | CheckKind::File(_) => None,
     })
 }
 

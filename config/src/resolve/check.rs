@@ -4,14 +4,18 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Context;
+use super::tracker::Listener;
 use crate::diagnostic::{Problem, code};
 use crate::model::check::{
-    BodyRegex, Check, CheckKind, DnsCheck, Endpoint, HttpCheck, HttpUrl, SmtpCheck, Tls, UdpCheck, UdpReply,
+    BodyRegex, Check, CheckKind, DnsCheck, Endpoint, FileCheck, HttpCheck, HttpUrl, SmtpCheck, Tls, UdpCheck,
+    UdpReply,
 };
 use crate::model::process::Purpose;
 use crate::model::units::CheckId;
 use crate::pattern;
-use crate::schema::{CheckDraft, CheckerKind, HttpDraft, MiscDraft, SmtpDraft, Timing, UrlDraft};
+use crate::schema::{
+    CheckDraft, CheckerKind, FileCheckDraft, HttpDraft, MiscDraft, SmtpDraft, Timing, UrlDraft,
+};
 use crate::text::Span;
 
 /// Time from one check to the next when nothing says otherwise.
@@ -91,6 +95,7 @@ impl Context<'_> {
                 (CheckKind::Udp(UdpCheck { endpoint, payload: udp.payload, reply }), 1, second)
             }
             CheckerKind::Ping => (CheckKind::Ping(endpoint), 1, second),
+            CheckerKind::File(file) => (CheckKind::File(self.file_check(*file, span, inner)?), 0, second),
             CheckerKind::Misc(misc) => (self.misc(*misc, span, inner)?, 0, second),
         };
         Some(Check {
@@ -179,6 +184,19 @@ impl Context<'_> {
         let virtual_host = url.virtual_host.or_else(|| host.map(str::to_owned));
         let tls_compliant = url.tls_compliant.unwrap_or(tls_compliant);
         Some(HttpUrl { path, virtual_host, status, digest: url.digest, tls_compliant, regex })
+    }
+
+    fn file_check(&mut self, draft: FileCheckDraft, span: Span, inner: &Inner<'_>) -> Option<FileCheck> {
+        let Some(name) = draft.file else {
+            let message = format!("{}: FILE_CHECK without track_file", inner.name);
+            self.report(Problem::error(code::MISSING_KEYWORD, span, message));
+            return None;
+        };
+        let user = format!("real_server {}", inner.name);
+        let file = self.file(&user, &name, Listener::Checkd)?;
+        let (weight, reverse) = self.files.weight(&name.text).unwrap_or((1, false));
+        let (weight, reverse) = draft.weight.unwrap_or((i32::from(weight), reverse));
+        Some(FileCheck { file, name: name.text, weight, reverse })
     }
 
     fn misc(&mut self, misc: MiscDraft, span: Span, inner: &Inner<'_>) -> Option<CheckKind> {

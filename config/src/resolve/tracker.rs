@@ -17,7 +17,6 @@ pub(super) enum Listener {
     /// An instance tracks it.
     Vrrpd,
     /// A real server tracks it.
-    #[expect(dead_code, reason = "for real servers, whose checks are resolved elsewhere")]
     Checkd,
 }
 

@@ -45,6 +45,7 @@ pub fn keywords() -> Vec<Keyword> {
     rows(&mut out, "virtual_server/real_server", real_server::TABLE);
     rows(&mut out, "virtual_server/real_server/TCP_CHECK", checker::TCP_CHECK);
     rows(&mut out, "virtual_server/real_server/PING_CHECK", checker::PING_CHECK);
+    rows(&mut out, "virtual_server/real_server/FILE_CHECK", checker::FILE_CHECK);
     rows(&mut out, "virtual_server/real_server/HTTP_GET", checker::HTTP_GET);
     rows(&mut out, "virtual_server/real_server/HTTP_GET/url", url::TABLE);
     rows(&mut out, "virtual_server/real_server/SSL_GET", checker::SSL_GET);

@@ -51,15 +51,6 @@ pub(super) static BFD_INSTANCE: InertTable = InertTable {
     ],
 };
 
-/// Keywords of `virtual_server/real_server/FILE_CHECK`.
-pub(super) static FILE_CHECK: InertTable = InertTable {
-    block: "virtual_server/real_server/FILE_CHECK",
-    rows: &[
-        inactive("track_file", Shape::Words(1, 1)),
-        inactive("weight", Shape::Weight(-2_147_483_647, 2_147_483_647)),
-    ],
-};
-
 /// Keywords of `virtual_server/real_server/BFD_CHECK`.
 pub(super) static BFD_CHECK: InertTable = InertTable {
     block: "virtual_server/real_server/BFD_CHECK",
@@ -67,4 +58,4 @@ pub(super) static BFD_CHECK: InertTable = InertTable {
 };
 
 /// Every table of this file.
-pub(super) static TABLES: &[&InertTable] = &[&SSL, &BFD_INSTANCE, &FILE_CHECK, &BFD_CHECK];
+pub(super) static TABLES: &[&InertTable] = &[&SSL, &BFD_INSTANCE, &BFD_CHECK];

@@ -40,7 +40,7 @@ use crate::text::{Span, Texts};
 use crate::tree::{Block, NodeId, Tree};
 
 pub(crate) use auth_hmac::{HmacDraft, KeyText};
-pub(crate) use checker::{CheckDraft, CheckerKind, HttpDraft, MiscDraft, SmtpDraft, Timing};
+pub(crate) use checker::{CheckDraft, CheckerKind, FileCheckDraft, HttpDraft, MiscDraft, SmtpDraft, Timing};
 pub(crate) use garp::{Extra, GarpDraft, GarpGroupDraft};
 pub(crate) use global_defs::{FifoDraft, GlobalDraft, SyncDraft};
 pub(crate) use global_process::ProcessDraft;

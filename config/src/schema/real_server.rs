@@ -131,10 +131,6 @@ fn unchecked(
     lowering.report(Problem::warning(code::CHECKER_NOT_ACTIVE, line.keyword_span(), message));
 }
 
-fn file_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    unchecked(draft, lowering, line, &inert::FILE_CHECK);
-}
-
 fn bfd_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     unchecked(draft, lowering, line, &inert::BFD_CHECK);
 }
@@ -163,7 +159,7 @@ pub(super) static TABLE: &[Row<ServerDraft>] = &[
     active("HTTP_GET", checker::http_get),
     active("SSL_GET", checker::ssl_get),
     active("DNS_CHECK", checker::dns_check),
-    active("FILE_CHECK", file_check),
+    active("FILE_CHECK", checker::file_check),
     active("BFD_CHECK", bfd_check),
     inactive("smtp_alert", Shape::Bool),
     inactive("snmp_name", Shape::Words(1, 1)),

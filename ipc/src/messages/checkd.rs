@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use config::model::lent::LentSocket;
 use config::model::parts::{Presence, ServerRef};
-use config::model::units::{CheckId, Generation, ScriptId, ServerId, ServiceId, Weight};
+use config::model::units::{CheckId, FileId, Generation, ScriptId, ServerId, ServiceId, Weight};
 
 use super::{FromDaemon, RunOutcome, ToDaemon};
 use crate::channel::CarriesFds;
@@ -43,6 +43,15 @@ pub enum ParentToCheckd {
         services: Vec<ServiceId>,
         /// It has come.
         here: bool,
+    },
+    /// The number in a tracked file, after a `Commit` and when it changes.
+    FileValue {
+        /// Configuration that `file` belongs to.
+        generation: Generation,
+        /// Which file.
+        file: FileId,
+        /// Its number.
+        value: i64,
     },
     /// A MISC_CHECK has ended.
     ScriptResult {
@@ -166,7 +175,10 @@ impl CarriesFds for ParentToCheckd {
         match self {
             Self::Common(message) => message.fds(),
             Self::Sockets { count, .. } => usize::from(*count),
-            Self::Remembered { .. } | Self::Here { .. } | Self::ScriptResult { .. } => 0,
+            Self::Remembered { .. }
+            | Self::Here { .. }
+            | Self::FileValue { .. }
+            | Self::ScriptResult { .. } => 0,
         }
     }
 }

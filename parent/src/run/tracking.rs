@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use config::model::track::WatchedFile;
 use config::model::units::{FileId, MonoTime, ProcessId};
 use ipc::messages::Level;
+use ipc::messages::checkd::ParentToCheckd;
 use ipc::messages::vrrpd::ParentToVrrpd;
 
 use super::processes::Link;
@@ -97,6 +98,9 @@ impl Suite {
         let sent = match &mut process.link {
             Link::Vrrpd(channel) if audience.vrrpd => {
                 channel.send(&ParentToVrrpd::FileValue { generation, file, value }, &[])
+            }
+            Link::Checkd(channel) if audience.checkd => {
+                channel.send(&ParentToCheckd::FileValue { generation, file, value }, &[])
             }
             Link::Vrrpd(_) | Link::Checkd(_) | Link::Ipvsd(_) => Ok(()),
         };

@@ -6,18 +6,21 @@ use std::time::Duration;
 use super::*;
 
 mod dns;
+mod file;
 mod http;
 mod misc;
 mod smtp;
 mod udp;
 
 pub(super) use dns::{DNS_CHECK, dns_check};
+pub(super) use file::{FILE_CHECK, file_check};
 pub(super) use http::{HTTP_GET, SSL_GET, http_get, ssl_get};
 pub(super) use misc::{MISC_CHECK, misc_check};
 pub(super) use smtp::{SMTP_CHECK, SMTP_HOST, smtp_check};
 pub(super) use udp::{UDP_CHECK, udp_check};
 
 pub(crate) use dns::DnsDraft;
+pub(crate) use file::FileCheckDraft;
 pub(crate) use http::HttpDraft;
 pub(crate) use misc::MiscDraft;
 pub(crate) use smtp::SmtpDraft;
@@ -92,6 +95,8 @@ pub(crate) enum CheckerKind {
     Udp(Box<UdpDraft>),
     /// `PING_CHECK`.
     Ping,
+    /// `FILE_CHECK`.
+    File(Box<FileCheckDraft>),
     /// `MISC_CHECK`.
     Misc(Box<MiscDraft>),
 }
