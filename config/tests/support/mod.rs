@@ -23,7 +23,9 @@ pub(crate) fn around(block: &str, line: &str) -> Option<String> {
             "BFD_CHECK" => "name B",
             _ => "",
         };
-        service("", &format!("{kind} {{\n{needed}\n{line}\n}}"))
+        let file = |name: &str| format!("track_file {name} {{\nfile /run/{name}\n}}\n");
+        let files = if kind == "FILE_CHECK" { file("F") + &file("word") } else { String::new() };
+        files + &service("", &format!("{kind} {{\n{needed}\n{line}\n}}"))
     };
     Some(match block {
         "root" => format!("{line}\n"),
