@@ -188,6 +188,7 @@ fn model(target: SocketAddr) -> std::os::fd::OwnedFd {
         inhibit_on_failure: false,
         notify_up: None,
         notify_down: None,
+        mail: false,
         checks: vec![check(id)],
     };
     let service = VirtualServer {
@@ -203,10 +204,13 @@ fn model(target: SocketAddr) -> std::os::fd::OwnedFd {
         quorum_down: None,
         sorry_server: None,
         sorry_server_inhibit: false,
+        mail: false,
         real_servers: (0..CHECKS).map(server).collect(),
     };
     let mut writer = RecordWriter::new(memfd::create("model").unwrap());
-    writer.write(&CheckHead { virtual_servers: 1, checks: CHECKS, init_notifies: false }).unwrap();
+    writer
+        .write(&CheckHead { virtual_servers: 1, checks: CHECKS, init_notifies: false, mail: None })
+        .unwrap();
     writer.write(&service).unwrap();
     let file = writer.finish().unwrap();
     memfd::seal(file.as_fd()).unwrap();

@@ -8,6 +8,8 @@ use config::model::ipvs::{Destination, ServiceKey};
 use config::model::parts::{Presence, ServerRef};
 use config::model::units::{ScriptId, ServerId, ServiceId, Weight};
 
+use crate::mail::news::{News, Sums};
+
 /// What should happen outside because of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
@@ -33,6 +35,8 @@ pub enum Effect {
     Notify(ScriptId),
     /// A line for the log.
     Log(String),
+    /// A mail should be sent.
+    Mail(News),
 }
 
 /// Whether this is the first look at a configuration or a change under way.
@@ -42,12 +46,6 @@ pub enum Occasion {
     Start,
     /// While running.
     Change,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scripts {
-    Run,
-    Rest,
 }
 
 /// One virtual server.
@@ -255,7 +253,7 @@ impl Service {
                 continue;
             };
             out.push(Effect::Log(format!("Removing service {} from VS {}", config.name, self.config.name)));
-            self.bury(index, Scripts::Run, out);
+            self.bury(index, Some("=> Removing <="), out);
         }
     }
 
@@ -264,30 +262,36 @@ impl Service {
         out.push(Effect::Log(format!("Removing Virtual Server {}", self.config.name)));
         self.retire(|_| true, out);
         if std::mem::replace(&mut self.quorum_up, false) {
-            self.tell_quorum(out);
+            self.tell_quorum("Lost quorum", out);
         }
     }
 
     /// The daemon ends and withdraws everything: with `omega` the down scripts run.
     pub fn stop(&mut self, out: &mut Vec<Effect>) {
-        let scripts = if self.config.omega { Scripts::Run } else { Scripts::Rest };
+        let farewell = self.config.omega.then_some("=> Shutting down <=");
         for index in 0..self.servers.len() {
             let Some(config) = self.config.real_servers.get(index) else { continue };
             let (name, service) = (&config.name, &self.config.name);
             out.push(Effect::Log(format!("Shutting down service {name} from VS {service}")));
-            self.bury(index, scripts, out);
+            self.bury(index, farewell, out);
         }
         self.quorum_up = false;
         if self.config.omega {
-            self.tell_quorum(out);
+            self.tell_quorum("Lost quorum", out);
         }
     }
 
-    fn bury(&mut self, index: usize, scripts: Scripts, out: &mut Vec<Effect>) {
+    /// Takes a server out; with a farewell everybody is told.
+    fn bury(&mut self, index: usize, farewell: Option<&str>, out: &mut Vec<Effect>) {
         let was_alive = self.alter(index, |server| std::mem::replace(&mut server.alive, false)) == Some(true);
-        if let (true, Scripts::Run, Some(config)) = (was_alive, scripts, self.config.real_servers.get(index))
+        if let (true, Some(farewell), Some(config)) =
+            (was_alive, farewell, self.config.real_servers.get(index))
         {
             tell(self.id, index, config, false, out);
+            if config.mail {
+                let news = News::of_server(&config.name, &self.config.name, false, farewell.to_owned());
+                out.push(Effect::Mail(news));
+            }
         }
     }
 
@@ -302,7 +306,8 @@ impl Service {
                 "Gained quorum {quorum}+{hysteresis}={upper} <= {live} for VS {name}"
             )));
             self.dismiss_sorry(out);
-            self.tell_quorum(out);
+            let what = if occasion == Occasion::Start { "Starting with quorum up" } else { "Gained quorum" };
+            self.tell_quorum(what, out);
             return;
         }
         let lost = self.quorum_up && (live == 0 || live < lower);
@@ -316,7 +321,7 @@ impl Service {
             let name = &self.config.name;
             out.push(Effect::Log(format!("{what} {quorum}-{hysteresis}={lower} > {live} for VS {name}")));
             self.call_sorry(out);
-            self.tell_quorum(out);
+            self.tell_quorum(what, out);
         }
     }
 
@@ -338,7 +343,13 @@ impl Service {
         self.sorry_serves = false;
     }
 
-    fn tell_quorum(&self, out: &mut Vec<Effect>) {
+    fn tell_quorum(&self, what: &str, out: &mut Vec<Effect>) {
+        if self.config.mail {
+            let threshold = if self.quorum_up { self.upper_threshold() } else { self.lower_threshold() };
+            let (quorum, hysteresis) = (self.config.quorum, self.config.hysteresis);
+            let sums = Sums { quorum, hysteresis, threshold, weight: self.live };
+            out.push(Effect::Mail(News::of_quorum(&self.config.name, self.quorum_up, what, sums)));
+        }
         let script = if self.quorum_up { self.config.quorum_up } else { self.config.quorum_down };
         out.extend(script.map(Effect::Notify));
         out.push(Effect::Event { service: self.id, server: None, up: self.quorum_up });

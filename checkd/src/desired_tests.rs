@@ -12,6 +12,7 @@ fn server(last: u8) -> RealServer {
         inhibit_on_failure: false,
         notify_up: Some(ScriptId::new(u32::from(last) * 10)),
         notify_down: Some(ScriptId::new(u32::from(last) * 10 + 1)),
+        mail: false,
         checks: Vec::new(),
     }
 }
@@ -44,6 +45,7 @@ fn config(quorum: u32, hysteresis: u32) -> VirtualServer {
         quorum_down: Some(ScriptId::new(101)),
         sorry_server: None,
         sorry_server_inhibit: false,
+        mail: false,
         real_servers: vec![server(1), server(2), server(3)],
     }
 }
@@ -85,6 +87,7 @@ fn words(effects: Vec<Effect>) -> Vec<String> {
             Effect::Event { server: None, up, .. } => format!("quorum up={up}"),
             Effect::Notify(script) => format!("run {script}"),
             Effect::Log(text) => text,
+            Effect::Mail(news) => format!("mail {}: {}", news.subject, news.body),
         })
         .collect()
 }
@@ -281,4 +284,32 @@ fn a_predecessors_quorum_is_taken_over_in_silence() {
     let mut out = Vec::new();
     service.settle(Occasion::Start, &mut out);
     assert_eq!(words(out), ["sorry=1"]);
+}
+
+#[test]
+fn quorums_and_farewells_are_mailed_where_that_is_wanted() {
+    let mut mailed = VirtualServer { mail: true, omega: true, ..config(2, 1) };
+    if let Some(first) = mailed.real_servers.first_mut() {
+        first.mail = true;
+    }
+    let (mut service, out) = start(mailed, [true, true, true]);
+    let mails = |out: Vec<String>| -> Vec<String> {
+        out.into_iter().filter_map(|word| Some(word.strip_prefix("mail ")?.to_owned())).collect()
+    };
+    let vs = "Virtualserver [198.51.100.1]:tcp:80";
+    assert_eq!(mails(out), [format!("{vs} - UP: => Starting with quorum up 2+1=3 <= 3 <=")]);
+    assert_eq!(mails(set(&mut service, 1, false)), [""; 0]);
+    set(&mut service, 2, false);
+    let lost = mails(set(&mut service, 0, false));
+    assert_eq!(lost, [format!("{vs} - DOWN: => Lost quorum 2+1=1 <= 0 <=")]);
+    set(&mut service, 0, true);
+    let mut out = Vec::new();
+    service.stop(&mut out);
+    assert_eq!(
+        mails(words(out)),
+        [
+            "Realserver [192.0.2.1]:tcp:80 of virtual server [198.51.100.1]:tcp:80 - DOWN: => Shutting down <=",
+            "Virtualserver [198.51.100.1]:tcp:80 - DOWN: => Lost quorum 2+1=1 <= 0 <=",
+        ]
+    );
 }

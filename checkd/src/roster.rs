@@ -7,11 +7,13 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use config::model::check::{Carrier, Check, CheckKind, Endpoint, HttpUrl, RealServer, VirtualServer};
+use config::model::mail::MailSettings;
 use config::model::parts::CheckHead;
 use config::model::units::{CheckId, FileId, Generation, ScriptId, ServerId, ServiceId, Weight};
 use ipc::messages::checkd::{DesiredEntry, QuorumState, ServiceState, Verdict};
 
 use crate::desired::{Effect, Occasion, Service, protocol};
+use crate::mail::news::{self, News};
 use crate::probe::file as file_probe;
 use crate::probe::{Failure, Outcome};
 use crate::verdict::{Change, Next, Standing};
@@ -52,6 +54,7 @@ pub struct Roster {
     suspended: Vec<bool>,
     /// `rs_init_notifies`.
     init_notifies: bool,
+    mail: Option<Box<MailSettings>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +101,7 @@ impl Roster {
             checkers: Vec::new(),
             suspended: Vec::new(),
             init_notifies: false,
+            mail: None,
         }
     }
 
@@ -131,6 +135,7 @@ impl Roster {
     /// Fewer or more items came.
     pub fn complete(&mut self, head: &CheckHead) -> Result<(), Inconsistent> {
         self.init_notifies = head.init_notifies;
+        self.mail.clone_from(&head.mail);
         let counts = [
             ("virtual servers", head.virtual_servers, self.services.len()),
             ("checkers", head.checks, self.checkers.len()),
@@ -145,6 +150,12 @@ impl Roster {
     #[must_use]
     pub fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// Where mail goes, if any is sent.
+    #[must_use]
+    pub fn mail(&self) -> Option<&MailSettings> {
+        self.mail.as_deref()
     }
 
     /// Number of checkers.
@@ -230,6 +241,7 @@ impl Roster {
     #[must_use]
     pub fn needs(&self) -> Needs {
         let mut needs = Needs::default();
+        needs.tcp_ports.extend(self.mail.as_ref().map(|mail| mail.server.port()));
         for kind in (0..self.checkers.len()).filter_map(|position| Some(&self.check(position)?.kind)) {
             match (kind.carrier(), kind.endpoint()) {
                 (Some(Carrier::Tcp), Some(endpoint)) => {
@@ -339,12 +351,15 @@ impl Roster {
         out.extend(self.line(position, change).map(Effect::Log));
         self.checkers.get_mut(position)?.standing = standing;
         let (alive, weight) = self.state_of(place.service, place.server, position);
+        let was_alive = self.services.get(place.service)?.is_alive(place.server);
+        let news = self.news(position, change, (was_alive, alive));
         let service = self.services.get_mut(place.service)?;
         service.set_weight(place.server, weight, out);
         service.set_alive(place.server, alive, out);
         if matches!(change, Change::ConfirmedDown(_)) {
             service.confirm_down(place.server, out);
         }
+        out.extend(news.map(Effect::Mail));
         let told = |standing: Standing| Standing { url: 0, url_failed: false, ..standing };
         Some(Taken { next, changed: told(old) != told(standing) })
     }
@@ -538,6 +553,25 @@ impl Roster {
             Some(Carrier::Tcp | Carrier::Icmp) | None => protocol(self.services.get(place.service)?.config()),
         };
         Some(format!("[{}]:{protocol}:{}", target.ip(), target.port()))
+    }
+
+    /// What is mailed of a checker's change, and of what that makes of its server.
+    fn news(&self, position: usize, change: Change, (was_alive, alive): (bool, bool)) -> Option<News> {
+        let failure = match change {
+            Change::None | Change::Retrying(_) => return None,
+            // A server that was taken for good is no news.
+            Change::Up if was_alive => return None,
+            Change::Up => None,
+            Change::Down { failure, .. } | Change::ConfirmedDown(failure) => Some(failure),
+        };
+        let place = self.checkers.get(position)?.place;
+        let server = self.real_server(place)?;
+        let settings = self.mail.as_ref().filter(|_| server.mail)?;
+        if settings.servers_only && was_alive == alive {
+            return None;
+        }
+        let body = news::found(&self.check(position)?.kind, failure);
+        Some(News::of_server(&server.name, &self.services.get(place.service)?.config().name, alive, body))
     }
 
     fn line(&self, position: usize, change: Change) -> Option<String> {

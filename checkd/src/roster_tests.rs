@@ -44,6 +44,7 @@ fn server(last: u8, checks: Vec<Check>) -> RealServer {
         inhibit_on_failure: false,
         notify_up: Some(ScriptId::new(u32::from(last) * 10)),
         notify_down: Some(ScriptId::new(u32::from(last) * 10 + 1)),
+        mail: false,
         checks,
     }
 }
@@ -66,6 +67,7 @@ fn service(port: u16, real_servers: Vec<RealServer>) -> VirtualServer {
         quorum_down: None,
         sorry_server: None,
         sorry_server_inhibit: false,
+        mail: false,
         real_servers,
     }
 }
@@ -334,7 +336,7 @@ fn inconsistent_models_are_refused() {
     );
     let mut roster = Roster::new(Generation::new(1));
     assert_eq!(
-        roster.complete(&CheckHead { virtual_servers: 2, checks: 0, init_notifies: false }),
+        roster.complete(&CheckHead { virtual_servers: 2, checks: 0, init_notifies: false, mail: None }),
         Err(Inconsistent::Count { what: "virtual servers", expected: 2, got: 0 })
     );
 }
@@ -427,4 +429,42 @@ proptest::proptest! {
         proptest::prop_assert_eq!(table(&new), before);
         proptest::prop_assert!(gone.is_empty() && silent(&after), "{:?} {:?}", gone, after);
     }
+}
+
+#[test]
+fn mail_follows_each_checker_unless_only_servers_are_wanted() {
+    let mails = |servers_only| {
+        let checked = RealServer { mail: true, ..server(1, vec![check(tcp(80)), check(tcp(81))]) };
+        let mut roster = started(vec![service(80, vec![checked])]);
+        let from = config::model::mail::Mailbox::parse("a@x").unwrap();
+        roster.mail = Some(Box::new(MailSettings {
+            server: "192.0.2.9:25".parse().unwrap(),
+            helo_name: String::new(),
+            recipients: vec![from.clone()],
+            from,
+            timeout: std::time::Duration::from_secs(1),
+            servers_only,
+        }));
+        let steps = [(0, PASS), (0, FAIL), (0, FAIL), (1, FAIL), (0, PASS), (1, PASS)];
+        let mut out = Vec::new();
+        for (position, outcome) in steps {
+            let (_, effects) = take(&mut roster, position, outcome);
+            out.extend(effects.into_iter().filter_map(|effect| {
+                let Effect::Mail(news) = effect else { return None };
+                Some(format!("{} {}", news.subject.rsplit(' ').next().unwrap(), news.body))
+            }));
+        }
+        out
+    };
+    let (failed, succeeded) = ("=> TCP CHECK failed on service <=", "=> TCP CHECK succeed on service <=");
+    assert_eq!(
+        mails(false),
+        [
+            format!("DOWN {failed}"),
+            format!("DOWN {failed}"),
+            format!("DOWN {succeeded}"),
+            format!("UP {succeeded}")
+        ]
+    );
+    assert_eq!(mails(true), [format!("DOWN {failed}"), format!("UP {succeeded}")]);
 }

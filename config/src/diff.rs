@@ -91,6 +91,7 @@ pub fn diff(old: &Model, new: &Model) -> Vec<Change> {
     differ(&mut settings, "IPVS settings", &ipvs(old), &ipvs(new));
     differ(&mut settings, "static addresses and routes", &statics(old), &statics(new));
     differ(&mut settings, "rs_init_notifies", &old.init_notifies, &new.init_notifies);
+    differ(&mut settings, "mail settings", &old.mail, &new.mail);
     changed(&mut out, Kind::Globals, "", settings, false);
     instances(&mut out, old, new);
     sync_groups(&mut out, old, new);
@@ -160,6 +161,7 @@ fn instances(out: &mut Vec<Change>, old: &Model, new: &Model) {
         if notify_scripts(old, was_notify) != notify_scripts(new, notify) {
             settings.push("notify scripts");
         }
+        differ(&mut settings, "smtp_alert", &was_notify.mail, &notify.mail);
         let breaks = ["virtual_router_id", "version", "adverts", "authentication"];
         let breaks_peers = settings.iter().any(|setting| breaks.contains(setting))
             || (settings.contains(&"advert_int") && instance.version == crate::model::vrrp::Version::V2);
@@ -193,6 +195,7 @@ fn sync_groups(out: &mut Vec<Change>, old: &Model, new: &Model) {
         if notify_scripts(old, was_notify) != notify_scripts(new, notify) {
             settings.push("notify scripts");
         }
+        differ(&mut settings, "smtp_alert", &was_notify.mail, &notify.mail);
         changed(out, Kind::SyncGroup, &group.name, settings, false);
     }
 }
@@ -309,6 +312,7 @@ fn services(out: &mut Vec<Change>, old: &Model, new: &Model) {
             &[script(old, was.quorum_up), script(old, was.quorum_down)],
             &[script(new, service.quorum_up), script(new, service.quorum_down)],
         );
+        differ(&mut settings, "smtp_alert", &was.mail, &service.mail);
         changed(out, Kind::VirtualServer, &service.name, settings, false);
         servers(out, (old, was), (new, service));
     }
@@ -341,6 +345,7 @@ fn servers(out: &mut Vec<Change>, (old, was): (&Model, &VirtualServer), (new, is
         if checks(old, was) != checks(new, server) {
             settings.push("checks");
         }
+        differ(&mut settings, "smtp_alert", &was.mail, &server.mail);
         changed(out, Kind::RealServer, &full(&server.name), settings, false);
     }
 }

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -83,6 +84,8 @@ pub trait Names {
     fn number(&self, table: NumberTable, name: &str, directories: &[&str]) -> Option<u32>;
     /// Full path of a program without one, from [`SAFE_PATH`].
     fn find_in_path(&self, program: &str) -> Option<String>;
+    /// Address of a host; may wait for the name service.
+    fn host(&self, name: &str) -> Option<IpAddr>;
 }
 
 /// This machine. Answers are kept, so that ten thousand checks of one program look once.
@@ -142,6 +145,10 @@ impl Names for SystemNames {
         candidates
             .into_iter()
             .find(|path| fs::metadata(path).is_ok_and(|about| about.is_file() && about.mode() & 0o111 != 0))
+    }
+
+    fn host(&self, name: &str) -> Option<IpAddr> {
+        (name, 0).to_socket_addrs().ok()?.next().map(|address| address.ip())
     }
 }
 
@@ -228,6 +235,9 @@ pub const PLACEHOLDER_ID: u32 = 65_533;
 /// Number that [`OfflineNames`] gives to names of iproute2 that every machine may number differently.
 pub const PLACEHOLDER_NUMBER: u32 = 251;
 
+/// Address that [`OfflineNames`] gives to every host: one that is reserved for documentation (RFC 5737).
+pub const PLACEHOLDER_HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 25);
+
 impl Names for OfflineNames {
     fn user(&self, name: &str) -> Option<KnownUser> {
         // The default user of upstream: whether it exists elsewhere can't be known here.
@@ -256,6 +266,10 @@ impl Names for OfflineNames {
 
     fn find_in_path(&self, program: &str) -> Option<String> {
         Some(program.to_owned())
+    }
+
+    fn host(&self, _name: &str) -> Option<IpAddr> {
+        Some(PLACEHOLDER_HOST.into())
     }
 }
 

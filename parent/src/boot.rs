@@ -147,6 +147,10 @@ fn config_test(args: &Args, log: &str) -> Result<ExitCode, Failure> {
     }))
 }
 
+fn runs_checks(args: &Args) -> bool {
+    !args.only_vrrp || args.only_checks || args.all
+}
+
 fn what(args: &Args) -> What {
     What {
         path: args.config.clone(),
@@ -154,6 +158,7 @@ fn what(args: &Args) -> What {
         compatible: args.compatible,
         strict_includes: args.strict_includes,
         canonical: args.dump_config,
+        checks: runs_checks(args),
     }
 }
 
@@ -346,7 +351,7 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
         identities,
         respawn: !args.dont_respawn,
         vrrp: !args.only_checks || args.only_vrrp || args.all,
-        checks: !args.only_vrrp || args.only_checks || args.all,
+        checks: runs_checks(args),
         all: args.all,
         keep_addresses: args.keep_addresses,
         keep_table: args.keep_table,

@@ -372,7 +372,9 @@ impl Broker {
                 out.push(Effect::RunNotify(generation, script));
                 Ok(())
             }
-            CheckdToParent::Common(_) => Err(Refused),
+            CheckdToParent::Common(_) | CheckdToParent::Letter { .. } | CheckdToParent::LetterGone { .. } => {
+                Err(Refused)
+            }
         }
     }
 

@@ -45,6 +45,8 @@ pub struct What {
     pub strict_includes: bool,
     /// `-d`: the canonical text is wanted too.
     pub canonical: bool,
+    /// Not `-P`.
+    pub checks: bool,
 }
 
 /// What the worker found.
@@ -77,6 +79,8 @@ pub struct Parts {
     pub has_sync: bool,
     /// The canonical text, if it was wanted.
     pub canonical: String,
+    /// Mail is sent.
+    pub has_mail: bool,
 }
 
 /// Why there is no outcome.
@@ -126,8 +130,11 @@ impl Loading {
         let memfds = names.into_iter().map(memfd::create).collect::<io::Result<Vec<_>>>()?;
         let channel = Channel::new(ours, false)?;
         let variables = inherited();
+        // A name service that does not answer must leave time for everything else within PATIENCE.
+        let resolver = ("RES_OPTIONS", "timeout:1 attempts:2");
+        let inherited = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let variables: Vec<(&str, &str)> =
-            variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            inherited.filter(|(name, _)| *name != resolver.0).chain([resolver]).collect();
         let spec = SpawnSpec {
             executable,
             argv0: "keepalived",
@@ -147,6 +154,7 @@ impl Loading {
             compatible: what.compatible,
             strict_includes: what.strict_includes,
             canonical: what.canonical,
+            checks: what.checks,
         };
         let fds: Vec<BorrowedFd<'_>> = loading.memfds.iter().map(AsFd::as_fd).collect();
         if let Err(error) = loading.channel.send(&message, &fds) {
@@ -170,7 +178,8 @@ impl Loading {
     }
 
     fn collect(&mut self, loaded: &WorkerToParent) -> Result<Outcome, WorkerError> {
-        let &WorkerToParent::Loaded { errors, missing, has_vrrp, has_checks, has_sync, .. } = loaded;
+        let &WorkerToParent::Loaded { errors, missing, has_vrrp, has_checks, has_sync, has_mail, .. } =
+            loaded;
         for fd in &self.memfds {
             memfd::seal(fd.as_fd())?;
         }
@@ -184,7 +193,8 @@ impl Loading {
         let parent = RecordReader::new(parent)?
             .read()?
             .ok_or_else(|| WorkerError::Talk("it wrote no part for the parent".to_owned()))?;
-        let parts = Parts { parent, vrrpd, checkd, ipvsd, has_vrrp, has_checks, has_sync, canonical };
+        let parts =
+            Parts { parent, vrrpd, checkd, ipvsd, has_vrrp, has_checks, has_sync, has_mail, canonical };
         Ok(Outcome { parts: Some(parts), text, missing })
     }
 
@@ -267,7 +277,7 @@ fn serve() -> Result<(), WorkerError> {
     );
     confined.map_err(|error| WorkerError::Talk(error.to_string()))?;
     let mut channel: Channel<WorkerToParent, ParentToWorker> = Channel::new(socket, true)?;
-    let (ParentToWorker::Load { path, config_id, compatible, strict_includes, canonical }, memfds) = loop {
+    let (ParentToWorker::Load { path, config_id, compatible, strict_includes, canonical, checks }, memfds) = loop {
         match channel.receive() {
             Ok(Some(message)) => break message,
             Ok(None) => {
@@ -277,8 +287,8 @@ fn serve() -> Result<(), WorkerError> {
             Err(error) => return Err(WorkerError::Talk(error.to_string())),
         }
     };
-    let loaded = load_system(&What { path, config_id, compatible, strict_includes, canonical });
-    let answer = write_parts(&loaded, canonical, memfds)?;
+    let loaded = load_system(&What { path, config_id, compatible, strict_includes, canonical, checks });
+    let answer = write_parts(&loaded, canonical, checks, memfds)?;
     channel.send(&answer, &[]).map_err(|error| WorkerError::Talk(error.to_string()))?;
     Ok(())
 }
@@ -302,6 +312,7 @@ pub fn load_system(what: &What) -> Loaded {
 fn write_parts(
     loaded: &Loaded,
     canonical: bool,
+    checks: bool,
     memfds: Vec<OwnedFd>,
 ) -> Result<WorkerToParent, WorkerError> {
     use std::io::Write;
@@ -317,7 +328,11 @@ fn write_parts(
         }
         write_all(parent, &model.parent_part(), std::iter::empty::<()>())?;
         write_all(vrrpd, &model.vrrp_head(), model.instances.iter())?;
-        write_all(checkd, &model.check_head(), model.virtual_servers.iter())?;
+        if checks {
+            write_all(checkd, &model.check_head(), model.virtual_servers.iter())?;
+        } else {
+            write_all(checkd, &model.mail_head(), std::iter::empty::<()>())?;
+        }
         write_all(ipvsd, &model.ipvs_head(), model.ipvs_services())?;
     }
     Ok(WorkerToParent::Loaded {
@@ -330,6 +345,7 @@ fn write_parts(
             .is_some_and(|model| !model.instances.is_empty() || !model.statics.is_empty()),
         has_checks: loaded.model.as_ref().is_some_and(|model| !model.virtual_servers.is_empty()),
         has_sync: loaded.model.as_ref().is_some_and(|model| model.ipvs.sync.is_some()),
+        has_mail: loaded.model.as_ref().is_some_and(|model| model.mail.is_some()),
     })
 }
 

@@ -12,6 +12,7 @@ mod follow;
 mod frr;
 mod hostile;
 mod installation;
+mod mail;
 mod operator;
 mod outage;
 mod processes;

@@ -7,6 +7,7 @@
 mod connection;
 mod lent;
 mod load;
+mod mailer;
 mod outbox;
 mod pings;
 mod runs;
@@ -28,6 +29,7 @@ use sandbox::{ConfineError, Confinement, Grants};
 use crate::roster::{Needs, Roster};
 use crate::verdict::Next;
 use load::{LoadError, Loading, Slice};
+use mailer::{Mailer, Report};
 pub use outbox::Link;
 use outbox::{Deltas, Outbox};
 use runs::{Runs, Step};
@@ -79,6 +81,7 @@ pub fn run(
         here: Vec::new(),
         runs: Runs::new(seed),
         outbox: Outbox::default(),
+        mailer: Mailer::default(),
         phase: Phase::Working,
         announced: 0,
         unread: false,
@@ -103,6 +106,7 @@ struct Driver<C> {
     here: Vec<(Generation, ServiceId)>,
     runs: Runs,
     outbox: Outbox,
+    mailer: Mailer,
     phase: Phase,
     /// Checkers whose start has been announced in the log.
     announced: usize,
@@ -220,7 +224,12 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
         let deadline = self.deadline(*now);
         *now = self.reactor.turn(deadline, ready).map_err(DriverError::from)?;
         let mut readable = std::mem::take(&mut self.unread);
+        let mut reports = Vec::new();
         for event in ready.iter() {
+            if let Some(slot) = Mailer::slot_of(event.key) {
+                self.mailer.ready(slot, *now, &mut reports);
+                continue;
+            }
             match (event.key, &self.live) {
                 (LINK, _) => readable |= event.readable,
                 (key, Some(roster)) if self.phase == Phase::Working => {
@@ -238,12 +247,18 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
             self.runs.advance(roster, &self.reactor, *now, steps);
         }
         self.settle(steps, *now);
+        if self.phase != Phase::Quiet {
+            self.mailer.advance(&self.reactor, *now, &mut reports);
+        }
+        self.tell(reports);
         self.announce();
         self.report(*now)?;
         self.outbox.send(&mut self.link, self.live.as_ref())?;
         let sent = self.link.flush().map_err(|_| Halt::End(End::ParentGone))?;
         match self.phase {
-            Phase::Ending(until) if (sent && self.outbox.is_empty()) || *now >= until => {
+            Phase::Ending(until)
+                if (sent && self.outbox.is_empty() && self.mailer.is_idle(*now)) || *now >= until =>
+            {
                 Err(Halt::End(End::Stopped))
             }
             Phase::Ending(_) | Phase::Working | Phase::Quiet => Ok(()),
@@ -255,10 +270,23 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
         if self.unread || self.loading.is_some() || (announcing && self.link.queued() < ANNOUNCE_BELOW) {
             return Some(now);
         }
+        let mail = self.mailer.deadline(now);
         match self.phase {
-            Phase::Working => self.runs.deadline(now),
+            Phase::Working => self.runs.deadline(now).into_iter().chain(mail).min(),
             Phase::Quiet => None,
-            Phase::Ending(until) => Some(until),
+            Phase::Ending(until) => mail.into_iter().chain([until]).min(),
+        }
+    }
+
+    /// Tells the parent what became of letters.
+    fn tell(&mut self, reports: Vec<Report>) {
+        for report in reports {
+            match report {
+                Report::Log(level, text) => self.link.log(level, text),
+                Report::Gone { number, delivered } => {
+                    self.outbox.event(CheckdToParent::LetterGone { number, delivered });
+                }
+            }
         }
     }
 
@@ -331,6 +359,12 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 self.take_here(generation, services, here);
                 Ok(())
             }
+            ParentToCheckd::Deliver(letter) => {
+                let mut reports = Vec::new();
+                self.mailer.add(letter, now, &mut reports);
+                self.tell(reports);
+                Ok(())
+            }
             ParentToCheckd::ScriptResult { generation, check, outcome } => {
                 let known = match &self.live {
                     Some(roster) if roster.generation() == generation => {
@@ -395,6 +429,7 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
             ToDaemon::Ping(number) => Ok(self.link.tell(FromDaemon::Pong(number))?),
             ToDaemon::Quiesce => {
                 self.quiesce(now);
+                self.mailer.halt();
                 self.phase = Phase::Quiet;
                 self.outbox.last(FromDaemon::Quiesced);
                 Ok(())
@@ -507,6 +542,9 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 self.runs.plan(&roster, false, now);
             }
         }
+        let mut reports = Vec::new();
+        self.mailer.configure(roster.mail(), now, &mut reports);
+        self.tell(reports);
         self.outbox.commit(&roster);
         self.outbox.take(after, generation, Deltas::Dropped);
         self.announced = 0;

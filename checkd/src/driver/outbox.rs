@@ -13,6 +13,7 @@ use ipc::messages::checkd::{CheckdToParent, DesiredEntry, MAX_BATCH, ParentToChe
 use ipc::messages::{FromDaemon, Level};
 
 use crate::desired::Effect;
+use crate::mail::news::News;
 use crate::roster::Roster;
 
 /// The link of checkd.
@@ -57,6 +58,7 @@ impl Outbox {
                 }
                 Effect::Notify(script) => self.event(CheckdToParent::RunNotify { generation, script }),
                 Effect::Log(text) => self.logs.push_back(text),
+                Effect::Mail(News { subject, body }) => self.event(CheckdToParent::Letter { subject, body }),
             }
         }
     }
@@ -114,7 +116,8 @@ impl Outbox {
         Ok(())
     }
 
-    fn event(&mut self, message: CheckdToParent) {
+    /// A message that may be lost when the parent does not read for long.
+    pub(super) fn event(&mut self, message: CheckdToParent) {
         if self.events.len() >= MAX_EVENTS {
             self.lost = self.lost.saturating_add(1);
             return;

@@ -9,6 +9,7 @@
 mod confined;
 mod conversation;
 mod datagrams;
+mod mail;
 mod servers;
 mod streams;
 mod support;

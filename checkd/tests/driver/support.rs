@@ -13,6 +13,7 @@ use config::model::check::{
     Check, CheckKind, Endpoint, HttpCheck, HttpProtocol, HttpUrl, RealServer, VirtualServer,
 };
 use config::model::ipvs::{Destination, Forwarding, Protocol, ServiceKey, ServiceOptions};
+use config::model::mail::MailSettings;
 use config::model::parts::{CheckHead, ServerRef};
 use config::model::units::{CheckId, Generation, MonoTime, ScriptId, Weight};
 use ipc::channel::Channel;
@@ -104,8 +105,13 @@ impl Parent {
 
     /// Prepare, commit, and the whole table.
     pub fn load(&mut self, generation: u64, services: &[VirtualServer]) {
+        self.load_file(generation, sealed(services));
+    }
+
+    /// The same for a sealed model.
+    pub fn load_file(&mut self, generation: u64, file: OwnedFd) {
         let number = Generation::new(generation);
-        self.prepare(generation, services);
+        self.prepare_file(generation, file);
         self.until(|message| *message == CheckdToParent::Common(FromDaemon::Prepared(number)));
         self.send(ToDaemon::Commit(number));
         self.until(
@@ -262,11 +268,20 @@ impl AsRawFd for Parent {
 
 /// A sealed model, its checkers numbered as the config worker does.
 pub fn sealed(services: &[VirtualServer]) -> OwnedFd {
-    sealed_with(services, false)
+    sealed_all(services, false, None)
 }
 
 /// The same with `rs_init_notifies`.
 pub fn sealed_with(services: &[VirtualServer], init_notifies: bool) -> OwnedFd {
+    sealed_all(services, init_notifies, None)
+}
+
+/// The same, with settings of mail.
+pub fn sealed_mail(services: &[VirtualServer], mail: Option<MailSettings>) -> OwnedFd {
+    sealed_all(services, false, mail)
+}
+
+fn sealed_all(services: &[VirtualServer], init_notifies: bool, mail: Option<MailSettings>) -> OwnedFd {
     let mut services = services.to_vec();
     let checks = services.iter_mut().flat_map(|s| &mut s.real_servers).flat_map(|s| &mut s.checks);
     let mut count = 0;
@@ -276,7 +291,9 @@ pub fn sealed_with(services: &[VirtualServer], init_notifies: bool) -> OwnedFd {
     }
     let mut writer = RecordWriter::new(memfd::create("test").unwrap());
     let virtual_servers = u32::try_from(services.len()).unwrap();
-    writer.write(&CheckHead { virtual_servers, checks: count, init_notifies }).unwrap();
+    writer
+        .write(&CheckHead { virtual_servers, checks: count, init_notifies, mail: mail.map(Box::new) })
+        .unwrap();
     for service in &services {
         writer.write(service).unwrap();
     }
@@ -303,6 +320,7 @@ pub fn service(real_servers: Vec<RealServer>) -> VirtualServer {
         quorum_down: Some(ScriptId::new(1001)),
         sorry_server: None,
         sorry_server_inhibit: false,
+        mail: false,
         real_servers,
     }
 }
@@ -322,6 +340,7 @@ pub fn server(index: u16, checks: Vec<Check>) -> RealServer {
         inhibit_on_failure: false,
         notify_up: Some(ScriptId::new(u32::from(index) * 10)),
         notify_down: Some(ScriptId::new(u32::from(index) * 10 + 1)),
+        mail: false,
         checks,
     }
 }

@@ -37,6 +37,8 @@ pub struct VirtualServer {
     pub sorry_server: Option<Destination>,
     /// `sorry_server_inhibit`: weight 0 instead of absence while it doesn't serve.
     pub sorry_server_inhibit: bool,
+    /// `smtp_alert`: a quorum that is gained or lost is mailed.
+    pub mail: bool,
     /// `real_server` blocks, at least one.
     pub real_servers: Vec<RealServer>,
 }
@@ -56,6 +58,8 @@ pub struct RealServer {
     pub notify_up: Option<ScriptId>,
     /// `notify_down`.
     pub notify_down: Option<ScriptId>,
+    /// `smtp_alert`: what its checkers find is mailed.
+    pub mail: bool,
     /// Its checkers; none means always up.
     pub checks: Vec<Check>,
 }

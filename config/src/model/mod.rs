@@ -8,6 +8,7 @@ pub mod check;
 pub mod hmac;
 pub mod ipvs;
 pub mod lent;
+pub mod mail;
 pub mod network;
 pub mod parts;
 pub mod process;
@@ -49,6 +50,8 @@ pub struct Model {
     pub group_notify: Vec<process::InstanceNotify>,
     /// `rs_init_notifies`: servers that are up at the start are told of.
     pub init_notifies: bool,
+    /// Where mail about changes goes, if any does.
+    pub mail: Option<mail::MailSettings>,
     /// `virtual_server` blocks, indexed by [`units::ServiceId`].
     pub virtual_servers: Vec<check::VirtualServer>,
 }

@@ -14,6 +14,7 @@ use super::Model;
 use super::check::{CheckKind, FileCheck, VirtualServer};
 use super::ipvs::{Destination, IpvsSettings, ServiceKey, ServiceOptions};
 use super::lent::LentSocket;
+use super::mail::MailSettings;
 use super::network::{Statics, VirtualAddress, VirtualRoute};
 use super::process::{InstanceNotify, ProcessSettings, Script};
 use super::track::{ProcessPattern, TrackedProcess, WatchedFile};
@@ -48,6 +49,8 @@ pub struct CheckHead {
     pub checks: u32,
     /// `rs_init_notifies`: servers that are up at the start are told of.
     pub init_notifies: bool,
+    /// Where mail goes, if any is sent.
+    pub mail: Option<Box<MailSettings>>,
 }
 
 /// Head of ipvsd's part; [`IpvsService`] records follow.
@@ -231,6 +234,7 @@ impl Model {
             virtual_servers: count(self.virtual_servers.len()),
             checks: self.check_count(),
             init_notifies: self.init_notifies,
+            mail: self.mail.clone().map(Box::new),
         }
     }
 
@@ -238,6 +242,17 @@ impl Model {
     #[must_use]
     pub fn ipvs_head(&self) -> IpvsHead {
         IpvsHead { settings: self.ipvs.clone(), services: count(self.virtual_servers.len()) }
+    }
+
+    /// Head of checkd's part when it only sends mail; no records follow.
+    #[must_use]
+    pub fn mail_head(&self) -> CheckHead {
+        CheckHead {
+            virtual_servers: 0,
+            checks: 0,
+            init_notifies: false,
+            mail: self.mail.clone().map(Box::new),
+        }
     }
 
     /// Records of ipvsd's part.

@@ -80,6 +80,8 @@ pub struct InstanceNotify {
     pub lower_priority: Option<ScriptId>,
     /// `notify_priority_changes`: the FIFOs are told of every change of the effective priority.
     pub priority_changes: bool,
+    /// `smtp_alert`: changes are mailed.
+    pub mail: bool,
 }
 
 /// Whose table of IPVS it is.
@@ -247,6 +249,8 @@ pub struct ProcessSettings {
     pub reload: ReloadSettings,
     /// `*_dump_file`.
     pub dumps: DumpSettings,
+    /// `no_email_faults`: a change to Fault is not mailed.
+    pub no_email_faults: bool,
 }
 
 impl Default for ProcessSettings {
@@ -274,6 +278,7 @@ impl Default for ProcessSettings {
             symlink_paths: false,
             reload: ReloadSettings::default(),
             dumps: DumpSettings::default(),
+            no_email_faults: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Page, word};
 use crate::model::ipvs::ConnectionTimeouts;
+use crate::model::mail::Mailbox;
 use crate::model::process::{IpvsNamespace, ReloadFile, Tuning, UnknownCall};
 use crate::model::vrrp::Pace;
 use std::fmt::Write;
@@ -55,6 +56,7 @@ impl Page<'_> {
         self.flag("vrrp_notify_priority_changes", process.notify_priority_changes);
         self.flag("fifo_write_vrrp_states_on_reload", process.fifo_states_on_reload);
         self.flag("rs_init_notifies", self.model.init_notifies);
+        self.mail();
         self.ipvs();
         self.set(
             "seccomp_unknown",
@@ -149,6 +151,21 @@ impl Page<'_> {
         self.flag(&format!("{prefix}_no_swap"), tuning.lock_memory);
     }
 
+    fn mail(&mut self) {
+        self.flag("no_email_faults", self.model.process.no_email_faults);
+        let Some(mail) = &self.model.mail else { return };
+        self.set("smtp_server", format!("{} {}", mail.server.ip(), mail.server.port()));
+        self.set("smtp_helo_name", word(&mail.helo_name));
+        self.set("smtp_connect_timeout", mail.timeout.as_secs());
+        self.set("notification_email_from", mailbox(&mail.from));
+        self.open("notification_email", "");
+        for recipient in &mail.recipients {
+            self.line(&mailbox(recipient));
+        }
+        self.close();
+        self.flag("no_checker_emails", mail.servers_only);
+    }
+
     pub(super) fn ipvs(&mut self) {
         let ipvs = &self.model.ipvs;
         let timeouts = ipvs.timeouts;
@@ -180,4 +197,11 @@ impl Page<'_> {
         }
         self.line(&line);
     }
+}
+
+fn mailbox(mailbox: &Mailbox) -> String {
+    if mailbox.name.is_empty() {
+        return word(&mailbox.address);
+    }
+    word(&format!("{} <{}>", mailbox.name, mailbox.address))
 }

@@ -85,6 +85,7 @@ impl Page<'_> {
         self.flag("alpha", service.alpha);
         self.flag("omega", service.omega);
         self.flag("ha_suspend", service.ha_suspend);
+        self.boolean("smtp_alert", service.mail);
         self.command("quorum_up", service.quorum_up);
         self.command("quorum_down", service.quorum_down);
         if let Some(sorry) = &service.sorry_server {
@@ -108,6 +109,7 @@ impl Page<'_> {
         self.boolean("inhibit_on_failure", server.inhibit_on_failure);
         self.command("notify_up", server.notify_up);
         self.command("notify_down", server.notify_down);
+        self.boolean("smtp_alert", server.mail);
         for check in &server.checks {
             self.check(check);
         }

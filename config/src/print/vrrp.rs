@@ -35,6 +35,7 @@ impl Page<'_> {
         }
         self.flag("notify_deleted", notify.tells_deleted && notify.deleted.is_none());
         self.boolean("notify_priority_changes", notify.priority_changes);
+        self.boolean("smtp_alert", notify.mail);
     }
 
     /// Weights stand in the members; the group must not drop them again.

@@ -77,6 +77,7 @@ impl Context<'_> {
             deleted: one("notify_deleted", draft.deleted),
             lower_priority: one("notify_master_rx_lower_pri", draft.lower_priority),
             priority_changes: draft.priority_changes.unwrap_or(self.globals.notify_priority_changes),
+            mail: self.mail_defaults.vrrp(draft.mail),
         }
     }
 

@@ -7,6 +7,7 @@ mod authentication;
 mod check;
 mod counted;
 mod instance;
+mod mail;
 mod network;
 mod process;
 mod script;
@@ -30,6 +31,7 @@ use crate::names::Names;
 use crate::schema::{Draft, FifoDraft, GarpGroupDraft, GlobalDraft, ScriptBlockDraft, SyncDraft};
 use crate::source::Source;
 use counted::Processes;
+use mail::MailDefaults;
 use script::Scripts;
 use tracker::Files;
 
@@ -44,6 +46,7 @@ struct Context<'a> {
     scripts: Scripts,
     files: Files,
     processes: Processes,
+    mail_defaults: MailDefaults,
 }
 
 /// Makes the model. Problems are reported; the model is only good when none of them is an error.
@@ -81,6 +84,7 @@ pub(crate) fn resolve(
         scripts: Scripts::default(),
         files: Files::default(),
         processes: Processes::default(),
+        mail_defaults: MailDefaults::default(),
     };
     let mut model = Model {
         process: process::settings(&mut context, child_wait_time, options),
@@ -96,6 +100,7 @@ pub(crate) fn resolve(
     process::own_scripts(&mut context, &mut model.process);
     context.define_files(files);
     context.define_processes(processes);
+    model.mail = context.mail(options);
     let mut blocks: HashMap<String, Tracked> = HashMap::with_capacity(scripts.len());
     for block in scripts {
         match blocks.get(&block.name.text) {

@@ -35,6 +35,7 @@ pub(super) fn settings(
         fifos,
         notify_priority_changes: globals.notify_priority_changes,
         fifo_states_on_reload: globals.fifo_states,
+        no_email_faults: globals.mail.no_faults,
         names: names(&draft),
         vrrp_tuning: draft.vrrp.clone(),
         checker_tuning: draft.checker.clone(),

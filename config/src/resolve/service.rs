@@ -225,6 +225,7 @@ impl Context<'_> {
             ha_suspend: draft.ha_suspend.is_some() && !by_mark,
             sorry_server,
             sorry_server_inhibit: draft.sorry_inhibit,
+            mail: self.mail_defaults.service(draft.mail),
             real_servers,
             name,
         })
@@ -425,6 +426,7 @@ impl Context<'_> {
             inhibit_on_failure: draft.inhibit_on_failure.unwrap_or(outer.inhibit),
             notify_up,
             notify_down,
+            mail: self.mail_defaults.server(draft.mail),
             checks: resolved,
             name,
         })

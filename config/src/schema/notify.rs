@@ -15,6 +15,7 @@ pub(crate) struct NotifyDraft {
     pub(crate) tells_deleted: bool,
     pub(crate) lower_priority: Option<Command>,
     pub(crate) priority_changes: Option<bool>,
+    pub(crate) mail: Option<bool>,
 }
 
 /// A block whose state is told.
@@ -57,4 +58,8 @@ pub(super) fn lower_priority<B: Told>(draft: &mut B, lowering: &mut Lowering<'_>
 
 pub(super) fn priority_changes<B: Told>(draft: &mut B, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.notify().priority_changes = lowering.boolean(line, 1);
+}
+
+pub(super) fn mail<B: Told>(draft: &mut B, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.notify().mail = lowering.boolean(line, 1);
 }

@@ -21,6 +21,7 @@ pub(crate) struct ServerDraft {
     pub(crate) notify_down: Option<Box<Command>>,
     pub(crate) timing: Timing,
     pub(crate) virtual_host: Option<String>,
+    pub(crate) mail: Option<bool>,
     pub(crate) checks: Vec<CheckDraft>,
 }
 
@@ -40,6 +41,7 @@ impl ServerDraft {
             notify_down: None,
             timing: Timing::default(),
             virtual_host: None,
+            mail: None,
             checks: Vec::new(),
         }
     }
@@ -115,6 +117,10 @@ fn virtualhost(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line
     lowering.end(line, 2);
 }
 
+fn smtp_alert(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.mail = lowering.boolean(line, 1);
+}
+
 /// A checker that does nothing yet: its server counts as up.
 fn unchecked(
     draft: &mut ServerDraft,
@@ -161,6 +167,6 @@ pub(super) static TABLE: &[Row<ServerDraft>] = &[
     active("DNS_CHECK", checker::dns_check),
     active("FILE_CHECK", checker::file_check),
     active("BFD_CHECK", bfd_check),
-    inactive("smtp_alert", Shape::Bool),
+    active("smtp_alert", smtp_alert),
     inactive("snmp_name", Shape::Words(1, 1)),
 ];

@@ -41,6 +41,7 @@ pub(crate) struct ServiceDraft {
     pub(crate) alpha: bool,
     pub(crate) omega: bool,
     pub(crate) ha_suspend: Option<Span>,
+    pub(crate) mail: Option<bool>,
     pub(crate) inhibit_on_failure: bool,
     pub(crate) weight: Option<u32>,
     pub(crate) virtual_host: Option<String>,
@@ -76,6 +77,7 @@ impl ServiceDraft {
             alpha: false,
             omega: false,
             ha_suspend: None,
+            mail: None,
             inhibit_on_failure: false,
             weight: None,
             virtual_host: None,
@@ -325,6 +327,10 @@ fn alpha(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>)
     draft.alpha = true;
 }
 
+fn smtp_alert(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.mail = lowering.boolean(line, 1);
+}
+
 fn omega(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     lowering.end(line, 1);
     draft.omega = true;
@@ -416,6 +422,6 @@ pub(super) static TABLE: &[Row<ServiceDraft>] = &[
     active("mh-fallback", flag1),
     active("persistence_engine", persistence_engine),
     active("ha_suspend", ha_suspend),
-    inactive("smtp_alert", Shape::Bool),
+    active("smtp_alert", smtp_alert),
     inactive("snmp_name", Shape::Words(1, 1)),
 ];

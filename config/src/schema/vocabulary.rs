@@ -328,9 +328,6 @@ pub(super) static LINKBEAT: Vocabulary = Vocabulary {
 /// `interface_up_down_delays`.
 pub(super) static DELAYS: Vocabulary = vocabulary("interface_up_down_delays:entry", &["<IFNAME>"], 3, &[]);
 
-/// Names only.
-pub(super) static NAMES: Vocabulary = vocabulary("", &[], usize::MAX, &[]);
-
 /// The `track_*` lists of an instance.
 pub(super) static TRACKED: &[Vocabulary] = &[
     vocabulary(

@@ -447,7 +447,7 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     inactive("debug", Shape::Number(0, 4)),
     active("notify_deleted", notify::deleted),
     active("notify_master_rx_lower_pri", notify::lower_priority),
-    inactive("smtp_alert", Shape::Bool),
+    active("smtp_alert", notify::mail),
     active("notify_priority_changes", notify::priority_changes),
     inactive("lvs_sync_daemon_interface", Shape::Interface).old_for("lvs_sync_daemon"),
     active("timer_expired_backup", timer_expired_backup),

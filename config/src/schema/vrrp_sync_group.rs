@@ -89,7 +89,7 @@ pub(super) static TABLE: &[Row<SyncGroupDraft>] = &[
     active("notify_fault", notify::fault),
     active("notify_stop", notify::stop),
     active("notify", notify::any),
-    inactive("smtp_alert", Shape::Bool),
+    active("smtp_alert", notify::mail),
     active("global_tracking", tracking_weight).old_for("sync_group_tracking_weight"),
     active("sync_group_tracking_weight", tracking_weight),
     active("notify_priority_changes", notify::priority_changes),

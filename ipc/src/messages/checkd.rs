@@ -62,6 +62,8 @@ pub enum ParentToCheckd {
         /// How it ended.
         outcome: RunOutcome,
     },
+    /// Send this mail. Repeated to a successor until [`CheckdToParent::LetterGone`] has come.
+    Deliver(Letter),
 }
 
 /// checkd to parent.
@@ -119,7 +121,42 @@ pub enum CheckdToParent {
         /// Which script.
         script: ScriptId,
     },
+    /// A mail to be kept and given back as [`ParentToCheckd::Deliver`], so that it survives this process. Names no
+    /// recipient: those are configured.
+    Letter {
+        /// Subject without the name of the router, at most [`MAX_LETTER_TEXT`] bytes.
+        subject: String,
+        /// Its one line, at most as long.
+        body: String,
+    },
+    /// A mail needs no further attempt.
+    LetterGone {
+        /// Its number.
+        number: u64,
+        /// At least one recipient has it; else it is lost.
+        delivered: bool,
+    },
 }
+
+/// A mail about a change of state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    /// Its number, given by the parent.
+    pub number: u64,
+    /// When it was written, in seconds since 1970.
+    pub sent: i64,
+    /// Seconds by which local time was ahead of UTC then.
+    pub offset: i32,
+    /// Subject.
+    pub subject: String,
+    /// Its one line.
+    pub body: String,
+}
+
+/// Most mails that wait; the oldest makes room.
+pub const MAX_LETTERS: usize = 256;
+/// Longest subject or line of a mail in bytes.
+pub const MAX_LETTER_TEXT: usize = 1024;
 
 /// Most entries in one message: 64 KiB hold them.
 pub const MAX_BATCH: usize = 1024;
@@ -178,7 +215,8 @@ impl CarriesFds for ParentToCheckd {
             Self::Remembered { .. }
             | Self::Here { .. }
             | Self::FileValue { .. }
-            | Self::ScriptResult { .. } => 0,
+            | Self::ScriptResult { .. }
+            | Self::Deliver(_) => 0,
         }
     }
 }

@@ -22,6 +22,8 @@ pub enum ParentToWorker {
         strict_includes: bool,
         /// `-d`: the canonical text is wanted too.
         canonical: bool,
+        /// Not `-P`: checkd gets the virtual servers, and not only what mail needs.
+        checks: bool,
     },
 }
 
@@ -42,6 +44,8 @@ pub enum WorkerToParent {
         has_checks: bool,
         /// `lvs_sync_daemon`.
         has_sync: bool,
+        /// Mail is sent.
+        has_mail: bool,
     },
 }
 

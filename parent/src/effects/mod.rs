@@ -3,6 +3,7 @@
 pub mod addresses;
 pub mod fifo;
 pub mod files;
+pub mod mail;
 pub mod notify;
 pub mod presence;
 pub mod processes;

@@ -123,6 +123,15 @@ impl Suite {
         if let CheckdToParent::Common(message) = message {
             return self.on_common(serial, message, now);
         }
+        if let CheckdToParent::Letter { subject, body } = message {
+            if !self.mail_of_checkd(&subject, &body) {
+                self.refuse(serial);
+            }
+            return;
+        }
+        if let CheckdToParent::LetterGone { number, delivered } = message {
+            return self.postbox.gone(number, delivered);
+        }
         let mut effects = Vec::new();
         if self.broker.checkd(message, &mut effects).is_err() {
             self.refuse(serial);
@@ -310,6 +319,9 @@ impl Suite {
         let queue = news.queue();
         let jobs = self.queues.push(&queue, notify::jobs(scripts, generation, news), now);
         self.start_jobs(&queue, jobs, now);
+        if news.told != Told::Stop {
+            self.mail_news(news, scripts);
+        }
     }
 
     fn pass_on(&mut self, generation: Generation, entries: Vec<DesiredEntry>) {

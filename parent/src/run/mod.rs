@@ -5,6 +5,7 @@
 //! other processes.
 
 mod dumping;
+mod mail;
 mod messages;
 mod orders;
 mod own;
@@ -38,6 +39,7 @@ use crate::broker::Broker;
 use crate::control::Control;
 use crate::effects::fifo::Pipes;
 use crate::effects::files::Files;
+use crate::effects::mail::Postbox;
 use crate::effects::notify::Queues;
 use crate::effects::processes::Processes;
 use crate::effects::script::Runner;
@@ -128,6 +130,8 @@ pub struct Suite {
     record: Record,
     runner: Runner,
     queues: Queues,
+    postbox: Postbox,
+    mail_quiet_until: MonoTime,
     pipes: Pipes,
     fifo_readers: BTreeSet<String>,
     files: Files,
@@ -226,6 +230,8 @@ impl Suite {
             record,
             runner: Runner::default(),
             queues: Queues::default(),
+            postbox: Postbox::default(),
+            mail_quiet_until: now,
             pipes: Pipes::default(),
             fifo_readers: BTreeSet::new(),
             files: Files::default(),
@@ -353,6 +359,7 @@ impl Suite {
         self.tick_tracked(now);
         self.tick_reload(now);
         self.tick_release(now);
+        self.tick_mail(now);
         self.tick_stop(now);
         self.tick_table(now);
         self.tick_dump();
@@ -430,7 +437,7 @@ impl Suite {
         match daemon {
             _ if self.settings.all => true,
             Daemon::Vrrpd => self.settings.vrrp && self.parts.has_vrrp,
-            Daemon::Checkd => self.settings.checks && self.parts.has_checks,
+            Daemon::Checkd => (self.settings.checks && self.parts.has_checks) || self.parts.has_mail,
             Daemon::Ipvsd => (self.settings.checks && self.parts.has_checks) || self.parts.has_sync,
         }
     }

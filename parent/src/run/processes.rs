@@ -367,6 +367,7 @@ impl Suite {
         self.tell_all_here(serial);
         self.tell(serial, ToDaemon::Commit(generation));
         self.tell_tracked(serial);
+        self.hand_letters(serial);
         let whole = self.broker.desired();
         let Some(process) = self.processes.get_mut(&serial) else { return };
         process.watch = None;

@@ -191,7 +191,7 @@ impl Suite {
         for daemon in Daemon::ALL {
             let still_needed = match daemon {
                 Daemon::Vrrpd => parts.has_vrrp,
-                Daemon::Checkd => parts.has_checks,
+                Daemon::Checkd => parts.has_checks || parts.has_mail,
                 Daemon::Ipvsd => parts.has_checks || parts.has_sync,
             };
             let Some(supervisor) = self.supervisors.get(&daemon) else { continue };

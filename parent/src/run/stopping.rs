@@ -51,6 +51,7 @@ impl Suite {
         let longest = patience.saturating_mul(3) + Duration::from_secs(5);
         self.stopping = Some(Stopping { status, step: Step::Addresses, deadline: now + longest });
         self.cancel_reload();
+        self.mail_stop();
         for daemon in [Daemon::Vrrpd, Daemon::Checkd] {
             self.with_supervisor(daemon, |supervisor, out| supervisor.stop(now, out));
         }
@@ -107,7 +108,19 @@ impl Suite {
         }
     }
 
+    /// checkd gets these before it is told to end.
+    fn mail_stop(&mut self) {
+        let part = Rc::clone(self.broker.part());
+        let instances = part.instances.iter().map(|known| (Whose::Instance, &known.name, &known.notify));
+        let groups = part.groups.iter().map(|known| (Whose::Group, &known.group.name, &known.notify));
+        for (whose, name, notify) in instances.chain(groups) {
+            let news = News { whose, name, told: Told::Stop, priority: Priority::RESIGN };
+            self.mail_news(&news, notify);
+        }
+    }
+
     fn finish(&mut self) {
+        self.count_undelivered();
         let status = self.stopping.as_ref().map_or(0, |stopping| stopping.status);
         self.say(Level::Info, &format!("Stopped Keepalived v{}", env!("CARGO_PKG_VERSION")));
         for client in std::mem::take(&mut self.stop_waiters) {

@@ -9,6 +9,7 @@ pub mod guest;
 pub mod host;
 pub mod ipvs;
 pub mod lan;
+pub mod mail;
 pub mod probe;
 pub mod process;
 pub mod sandbox;

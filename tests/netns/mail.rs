@@ -1,0 +1,117 @@
+//! Mail about changes, beside Debian's keepalived: the same letters, to the same people, in the same situation.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tests::lab::config_text::VrrpInstance;
+use tests::lab::failure::require;
+use tests::lab::lan::{Cable, front4};
+use tests::lab::mail::MailServer;
+use tests::lab::{Director, Failure, Lab, Lan, Subject, pause, process, sandboxed, wait_until};
+
+const ADDRESS: IpAddr = front4(50);
+const SECOND: IpAddr = front4(51);
+const PATIENCE: Duration = Duration::from_secs(15);
+
+fn globals(server: &str) -> String {
+    format!(
+        "global_defs {{\n    router_id lab\n    notification_email {{\n        a@example.org\n        b@example.org\n    \
+         }}\n    notification_email_from lb@example.org\n    smtp_server {server} 2525\n    smtp_helo_name lb\n    \
+         smtp_connect_timeout 5\n    smtp_alert_vrrp on\n}}\n"
+    )
+}
+
+fn config(server: &str) -> String {
+    let first = VrrpInstance::new(3, "0.2", 200, ADDRESS).text();
+    let mut second = VrrpInstance::new(3, "0.2", 200, SECOND);
+    second.name = "VI_2".to_owned();
+    second.vrid = 52;
+    globals(server)
+        + &first
+        + &second.text()
+        + "vrrp_sync_group G {\n    group {\n        VI_1\n        VI_2\n    }\n}\n"
+}
+
+/// Letters from start to Fault, without their dates.
+fn story(lab: &Lab, subject: Subject, port: u16) -> Result<Vec<tests::lab::mail::Taken>, Failure> {
+    let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+    let d1 = lan.host("d1")?;
+    let mail = MailServer::start(d1, port)?;
+    let config = config("127.0.0.1").replace("2525", &port.to_string());
+    let director = Director::start(lab, d1, subject, &config, &["-P"])?;
+    let has = |count| move |mail: &MailServer| mail.taken().len() >= count;
+    wait_until("3 letters of Backup and 3 of Master", PATIENCE, || has(6)(&mail))?;
+    lan.set_cable("d1", Cable::Pulled)?;
+    wait_until("3 letters of Fault", PATIENCE, || has(9)(&mail))?;
+    director.stop()?;
+    let mut letters = mail.taken();
+    for letter in &mut letters {
+        require(letter.date.starts_with("Date: ") && letter.date.len() == 37, || letter.date.clone())?;
+        letter.date.clear();
+    }
+    letters.retain(|letter| !letter.subject().ends_with("Stopping"));
+    letters.sort();
+    Ok(letters)
+}
+
+#[test]
+fn letters_are_those_of_keepalived() {
+    sandboxed(90, |lab| {
+        let ours = story(lab, Subject::Ours, 2525)?;
+        let theirs = story(lab, Subject::C, 2526)?;
+        require(ours == theirs, || format!("ours {ours:#?}\ntheirs {theirs:#?}"))
+    });
+}
+
+#[test]
+fn letters_survive_checkd_and_a_mail_server_that_is_away_and_a_stop_sends_the_last() {
+    sandboxed(90, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        // No virtual server is configured, and -P besides: checkd runs for mail alone. The name comes from a file.
+        let director = Director::start(lab, d1, Subject::Ours, &config("localhost"), &["-P"])?;
+        wait_until("a first attempt fails", PATIENCE, || director.logged("it is tried again") > 0)?;
+        wait_until("the address is held", PATIENCE, || d1.has(ADDRESS))?;
+        let old = director.wait_daemon("checkd")?;
+        process::signal(old, Signal::SIGKILL);
+        director.wait_successor("checkd", old)?;
+        let mail = MailServer::start(d1, 2525)?;
+        wait_until("checkd is replaced", PATIENCE, || director.ctl(&["restart", "checkd"]).is_ok())?;
+        let wanted = [
+            "[lab] VRRP Group G - Entering BACKUP state",
+            "[lab] VRRP Group G - Entering MASTER state",
+            "[lab] VRRP Instance VI_1 - Entering BACKUP state",
+            "[lab] VRRP Instance VI_1 - Entering MASTER state",
+            "[lab] VRRP Instance VI_2 - Entering BACKUP state",
+            "[lab] VRRP Instance VI_2 - Entering MASTER state",
+        ];
+        let mut seen = Vec::new();
+        wait_until("every letter of the start", PATIENCE, || {
+            seen = mail.subjects();
+            seen == wanted
+        })
+        .map_err(|failure| Failure::new(format!("{failure}: {seen:#?}")))?;
+        director.stop()?;
+        let stopping = mail.subjects().iter().filter(|subject| subject.ends_with("Stopping")).count();
+        require(stopping == 3, || format!("{:#?}", mail.subjects()))
+    });
+}
+
+#[test]
+fn a_silent_mail_server_delays_no_advert() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+        let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
+        // Connections are taken by the kernel and never answered.
+        let _silent = d1.enter(|| std::net::TcpListener::bind("127.0.0.1:2525"))?;
+        let director = Director::start(lab, d1, Subject::Ours, &config("127.0.0.1"), &[])?;
+        wait_until("d1 holds the address", PATIENCE, || d1.has(ADDRESS))?;
+        let backup =
+            config("127.0.0.1").replace("priority 200", "priority 100").replace("smtp_alert_vrrp on", "");
+        let _peer = Director::start(lab, d2, Subject::Ours, &backup, &[])?;
+        wait_until("connections hang", PATIENCE, || director.logged("timeout reading") > 0)?;
+        pause(Duration::from_secs(1));
+        require(d1.has(ADDRESS) && !d2.has(ADDRESS), || "the address moved".to_owned())
+    });
+}
