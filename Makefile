@@ -59,6 +59,7 @@ install: ## programs, units, users, kernel settings, manual pages (DESTDIR= PREF
 	install -m 755 $(TARGET)/release/keepalived $(DESTDIR)$(PREFIX)/sbin/keepalived
 	install -m 755 $(TARGET)/release/vrrpd $(TARGET)/release/checkd $(TARGET)/release/ipvsd $(DESTDIR)$(LIBEXEC)/
 	install -m 755 $(TARGET)/release/keepalivectl $(DESTDIR)$(PREFIX)/bin/keepalivectl
+	install -m 755 $(TARGET)/release/genhash $(DESTDIR)$(PREFIX)/bin/genhash
 	for unit in keepalived keepalived-hardened; do \
 	  sed 's|@SBINDIR@|$(PREFIX)/sbin|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' packaging/systemd/$$unit.service.in \
 	    >$(DESTDIR)$(UNITDIR)/$$unit.service && chmod 644 $(DESTDIR)$(UNITDIR)/$$unit.service || exit 1; \

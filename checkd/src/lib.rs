@@ -6,6 +6,7 @@
 
 pub mod desired;
 pub mod driver;
+pub mod genhash;
 pub mod mail;
 pub mod probe;
 pub mod roster;

@@ -15,7 +15,8 @@ use tests::lab::sandbox::build_directory;
 use tests::lab::{Failure, Lan, process, sandboxed, wait_for, wait_until};
 
 /// Every file that is installed, with its mode.
-const FILES: [(&str, u32); 12] = [
+const FILES: [(&str, u32); 14] = [
+    ("usr/bin/genhash", 0o755),
     ("usr/bin/keepalivectl", 0o755),
     ("usr/lib/sysctl.d/30-keepalived.conf", 0o644),
     ("usr/lib/systemd/system/keepalived-hardened.service", 0o644),
@@ -25,6 +26,7 @@ const FILES: [(&str, u32); 12] = [
     ("usr/libexec/keepalived/ipvsd", 0o755),
     ("usr/libexec/keepalived/vrrpd", 0o755),
     ("usr/sbin/keepalived", 0o755),
+    ("usr/share/man/man1/genhash.1", 0o644),
     ("usr/share/man/man1/keepalivectl.1", 0o644),
     ("usr/share/man/man5/keepalived.conf.5", 0o644),
     ("usr/share/man/man8/keepalived.8", 0o644),

@@ -33,7 +33,7 @@ pub struct Exchange {
 
 enum State {
     Head { buffer: Vec<u8>, taken: usize },
-    Body { head: Head, body: Body, received: u64 },
+    Body { head: Head, body: Body, received: u64, start: usize },
 }
 
 #[derive(Clone, Copy)]
@@ -87,14 +87,26 @@ impl Exchange {
                             if !accepts(url, head.status) {
                                 return Some(Outcome::Fail(Failure::Status(head.status)));
                             }
+                            let start = *taken;
                             let body = Body::new(url).with(self.pattern.take());
-                            self.state = State::Body { head, body, received: 0 };
+                            self.state = State::Body { head, body, received: 0, start };
                         }
                     }
                 }
-                State::Body { head, body, received } => {
+                State::Body { head, body, received, start: _ } => {
                     return take_body(*head, body, received, url, bytes);
                 }
+            }
+        }
+    }
+
+    /// Which of the bytes received so far are the body; empty before it begins.
+    #[must_use]
+    pub fn body(&self) -> std::ops::Range<usize> {
+        match &self.state {
+            State::Head { taken, .. } => *taken..*taken,
+            State::Body { received, start, .. } => {
+                *start..start.saturating_add(usize::try_from(*received).unwrap_or(usize::MAX))
             }
         }
     }
