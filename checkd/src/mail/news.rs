@@ -69,6 +69,7 @@ pub fn found(kind: &CheckKind, failure: Option<Failure>) -> String {
         CheckKind::Dns(_) => plain("DNS_CHECK:", "succeed"),
         CheckKind::Udp(_) => plain("UDP CHECK", "succeed"),
         CheckKind::Ping(_) => plain("ICMP CHECK", "succeed"),
+        CheckKind::File(_) => plain("FILE CHECK", "succeed"),
         CheckKind::Misc { .. } => match failure {
             Some(Failure::ScriptTimeout) => "=> MISC CHECK timed out on service <=".to_owned(),
             Some(_) | None => plain("MISC CHECK", "succeeded"),
