@@ -239,7 +239,11 @@ static CHECKS: LazyLock<Checks> = LazyLock::new(|| {
             CheckKind::Http(http) => out.http.push(http),
             CheckKind::Smtp(smtp) => out.smtp.push(smtp),
             CheckKind::Udp(udp) => out.udp.push(udp),
-            CheckKind::Tcp(_) | CheckKind::Misc { .. } | CheckKind::Dns(_) | CheckKind::Ping(_) => {}
+            CheckKind::Tcp(_)
+            | CheckKind::Misc { .. }
+            | CheckKind::Dns(_)
+            | CheckKind::Ping(_)
+            | CheckKind::File(_) => {}
         }
     }
     out
