@@ -31,7 +31,7 @@ pub(super) fn routes(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line
 }
 
 pub(super) fn track_group(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    let Some(name) = lowering.required(line, 1, "a name") else { return };
+    let Some(name) = lowering.name(line) else { return };
     lowering.end(line, 2);
     let mut group = TrackGroupDraft { name: Some(Named::of(name)), members: Vec::new() };
     lowering.block("track_group", line, TRACK_GROUP, &mut group);

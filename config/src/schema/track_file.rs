@@ -15,7 +15,7 @@ pub(crate) struct FileDraft {
 
 /// Reads one block.
 pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    let Some(name) = lowering.required(line, 1, "a name") else { return };
+    let Some(name) = lowering.name(line) else { return };
     lowering.end(line, 2);
     let mut file = FileDraft { name: Named::of(name), path: None, weight: 1, reverse: false, initial: None };
     lowering.block("track_file", line, TABLE, &mut file);

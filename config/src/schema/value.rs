@@ -62,6 +62,16 @@ impl<'t> Lowering<'t> {
         word
     }
 
+    /// The name of a block, or an error that it has none.
+    pub(crate) fn name<'l>(&mut self, line: &Line<'l>) -> Option<Word<'l>> {
+        let word = self.required(line, 1, "a name")?;
+        if word.text.is_empty() {
+            self.error(code::MISSING_VALUE, word.span, format!("{} needs a name", line.keyword()));
+            return None;
+        }
+        Some(word)
+    }
+
     /// Warns of words from `index` on, which nothing reads.
     pub(crate) fn end(&mut self, line: &Line<'_>, index: usize) {
         if let Some(word) = line.word(index) {

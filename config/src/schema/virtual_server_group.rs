@@ -50,7 +50,7 @@ const GROUP_ADDRESSES: u128 = 65_536;
 
 /// Reads one block.
 pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    let Some(name) = lowering.required(line, 1, "a name") else { return };
+    let Some(name) = lowering.name(line) else { return };
     lowering.end(line, 2);
     let mut group = GroupDraft { name: Named::of(name), entries: Vec::new() };
     let mut held: u128 = 0;

@@ -91,7 +91,7 @@ impl notify::Told for InstanceDraft {
 
 /// Reads one block.
 pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    let Some(name) = lowering.required(line, 1, "a name") else { return };
+    let Some(name) = lowering.name(line) else { return };
     lowering.end(line, 2);
     let mut instance =
         InstanceDraft { name: name.text.to_owned(), span: name.span, ..InstanceDraft::default() };

@@ -45,7 +45,7 @@ impl ScriptBlockDraft {
 
 /// Reads one block.
 pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    let Some(name) = lowering.required(line, 1, "a name") else { return };
+    let Some(name) = lowering.name(line) else { return };
     lowering.end(line, 2);
     let mut script = ScriptBlockDraft {
         name: Named::of(name),

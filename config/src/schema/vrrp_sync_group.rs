@@ -24,7 +24,7 @@ impl notify::Told for SyncGroupDraft {
 
 /// Reads one block.
 pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    let Some(name) = lowering.required(line, 1, "a name") else { return };
+    let Some(name) = lowering.name(line) else { return };
     lowering.end(line, 2);
     let mut group = SyncGroupDraft {
         name: Named::of(name),
