@@ -52,7 +52,7 @@ pub fn configuration(bytes: &[u8]) {
     let plain =
         LoadOptions { config_id: "node1".to_owned(), host_name: "lab".to_owned(), ..LoadOptions::default() };
     let compatible = LoadOptions { compatible: true, allow_inactive: true, ..plain.clone() };
-    for options in [plain.clone(), compatible] {
+    for options in [plain, compatible] {
         let loaded = read(bytes, &options);
         assert!(
             loaded.missing || loaded.model.is_some() || !loaded.diagnostics.is_empty(),
@@ -61,7 +61,7 @@ pub fn configuration(bytes: &[u8]) {
         let Some(model) = loaded.model else { continue };
         assert!(diff(&model, &model).is_empty(), "a configuration differs from itself");
         let text = print(&model);
-        let again = read(text.as_bytes(), &plain).model;
+        let again = read(text.as_bytes(), &options).model;
         assert!(again.as_ref() == Some(&model), "the canonical text means something else:\n{text}");
     }
 }
