@@ -24,8 +24,8 @@ pub struct Ids {
 /// Users that a package creates, in the order in which ids are returned: vrrpd, checkd, ipvsd, worker.
 pub const PACKAGED_USERS: [&str; 4] = [VRRPD.user, CHECKD.user, IPVSD.user, WORKER.user];
 
-/// Numeric users tried without packaged ones, first and last: 16 groups of four.
-pub const DEFAULT_RANGE: (u32, u32) = (64540, 64603);
+/// Numeric users tried without packaged ones, first and last: 128 groups of four.
+pub const DEFAULT_RANGE: (u32, u32) = (64540, 65051);
 
 /// Why no users could be chosen.
 #[derive(Debug, Error)]
@@ -62,7 +62,9 @@ pub enum UserError {
 ///
 /// With a `range` the numeric users in it; otherwise the system users named in `users`, if `etc_passwd` has all of
 /// them, else numeric users from [`DEFAULT_RANGE`]. Numeric users are four in a row without an entry in `etc_passwd`
-/// (neither as user nor as group) and without a running process, never root or nobody.
+/// (neither as user nor as group) and without a running process, never root or nobody. Should all of [`DEFAULT_RANGE`]
+/// have processes, its first four are shared, as packaged users are by all suites of a machine; a configured range is
+/// never shared.
 ///
 /// # Errors
 /// [`UserError::Unfit`], [`UserError::NoneFree`].
@@ -79,20 +81,23 @@ pub fn find_ids(
         return Ok(ids);
     }
     let (first, last) = range.unwrap_or(DEFAULT_RANGE);
-    let is_free = |id: u32| {
-        is_fit(id)
-            && !running_uids.contains(&id)
-            && !entries.iter().any(|(_, ids)| ids.uid == id || ids.gid == id)
-    };
+    let unnamed = |id: u32| is_fit(id) && !entries.iter().any(|(_, ids)| ids.uid == id || ids.gid == id);
+    let idle = |id: u32| unnamed(id) && !running_uids.contains(&id);
+    four_in_a_row(first, last, idle)
+        .or_else(|| range.is_none().then(|| four_in_a_row(first, last, unnamed)).flatten())
+        .ok_or(UserError::NoneFree { first, last })
+}
+
+/// The first group of four from `first` to `last` of which each member is `good`.
+fn four_in_a_row(first: u32, last: u32, good: impl Fn(u32) -> bool) -> Option<[Ids; 4]> {
     let mut start = first;
-    while let Some(end) = start.checked_add(3).filter(|end| *end <= last) {
-        if (start..=end).all(is_free) {
-            return Ok([0, 1, 2, 3].map(|offset| Ids { uid: start + offset, gid: start + offset }));
+    loop {
+        let end = start.checked_add(3).filter(|end| *end <= last)?;
+        if (start..=end).all(&good) {
+            return Some([0, 1, 2, 3].map(|offset| Ids { uid: start + offset, gid: start + offset }));
         }
-        let Some(next) = end.checked_add(1) else { break };
-        start = next;
+        start = end.checked_add(1)?;
     }
-    Err(UserError::NoneFree { first, last })
 }
 
 /// The ids of all four users, `None` if one of them is missing.
@@ -138,7 +143,7 @@ pub fn choose_ids(range: Option<(u32, u32)>) -> Result<[Ids; 4], UserError> {
     find_ids(&passwd, &running, range, PACKAGED_USERS)
 }
 
-/// Real, effective, saved and file-system uid of every process. A process that ends meanwhile is passed over.
+/// Real, effective, saved and file-system uid of every process that lives. One that ends meanwhile is passed over.
 fn running_uids() -> io::Result<BTreeSet<u32>> {
     let mut uids = BTreeSet::new();
     for entry in fs::read_dir("/proc")? {
@@ -151,9 +156,10 @@ fn running_uids() -> io::Result<BTreeSet<u32>> {
     Ok(uids)
 }
 
-/// The numbers of the `Uid:` line of proc_pid_status(5).
+/// The numbers of the `Uid:` line of proc_pid_status(5); none of a process that only waits for its parent's attention.
 fn status_uids(status: &str) -> impl Iterator<Item = u32> {
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or("");
+    let dead = status.lines().any(|line| line.starts_with("State:\tZ") || line.starts_with("State:\tX"));
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).filter(|_| !dead).unwrap_or("");
     line.split_whitespace().filter_map(|number| number.parse().ok())
 }
 
@@ -226,6 +232,21 @@ mod tests {
     fn every_uid_of_a_status_file_counts() {
         let status = "Name:\tx\nUid:\t1\t2\t3\t4\nGid:\t9\t9\t9\t9\n";
         assert_eq!(status_uids(status).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_dead_process_holds_no_user() {
+        let status = "Name:\tx\nState:\tZ (zombie)\nUid:\t1\t2\t3\t4\n";
+        assert_eq!(status_uids(status).count(), 0);
+    }
+
+    #[test]
+    fn a_full_default_range_is_shared_and_a_full_configured_one_is_not() {
+        let all: BTreeSet<u32> = (64540..=65051).collect();
+        let found = find_ids("a:x:64541:1::/:\n", &all, None, PACKAGED_USERS);
+        assert_eq!(uids(found)[0], (64544, 64544));
+        let refused = find_ids("", &all, Some((64540, 64547)), PACKAGED_USERS);
+        assert!(matches!(refused, Err(UserError::NoneFree { .. })));
     }
 
     #[test]
