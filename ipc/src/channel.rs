@@ -29,6 +29,9 @@ pub const MAX_WAITING_FDS: usize = 160;
 
 const HEADER: usize = 4;
 
+/// Frames without descriptors are written together up to about so many bytes.
+const MAX_RUN: usize = 32 * 1024;
+
 /// Why a message was not queued.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
@@ -87,6 +90,7 @@ pub enum Violation {
     StrayFds,
 }
 
+/// Frames that are written together.
 #[derive(Debug)]
 struct Pending {
     bytes: Vec<u8>,
@@ -105,6 +109,7 @@ pub struct Channel<Out, In> {
     taken: usize,
     waiting_fds: VecDeque<OwnedFd>,
     accepts_fds: bool,
+    corked: bool,
     messages: PhantomData<fn(Out) -> In>,
 }
 
@@ -125,6 +130,7 @@ impl<Out: Serialize + CarriesFds, In: DeserializeOwned + CarriesFds> Channel<Out
             taken: 0,
             waiting_fds: VecDeque::new(),
             accepts_fds,
+            corked: false,
             messages: PhantomData,
         })
     }
@@ -162,9 +168,30 @@ impl<Out: Serialize + CarriesFds, In: DeserializeOwned + CarriesFds> Channel<Out
         bytes.extend_from_slice(&body);
         let fds = fds.iter().map(|fd| fd.try_clone_to_owned()).collect::<io::Result<Vec<_>>>()?;
         self.queued = self.queued.saturating_add(bytes.len());
-        self.queue.push_back(Pending { bytes, sent: 0, fds });
-        self.flush()?;
+        match self.queue.back_mut() {
+            Some(last) if fds.is_empty() && last.fds.is_empty() && last.bytes.len() < MAX_RUN => {
+                last.bytes.append(&mut bytes);
+            }
+            Some(_) | None => self.queue.push_back(Pending { bytes, sent: 0, fds }),
+        }
+        if !self.corked {
+            self.flush()?;
+        }
         Ok(())
+    }
+
+    /// Messages wait from now on, so that many of them cost one system call and wake the peer once.
+    pub fn cork(&mut self) {
+        self.corked = true;
+    }
+
+    /// Messages are sent at once again; those that wait go out as [`Self::flush`] says.
+    ///
+    /// # Errors
+    /// The peer is gone.
+    pub fn uncork(&mut self) -> io::Result<bool> {
+        self.corked = false;
+        self.flush()
     }
 
     /// Sends what the socket takes; true when nothing is left.

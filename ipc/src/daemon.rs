@@ -123,6 +123,19 @@ where
         self.dropped_messages
     }
 
+    /// What is logged and sent from now on waits for [`Self::uncork`].
+    pub fn cork(&mut self) {
+        self.channel.cork();
+    }
+
+    /// Sends what waits since [`Self::cork`]; see [`Channel::uncork`].
+    ///
+    /// # Errors
+    /// The parent is gone.
+    pub fn uncork(&mut self) -> io::Result<bool> {
+        self.channel.uncork()
+    }
+
     /// Sends what waits; true when nothing is left.
     ///
     /// # Errors

@@ -455,7 +455,7 @@ impl Router {
         if self.path.source.is_none() || is_lost {
             faults.add(Reason::NoSourceAddress);
         }
-        if self.socket_key().is_some_and(|key| deaf.contains(&key)) {
+        if !deaf.is_empty() && self.socket_key().is_some_and(|key| deaf.contains(&key)) {
             faults.add(Reason::NoSocket);
         }
     }

@@ -48,7 +48,7 @@ impl Capture {
         let sink = File::create(&messages).map_err(|cause| Failure::instrument("capture", cause))?;
         let mut command = Command::new("tcpdump");
         command
-            .args(["-Z", "root", "-U", "--immediate-mode", "-s", "0", "-i", "br0", "-w"])
+            .args(["-Z", "root", "-U", "--immediate-mode", "-s", SNAPSHOT, "-B", BUFFER, "-i", "br0", "-w"])
             .arg(&file)
             .arg("vrrp or ip6 proto 112 or ah or arp or icmp6")
             .stdin(Stdio::null())
@@ -68,6 +68,11 @@ impl Capture {
         Ok(self.file)
     }
 }
+
+/// Bytes of a frame that are kept: the longest advert has 255 IPv6 addresses.
+const SNAPSHOT: &str = "4200";
+/// KiB of frames that may wait for tcpdump, each of which takes a whole snapshot: bursts of hundreds are not lost.
+const BUFFER: &str = "32768";
 
 /// All VRRP frames of a capture. Fails when tshark finds a frame malformed or with a wrong checksum.
 pub fn adverts(file: &Path) -> Result<Vec<Advert>, Failure> {

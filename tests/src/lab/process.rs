@@ -93,6 +93,16 @@ pub fn processor_ticks(pid: i32) -> Option<u64> {
 /// Proportional set size in KiB: private memory plus this process's share of what it shares.
 #[must_use]
 pub fn pss_kib(pid: i32) -> Option<u64> {
+    rollup_kib(pid, "Pss:")
+}
+
+/// Memory in KiB that nobody else has.
+#[must_use]
+pub fn private_kib(pid: i32) -> Option<u64> {
+    Some(rollup_kib(pid, "Private_Clean:")?.saturating_add(rollup_kib(pid, "Private_Dirty:")?))
+}
+
+fn rollup_kib(pid: i32, name: &str) -> Option<u64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse().ok())
+    rollup.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
 }

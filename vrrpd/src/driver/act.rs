@@ -1,9 +1,12 @@
 //! Doing what a machine decides: adverts, addresses, announcements, log lines, news for the parent.
 
+use std::time::Duration;
+
 use config::model::units::{IfIndex, MonoTime};
 use config::model::vrrp::Family;
 use ipc::messages::Level;
 use ipc::messages::vrrpd::VrrpdToParent;
+use ipc::reactor::now as clock;
 
 use super::{Driver, Phase, instance_id};
 use crate::handover;
@@ -13,6 +16,10 @@ use crate::proto::machine::{Action, Entered, Input, Note, Notify, State};
 
 /// Announcements of one instance in one turn.
 const SLICE: usize = 128;
+
+/// How long addresses and announcements may keep a turn.
+const SHARE: Duration = Duration::from_millis(1);
+
 impl Driver {
     /// Gives an input to a machine and does what follows.
     pub(super) fn give(&mut self, position: usize, input: Input, now: MonoTime) {
@@ -124,14 +131,13 @@ impl Driver {
         }
     }
 
-    /// One step of addresses and one slice of announcements for every instance.
+    /// Addresses and announcements of all instances, as far as they get in their share of a turn: hundreds that
+    /// become Master at almost the same time must not have the adverts of the last wait for the addresses of the
+    /// first.
     pub(super) fn work(&mut self, now: MonoTime) {
-        self.step_addresses(now);
-        for position in 0..self.routers.len() {
-            if self.routers.get(position).is_some_and(|router| router.announcer.is_sending(now)) {
-                self.announce_slice(position, now);
-            }
-        }
+        let started = clock();
+        self.step_addresses(now, started + SHARE);
+        self.announce_slices(now, started + SHARE);
         if !self.renewals.is_empty() {
             self.renew(now);
         }
@@ -145,7 +151,23 @@ impl Driver {
         }
     }
 
-    pub(super) fn announce_slice(&mut self, position: usize, now: MonoTime) {
+    fn announce_slices(&mut self, now: MonoTime, end: MonoTime) {
+        for _ in 0..self.routers.len() {
+            if self.next_announcement >= self.routers.len() {
+                self.next_announcement = 0;
+            }
+            let position = self.next_announcement;
+            self.next_announcement = self.next_announcement.saturating_add(1);
+            if self.routers.get(position).is_some_and(|router| router.announcer.is_sending(now)) {
+                self.announce_slice(position, now);
+                if clock() >= end {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn announce_slice(&mut self, position: usize, now: MonoTime) {
         let Some(router) = self.routers.get_mut(position) else { return };
         if router.holdings.is_busy() {
             return;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use config::model::units::MonoTime;
 use ipc::messages::Level;
+use ipc::reactor::now as clock;
 
 use super::Driver;
 use crate::holdings::{self, Progress, Step};
@@ -16,13 +17,18 @@ use crate::router::Refusal;
 const NAMED_ADDRESSES: usize = 20;
 
 impl Driver {
-    /// One step of every instance that has something to do. Many that become Master together share requests.
-    pub(super) fn step_addresses(&mut self, now: MonoTime) {
-        let mut next = 0;
-        loop {
+    /// A step of every instance that has something to do, as far as the time goes; those that are left come first
+    /// in the next turn. Many that become Master together share requests.
+    pub(super) fn step_addresses(&mut self, now: MonoTime, end: MonoTime) {
+        let mut left = self.routers.len();
+        while left > 0 {
             let mut orders = Vec::new();
             let mut steps: Vec<(usize, Step, usize)> = Vec::new();
-            while let Some(router) = self.routers.get(next) {
+            while left > 0 {
+                if self.next_step >= self.routers.len() {
+                    self.next_step = 0;
+                }
+                let Some(router) = self.routers.get_mut(self.next_step) else { return };
                 if router.holdings.is_busy() {
                     let mut step = router.holdings.step(&router.config, self.kernel.links());
                     let count = step.orders.len();
@@ -30,9 +36,10 @@ impl Driver {
                         break;
                     }
                     orders.append(&mut step.orders);
-                    steps.push((next, step, count));
+                    steps.push((self.next_step, step, count));
                 }
-                next = next.saturating_add(1);
+                self.next_step = self.next_step.saturating_add(1);
+                left = left.saturating_sub(1);
             }
             if steps.is_empty() {
                 return;
@@ -48,6 +55,9 @@ impl Driver {
             }
             for (position, progress) in outcomes {
                 self.follow(position, progress, now);
+            }
+            if clock() >= end {
+                return;
             }
         }
     }
@@ -72,7 +82,6 @@ impl Driver {
                 if news {
                     self.tell_transition(position, Notify::News, String::new());
                 }
-                self.announce_slice(position, now);
             }
             Progress::Verified(added) => {
                 router.announcer.resumed(now);

@@ -1,5 +1,6 @@
 //! What the parent says: prepare, commit, quiesce, stop, and what trackers have found.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
 use config::model::units::{Generation, MonoTime};
@@ -9,6 +10,7 @@ use ipc::messages::vrrpd::{ParentToVrrpd, SocketKey, VrrpState};
 use ipc::messages::{FromDaemon, Level, Refusal, StopMode, ToDaemon};
 use ipc::slots::{Slot, Slots};
 
+use super::directory::Directory;
 use super::preparation::{Preparation, Prepared};
 use super::{Driver, Incoming, Phase, Purpose, instance_id};
 use crate::handover;
@@ -196,15 +198,15 @@ impl Driver {
         self.trackers = std::mem::take(&mut self.trackers).replaced(&prepared.head, now);
         self.groups.clear();
         self.renewals.clear();
-        let mut old = std::mem::take(&mut self.routers);
+        let old = std::mem::take(&mut self.routers).into_iter();
+        let mut old: BTreeMap<String, Router> =
+            old.map(|router| (router.config.name.clone(), router)).collect();
         let mut kept: Vec<Option<Router>> = Vec::new();
         for instance in &prepared.instances {
-            let found = old.iter().position(|router| router.config.name == instance.name);
-            let same =
-                found.filter(|found| old.get(*found).is_some_and(|router| router.is_same_router(instance)));
-            kept.push(same.map(|found| old.swap_remove(found)));
+            let same = old.get(&instance.name).is_some_and(|router| router.is_same_router(instance));
+            kept.push(if same { old.remove(&instance.name) } else { None });
         }
-        self.dismiss(old, now);
+        self.dismiss(old.into_values().collect(), now);
         for (instance, known) in prepared.instances.into_iter().zip(kept) {
             let router = match known {
                 Some(known) => self.adapt(known, instance, now),
@@ -212,6 +214,7 @@ impl Driver {
             };
             self.routers.push(router);
         }
+        self.directory = Directory::of(&self.routers);
         if self.routers.iter().any(|router| !router.config.routes.is_empty()) {
             self.follow_routes();
         }

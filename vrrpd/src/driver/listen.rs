@@ -4,7 +4,6 @@
 //! come from the network and aren't trusted.
 
 use config::model::units::{MonoTime, Priority};
-use config::model::vrrp::{Family, Transport};
 use ipc::messages::Level;
 use ipc::reactor::wall_clock;
 
@@ -53,7 +52,7 @@ impl Driver {
                     return count;
                 }
                 Read::Garbage => None,
-                Read::Datagram(datagram) => match addressee(&self.routers, &datagram) {
+                Read::Datagram(datagram) => match self.directory.addressee(&self.routers, &datagram) {
                     Some(position) => self.hear(position, &datagram, now).map(|heard| (position, heard)),
                     None => {
                         self.note_unknown(&datagram, now);
@@ -134,38 +133,4 @@ impl Driver {
             self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
         }
     }
-}
-
-/// Instance that a datagram is for, by VRID, family, and interface or own address. Among several unicast instances
-/// the one that has the sender as a peer comes first.
-fn addressee(routers: &[Router], datagram: &Datagram<'_>) -> Option<usize> {
-    let vrid = Header::parse(datagram.payload)?.vrid;
-    let family = Family::of(&datagram.source);
-    let mut fallback = None;
-    for (position, router) in routers.iter().enumerate() {
-        if router.config.vrid.value() != vrid || router.config.family != family {
-            continue;
-        }
-        match &router.config.transport {
-            Transport::Multicast { group, .. } => {
-                if router.path.interface != Some(datagram.interface) {
-                    continue;
-                }
-                if datagram.destination == *group {
-                    return Some(position);
-                }
-                fallback = fallback.or(Some(position));
-            }
-            Transport::Unicast { peers, .. } => {
-                if router.path.source != Some(datagram.destination) {
-                    continue;
-                }
-                if peers.iter().any(|peer| peer.address == datagram.source) {
-                    return Some(position);
-                }
-                fallback = Some(position);
-            }
-        }
-    }
-    fallback
 }

@@ -7,6 +7,7 @@
 mod act;
 mod addresses;
 mod conversation;
+mod directory;
 mod lease;
 mod listen;
 mod outbox;
@@ -42,6 +43,7 @@ use crate::socket::announce::Herald;
 use crate::socket::send::Sender;
 use crate::statics::Standing;
 use crate::trackers::Trackers;
+use directory::Directory;
 use outbox::Outbox;
 use preparation::Preparation;
 use receivers::Receivers;
@@ -85,6 +87,9 @@ pub struct Driver {
     unknown_vrids: Box<Reasons<256>>,
     trackers: Trackers,
     routers: Vec<Router>,
+    directory: Directory,
+    next_step: usize,
+    next_announcement: usize,
     statics: Standing,
     static_limits: Reasons<{ log::KINDS }>,
     renewals: VecDeque<(usize, Order)>,
@@ -173,6 +178,9 @@ impl Driver {
             unknown_vrids: Box::default(),
             trackers: Trackers::default(),
             routers: Vec::new(),
+            directory: Directory::default(),
+            next_step: 0,
+            next_announcement: 0,
             statics: Standing::default(),
             static_limits: Reasons::default(),
             renewals: VecDeque::new(),

@@ -29,6 +29,10 @@ impl Outbox {
 
     /// Hands everything to the link. Messages that find its queue full are counted and named there.
     pub(super) fn flush(&mut self, link: &mut Link<VrrpdToParent, ParentToVrrpd>) {
+        if self.0.is_empty() {
+            return;
+        }
+        link.cork();
         for letter in self.0.drain(..) {
             match letter {
                 Letter::Line(level, text) => link.log(level, text),
@@ -39,5 +43,7 @@ impl Outbox {
                 }
             }
         }
+        // A parent that is gone is noticed when its end of file is read.
+        let _ = link.uncork();
     }
 }

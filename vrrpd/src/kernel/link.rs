@@ -14,7 +14,11 @@ use netlink::route::{Address, AddressScope, AddressSpec, Link, PROTOCOL_KEEPALIV
 #[derive(Debug, Default, Clone)]
 pub struct Links {
     links: BTreeMap<u32, Link>,
+    /// Index of the link that bears a name, by what was heard last.
+    names: BTreeMap<String, u32>,
     addresses: BTreeMap<Place, Address>,
+    /// Every place again, by its address.
+    places: BTreeSet<(IpAddr, Place)>,
     /// Indexes of the links that forward IPv6.
     forwarding: BTreeSet<u32>,
     trusted: BTreeSet<IpAddr>,
@@ -63,19 +67,23 @@ impl Links {
             // Routes are no business of this table.
             RouteEvent::OwnRouteRemoved => {}
             RouteEvent::LinkChanged(link) => {
+                self.unname(link.index);
+                self.names.insert(link.name.clone(), link.index);
                 self.links.insert(link.index, link);
             }
             RouteEvent::LinkGone(index) => {
+                self.unname(index);
                 self.links.remove(&index);
                 self.forwarding.remove(&index);
                 self.addresses.retain(|place, _| place.index.value() != index);
+                self.places.retain(|(_, place)| place.index.value() != index);
             }
             RouteEvent::AddressAdded(address) => {
-                self.addresses.insert(Place::of(&address), address);
+                let place = Place::of(&address);
+                self.places.insert((place.ip, place));
+                self.addresses.insert(place, address);
             }
-            RouteEvent::AddressRemoved(address) => {
-                self.addresses.remove(&Place::of(&address));
-            }
+            RouteEvent::AddressRemoved(address) => self.forget(&Place::of(&address)),
             RouteEvent::Forwarding(index, true) => {
                 self.forwarding.insert(index);
             }
@@ -85,10 +93,19 @@ impl Links {
         }
     }
 
+    /// A link has another name now, or none; the name may have gone to another link already.
+    fn unname(&mut self, index: u32) {
+        if let Some(link) = self.links.get(&index)
+            && self.names.get(&link.name) == Some(&index)
+        {
+            self.names.remove(&link.name);
+        }
+    }
+
     /// Link of this name.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Link> {
-        self.links.values().find(|link| link.name == name)
+        self.links.get(self.names.get(name)?)
     }
 
     /// Link with this index.
@@ -122,7 +139,9 @@ impl Links {
     /// True when some interface has this address, ready for use.
     #[must_use]
     pub fn has_ip(&self, ip: IpAddr) -> bool {
-        self.addresses.values().any(|address| address.ip == ip && !address.is_tentative())
+        let low = Place { index: IfIndex::new(0), ip, prefix: 0 };
+        let places = self.places.range((ip, low)..).take_while(|(other, _)| *other == ip);
+        places.filter_map(|(_, place)| self.addresses.get(place)).any(|address| !address.is_tentative())
     }
 
     /// Addresses that adverts may come from although keepalived added them.
@@ -151,6 +170,7 @@ impl Links {
 
     /// An address is gone, whatever events will say of it.
     pub fn forget(&mut self, place: &Place) {
+        self.places.remove(&(place.ip, *place));
         self.addresses.remove(place);
     }
 
@@ -271,6 +291,37 @@ mod tests {
         links.apply(link(2, "lan0", LinkFlags::Up));
         assert_eq!(links.condition("eth0"), Condition::Missing);
         assert_eq!(links.condition("lan0"), Condition::Down);
+    }
+
+    #[test]
+    fn two_interfaces_that_swap_their_names_are_found_by_them() {
+        let mut links = table();
+        links.apply(link(3, "eth1", LinkFlags::Up));
+        for (index, name) in [(2, "swap"), (3, "eth0"), (2, "eth1")] {
+            links.apply(link(index, name, LinkFlags::Up));
+        }
+        let index = |name| links.by_name(name).map(|link| link.index);
+        assert_eq!((index("eth0"), index("eth1"), index("swap")), (Some(3), Some(2), None));
+    }
+
+    #[test]
+    fn a_name_that_was_given_to_another_interface_survives_the_end_of_the_first() {
+        let mut links = table();
+        links.apply(link(9, "eth0", LinkFlags::Up));
+        links.apply(RouteEvent::LinkGone(2));
+        assert_eq!(links.by_name("eth0").map(|link| link.index), Some(9));
+    }
+
+    #[test]
+    fn an_address_on_two_interfaces_is_there_until_both_have_lost_it() {
+        let mut links = table();
+        let ip = "192.0.2.60".parse().unwrap();
+        links.apply(link(3, "eth1", LinkFlags::Up));
+        links.apply(RouteEvent::AddressAdded(address(3, "192.0.2.60", AddressScope::Universe, None)));
+        links.apply(RouteEvent::LinkGone(2));
+        assert!(links.has_ip(ip));
+        links.apply(RouteEvent::AddressRemoved(address(3, "192.0.2.60", AddressScope::Universe, None)));
+        assert!(!links.has_ip(ip));
     }
 
     #[test]
