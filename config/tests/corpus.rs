@@ -25,9 +25,14 @@ fn codes(loaded: &Loaded) -> Vec<(&'static str, u32)> {
 
 #[test]
 fn every_file_but_the_broken_one_is_accepted() {
-    for folder in ["", "ipvs/"] {
-        for entry in std::fs::read_dir(corpus(folder)).unwrap() {
-            accepted_unless_broken(&format!("{folder}{}", entry.unwrap().file_name().to_string_lossy()));
+    let names = |folder: &str| {
+        let entries = std::fs::read_dir(corpus(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    let sequences = names("reloads").into_iter().map(|name| format!("reloads/{name}/"));
+    for folder in ["".to_owned(), "ipvs/".to_owned()].into_iter().chain(sequences) {
+        for name in names(&folder) {
+            accepted_unless_broken(&format!("{folder}{name}"));
         }
     }
 }

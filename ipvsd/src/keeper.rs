@@ -297,7 +297,8 @@ impl<K: KernelTable> Keeper<K> {
             if self.former_timeouts.is_none() {
                 self.former_timeouts = self.kernel.timeouts().ok();
             }
-            match failure(&self.kernel.set_timeouts(&timeouts)) {
+            let sent = with_former(&timeouts, &self.set_timeouts, self.former_timeouts.as_ref());
+            match failure(&self.kernel.set_timeouts(&sent)) {
                 None => self.set_timeouts = timeouts,
                 Some(error) => {
                     self.lines.push((Level::Error, format!("IPVS cmd set timeouts error: {error}")));
@@ -403,6 +404,19 @@ impl<K: KernelTable> Keeper<K> {
             let line = self.repairs.pass(line, self.kernel.now());
             self.lines.extend(line.map(|line| (Level::Warning, line)));
         }
+    }
+}
+
+/// Time-outs that are no longer `wanted` become again what they were before they were `set`.
+fn with_former(wanted: &Timeouts, set: &Timeouts, former: Option<&Timeouts>) -> Timeouts {
+    let one = |wanted: u32, set: u32, former: Option<u32>| match wanted {
+        0 if set > 0 => former.unwrap_or(0),
+        other => other,
+    };
+    Timeouts {
+        tcp: one(wanted.tcp, set.tcp, former.map(|former| former.tcp)),
+        tcp_fin: one(wanted.tcp_fin, set.tcp_fin, former.map(|former| former.tcp_fin)),
+        udp: one(wanted.udp, set.udp, former.map(|former| former.udp)),
     }
 }
 

@@ -194,6 +194,15 @@ fn time_outs_are_set_once_for_each_change() {
 }
 
 #[test]
+fn a_time_out_that_is_no_longer_configured_becomes_what_it_was() {
+    let wanted = Timeouts { tcp: 3600, tcp_fin: 0, udp: 0 };
+    let set = Timeouts { tcp: 7200, tcp_fin: 30, udp: 0 };
+    let former = Timeouts { tcp: 900, tcp_fin: 120, udp: 300 };
+    let sent = with_former(&wanted, &set, Some(&former));
+    assert_eq!(sent, Timeouts { tcp: 3600, tcp_fin: 120, udp: 0 });
+}
+
+#[test]
 fn the_receive_buffer_is_what_the_configuration_says() {
     for (forced, expected) in
         [(false, ReceiveBuffer::WithinLimit(65_536)), (true, ReceiveBuffer::Forced(65_536))]

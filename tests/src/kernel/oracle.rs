@@ -1,8 +1,9 @@
-//! The kernel's table after Debian's keepalived and after ours, for every file of `corpus/ipvs`.
+//! The kernel's table after Debian's keepalived and after ours, for every file of `corpus/ipvs` and every sequence of
+//! reloads in `corpus/reloads`.
 //!
-//! What counts is what `ipvsadm` says while the program runs and after it has ended. Words of a file's head: `# before:`
-//! arguments of an `ipvsadm` that runs first, `# options:` for the program, `# differs:` words that stand in
-//! `docs/differences.md`; a file that differs without them fails, and so does one that has them and doesn't.
+//! What counts is what `ipvsadm` says after the start, after each reload and after the end. Words of the first file's
+//! head: `# before:` arguments of an `ipvsadm` that runs first, `# options:` for the program, `# differs:` words that
+//! stand in `docs/differences.md`; what differs without them fails, and so does what has them and doesn't.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,25 +13,31 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::lab::clock::now;
-use crate::lab::{Director, Failure, Host, Lab, Lan, Subject, pause};
+use crate::lab::{Director, Failure, Host, Lab, Lan, Subject, pause, wait_until};
 
 const DIFFERENCES: &str = include_str!("../../../docs/differences.md");
 
-/// One file.
+/// One file, or the files of a sequence.
 struct Case {
     name: String,
-    text: String,
+    /// The configuration of the start, then those of the reloads.
+    texts: Vec<String>,
 }
 
 impl Case {
     fn word<'a>(&'a self, word: &str) -> Vec<&'a str> {
-        let lines = self.text.lines().filter_map(|line| line.strip_prefix("# "));
+        let lines = self.texts.iter().flat_map(|text| text.lines());
+        let lines = lines.filter_map(|line| line.strip_prefix("# "));
         lines.filter_map(|line| line.strip_prefix(word)?.strip_prefix(": ")).collect()
+    }
+
+    fn says(&self, word: &str) -> bool {
+        self.texts.iter().any(|text| text.contains(word))
     }
 
     /// How long its table takes to become what it stays: servers are checked, or an election is held.
     fn patience(&self) -> Duration {
-        let slow = self.text.contains("delay_loop") || self.text.contains("vrrp_instance");
+        let slow = ["delay_loop", "vrrp_instance"].iter().any(|word| self.says(word));
         Duration::from_millis(if slow { 5_000 } else { 1_500 })
     }
 }
@@ -38,16 +45,28 @@ impl Case {
 /// What `ipvsadm` said.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
-    running: Vec<String>,
+    /// After the start and after each reload.
+    running: Vec<Vec<String>>,
     ended: Vec<String>,
 }
 
 /// Runs the files whose position, counted over all, leaves this remainder: half of them per machine.
 pub(super) fn compare(lab: &Lab, half: usize) -> Result<(), Failure> {
-    let mut cases = corpus()?;
+    let mut cases = files().map_err(|cause| Failure::instrument("corpus/ipvs", cause))?;
     cases.sort_by_key(|case| (case.patience(), case.name.clone()));
     let cases: Vec<Case> =
         cases.into_iter().enumerate().filter(|(place, _)| place % 2 == half).map(|(_, case)| case).collect();
+    compare_all(lab, &cases)
+}
+
+/// Runs the sequences of reloads.
+pub(super) fn compare_reloads(lab: &Lab) -> Result<(), Failure> {
+    let mut cases = sequences().map_err(|cause| Failure::instrument("corpus/reloads", cause))?;
+    cases.sort_by_key(|case| (case.patience(), case.texts.len(), case.name.clone()));
+    compare_all(lab, &cases)
+}
+
+fn compare_all(lab: &Lab, cases: &[Case]) -> Result<(), Failure> {
     let mut complaints = String::new();
     for batch in cases.chunks(BATCH) {
         let names: Vec<String> = (1..=batch.len()).map(|place| format!("n{place}")).collect();
@@ -66,22 +85,34 @@ pub(super) fn compare(lab: &Lab, half: usize) -> Result<(), Failure> {
     if complaints.is_empty() { Ok(()) } else { Err(Failure::new(complaints)) }
 }
 
-fn corpus() -> Result<Vec<Case>, Failure> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/ipvs");
-    let read = |path: PathBuf| -> std::io::Result<Case> {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Case { name, text: fs::read_to_string(path)? })
-    };
-    let entries = fs::read_dir(&folder).map_err(|cause| Failure::instrument("corpus", cause))?;
-    entries
-        .map(|entry| entry.and_then(|entry| read(entry.path())))
-        .collect::<Result<_, _>>()
-        .map_err(|cause| Failure::instrument("corpus", cause))
+fn folder(name: &str) -> std::io::Result<Vec<PathBuf>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
 }
 
-/// Runs one subject on every host with the file of the same place.
+fn name_of(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn files() -> std::io::Result<Vec<Case>> {
+    let read = |path: PathBuf| Ok(Case { name: name_of(&path), texts: vec![fs::read_to_string(path)?] });
+    folder("ipvs")?.into_iter().map(read).collect()
+}
+
+/// Each folder holds `1.conf`, which the program starts with, `2.conf`, and so on.
+fn sequences() -> std::io::Result<Vec<Case>> {
+    let read = |path: PathBuf| {
+        let steps = (1..).map(|step| path.join(format!("{step}.conf"))).take_while(|step| step.exists());
+        let texts = steps.map(fs::read_to_string).collect::<Result<_, _>>()?;
+        Ok(Case { name: name_of(&path), texts })
+    };
+    folder("reloads")?.into_iter().map(read).collect()
+}
+
+/// Runs one subject on every host with the files of the same place.
 fn observe(lab: &Lab, cases: &[Case], hosts: &[&Host], subject: Subject) -> Result<Vec<Seen>, Failure> {
-    let started = now();
+    let mut started = now();
+    let patience = cases.iter().map(Case::patience).max().unwrap_or_default();
     let mut directors = Vec::new();
     for (case, host) in cases.iter().zip(hosts) {
         reset(host);
@@ -89,10 +120,32 @@ fn observe(lab: &Lab, cases: &[Case], hosts: &[&Host], subject: Subject) -> Resu
             host.run("ipvsadm", &arguments.split(' ').collect::<Vec<_>>())?;
         }
         let options: Vec<&str> = case.word("options").iter().flat_map(|options| options.split(' ')).collect();
-        directors.push(Director::start(lab, host, subject, &case.text, &options)?);
+        let text = case.texts.first().map_or("", String::as_str);
+        directors.push(Director::start(lab, host, subject, text, &options)?);
     }
-    settle(hosts, started, cases.iter().map(Case::patience).max().unwrap_or_default());
-    let running = hosts.iter().map(|host| table(host)).collect::<Result<Vec<_>, _>>()?;
+    let mut running = vec![Vec::new(); cases.len()];
+    for step in 0..cases.iter().map(|case| case.texts.len()).max().unwrap_or(0) {
+        if step > 0 {
+            started = now();
+            for ((case, host), director) in cases.iter().zip(hosts).zip(&directors) {
+                if let Some(text) = case.texts.get(step) {
+                    director.write_config(host, text)?;
+                    director.signal(Signal::SIGHUP);
+                }
+            }
+        }
+        for (case, director) in cases.iter().zip(&directors).filter(|(case, _)| step < case.texts.len()) {
+            wait_until(&format!("{} uses file {}", case.name, step + 1), LONGEST, || {
+                director.logged(reloaded(subject)) >= step
+            })?;
+        }
+        settle(hosts, started, patience);
+        for ((case, host), seen) in cases.iter().zip(hosts).zip(&mut running) {
+            if step < case.texts.len() {
+                seen.push(table(host)?);
+            }
+        }
+    }
     for director in &directors {
         director.signal(Signal::SIGTERM);
     }
@@ -101,6 +154,14 @@ fn observe(lab: &Lab, cases: &[Case], hosts: &[&Host], subject: Subject) -> Resu
     }
     let ended = hosts.iter().map(|host| table(host)).collect::<Result<Vec<_>, _>>()?;
     Ok(running.into_iter().zip(ended).map(|(running, ended)| Seen { running, ended }).collect())
+}
+
+/// What each reload ends with in the log.
+fn reloaded(subject: Subject) -> &'static str {
+    match subject {
+        Subject::Ours => "Configuration reloaded",
+        Subject::C => "Reload complete",
+    }
 }
 
 /// Whatever the subject before has left.
@@ -150,11 +211,11 @@ fn judge(case: &Case, theirs: &Seen, ours: &Seen) -> String {
     if let Some(reason) = unknown {
         writeln!(text, "{}: docs/differences.md doesn't say '{reason}'", case.name).ok();
     }
-    let serves =
-        case.text.contains("real_server") && !theirs.running.iter().any(|line| line.starts_with("-A"));
-    let synchronises =
-        case.text.contains("lvs_sync") && !theirs.running.iter().any(|line| line.contains("mcast"));
-    if serves || synchronises {
+    let lacks = |wanted: &str, line: fn(&String) -> bool| {
+        case.says(wanted) && !theirs.running.iter().flatten().any(line)
+    };
+    if lacks("real_server", |line| line.starts_with("-A")) || lacks("lvs_sync", |line| line.contains("mcast"))
+    {
         writeln!(text, "{}: keepalived's table lacks what the file asks for: {theirs:?}", case.name).ok();
     }
     match (theirs == ours, reasons.is_empty()) {
@@ -163,20 +224,23 @@ fn judge(case: &Case, theirs: &Seen, ours: &Seen) -> String {
         }
         (false, true) => {
             writeln!(text, "{}: the tables differ", case.name).ok();
-            for (when, theirs, ours) in
-                [("running", &theirs.running, &ours.running), ("ended", &theirs.ended, &ours.ended)]
-            {
-                for line in theirs.iter().filter(|line| !ours.contains(line)) {
-                    writeln!(text, "  {when}: only keepalived: {line}").ok();
-                }
-                for line in ours.iter().filter(|line| !theirs.contains(line)) {
-                    writeln!(text, "  {when}: only ours: {line}").ok();
-                }
+            for (step, (theirs, ours)) in (1..).zip(theirs.running.iter().zip(&ours.running)) {
+                contrast(&format!("with file {step}"), theirs, ours, &mut text);
             }
+            contrast("ended", &theirs.ended, &ours.ended, &mut text);
         }
         (true, true) | (false, false) => {}
     }
     text
+}
+
+fn contrast(when: &str, theirs: &[String], ours: &[String], text: &mut String) {
+    for line in theirs.iter().filter(|line| !ours.contains(line)) {
+        writeln!(text, "  {when}: only keepalived: {line}").ok();
+    }
+    for line in ours.iter().filter(|line| !theirs.contains(line)) {
+        writeln!(text, "  {when}: only ours: {line}").ok();
+    }
 }
 
 /// Programs that run at the same time.

@@ -26,7 +26,10 @@ struct Place {
 impl Place {
     fn new() -> Result<Self, Failure> {
         let lan = Lan::new(&[("client", 100), ("d1", 1), ("w1", 11), ("w2", 12)])?;
-        lan.host("d1")?.ip(&format!("addr add {VIP}/32 dev eth0\naddr add {VIP6}/128 dev eth0 nodad\n"))?;
+        // No source of the director's own packets, as when keepalived holds it: the servers have the same address
+        // and take no tunnelled packet that comes from themselves.
+        let vip6 = format!("addr add {VIP6}/128 dev eth0 nodad preferred_lft 0\n");
+        lan.host("d1")?.ip(&format!("addr add {VIP}/32 dev eth0\n{vip6}"))?;
         Ok(Self { services: Vec::new(), lan })
     }
 
@@ -119,6 +122,32 @@ pub(super) fn gue(lab: &Lab, subject: Subject) -> Result<(), Failure> {
     let lines = "    lb_algo rr\n    lb_kind TUN type gue port 6080\n    protocol TCP\n";
     let _director = place.start(lab, subject, &service("10.77.0.50 3000", lines, &FRONT4))?;
     place.both(VIP)
+}
+
+/// Takes whatever comes in a packet of IPv6.
+fn far_end6(host: &Host) -> Result<(), Failure> {
+    host.run("modprobe", &["ip6_tunnel"])?;
+    let own = if host.name() == "w1" { "fd77::11" } else { "fd77::12" };
+    host.ip(&format!("link add in6 type ip6tnl mode any local {own} remote ::\nlink set in6 up\n"))?;
+    owns(host, "in6")?;
+    host.sysctl("net.ipv4.conf.all.rp_filter", "0")?;
+    host.sysctl("net.ipv4.conf.in6.rp_filter", "0")
+}
+
+const TUNNEL: &str = "    lb_algo rr\n    lb_kind TUN\n    protocol TCP\n";
+
+pub(super) fn tunnel6(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let place = Place::new()?.serve(far_end6)?;
+    let text = service("fd77::50 3000", TUNNEL, &FRONT6) + &service("10.77.0.50 3000", TUNNEL, &FRONT6);
+    let _director = place.start(lab, subject, &text)?;
+    place.both(VIP6)?;
+    place.both(VIP)
+}
+
+pub(super) fn tunnel6_in_4(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let place = Place::new()?.serve(|host| far_end(host, "sit", "sit0"))?;
+    let _director = place.start(lab, subject, &service("fd77::50 3000", TUNNEL, &FRONT4))?;
+    place.both(VIP6)
 }
 
 pub(super) fn persistence(lab: &Lab, subject: Subject) -> Result<(), Failure> {
