@@ -1,20 +1,21 @@
 //! Descriptors that arrive from, or go to, another process, and link-layer addresses.
 //!
-//! Does: take over fd 3, receive and send descriptors beside bytes, send a frame through a packet socket. Does not:
-//! frame, decode or retry. Called by `ipc` (channel) and by vrrpd (gratuitous ARP). The bytes and descriptors
+//! Does: take over fd 3, receive and send descriptors beside bytes, send a frame through a packet socket, send many
+//! datagrams at once. Does not: frame, decode or retry. Called by `ipc` (channel) and by vrrpd (gratuitous ARP, adverts). The bytes and descriptors
 //! received are untrusted; the number of descriptors is bounded by the caller.
 #![expect(unsafe_code, reason = "descriptor numbers from the kernel become owned types only here")]
 
 use std::io::{self, IoSlice};
 use std::mem;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use libc::{c_int, cmsghdr, iovec, msghdr, sockaddr_ll};
+use libc::{c_int, cmsghdr, iovec, mmsghdr, msghdr, sockaddr_ll};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrLike, SockaddrStorage, UnixAddr, sendmsg};
 use nix::sys::stat::{SFlag, fstat};
 
 /// Descriptor number of the channel to the parent in every daemon.
@@ -219,11 +220,108 @@ pub fn send_link_layer(socket: BorrowedFd<'_>, frame: &[u8], if_index: u32) -> i
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
+/// A datagram of a raw socket.
+#[derive(Debug, Clone, Copy)]
+pub struct Datagram<'a> {
+    /// With its IP header where the socket wants one.
+    pub bytes: &'a [u8],
+    /// Receiver.
+    pub destination: IpAddr,
+    /// Sender; the kernel is told of it for IPv6 only, since an IPv4 header names it.
+    pub source: IpAddr,
+    /// Interface; 0 lets the routing table decide.
+    pub if_index: u32,
+    /// Hop limit, for IPv6 only.
+    pub hops: u8,
+}
+
+impl Datagram<'_> {
+    fn address(&self) -> SockaddrStorage {
+        match self.destination {
+            IpAddr::V4(destination) => SocketAddr::V4(SocketAddrV4::new(destination, 0)).into(),
+            IpAddr::V6(destination) => {
+                SocketAddr::V6(SocketAddrV6::new(destination, 0, 0, self.if_index)).into()
+            }
+        }
+    }
+
+    /// Appends IP_PKTINFO (ip(7)), or IPV6_PKTINFO and IPV6_HOPLIMIT (RFC 3542 section 6).
+    fn write_control(&self, control: &mut Vec<u8>) {
+        match self.source {
+            IpAddr::V4(_) => {
+                let mut info = [0; 12];
+                info[..4].copy_from_slice(&self.if_index.to_ne_bytes());
+                write_control(control, libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+            }
+            IpAddr::V6(source) => {
+                let mut info = [0; 20];
+                info[..16].copy_from_slice(&source.octets());
+                info[16..].copy_from_slice(&self.if_index.to_ne_bytes());
+                write_control(control, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
+                let hops = c_int::from(self.hops).to_ne_bytes();
+                write_control(control, libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, &hops);
+            }
+        }
+    }
+}
+
+/// Appends a control message: a header and data, both padded to the size of a word (cmsg(3)).
+fn write_control(control: &mut Vec<u8>, level: c_int, kind: c_int, data: &[u8]) {
+    let length = size_of::<cmsghdr>() + data.len();
+    control.extend(length.to_ne_bytes());
+    control.extend(level.to_ne_bytes());
+    control.extend(kind.to_ne_bytes());
+    control.extend(data);
+    control.resize(control.len().next_multiple_of(size_of::<usize>()), 0);
+}
+
+/// Sends datagrams by one call, without waiting. Returns how many were sent, from the first on; at most 1024.
+///
+/// # Errors
+/// What sendmmsg(2) says of the first one; the others have not been looked at.
+pub fn send_datagrams(socket: BorrowedFd<'_>, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
+    let addresses: Vec<SockaddrStorage> = datagrams.iter().map(Datagram::address).collect();
+    let mut control = Vec::new();
+    let ends = datagrams.iter().map(|datagram| {
+        datagram.write_control(&mut control);
+        control.len()
+    });
+    let ends: Vec<usize> = ends.collect();
+    let part = |datagram: &Datagram<'_>| iovec {
+        iov_base: datagram.bytes.as_ptr().cast_mut().cast(),
+        iov_len: datagram.bytes.len(),
+    };
+    let mut parts: Vec<iovec> = datagrams.iter().map(part).collect();
+    let mut messages = Vec::with_capacity(datagrams.len());
+    let mut start = 0;
+    for ((part, address), end) in parts.iter_mut().zip(&addresses).zip(ends) {
+        // SAFETY: mmsghdr is a C structure of integers and pointers, for which all-zero is a valid value (sendmsg(2):
+        // no name, no buffers).
+        let mut message: mmsghdr = unsafe { mem::zeroed() };
+        let own = control.get(start..end).unwrap_or_default();
+        message.msg_hdr.msg_name = address.as_ptr().cast_mut().cast();
+        message.msg_hdr.msg_namelen = address.len();
+        message.msg_hdr.msg_iov = ptr::from_mut(part);
+        message.msg_hdr.msg_iovlen = 1;
+        message.msg_hdr.msg_control = own.as_ptr().cast_mut().cast();
+        message.msg_hdr.msg_controllen = own.len();
+        messages.push(message);
+        start = end;
+    }
+    let count = libc::c_uint::try_from(messages.len()).map_err(io::Error::other)?;
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: sendmmsg(2) reads what the headers point to and writes their `msg_len`; headers, addresses, parts,
+    // control messages and bytes outlive the call, and the lengths given are theirs.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count, flags) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs::File;
     use std::io::Read;
+    use std::net::{Ipv4Addr, UdpSocket};
     use std::os::fd::AsFd;
 
     #[test]
@@ -272,6 +370,41 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         drop(ours);
         assert_eq!(receive_with_fds(theirs.as_fd(), &mut buffer, 0).expect("end").0, 0);
+    }
+
+    #[test]
+    fn datagrams_leave_by_one_call_up_to_the_first_that_can_not() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").expect("receiver");
+        let sender = UdpSocket::bind("127.0.0.1:0").expect("sender");
+        sender.connect(receiver.local_addr().expect("address")).expect("connect");
+        let datagram = |bytes, destination: &str| Datagram {
+            bytes,
+            destination: destination.parse().expect("address"),
+            source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            if_index: 1,
+            hops: 255,
+        };
+        // Port 0, which an address of this module always has, is none for UDP.
+        let refused = send_datagrams(sender.as_fd(), &[datagram(b"a", "127.0.0.1")]).expect_err("port 0");
+        assert_eq!(refused.raw_os_error(), Some(libc::EINVAL));
+        assert_eq!(send_datagrams(sender.as_fd(), &[]).expect("nothing"), 0);
+    }
+
+    #[test]
+    fn control_messages_are_as_long_as_the_kernel_counts_them() {
+        let datagram = |source: &str| Datagram {
+            bytes: b"",
+            destination: source.parse().expect("address"),
+            source: source.parse().expect("address"),
+            if_index: 7,
+            hops: 255,
+        };
+        let mut control = Vec::new();
+        datagram("192.0.2.1").write_control(&mut control);
+        assert_eq!(control.len(), nix::cmsg_space!(libc::in_pktinfo).capacity());
+        control.clear();
+        datagram("fe80::1").write_control(&mut control);
+        assert_eq!(control.len(), nix::cmsg_space!(libc::in6_pktinfo, c_int).capacity());
     }
 
     #[test]

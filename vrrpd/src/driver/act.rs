@@ -34,7 +34,10 @@ impl Driver {
         for action in actions {
             self.perform(position, action, now);
         }
-        self.write_slot(position);
+        self.unwritten.push(position);
+        if !self.gathering || self.sender.is_full() {
+            self.post(now);
+        }
         if changed {
             self.settle_group(position, now);
         }
@@ -43,7 +46,7 @@ impl Driver {
     fn perform(&mut self, position: usize, action: Action, now: MonoTime) {
         let Some(router) = self.routers.get_mut(position) else { return };
         match action {
-            Action::SendAdvert(priority) => self.send_advert(position, priority, now),
+            Action::SendAdvert(priority) => self.send_advert(position, priority),
             Action::ClaimAddresses => router.holdings.claim(),
             Action::VerifyAddresses => router.holdings.verify(),
             Action::ReleaseAddresses => {

@@ -8,13 +8,15 @@ use ipc::reactor::now as clock;
 
 use super::Driver;
 use crate::holdings::{self, Progress, Step};
-use crate::kernel::STEP;
 use crate::log;
 use crate::proto::machine::Notify;
 use crate::router::Refusal;
 
 /// Most addresses whose first announcement is named in the log.
 const NAMED_ADDRESSES: usize = 20;
+
+/// Most orders of several instances in one request: about a millisecond of the kernel's time.
+const TOGETHER: usize = 32;
 
 impl Driver {
     /// A step of every instance that has something to do, as far as the time goes; those that are left come first
@@ -32,7 +34,7 @@ impl Driver {
                 if router.holdings.is_busy() {
                     let mut step = router.holdings.step(&router.config, self.kernel.links());
                     let count = step.orders.len();
-                    if !steps.is_empty() && orders.len().saturating_add(count) > STEP {
+                    if !steps.is_empty() && orders.len().saturating_add(count) > TOGETHER {
                         break;
                     }
                     orders.append(&mut step.orders);

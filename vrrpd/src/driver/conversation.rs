@@ -254,9 +254,7 @@ impl Driver {
         // Positions are those of neither generation here: no slot may be written.
         let slots = self.slots.take();
         self.routers = old;
-        for position in 0..self.routers.len() {
-            self.give(position, Input::Shutdown, now);
-        }
+        self.shut_down_all(now);
         while self.routers.iter().any(|router| router.holdings.is_busy()) {
             self.work(now);
         }
@@ -336,9 +334,15 @@ impl Driver {
         }
         self.phase = Phase::Stopping;
         self.statics.holdings.release();
-        for position in 0..self.routers.len() {
-            self.give(position, Input::Shutdown, now);
-        }
+        self.shut_down_all(now);
+    }
+
+    fn shut_down_all(&mut self, now: MonoTime) {
+        self.gather(now, |driver| {
+            for position in 0..driver.routers.len() {
+                driver.give(position, Input::Shutdown, now);
+            }
+        });
     }
 
     /// Nothing is left to withdraw.

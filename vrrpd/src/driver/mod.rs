@@ -72,6 +72,9 @@ pub struct Driver {
     tables_stale: bool,
     receivers: Receivers,
     sender: Sender,
+    gathering: bool,
+    /// Instances whose slots are to be written when their adverts have left.
+    unwritten: Vec<usize>,
     herald: Herald,
     pacer: Pacer,
     message: Vec<u8>,
@@ -163,6 +166,8 @@ impl Driver {
             tables_stale: false,
             receivers: Receivers::default(),
             sender: Sender::default(),
+            gathering: false,
+            unwritten: Vec::new(),
             herald: Herald::default(),
             pacer: Pacer::default(),
             message: Vec::new(),
@@ -246,7 +251,7 @@ impl Driver {
         if self.phase == Phase::Running {
             self.retry(now);
             self.listen(now);
-            self.tick(now);
+            self.gather(now, |driver| driver.tick(now));
             self.run_scripts(now);
             self.tick_processes(now);
         }

@@ -1,4 +1,5 @@
-//! Sending adverts: one message, signed once, with a checksum for each destination or an authentication header.
+//! Sending adverts: one message, signed once, with a checksum for each destination or an authentication header. Those
+//! that are due together leave together.
 
 use std::io;
 use std::net::IpAddr;
@@ -12,10 +13,11 @@ use super::Driver;
 use crate::log;
 use crate::proto::advert::Outgoing;
 use crate::proto::auth::ah::{self, Route};
-use crate::socket::send::{Sender, Way};
+use crate::socket::send::Letter;
 
 impl Driver {
-    pub(super) fn send_advert(&mut self, position: usize, priority: Priority, now: MonoTime) {
+    /// Has an advert of an instance gathered; [`Self::post`] sends it.
+    pub(super) fn send_advert(&mut self, position: usize, priority: Priority) {
         let Some(router) = self.routers.get_mut(position) else { return };
         let outgoing = Outgoing {
             version: router.config.version,
@@ -32,25 +34,58 @@ impl Driver {
             Authentication::Ah(key) => Some((key, router.guard.sequence.next(wall_clock()))),
             Authentication::None | Authentication::Pass(_) => None,
         };
-        let mut failure = None;
-        let mut sent = 0_u64;
         for way in router.ways() {
             router.set_checksum(&way, length, &mut self.message);
-            let outcome = match seal {
-                Some((key, sequence)) => {
-                    send_sealed(&mut self.sender, &mut self.packet, &way, (&key, sequence), &self.message)
+            match (seal, way.source, way.destination) {
+                (Some((key, sequence)), IpAddr::V4(source), IpAddr::V4(destination)) => {
+                    let route = Route { source, destination, ttl: way.ttl };
+                    ah::seal(&key, &route, sequence, &self.message, &mut self.packet);
+                    self.sender.add_packet(position, priority, way, &self.packet);
                 }
-                None => self.sender.send(&way, &self.message),
-            };
+                // Authentication headers are known for IPv4 only.
+                (Some(_), _, _) => {}
+                (None, _, _) => self.sender.add(position, priority, way, &self.message),
+            }
+        }
+    }
+
+    /// Has all deadlines that are due looked at by `look`, and sends the adverts that come of it together.
+    pub(super) fn gather(&mut self, now: MonoTime, look: impl FnOnce(&mut Self)) {
+        self.gathering = true;
+        look(self);
+        self.gathering = false;
+        self.post(now);
+    }
+
+    /// Sends what was gathered and writes the slots of those that it changed.
+    pub(super) fn post(&mut self, now: MonoTime) {
+        let outcomes = self.sender.send();
+        for letters in outcomes.chunk_by(|(one, _), (other, _)| one.position == other.position) {
+            self.take_outcome(letters, now);
+        }
+        for position in std::mem::take(&mut self.unwritten) {
+            self.write_slot(position);
+        }
+    }
+
+    /// What became of one or several adverts of an instance to each of its destinations.
+    fn take_outcome(&mut self, letters: &[(Letter, io::Result<()>)], now: MonoTime) {
+        let Some((letter, _)) = letters.first() else { return };
+        let Some(router) = self.routers.get_mut(letter.position) else { return };
+        let priority = letter.priority;
+        let mut failure = None;
+        let mut sent = 0_u64;
+        for (letter, outcome) in letters {
             match outcome {
-                Ok(()) => sent = sent.saturating_add(1),
-                Err(error) => failure = Some((way.destination, error)),
+                Ok(()) => {
+                    sent = sent.saturating_add(1);
+                    let resigns = u64::from(letter.priority == Priority::RESIGN);
+                    router.counters.zero_sent = router.counters.zero_sent.saturating_add(resigns);
+                }
+                Err(error) => failure = Some((letter.way.destination, error)),
             }
         }
         router.counters.sent = router.counters.sent.saturating_add(sent);
-        if priority == Priority::RESIGN {
-            router.counters.zero_sent = router.counters.zero_sent.saturating_add(sent);
-        }
         if sent > 0 {
             router.last_advert = Some(now);
             if std::mem::take(&mut router.send_failed) && priority != Priority::RESIGN {
@@ -68,18 +103,4 @@ impl Driver {
             self.outbox.log(Level::Debug, format!("({name}) sent 0 priority"));
         }
     }
-}
-
-fn send_sealed(
-    sender: &mut Sender,
-    packet: &mut Vec<u8>,
-    way: &Way,
-    (key, sequence): (&[u8; 8], u32),
-    message: &[u8],
-) -> io::Result<()> {
-    let (IpAddr::V4(source), IpAddr::V4(destination)) = (way.source, way.destination) else {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
-    };
-    ah::seal(key, &Route { source, destination, ttl: way.ttl }, sequence, message, packet);
-    sender.send_packet(way, destination, packet)
 }

@@ -1,15 +1,19 @@
 //! Raw sockets that send adverts: one per family, which hear nothing.
 //!
 //! Writes the IPv4 header itself, so that source, TTL and type of service are what the configuration says; gives
-//! IPv6 the same by ancillary data. Adverts are not looped back to this host's other sockets. Called by the driver.
+//! IPv6 the same by ancillary data. Adverts are not looped back to this host's other sockets. What is due together
+//! is gathered and leaves by one system call. Called by the driver.
 
-use std::io::{self, IoSlice};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::AsRawFd;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
+use std::os::fd::AsFd;
 
-use config::model::units::IfIndex;
-use nix::libc::{c_int, in_addr, in_pktinfo, in6_addr, in6_pktinfo};
-use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, sendmsg, setsockopt, sockopt};
+use config::model::units::{IfIndex, Priority};
+use config::model::vrrp::Family;
+use nix::libc::c_int;
+use nix::sys::socket::{setsockopt, sockopt};
+use sandbox::system::fd::{Datagram, send_datagrams};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{VRRP, filter};
@@ -28,90 +32,125 @@ pub struct Way {
     pub ttl: u8,
 }
 
-/// Sending sockets, opened when first needed.
+/// An advert to one destination.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// Position of the instance that sends it.
+    pub position: usize,
+    /// Priority that it bears.
+    pub priority: Priority,
+    /// How it travels.
+    pub way: Way,
+    bytes: Range<usize>,
+}
+
+/// Sending sockets, opened when first needed, and what is to leave through them.
 #[derive(Debug, Default)]
 pub struct Sender {
     inet: Option<Socket>,
     inet6: Option<Socket>,
-    packet: Vec<u8>,
+    letters: Vec<Letter>,
+    bytes: Vec<u8>,
 }
 
 /// Place of adverts in the queues of an interface: TC_PRIO_CONTROL (linux/pkt_sched.h), in front of all others.
 const PRIORITY: c_int = 6;
 
+/// Letters that one system call takes; that many are sent without waiting for more.
+const BATCH: usize = 128;
+
 impl Sender {
-    /// Sends one advert.
-    ///
-    /// # Errors
-    /// What the kernel says: no route, interface down, no buffer, or (never by our own making) mixed families.
-    pub fn send(&mut self, way: &Way, message: &[u8]) -> io::Result<()> {
-        match (way.source, way.destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                self.send_inet(way, source, destination, message)
+    /// Adds an advert.
+    pub fn add(&mut self, position: usize, priority: Priority, way: Way, message: &[u8]) {
+        let start = self.bytes.len();
+        if let (IpAddr::V4(source), IpAddr::V4(destination)) = (way.source, way.destination) {
+            write_header(&mut self.bytes, way.ttl, source, destination, message.len());
+        }
+        self.bytes.extend_from_slice(message);
+        self.letters.push(Letter { position, priority, way, bytes: start..self.bytes.len() });
+    }
+
+    /// Adds an IPv4 packet that is complete but for the checksum of its header.
+    pub fn add_packet(&mut self, position: usize, priority: Priority, way: Way, packet: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(packet);
+        self.letters.push(Letter { position, priority, way, bytes: start..self.bytes.len() });
+    }
+
+    /// True when no more should be gathered.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.letters.len() >= BATCH
+    }
+
+    /// Sends everything, and says of each letter whether it left: no route, interface down, no buffer, or (never by
+    /// our own making) mixed families.
+    pub fn send(&mut self) -> Vec<(Letter, io::Result<()>)> {
+        let letters = std::mem::take(&mut self.letters);
+        let bytes = std::mem::take(&mut self.bytes);
+        let mut outcomes = Vec::with_capacity(letters.len());
+        let mut rest = letters.as_slice();
+        while let Some(first) = rest.first() {
+            let family = Family::of(&first.way.destination);
+            let same = |letter: &&Letter| Family::of(&letter.way.destination) == family;
+            let run = rest.iter().take(BATCH).take_while(same).count();
+            let (now, later) = rest.split_at(run.min(rest.len()));
+            self.send_run(family, now, &bytes, &mut outcomes);
+            rest = later;
+        }
+        self.bytes = bytes;
+        self.bytes.clear();
+        letters.into_iter().zip(outcomes).collect()
+    }
+
+    /// Sends letters of one family. One that can't leave doesn't stop the others.
+    fn send_run(
+        &mut self,
+        family: Family,
+        letters: &[Letter],
+        bytes: &[u8],
+        outcomes: &mut Vec<io::Result<()>>,
+    ) {
+        let socket = match self.socket(family) {
+            Ok(socket) => socket,
+            Err(error) => {
+                outcomes.extend(letters.iter().map(|_| Err(io::Error::from(error.kind()))));
+                return;
             }
-            (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                self.send_inet6(way, source, destination, message)
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
-                Err(io::Error::from(io::ErrorKind::InvalidInput))
-            }
+        };
+        let datagram = |letter: &Letter| Datagram {
+            bytes: bytes.get(letter.bytes.clone()).unwrap_or_default(),
+            destination: letter.way.destination,
+            source: letter.way.source,
+            if_index: letter.way.interface.map_or(0, IfIndex::value),
+            hops: letter.way.ttl,
+        };
+        let datagrams: Vec<Datagram<'_>> = letters.iter().map(datagram).collect();
+        let mut rest = datagrams.as_slice();
+        while !rest.is_empty() {
+            let done = match send_datagrams(socket.as_fd(), rest) {
+                Ok(sent) => {
+                    outcomes.extend((0..sent).map(|_| Ok(())));
+                    sent
+                }
+                Err(error) => {
+                    outcomes.push(Err(error));
+                    1
+                }
+            };
+            rest = rest.get(done.max(1)..).unwrap_or_default();
         }
     }
 
-    fn send_inet(
-        &mut self,
-        way: &Way,
-        source: Ipv4Addr,
-        destination: Ipv4Addr,
-        message: &[u8],
-    ) -> io::Result<()> {
-        let mut packet = std::mem::take(&mut self.packet);
-        write_packet(&mut packet, way.ttl, source, destination, message);
-        let outcome = self.send_packet(way, destination, &packet);
-        self.packet = packet;
-        outcome
-    }
-
-    /// Sends an IPv4 packet that is complete but for the checksum of its header.
-    ///
-    /// # Errors
-    /// As [`Self::send`].
-    pub fn send_packet(&mut self, way: &Way, destination: Ipv4Addr, packet: &[u8]) -> io::Result<()> {
-        let socket = match &self.inet {
-            Some(socket) => socket,
-            None => self.inet.insert(open_inet()?),
+    fn socket(&mut self, family: Family) -> io::Result<&Socket> {
+        let (socket, open): (_, fn() -> io::Result<Socket>) = match family {
+            Family::Inet => (&mut self.inet, open_inet),
+            Family::Inet6 => (&mut self.inet6, open_inet6),
         };
-        let info = in_pktinfo {
-            ipi_ifindex: interface_number(way.interface)?,
-            ipi_spec_dst: in_addr { s_addr: 0 },
-            ipi_addr: in_addr { s_addr: 0 },
-        };
-        let control = [ControlMessage::Ipv4PacketInfo(&info)];
-        let address = SockaddrIn::from(SocketAddrV4::new(destination, 0));
-        let parts = [IoSlice::new(packet)];
-        sendmsg(socket.as_raw_fd(), &parts, &control, MsgFlags::MSG_DONTWAIT, Some(&address))?;
-        Ok(())
-    }
-
-    fn send_inet6(
-        &mut self,
-        way: &Way,
-        source: Ipv6Addr,
-        destination: Ipv6Addr,
-        message: &[u8],
-    ) -> io::Result<()> {
-        let socket = match &self.inet6 {
-            Some(socket) => socket,
-            None => self.inet6.insert(open_inet6()?),
-        };
-        let index = way.interface.map_or(0, IfIndex::value);
-        let info = in6_pktinfo { ipi6_addr: in6_addr { s6_addr: source.octets() }, ipi6_ifindex: index };
-        let hops = c_int::from(way.ttl);
-        let control = [ControlMessage::Ipv6PacketInfo(&info), ControlMessage::Ipv6HopLimit(&hops)];
-        let address = SockaddrIn6::from(SocketAddrV6::new(destination, 0, 0, index));
-        let parts = [IoSlice::new(message)];
-        sendmsg(socket.as_raw_fd(), &parts, &control, MsgFlags::MSG_DONTWAIT, Some(&address))?;
-        Ok(())
+        match socket {
+            Some(socket) => Ok(socket),
+            None => Ok(socket.insert(open()?)),
+        }
     }
 }
 
@@ -137,19 +176,13 @@ fn open(domain: Domain) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn interface_number(interface: Option<IfIndex>) -> io::Result<c_int> {
-    c_int::try_from(interface.map_or(0, IfIndex::value)).map_err(io::Error::other)
-}
-
-/// IPv4 header (RFC 791 section 3.1) and message. Identification and checksum are left to the kernel (raw(7)).
-fn write_packet(out: &mut Vec<u8>, ttl: u8, source: Ipv4Addr, destination: Ipv4Addr, message: &[u8]) {
-    let total = u16::try_from(message.len().saturating_add(HEADER_LENGTH)).unwrap_or(u16::MAX);
+/// IPv4 header (RFC 791 section 3.1) of a message. Identification and checksum are left to the kernel (raw(7)).
+fn write_header(out: &mut Vec<u8>, ttl: u8, source: Ipv4Addr, destination: Ipv4Addr, length: usize) {
+    let total = u16::try_from(length.saturating_add(HEADER_LENGTH)).unwrap_or(u16::MAX);
     let [high, low] = total.to_be_bytes();
-    out.clear();
     out.extend([0x45, TOS, high, low, 0, 0, 0, 0, ttl, crate::proto::advert::PROTOCOL, 0, 0]);
     out.extend(source.octets());
     out.extend(destination.octets());
-    out.extend(message);
 }
 
 #[cfg(test)]
@@ -160,9 +193,12 @@ mod tests {
     #[test]
     fn what_is_written_reads_back() {
         let (source, destination) = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(224, 0, 0, 18));
-        let mut out = Vec::new();
-        write_packet(&mut out, 255, source, destination, &[1, 2, 3]);
+        let way = Way { source: source.into(), destination: destination.into(), interface: None, ttl: 255 };
+        let mut sender = Sender::default();
+        sender.add(0, Priority::new(100), way, &[9, 9]);
+        sender.add(1, Priority::new(100), way, &[1, 2, 3]);
+        let out = sender.bytes.get(sender.letters[1].bytes.clone()).unwrap();
         assert_eq!(out[..10], [0x45, 0xc0, 0, 23, 0, 0, 0, 0, 255, 112]);
-        assert_eq!(Packet::parse(&out), Some(Packet { source, destination, ttl: 255, payload: &[1, 2, 3] }));
+        assert_eq!(Packet::parse(out), Some(Packet { source, destination, ttl: 255, payload: &[1, 2, 3] }));
     }
 }
