@@ -3,8 +3,8 @@
 //! [`Names`] is what `resolve` asks. [`SystemNames`] answers from the user database and the file system and
 //! belongs in the config worker; [`OfflineNames`] judges nothing and serves checks on another machine and tests.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::os::unix::fs::MetadataExt;
@@ -86,12 +86,15 @@ pub trait Names {
     fn find_in_path(&self, program: &str) -> Option<String>;
     /// Address of a host; may wait for the name service.
     fn host(&self, name: &str) -> Option<IpAddr>;
+    /// Whether this machine has an interface now.
+    fn interface(&self, name: &str) -> bool;
 }
 
 /// This machine. Answers are kept, so that ten thousand checks of one program look once.
 #[derive(Debug, Default)]
 pub struct SystemNames {
     scripts: RefCell<HashMap<(String, u32), Result<(), ScriptProblem>>>,
+    interfaces: OnceCell<Option<HashSet<String>>>,
 }
 
 impl Names for SystemNames {
@@ -150,10 +153,26 @@ impl Names for SystemNames {
     fn host(&self, name: &str) -> Option<IpAddr> {
         (name, 0).to_socket_addrs().ok()?.next().map(|address| address.ip())
     }
+
+    fn interface(&self, name: &str) -> bool {
+        // Of this process's own network namespace; where it can't be read, nothing is said to be missing.
+        let known = self.interfaces.get_or_init(|| Some(device_names(&read_table(Path::new(DEVICES))?)));
+        known.as_ref().is_none_or(|known| known.contains(name))
+    }
 }
 
 fn is_table(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "conf")
+}
+
+/// List of the kernel's interfaces.
+const DEVICES: &str = "/proc/self/net/dev";
+
+/// Names in the kernel's list of interfaces: what stands in front of the last colon that a blank follows, behind two
+/// lines of headings. A name itself may hold colons.
+fn device_names(list: &str) -> HashSet<String> {
+    let lines = list.lines().skip(2);
+    lines.filter_map(|line| Some(line.rsplit_once(':')?.0.trim().to_owned())).collect()
 }
 
 /// Text of a table of at most 1 MiB.
@@ -271,6 +290,10 @@ impl Names for OfflineNames {
     fn host(&self, _name: &str) -> Option<IpAddr> {
         Some(PLACEHOLDER_HOST.into())
     }
+
+    fn interface(&self, _name: &str) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]
@@ -290,6 +313,17 @@ mod tests {
             SystemNames::default().script("/usr/bin/no-such-program", &ROOT),
             Err(ScriptProblem::Missing { path: "/usr/bin/no-such-program".into() })
         );
+    }
+
+    #[test]
+    fn interfaces_are_those_of_the_kernels_list() {
+        let list = "Inter-|   Receive\n face |bytes\n    lo: 1 2 3\n  eth0:4 5 6\nveth@x: 0 0 0\n";
+        let names: Vec<String> = ["eth0", "lo", "veth@x"].map(str::to_owned).to_vec();
+        let mut found: Vec<String> = device_names(list).into_iter().collect();
+        found.sort();
+        assert_eq!(found, names);
+        assert!(SystemNames::default().interface("lo"));
+        assert!(!SystemNames::default().interface("no-such-if"));
     }
 
     #[test]

@@ -45,6 +45,10 @@ impl Names for Machine {
         table.standard(name)
     }
 
+    fn interface(&self, _name: &str) -> bool {
+        true
+    }
+
     fn host(&self, _name: &str) -> Option<std::net::IpAddr> {
         None
     }

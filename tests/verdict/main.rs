@@ -17,9 +17,6 @@ use tests::lab::{Failure, Lab};
 /// Differences that are meant: file, verdict of keepalived, ours, and a word of the table in docs/differences.md.
 const DIFFERENCES: &str = include_str!("differences.tsv");
 
-/// The word for keywords that don't work yet.
-const INACTIVE: &str = "inactive";
-
 /// Folders of configurations below `tests/corpus`.
 const FOLDERS: [&str; 5] = ["", "ipvs", "language", "values", "habits"];
 
@@ -42,7 +39,6 @@ fn the_same_files_are_accepted_and_refused() {
             let differs = theirs != here;
             let holds = match &told {
                 None => !differs,
-                Some(told) if told.why == INACTIVE && !differs => true,
                 Some(told) => told.theirs == theirs && told.ours == here,
             };
             if !holds {

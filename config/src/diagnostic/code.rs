@@ -101,6 +101,8 @@ codes! {
     CONFLICT = "E0304";
     /// Something defined is never used.
     UNUSED = "W0305";
+    /// An interface is named that this machine doesn't have now.
+    INTERFACE_ABSENT = "W0306";
 
     /// No such user or group.
     UNKNOWN_USER = "E0401";

@@ -40,7 +40,8 @@ impl Context<'_> {
             self.report(Problem::warning(code::NO_EFFECT, span, message));
             return Authentication::None;
         }
-        match (draft.auth_type, &draft.auth_pass) {
+        let password = draft.auth_pass.as_ref().filter(|(text, _)| !text.is_empty());
+        match (draft.auth_type, password) {
             (Some((kind, _)), Some((text, _))) => {
                 let mut password = [0; 8];
                 for (slot, byte) in password.iter_mut().zip(text.bytes()) {

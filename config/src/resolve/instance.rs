@@ -111,6 +111,7 @@ impl Context<'_> {
     }
 
     fn instance(&mut self, mut draft: InstanceDraft) -> Option<Instance> {
+        self.missing_interfaces_of(&draft);
         let family = family(&draft);
         let (priority, _) = self.priority(&draft);
         let strict = self.strict(&mut draft, priority);

@@ -7,6 +7,7 @@ mod authentication;
 mod check;
 mod counted;
 mod instance;
+mod interfaces;
 mod mail;
 mod network;
 mod process;
@@ -31,6 +32,7 @@ use crate::names::Names;
 use crate::schema::{Draft, FifoDraft, GarpGroupDraft, GlobalDraft, ScriptBlockDraft, SyncDraft};
 use crate::source::Source;
 use counted::Processes;
+use interfaces::Interfaces;
 use mail::MailDefaults;
 use script::Scripts;
 use tracker::Files;
@@ -47,6 +49,7 @@ struct Context<'a> {
     files: Files,
     processes: Processes,
     mail_defaults: MailDefaults,
+    interfaces: Interfaces,
 }
 
 /// Makes the model. Problems are reported; the model is only good when none of them is an error.
@@ -85,12 +88,14 @@ pub(crate) fn resolve(
         files: Files::default(),
         processes: Processes::default(),
         mail_defaults: MailDefaults::default(),
+        interfaces: Interfaces::new(namespace.is_some()),
     };
     let mut model = Model {
         process: process::settings(&mut context, child_wait_time, options),
         vrrp_global: vrrp_global(&context.globals, options),
         ..Model::default()
     };
+    context.missing_interfaces(&garp_groups, &statics);
     model.vrrp_global.paces = paces(&mut context, garp_groups);
     context.check_default_user();
     model.process.namespace = namespace.map(|name| name.text);

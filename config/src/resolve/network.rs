@@ -14,6 +14,9 @@ use crate::schema::{AddressDraft, Named, Numbered, RouteDraft, StaticsDraft, Tra
 /// Number of routes that keepalived makes (rt_protos).
 const OWN_PROTOCOL: u8 = 18;
 
+/// Where static addresses go that name no interface, without `default_interface`.
+const DEFAULT_INTERFACE: &str = "eth0";
+
 /// Resolves what follows no instance; instances are resolved already.
 pub(super) fn statics(context: &mut Context<'_>, draft: StaticsDraft, model: &Model) -> Statics {
     let groups = groups(context, draft.groups, model);
@@ -22,15 +25,17 @@ pub(super) fn statics(context: &mut Context<'_>, draft: StaticsDraft, model: &Mo
     for address in draft.addresses {
         let (span, group) = (address.span, address.group.clone());
         let mut address = context.virtual_address(address);
-        if address.interface.is_none() {
-            address.interface.clone_from(&context.globals.default_interface);
-        }
         let ip = address.network.ip();
         if address.interface.is_none() {
-            let message = format!("static address {ip} names no interface");
-            let problem = Problem::error(code::MISSING_VALUE, span, message);
-            context.report(problem.help("add dev, or default_interface to global_defs"));
-        } else if !seen.insert((ip, address.interface.clone())) {
+            let default = context.globals.default_interface.clone().unwrap_or_else(|| {
+                let message = format!("static address {ip} names no interface: {DEFAULT_INTERFACE} is used");
+                let problem = Problem::warning(code::DEFAULTED, span, message);
+                context.report(problem.help("add dev, or default_interface to global_defs"));
+                DEFAULT_INTERFACE.to_owned()
+            });
+            address.interface = Some(default);
+        }
+        if !seen.insert((ip, address.interface.clone())) {
             let message = format!("static address {ip} is listed twice");
             context.report(Problem::warning(code::GIVEN_TWICE, span, message));
         } else {

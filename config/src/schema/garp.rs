@@ -80,7 +80,7 @@ fn extra(lowering: &mut Lowering<'_>, line: &Line<'_>, least: i64) -> Option<(u3
 
 /// A count whose zero becomes one, with a warning.
 fn at_least_one(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Option<u32> {
-    let count: u32 = lowering.unsigned(line, 1, 0, 2_147_483_647)?;
+    let count: u32 = lowering.unsigned(line, 1, 0, 4_294_967_295)?;
     if count == 0 {
         let message = format!("{} 0 is taken as 1", line.keyword());
         lowering.report(Problem::warning(code::ADJUSTED, line.span, message));

@@ -47,6 +47,7 @@ pub(crate) struct GlobalDraft {
     pub(crate) lvs_flush_on_stop: bool,
     pub(crate) lvs_sync: Option<SyncDraft>,
     pub(crate) default_interface: Option<String>,
+    pub(crate) dynamic_interfaces: bool,
     pub(crate) iproute_etc: Option<String>,
     pub(crate) iproute_usr: Option<String>,
     pub(crate) process: ProcessDraft,
@@ -370,6 +371,15 @@ fn vip_lease(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'
     draft.lease = lease::read(lowering, line);
 }
 
+/// Interfaces may always come later here: what it adds is that nobody is told of those that are missing.
+fn dynamic_interfaces(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    if line.word(1).is_some() {
+        lowering.choice(line, 1, &["allow_if_changes"]);
+    }
+    lowering.end(line, 2);
+    draft.dynamic_interfaces = true;
+}
+
 fn default_interface(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.default_interface = lowering.interface(line, 1).map(|name| name.text);
     lowering.end(line, 2);
@@ -419,9 +429,9 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     inactive("bfd_process_name", Shape::Text(15)),
     active("use_symlink_paths", process::use_symlink_paths),
     active("set_supplementary_groups", process::supplementary_groups),
-    active("startup_script", process::startup_script),
+    active("startup_script", process::startup_script).first_counts(),
     active("startup_script_timeout", process::startup_timeout),
-    active("shutdown_script", process::shutdown_script),
+    active("shutdown_script", process::shutdown_script).first_counts(),
     active("shutdown_script_timeout", process::shutdown_timeout),
     active("notification_email_from", mail::sender),
     active("smtp_server", mail::server),
@@ -433,7 +443,7 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     inactive("min_auto_priority_delay", Shape::Number(1, 10_000_000)),
     active("smtp_alert_vrrp", mail::alert_vrrp),
     active("smtp_alert_checker", mail::alert_checker),
-    silent("dynamic_interfaces", Shape::OptionalChoice(&["allow_if_changes"])),
+    active("dynamic_interfaces", dynamic_interfaces),
     active("no_email_faults", mail::no_faults),
     active("default_interface", default_interface),
     inactive("disable_local_igmp", Shape::Flag),
@@ -442,7 +452,7 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     active("lvs_flush", lvs_flush),
     active("lvs_flush_on_stop", lvs_flush_on_stop),
     active("lvs_flush_onstop", lvs_flush_on_stop).old_for("lvs_flush_on_stop"),
-    active("lvs_sync_daemon", lvs_sync_daemon),
+    active("lvs_sync_daemon", lvs_sync_daemon).first_counts(),
     active("vrrp_garp_interval", garp_interval),
     active("vrrp_gna_interval", gna_interval),
     active("vrrp_garp_extra_if", garp::extra_of_all),
@@ -463,14 +473,14 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     inactive("nftables_ipvs_priority", Shape::Number(-2_147_483_648, 2_147_483_647)),
     inactive("nftables_ipvs_start_fwmark", Shape::Number(1, 4_294_967_295)),
     inactive("nftables_counters", Shape::Flag),
-    active("notify_fifo", notify_fifo),
-    active("notify_fifo_script", notify_fifo_script),
-    active("vrrp_notify_fifo", vrrp_notify_fifo),
-    active("vrrp_notify_fifo_script", vrrp_notify_fifo_script),
+    active("notify_fifo", notify_fifo).first_counts(),
+    active("notify_fifo_script", notify_fifo_script).first_counts(),
+    active("vrrp_notify_fifo", vrrp_notify_fifo).first_counts(),
+    active("vrrp_notify_fifo_script", vrrp_notify_fifo_script).first_counts(),
     active("vrrp_notify_priority_changes", notify_priority_changes),
     active("fifo_write_vrrp_states_on_reload", fifo_states),
-    active("lvs_notify_fifo", lvs_notify_fifo),
-    active("lvs_notify_fifo_script", lvs_notify_fifo_script),
+    active("lvs_notify_fifo", lvs_notify_fifo).first_counts(),
+    active("lvs_notify_fifo_script", lvs_notify_fifo_script).first_counts(),
     active("checker_priority", process::checker_priority),
     active("checker_no_swap", process::checker_no_swap),
     active("checker_rt_priority", process::checker_rt_priority),

@@ -32,6 +32,11 @@ pub(super) fn tracked(lowering: &mut Lowering<'_>, line: &Line<'_>, reach: Reach
                 let value = lowering.required(line, at, "a weight")?;
                 draft.weight = weight(lowering, "weight", value, reach);
             }
+            // keepalived looks for it behind a weight only.
+            "reverse" | "noreverse" if draft.weight.is_none() => {
+                let message = format!("{} has no effect without weight in front of it", word.text);
+                lowering.report(Problem::warning(code::NO_EFFECT, word.span, message));
+            }
             "reverse" => draft.reverse = Some(true),
             "noreverse" => draft.reverse = Some(false),
             other => {

@@ -95,8 +95,6 @@ pub(crate) enum Shape {
     Text(usize),
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// One of these words or nothing.
-    OptionalChoice(&'static [&'static str]),
     /// A block of keywords that do nothing yet.
     Block(&'static inert::InertTable),
     /// A block of free lines with these words.
@@ -134,32 +132,40 @@ pub(crate) struct Row<B: 'static> {
     pub(crate) usage: Use<B>,
     /// The spelling to use instead, when this one is old.
     pub(crate) instead: Option<&'static str>,
+    /// Given twice in one block, the first one counts, as with keepalived; of all others the last one does.
+    pub(crate) first_counts: bool,
 }
 
 /// A keyword that works.
 pub(crate) const fn active<B>(name: &'static str, handler: Handler<B>) -> Row<B> {
-    Row { name, usage: Use::Active(handler), instead: None }
+    Row { name, usage: Use::Active(handler), instead: None, first_counts: false }
 }
 
 /// A keyword that does nothing yet.
 pub(crate) const fn inactive<B>(name: &'static str, shape: Shape) -> Row<B> {
-    Row { name, usage: Use::Inactive(shape), instead: None }
+    Row { name, usage: Use::Inactive(shape), instead: None, first_counts: false }
 }
 
 /// A keyword without which the service would be wrong.
 pub(crate) const fn refused<B>(name: &'static str, shape: Shape, why: &'static str) -> Row<B> {
-    Row { name, usage: Use::Refused(shape, why), instead: None }
+    Row { name, usage: Use::Refused(shape, why), instead: None, first_counts: false }
 }
 
 /// A keyword that needs no attention here.
 pub(crate) const fn silent<B>(name: &'static str, shape: Shape) -> Row<B> {
-    Row { name, usage: Use::Silent(shape), instead: None }
+    Row { name, usage: Use::Silent(shape), instead: None, first_counts: false }
 }
 
 impl<B> Row<B> {
     /// The same, marked as the old spelling of another.
     pub(crate) const fn old_for(mut self, instead: &'static str) -> Self {
         self.instead = Some(instead);
+        self
+    }
+
+    /// The same, marked as one of which the first counts.
+    pub(crate) const fn first_counts(mut self) -> Self {
+        self.first_counts = true;
         self
     }
 }
@@ -221,6 +227,10 @@ pub(crate) struct Lowering<'t> {
     misplaced: Vec<(Span, Span)>,
     /// Statements in the wrong block and where they belong.
     strays: Vec<(NodeId, Home)>,
+    /// Keywords of which the first counts, as far as the innermost open block gave them.
+    given: Vec<&'static str>,
+    /// Those of all `global_defs`, which are one block.
+    given_globally: Vec<&'static str>,
 }
 
 impl<'t> Lowering<'t> {
@@ -242,6 +252,8 @@ impl<'t> Lowering<'t> {
             open: Vec::new(),
             misplaced: Vec::new(),
             strays: Vec::new(),
+            given: Vec::new(),
+            given_globally: Vec::new(),
         }
     }
 
@@ -298,15 +310,28 @@ impl<'t> Lowering<'t> {
             return;
         }
         self.open.push((name, parent.span));
+        let is_global = name == "global_defs";
+        let given = if is_global { std::mem::take(&mut self.given_globally) } else { Vec::new() };
+        let outer = std::mem::replace(&mut self.given, given);
         for child in self.tree.children(parent.node) {
             self.statement(name, child, table, draft);
+        }
+        let given = std::mem::replace(&mut self.given, outer);
+        if is_global {
+            self.given_globally = given;
         }
         self.open.pop();
         self.read = Some(parent.node);
     }
 
-    /// Reads the free lines of a statement's block; words on the statement itself, from `from` on, come first.
-    pub(crate) fn entries(&mut self, parent: &Line<'_>, mut entry: impl FnMut(&mut Self, &Line<'_>)) {
+    /// Reads the free lines of the block of a keyword that takes no words.
+    pub(crate) fn entries(&mut self, parent: &Line<'_>, entry: impl FnMut(&mut Self, &Line<'_>)) {
+        self.end(parent, 1);
+        self.lines(parent, entry);
+    }
+
+    /// Reads the free lines of a statement's block.
+    pub(crate) fn lines(&mut self, parent: &Line<'_>, mut entry: impl FnMut(&mut Self, &Line<'_>)) {
         if parent.block == Block::Absent {
             self.error(
                 code::MISSING_OPEN,
@@ -365,10 +390,16 @@ impl<'t> Lowering<'t> {
             let message = format!("{} is the old spelling of {instead}", row.name);
             self.report(Problem::warning(code::DEPRECATED, line.keyword_span(), message));
         }
+        if row.first_counts && self.is_repeated(row.name, line) {
+            return;
+        }
         match &row.usage {
             Use::Active(handler) => {
                 let faults = self.problems.faults();
                 handler(draft, self, line);
+                if row.first_counts && faults == self.problems.faults() {
+                    self.given.push(row.name);
+                }
                 if line.block != Block::Absent
                     && self.read != Some(line.node)
                     && faults == self.problems.faults()
@@ -389,6 +420,16 @@ impl<'t> Lowering<'t> {
                 self.refuse(line, row.name, why);
             }
         }
+    }
+
+    /// Whether a keyword of which the first counts was given in this block already, which is told.
+    fn is_repeated(&mut self, name: &'static str, line: &Line<'_>) -> bool {
+        let repeated = self.given.contains(&name);
+        if repeated {
+            let message = format!("{name} is given twice: the first one counts");
+            self.report(Problem::warning(code::GIVEN_TWICE, line.keyword_span(), message));
+        }
+        repeated
     }
 
     /// Refuses something that isn't active yet, or warns of it when that is asked for.

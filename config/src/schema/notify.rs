@@ -47,7 +47,7 @@ pub(super) fn any<B: Told>(draft: &mut B, lowering: &mut Lowering<'_>, line: &Li
 /// Without a script it only says which word is told.
 pub(super) fn deleted<B: Told>(draft: &mut B, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.notify().tells_deleted = true;
-    if line.word(1).is_some() {
+    if line.text.trim_end().len() > line.keyword().len() {
         draft.notify().deleted = lowering.command(line);
     }
 }

@@ -91,7 +91,7 @@ fn global_defs(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) 
 }
 
 fn child_wait_time(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.child_wait_time = lowering.unsigned(line, 1, 0, 4294).map(Duration::from_secs);
+    draft.child_wait_time = lowering.unsigned(line, 1, 0, 4_294_967_295).map(Duration::from_secs);
     lowering.end(line, 2);
 }
 
@@ -137,12 +137,12 @@ pub(super) static TABLE: &[Row<Draft>] = &[
     active("virtual_server_group", super::virtual_server_group::read),
     active("virtual_server", super::virtual_server::read),
     silent("linkbeat_use_polling", Shape::Flag),
-    active("net_namespace", net_namespace),
-    active("net_namespace_ipvs", net_namespace_ipvs),
+    active("net_namespace", net_namespace).first_counts(),
+    active("net_namespace_ipvs", net_namespace_ipvs).first_counts(),
     // Every kernel that this suite starts on keeps the sets of namespaces apart.
     silent("namespace_with_ipsets", Shape::Flag),
     active("use_pid_dir", use_pid_dir),
-    active("instance", instance),
+    active("instance", instance).first_counts(),
     active("track_group", statics::track_group),
     active("static_ipaddress", statics::addresses),
     active("static_routes", statics::routes),

@@ -58,4 +58,4 @@ fn init_file(draft: &mut FileDraft, lowering: &mut Lowering<'_>, line: &Line<'_>
 
 /// Keywords of `track_file`.
 pub(super) static TABLE: &[Row<FileDraft>] =
-    &[active("file", file), active("weight", weight), active("init_file", init_file)];
+    &[active("file", file).first_counts(), active("weight", weight).first_counts(), active("init_file", init_file)];

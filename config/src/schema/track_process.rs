@@ -130,9 +130,9 @@ fn full_command(draft: &mut CountedDraft, lowering: &mut Lowering<'_>, line: &Li
 
 /// Keywords of `vrrp_track_process`.
 pub(super) static TABLE: &[Row<CountedDraft>] = &[
-    active("process", process),
+    active("process", process).first_counts(),
     active("param_match", param_match),
-    active("weight", weight),
+    active("weight", weight).first_counts(),
     active("quorum", quorum),
     active("quorum_max", quorum_max),
     active("delay", delay),

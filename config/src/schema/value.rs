@@ -190,9 +190,14 @@ impl<'t> Lowering<'t> {
         }
     }
 
-    /// A word as an address, without prefix or range.
+    /// A word as an address. A prefix length behind it, which many write out of habit, is told and not read.
     pub(crate) fn address(&mut self, what: &str, word: Word<'_>) -> Option<IpAddr> {
-        let address = word.text.parse().ok();
+        let (text, prefix) = word.text.split_once('/').unwrap_or((word.text, ""));
+        let address = text.parse().ok();
+        if address.is_some() && text != word.text {
+            let message = format!("{what} takes no prefix length: nothing reads '/{prefix}'");
+            self.report(Problem::warning(code::SURPLUS_WORDS, word.span, message));
+        }
         if address.is_none() {
             let message = format!("{what} needs an IPv4 or IPv6 address, got '{}'", word.text);
             self.error(code::BAD_ADDRESS, word.span, message);
@@ -276,7 +281,7 @@ impl<'t> Lowering<'t> {
                 self.report(Problem::warning(code::NO_EFFECT, span, message));
                 return None;
             }
-            Ok(argv) => argv,
+            Ok(argv) => self.readable_test(argv, span),
             Err(problem) => {
                 self.error(code::BAD_COMMAND, span, format!("command of {}: {problem}", line.keyword()));
                 return None;
@@ -301,6 +306,20 @@ impl<'t> Lowering<'t> {
             self.report(problem.help("a command with arguments must stand in one pair of quotes"));
         }
         Some(Command { argv, span, user })
+    }
+
+    /// `</path` asks the shell whether it can be read, which bash makes a connection of for `/dev/tcp/HOST/PORT`.
+    fn readable_test(&mut self, argv: Vec<String>, span: Span) -> Vec<String> {
+        let Some(path) = argv.first().and_then(|program| program.strip_prefix('<')) else { return argv };
+        if !path.starts_with('/') {
+            return argv;
+        }
+        if path.starts_with("/dev/tcp/") || path.starts_with("/dev/udp/") {
+            let message = "only bash makes a connection of this path: where /bin/sh is another shell, it fails";
+            let help = "write /bin/bash -c '</dev/tcp/HOST/PORT', or check with a real_server's TCP_CHECK";
+            self.report(Problem::warning(code::SHELL_SYNTAX, span, message).help(help));
+        }
+        vec!["/bin/sh".to_owned(), "-c".to_owned(), argv.join(" ")]
     }
 
     /// The one word of a keyword whose escapes are decoded (`regex`), and its place.
@@ -366,12 +385,6 @@ impl<'t> Lowering<'t> {
                 self.choice(line, 1, words);
                 self.end(line, 2);
             }
-            Shape::OptionalChoice(words) => {
-                if line.word(1).is_some() {
-                    self.choice(line, 1, words);
-                }
-                self.end(line, 2);
-            }
             Shape::Block(table) => inert::block(self, line, table),
             Shape::Lines(vocabulary) => {
                 self.entries(line, |lowering, line| vocabulary.check(lowering, line, 0));
@@ -419,7 +432,6 @@ impl<'t> Lowering<'t> {
             | Shape::Interface
             | Shape::Text(_)
             | Shape::Choice(_)
-            | Shape::OptionalChoice(_)
             | Shape::Block(_)
             | Shape::Lines(_)
             | Shape::Options(_) => {}

@@ -54,7 +54,7 @@ pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'
     lowering.end(line, 2);
     let mut group = GroupDraft { name: Named::of(name), entries: Vec::new() };
     let mut held: u128 = 0;
-    lowering.entries(line, |lowering, line| {
+    lowering.lines(line, |lowering, line| {
         let Some(entry) = entry(lowering, line) else { return };
         let before = held;
         held = held.saturating_add(entry.count());

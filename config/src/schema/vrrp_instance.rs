@@ -246,6 +246,7 @@ fn unicast_ttl(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Li
 }
 
 fn authentication(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
     lowering.block("authentication", line, AUTHENTICATION, draft);
 }
 
@@ -346,6 +347,7 @@ fn timer_expired_backup(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, 
 }
 
 fn auth_hmac(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
     let mut hmac = HmacDraft { span: line.keyword_span(), ..HmacDraft::default() };
     lowering.block("auth_hmac", line, auth_hmac::TABLE, &mut hmac);
     draft.hmac = Some(hmac);
@@ -382,7 +384,7 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     active("unicast_peer", unicast_peer),
     active("check_unicast_src", check_unicast_src),
     active("native_ipv6", native_ipv6).old_for("an IPv6 address"),
-    active("state", state),
+    active("state", state).first_counts(),
     active("interface", interface),
     active("dont_track_primary", dont_track_primary),
     active("track_interface", track_interface),
@@ -402,11 +404,11 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     active("preempt", preempt).old_for("not writing nopreempt"),
     active("nopreempt", nopreempt),
     active("preempt_delay", preempt_delay),
-    active("notify_backup", notify::backup),
-    active("notify_master", notify::master),
-    active("notify_fault", notify::fault),
-    active("notify_stop", notify::stop),
-    active("notify", notify::any),
+    active("notify_backup", notify::backup).first_counts(),
+    active("notify_master", notify::master).first_counts(),
+    active("notify_fault", notify::fault).first_counts(),
+    active("notify_stop", notify::stop).first_counts(),
+    active("notify", notify::any).first_counts(),
     active("garp_master_delay", garp::delay),
     active("garp_master_refresh", garp::refresh),
     active("garp_master_repeat", garp::repeat),
@@ -445,8 +447,8 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     refused("no_accept", Shape::Flag, "packets to the addresses would be accepted"),
     active("strict_mode", strict_mode),
     inactive("debug", Shape::Number(0, 4)),
-    active("notify_deleted", notify::deleted),
-    active("notify_master_rx_lower_pri", notify::lower_priority),
+    active("notify_deleted", notify::deleted).first_counts(),
+    active("notify_master_rx_lower_pri", notify::lower_priority).first_counts(),
     active("smtp_alert", notify::mail),
     active("notify_priority_changes", notify::priority_changes),
     inactive("lvs_sync_daemon_interface", Shape::Interface).old_for("lvs_sync_daemon"),

@@ -49,7 +49,12 @@ pub(crate) fn around(block: &str, line: &str) -> Option<String> {
         }
         "garp_group" => format!("garp_group {{\n{line}\n}}\n"),
         "vrrp_script" => format!("vrrp_script S {{\nscript \"/opt/x\" root\n{line}\n}}\n"),
+        // Of these the first counts.
+        "vrrp_track_process" if line.starts_with("process") => format!("{block} N {{\n{line}\n}}\n"),
         "vrrp_track_process" => format!("{block} N {{\nprocess /opt/x\n{line}\n}}\n"),
+        "track_file" | "vrrp_track_file" if line.starts_with("file") => {
+            format!("{block} N {{\n{line}\n}}\n")
+        }
         "track_file" | "vrrp_track_file" => format!("{block} N {{\nfile /run/x\n{line}\n}}\n"),
         "bfd_instance" => format!("{block} N {{\n{line}\n}}\n"),
         "virtual_server/real_server/SMTP_CHECK/host" => {
