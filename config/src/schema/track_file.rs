@@ -57,5 +57,8 @@ fn init_file(draft: &mut FileDraft, lowering: &mut Lowering<'_>, line: &Line<'_>
 }
 
 /// Keywords of `track_file`.
-pub(super) static TABLE: &[Row<FileDraft>] =
-    &[active("file", file).first_counts(), active("weight", weight).first_counts(), active("init_file", init_file)];
+pub(super) static TABLE: &[Row<FileDraft>] = &[
+    active("file", file).first_counts(),
+    active("weight", weight).first_counts(),
+    active("init_file", init_file),
+];

@@ -315,7 +315,8 @@ impl<'t> Lowering<'t> {
             return argv;
         }
         if path.starts_with("/dev/tcp/") || path.starts_with("/dev/udp/") {
-            let message = "only bash makes a connection of this path: where /bin/sh is another shell, it fails";
+            let message =
+                "only bash makes a connection of this path: where /bin/sh is another shell, it fails";
             let help = "write /bin/bash -c '</dev/tcp/HOST/PORT', or check with a real_server's TCP_CHECK";
             self.report(Problem::warning(code::SHELL_SYNTAX, span, message).help(help));
         }
