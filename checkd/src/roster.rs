@@ -4,12 +4,14 @@
 //! [`crate::verdict`]'s and [`crate::desired`]'s; when a checker runs is [`crate::schedule`]'s. Called by the driver
 //! with models from the parent (decoded, not trusted to be consistent) and outcomes.
 
+mod answers;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use config::model::check::{Carrier, Check, CheckKind, Endpoint, HttpUrl, RealServer, VirtualServer};
 use config::model::mail::MailSettings;
 use config::model::parts::CheckHead;
-use config::model::units::{CheckId, FileId, Generation, ScriptId, ServerId, ServiceId, Weight};
+use config::model::units::{CheckId, FileId, Generation, MonoTime, ScriptId, ServerId, ServiceId, Weight};
 use ipc::messages::checkd::{DesiredEntry, QuorumState, ServiceState, Verdict};
 
 use crate::desired::{Effect, Occasion, Service, protocol};
@@ -55,12 +57,16 @@ pub struct Roster {
     /// `rs_init_notifies`.
     init_notifies: bool,
     mail: Option<Box<MailSettings>>,
+    /// The time, as last told: ends of runs carry it.
+    now: MonoTime,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Checker {
     place: Place,
     standing: Standing,
+    /// Its last run in this process: when, and how it ended.
+    last: Option<(MonoTime, Outcome)>,
 }
 
 /// What the checkers of a configuration need of the sandbox.
@@ -102,7 +108,13 @@ impl Roster {
             suspended: Vec::new(),
             init_notifies: false,
             mail: None,
+            now: MonoTime::default(),
         }
+    }
+
+    /// Tells the time.
+    pub fn tell_time(&mut self, now: MonoTime) {
+        self.now = now;
     }
 
     /// Adds the next virtual server of the model.
@@ -121,7 +133,7 @@ impl Roster {
                     return Err(Inconsistent::NoUrl(model.id));
                 }
                 let place = Place { service, server, check };
-                self.checkers.push(Checker { place, standing: Standing::new(model.alpha) });
+                self.checkers.push(Checker { place, standing: Standing::new(model.alpha), last: None });
             }
         }
         self.suspended.push(model.ha_suspend);
@@ -329,6 +341,9 @@ impl Roster {
                 service.retire_all(before);
             }
         }
+        for (checker, before) in self.checkers.iter_mut().zip(&kept) {
+            checker.last = before.and_then(|before| old.checkers.get(before)?.last);
+        }
         self.apply_states(after);
         kept
     }
@@ -349,7 +364,10 @@ impl Roster {
         let mut standing = old;
         let (change, next) = standing.take(self.check(position)?, outcome);
         out.extend(self.line(position, change).map(Effect::Log));
-        self.checkers.get_mut(position)?.standing = standing;
+        let now = self.now;
+        let checker = self.checkers.get_mut(position)?;
+        checker.standing = standing;
+        checker.last = Some((now, outcome));
         let (alive, weight) = self.state_of(place.service, place.server, position);
         let was_alive = self.services.get(place.service)?.is_alive(place.server);
         let news = self.news(position, change, (was_alive, alive));

@@ -98,6 +98,9 @@ pub fn privileges(model: &Model) -> Vec<Privilege> {
     if model.process.control_group.is_some() {
         list.add("keepalived", "control_group", [Need::Capability("CHOWN"), Need::Path("/run/keepalived")]);
     }
+    if model.process.status_group.is_some() {
+        list.add("keepalived", "status_group", [Need::Capability("CHOWN"), Need::Path("/run/keepalived")]);
+    }
     if let Some(mail) = &model.mail {
         list.add("checkd", "mail", [Need::Connect(mail.server.to_string())]);
     }

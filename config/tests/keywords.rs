@@ -12,6 +12,7 @@ const OWN: &[(&str, &str)] = &[
     ("global_defs", "control_group"),
     ("global_defs", "daemon_uid_range"),
     ("global_defs", "seccomp_unknown"),
+    ("global_defs", "status_group"),
     ("global_defs", "vip_lease"),
     ("global_defs", "vip_restore"),
     ("virtual_server/real_server/SSL_GET", "ca_path"),

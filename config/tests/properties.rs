@@ -270,7 +270,7 @@ fn configuration() -> impl Strategy<Value = String> {
         flag("vrrp_min_garp"),
         prop_oneof![
             Just(String::new()),
-            Just("seccomp_unknown exit\ncontrol_group adm\n".to_owned()),
+            Just("seccomp_unknown exit\ncontrol_group adm\nstatus_group 7\n".to_owned()),
             Just(PROCESSES.to_owned()),
             Just(TABLE.to_owned()),
         ],

@@ -6,6 +6,7 @@
 pub mod channel;
 pub mod codec;
 pub mod daemon;
+pub mod date;
 pub mod handshake;
 pub mod memfd;
 pub mod messages;

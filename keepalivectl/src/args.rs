@@ -10,8 +10,11 @@ use ipc::messages::ctl::Daemon;
 #[command(name = "keepalivectl", version, about = "Ask and steer a running keepalived")]
 pub struct Args {
     /// Directory of the suite's control socket.
-    #[arg(long = "run-dir", value_name = "DIR", default_value = "/run/keepalived")]
+    #[arg(long = "run-dir", value_name = "DIR", default_value = "/run/keepalived", global = true)]
     pub run_dir: PathBuf,
+    /// Answers as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -21,11 +24,26 @@ pub struct Args {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Show daemons, instances and services.
-    Status {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
+    Status,
+    /// Say why an instance, a sync group, a virtual server or a real server is as it is.
+    Why {
+        /// Its name as in the status, its address, or address and port.
+        name: String,
     },
+    /// Show what has happened lately.
+    Events {
+        /// Only the last so many.
+        #[arg(short = 'n', long, value_name = "COUNT")]
+        last: Option<u32>,
+    },
+    /// Show what happens, until interrupted.
+    Watch {
+        /// Begin behind the event of this number.
+        #[arg(long, value_name = "NUMBER")]
+        after: Option<u64>,
+    },
+    /// Show the counters of instances and services.
+    Stats,
     /// Show the status as OpenMetrics text, for a collector.
     Metrics,
     /// Replace one daemon by a new process without anybody noticing.
@@ -41,6 +59,17 @@ pub enum Command {
     Drain(DrainArgs),
     /// Give a drained server new connections again.
     Undrain(DrainArgs),
+    /// Have a Master give way to its peers for a while.
+    Failover {
+        /// A vrrp_instance or a vrrp_sync_group; members of a group go together.
+        instance: String,
+        /// Seconds after which it may be Master again.
+        #[arg(long = "for", value_name = "SECONDS", default_value_t = 60, conflicts_with = "undo")]
+        seconds: u32,
+        /// End a failover before its time.
+        #[arg(long)]
+        undo: bool,
+    },
     /// Compare the kernel's settings with what a configuration needs.
     CheckHost {
         /// The file.
@@ -49,9 +78,11 @@ pub enum Command {
         /// How to read it.
         #[command(flatten)]
         reading: Reading,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
+    },
+    /// Print a script that completes commands and options.
+    Completions {
+        /// For which shell.
+        shell: clap_complete::Shell,
     },
     /// Work on configuration files, without a running suite.
     Config {
@@ -81,9 +112,6 @@ pub enum ConfigCommand {
         /// How to read it.
         #[command(flatten)]
         reading: Reading,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// Print a file as canonical text, every default written out.
     Print {
@@ -92,9 +120,6 @@ pub enum ConfigCommand {
         /// How to read it.
         #[command(flatten)]
         reading: Reading,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// List what each enabled feature needs: capabilities, sockets, programs, kernel parts.
     Privileges {

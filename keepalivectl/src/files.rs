@@ -16,12 +16,12 @@ const REFUSED: u8 = 5;
 const MISSING: u8 = 6;
 
 /// Does what the command line says; returns the exit code.
-pub(crate) fn run(command: &ConfigCommand, out: &mut impl Write) -> u8 {
+pub(crate) fn run(command: &ConfigCommand, json: bool, out: &mut impl Write) -> u8 {
     match command {
-        ConfigCommand::Check { file, reading, json } => check(file, reading, *json, out),
-        ConfigCommand::Print { file, reading, json } => match accepted(file, reading) {
+        ConfigCommand::Check { file, reading } => check(file, reading, json, out),
+        ConfigCommand::Print { file, reading } => match accepted(file, reading) {
             Ok(model) => {
-                let text = if *json {
+                let text = if json {
                     serde_json::to_string_pretty(&model).unwrap_or_default() + "\n"
                 } else {
                     config::print(&model)
@@ -33,15 +33,14 @@ pub(crate) fn run(command: &ConfigCommand, out: &mut impl Write) -> u8 {
         },
         ConfigCommand::Privileges { file, reading } => match accepted(file, reading) {
             Ok(model) => {
-                for privilege in config::privileges(&model) {
-                    show(out, &format!("{privilege}\n"));
-                }
+                let lines = config::privileges(&model).into_iter().map(|privilege| privilege.to_string());
+                show_list(out, lines.collect(), json);
                 0
             }
             Err(code) => code,
         },
         ConfigCommand::Diff { old, new, reading } => match (accepted(old, reading), accepted(new, reading)) {
-            (Ok(old), Ok(new)) => diff(&old, &new, out),
+            (Ok(old), Ok(new)) => diff(&old, &new, json, out),
             (Err(code), _) | (_, Err(code)) => code,
         },
     }
@@ -55,12 +54,21 @@ fn check(file: &str, reading: &Reading, json: bool, out: &mut impl Write) -> u8 
     verdict(&loaded)
 }
 
-fn diff(old: &Model, new: &Model, out: &mut impl Write) -> u8 {
-    let changes = config::diff(old, new);
-    for change in &changes {
-        show(out, &format!("{change}\n"));
-    }
-    if changes.is_empty() { 0 } else { CHANGED }
+fn diff(old: &Model, new: &Model, json: bool, out: &mut impl Write) -> u8 {
+    let changes: Vec<String> = config::diff(old, new).into_iter().map(|change| change.to_string()).collect();
+    let code = if changes.is_empty() { 0 } else { CHANGED };
+    show_list(out, changes, json);
+    code
+}
+
+/// One line each, or an array of them.
+fn show_list(out: &mut impl Write, lines: Vec<String>, json: bool) {
+    let text = if json {
+        serde_json::to_string_pretty(&lines).unwrap_or_default() + "\n"
+    } else {
+        lines.into_iter().map(|line| line + "\n").collect()
+    };
+    show(out, &text);
 }
 
 /// The model of an accepted file; problems of a refused one go to standard error.

@@ -231,6 +231,7 @@ mod tests {
                 zero_received: 0,
                 zero_sent: 0,
                 last_transition_ms: 0,
+                failover_s: None,
             }],
             services: vec![ServiceStatus {
                 name: "[192.0.2.1]:tcp:80".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use ipc::messages::ctl::{Daemon, DaemonStatus, Reloaded, Restarted, ServiceStatus, Status};
+use ipc::messages::ctl::{Daemon, DaemonStatus, FailedOver, Reloaded, Restarted, ServiceStatus, Status};
 use ipc::messages::ipvsd::TableState;
 
 /// The whole status, one thing per line.
@@ -34,6 +34,9 @@ pub fn status(status: &Status) -> String {
                 instance.name, instance.vrid, instance.priority
             ),
         );
+        if let Some(seconds) = instance.failover_s {
+            line(&mut text, &format!("  gives way by order for another {seconds} s"));
+        }
         for (reason, count) in &instance.rejected_by {
             line(&mut text, &format!("  rejected {reason} {count}"));
         }
@@ -129,4 +132,11 @@ pub fn restarted(daemon: Daemon, restarted: &Restarted) -> String {
 #[must_use]
 pub fn reloaded(reloaded: &Reloaded) -> String {
     format!("{}generation {} is in use", reloaded.warnings, reloaded.generation)
+}
+
+/// One line for each instance that gives way, or no longer does.
+#[must_use]
+pub fn failed_over(done: &FailedOver, seconds: Option<u32>) -> String {
+    let words = seconds.map_or_else(|| "no longer gives way".to_owned(), |s| format!("gives way for {s} s"));
+    done.instances.iter().map(|name| format!("{name} {words}")).collect::<Vec<_>>().join("\n")
 }

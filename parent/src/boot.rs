@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -278,13 +278,10 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     let place = Place::of(&given(args), &process);
     let (record, mut left) = claim(&place.run_dir)?;
     let pid_file = claim_pid_file(args, &place)?;
-    let control = Control::listen(&place.run_dir.join("control.sock"), process.control_group)
+    let control = Control::listen(&place.run_dir, process.control_group, process.status_group)
         .map_err(|error| Failure::new(exit::FATAL, format!("control socket: {error}")))?;
-    if process.control_group.is_some() {
-        // Its members must get as far as the socket.
-        std::os::unix::fs::chown(&place.run_dir, None, process.control_group)
-            .map_err(|error| Failure::new(exit::FATAL, format!("control_group: run directory: {error}")))?;
-    }
+    let_in(&place.run_dir, &process)
+        .map_err(|error| Failure::new(exit::FATAL, format!("run directory: {error}")))?;
     if !args.foreground {
         nix::unistd::daemon(false, false).map_err(|error| Failure::new(exit::FATAL, error))?;
     }
@@ -367,6 +364,19 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     let code = suite.run().map_err(fatal)?;
     drop((pid_file, core));
     Ok(code)
+}
+
+/// Members of the groups must get as far as their sockets. Two groups don't fit on one directory: with both, everybody
+/// may pass through it, and its files and sockets guard themselves.
+fn let_in(run_dir: &Path, process: &ProcessSettings) -> io::Result<()> {
+    let group = process.control_group.or(process.status_group);
+    if group.is_some() {
+        std::os::unix::fs::chown(run_dir, None, group)?;
+    }
+    if process.status_group.is_some_and(|readers| group != Some(readers)) {
+        std::fs::set_permissions(run_dir, Permissions::from_mode(0o751))?;
+    }
+    Ok(())
 }
 
 /// `-m` and `-M`.

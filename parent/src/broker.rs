@@ -8,6 +8,7 @@
 
 mod answers;
 mod drain;
+mod find;
 mod memory;
 
 use std::collections::BTreeMap;
@@ -252,7 +253,7 @@ impl Broker {
                 if let Some(memory) = self.memory(&name) {
                     memory.enter(state, wall_ms);
                     memory.priority = priority;
-                    memory.reason = bounded(reason);
+                    memory.because = bounded(reason);
                     memory.transitions = memory.transitions.saturating_add(u64::from(notify));
                 }
                 if notify {
@@ -300,7 +301,10 @@ impl Broker {
                 }
                 Ok(())
             }
-            VrrpdToParent::Common(_) | VrrpdToParent::Vault(_) | VrrpdToParent::Unvault(_) => Err(Refused),
+            VrrpdToParent::Common(_)
+            | VrrpdToParent::Vault(_)
+            | VrrpdToParent::Unvault(_)
+            | VrrpdToParent::Explained { .. } => Err(Refused),
         }
     }
 
@@ -372,9 +376,10 @@ impl Broker {
                 out.push(Effect::RunNotify(generation, script));
                 Ok(())
             }
-            CheckdToParent::Common(_) | CheckdToParent::Letter { .. } | CheckdToParent::LetterGone { .. } => {
-                Err(Refused)
-            }
+            CheckdToParent::Common(_)
+            | CheckdToParent::Explained { .. }
+            | CheckdToParent::Letter { .. }
+            | CheckdToParent::LetterGone { .. } => Err(Refused),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod control;
 pub mod dump;
 pub mod effects;
 pub mod environment;
+pub mod events;
 pub mod hang;
 pub mod log_file;
 pub mod log_sink;

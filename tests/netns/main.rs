@@ -6,6 +6,7 @@ mod announce;
 mod authentication;
 mod checks;
 mod container;
+mod control;
 mod digest;
 mod election;
 mod ending;

@@ -4,6 +4,7 @@
 //! configuration and tables; `kernel`, `socket` and `driver` do what is decided.
 
 pub mod driver;
+pub mod explain;
 pub mod handover;
 pub mod holdings;
 pub mod kernel;

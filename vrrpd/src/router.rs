@@ -12,6 +12,7 @@ use config::model::vrrp::{
 };
 use ipc::messages::vrrpd::SocketKey;
 
+use crate::explain::Trail;
 use crate::holdings::{self, Holdings, Restores};
 use crate::kernel::address::Order;
 use crate::kernel::link::{Condition, Links, Reach};
@@ -76,6 +77,10 @@ pub struct Router {
     pub guard: Guard,
     /// A peer sums its adverts in the old way, so ours are, too.
     pub old_checksum: bool,
+    /// By order of an operator it has the least priority.
+    pub gives_way: bool,
+    /// What explains its state.
+    pub trail: Trail,
     carried: Vec<IpAddr>,
 }
 
@@ -182,6 +187,8 @@ impl Router {
             group: None,
             guard: Guard { marks: Marks::for_peers(peers(&config)), ..Guard::default() },
             old_checksum: false,
+            gives_way: false,
+            trail: Trail::default(),
             carried,
             config,
         }
@@ -378,6 +385,7 @@ impl Router {
         }
         let weights = self.judge_trackers(links, trackers, &mut verdict);
         verdict.priority = match self.assumed {
+            Some(_) | None if self.gives_way && self.config.priority != Priority::OWNER => Priority::new(1),
             Some(assumed) if verdict.provisional && self.config.priority != Priority::OWNER => assumed,
             Some(_) | None => effective(self.config.priority, weights),
         };
@@ -386,6 +394,25 @@ impl Router {
 
     /// Enters faults and what is not known yet; returns what is added to the priority.
     fn judge_trackers(&self, links: &Links, trackers: &Trackers, verdict: &mut Verdict) -> i32 {
+        let unknown = |track: &TrackScript| trackers.scripts.health(track.tracked) == Health::Unknown;
+        verdict.provisional = self.config.track_scripts.iter().any(unknown);
+        let mut weights = 0_i32;
+        for (effect, reason) in self.effects(links, trackers) {
+            match effect {
+                Effect::Weight(weight) => weights = weights.saturating_add(weight),
+                Effect::Fault => verdict.faults.add(reason),
+                Effect::Hold => {
+                    verdict.hold = true;
+                    verdict.provisional = true;
+                }
+            }
+        }
+        weights
+    }
+
+    /// What each tracker does to this instance, under the name that it has as a fault.
+    #[must_use]
+    pub fn effects(&self, links: &Links, trackers: &Trackers) -> Vec<(Effect, Reason)> {
         let config = &self.config;
         let interfaces = config.track_interfaces.iter().enumerate().filter(|(_, track)| {
             config.interface.as_ref() != Some(&track.interface) || config.dont_track_primary
@@ -397,8 +424,6 @@ impl Router {
             };
             (effect(track.weight, track.reverse, health), Reason::Interface(position))
         });
-        let unknown = |track: &TrackScript| trackers.scripts.health(track.tracked) == Health::Unknown;
-        verdict.provisional = config.track_scripts.iter().any(unknown);
         let scripts = config.track_scripts.iter().enumerate().map(|(position, track)| {
             let health = trackers.scripts.health(track.tracked);
             (effect(track.weight, track.reverse, health), Reason::Script(position))
@@ -417,18 +442,7 @@ impl Router {
             let value = trackers.files.value(track.file);
             (file_effect(track.weight, track.reverse, value), Reason::File(position))
         });
-        let mut weights = 0_i32;
-        for (effect, reason) in interfaces.chain(scripts).chain(processes).chain(files) {
-            match effect {
-                Effect::Weight(weight) => weights = weights.saturating_add(weight),
-                Effect::Fault => verdict.faults.add(reason),
-                Effect::Hold => {
-                    verdict.hold = true;
-                    verdict.provisional = true;
-                }
-            }
-        }
-        weights
+        interfaces.chain(scripts).chain(processes).chain(files).collect()
     }
 
     fn judge_path(&self, links: &Links, deaf: &[SocketKey], faults: &mut Faults) {

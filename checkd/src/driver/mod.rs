@@ -19,7 +19,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use config::model::lent::LentSocket;
-use config::model::units::{FileId, Generation, MonoTime, ServiceId};
+use config::model::units::{FileId, Generation, MonoTime, ServerId, ServiceId};
 use ipc::channel::{ReceiveError, SendError};
 use ipc::messages::checkd::{CheckdToParent, ParentToCheckd, QuorumState, Verdict};
 use ipc::messages::{Confined, FromDaemon, Level, Refusal, StopMode, ToDaemon};
@@ -238,6 +238,9 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 (_, _) => {}
             }
         }
+        if let Some(roster) = &mut self.live {
+            roster.tell_time(*now);
+        }
         self.settle(steps, *now);
         if readable {
             self.receive(*now, steps)?;
@@ -359,6 +362,10 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 self.take_here(generation, services, here);
                 Ok(())
             }
+            ParentToCheckd::Explain { generation, service, server } => {
+                self.explain(generation, service, server, now);
+                Ok(())
+            }
             ParentToCheckd::Deliver(letter) => {
                 let mut reports = Vec::new();
                 self.mailer.add(letter, now, &mut reports);
@@ -391,6 +398,14 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
             self.outbox.verdict(position);
         }
         self.outbox.take(effects, generation, Deltas::Sent);
+    }
+
+    fn explain(&mut self, generation: Generation, service: ServiceId, server: ServerId, now: MonoTime) {
+        let Some(roster) = self.live.as_ref().filter(|roster| roster.generation() == generation) else {
+            return;
+        };
+        let checks = roster.explain(service, server, now, |position| self.runs.next_at(position));
+        self.outbox.first(CheckdToParent::Explained { generation, service, server, checks });
     }
 
     fn take_here(&mut self, generation: Generation, services: Vec<ServiceId>, here: bool) {

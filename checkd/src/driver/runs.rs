@@ -189,6 +189,12 @@ impl Runs {
         }
     }
 
+    /// When a checker runs next; `None` while it does.
+    pub(super) fn next_at(&self, position: usize) -> Option<MonoTime> {
+        let idle = self.active.get(position).copied().flatten().is_none();
+        self.alarms.at(position).filter(|_| idle)
+    }
+
     /// When [`Self::advance`] has work without an event.
     pub(super) fn deadline(&mut self, now: MonoTime) -> Option<MonoTime> {
         let idle = self.unfinished.is_empty() && !self.pings.has_unread();

@@ -217,6 +217,8 @@ pub struct ProcessSettings {
     pub unknown_call: UnknownCall,
     /// `control_group`: group id that may use the control socket.
     pub control_group: Option<u32>,
+    /// `status_group`: group id that may ask over the socket for reading.
+    pub status_group: Option<u32>,
     /// Named pipes.
     pub fifos: Fifos,
     /// `vrrp_notify_priority_changes`.
@@ -262,6 +264,7 @@ impl Default for ProcessSettings {
             daemon_uid_range: None,
             unknown_call: UnknownCall::Enosys,
             control_group: None,
+            status_group: None,
             fifos: Fifos::default(),
             notify_priority_changes: false,
             fifo_states_on_reload: false,

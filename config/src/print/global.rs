@@ -44,6 +44,9 @@ impl Page<'_> {
         if let Some(group) = process.control_group {
             self.set("control_group", group);
         }
+        if let Some(group) = process.status_group {
+            self.set("status_group", group);
+        }
         for (keyword, fifo) in [
             ("notify_fifo", &process.fifos.all),
             ("vrrp_notify_fifo", &process.fifos.vrrp),

@@ -6,7 +6,7 @@ use super::Context;
 use crate::LoadOptions;
 use crate::diagnostic::{Problem, code};
 use crate::model::process::{ProcessNames, ProcessSettings, Purpose, UnknownCall};
-use crate::schema::ProcessDraft;
+use crate::schema::{Named, ProcessDraft};
 
 /// Settings of the processes, without what stands outside of `global_defs`.
 pub(super) fn settings(
@@ -14,14 +14,10 @@ pub(super) fn settings(
     child_wait_time: Option<Duration>,
     options: &LoadOptions,
 ) -> ProcessSettings {
-    let control_group = context.globals.control_group.take().and_then(|group| {
-        let id = context.names.group(&group.text);
-        if id.is_none() {
-            let message = format!("control_group: there is no group {}", group.text);
-            context.report(Problem::error(code::UNKNOWN_USER, group.span, message));
-        }
-        id
-    });
+    let control_group = context.globals.control_group.take();
+    let control_group = control_group.and_then(|group| group_id(context, "control_group", group));
+    let status_group = context.globals.status_group.take();
+    let status_group = status_group.and_then(|group| group_id(context, "status_group", group));
     let fifos = super::fifos(context);
     let draft = std::mem::take(&mut context.globals.process);
     let globals = &context.globals;
@@ -32,6 +28,7 @@ pub(super) fn settings(
         daemon_uid_range: globals.uid_range,
         unknown_call: if globals.exit_on_unknown_call { UnknownCall::Exit } else { UnknownCall::Enosys },
         control_group,
+        status_group,
         fifos,
         notify_priority_changes: globals.notify_priority_changes,
         fifo_states_on_reload: globals.fifo_states,
@@ -47,6 +44,15 @@ pub(super) fn settings(
     };
     context.globals.process = draft;
     settings
+}
+
+fn group_id(context: &mut Context<'_>, keyword: &str, group: Named) -> Option<u32> {
+    let id = context.names.group(&group.text);
+    if id.is_none() {
+        let message = format!("{keyword}: there is no group {}", group.text);
+        context.report(Problem::error(code::UNKNOWN_USER, group.span, message));
+    }
+    id
 }
 
 /// Names that are given, else upstream's with `process_names`, else those of the programs.

@@ -90,7 +90,7 @@ Every keyword of keepalived 2.4.3, block by block. *active*: it does here what i
 it is active*: its silent absence would weaken security or change who is Master. Made from the keyword tables by
 `cargo run -p config --example compatibility`.
 
-Keywords of our own, which keepalived reports as unknown: `daemon_uid_range`, `control_group`, `seccomp_unknown`
+Keywords of our own, which keepalived reports as unknown: `daemon_uid_range`, `control_group`, `status_group`, `seccomp_unknown`
 (`global_defs`), `vip_lease` (there and in `vrrp_instance`; `no_lease` behind an address).
 ";
 

@@ -36,6 +36,7 @@ pub(crate) struct GlobalDraft {
     pub(crate) init_notifies: bool,
     pub(crate) uid_range: Option<(u32, u32)>,
     pub(crate) control_group: Option<Named>,
+    pub(crate) status_group: Option<Named>,
     pub(crate) exit_on_unknown_call: bool,
     pub(crate) fifo: FifoDraft,
     pub(crate) vrrp_fifo: FifoDraft,
@@ -207,6 +208,10 @@ fn uid_range(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'
 
 fn control_group(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.control_group = lowering.required(line, 1, "a group").map(Named::of);
+}
+
+fn status_group(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.status_group = lowering.required(line, 1, "a group").map(Named::of);
 }
 
 fn seccomp_unknown(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -543,6 +548,7 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     active("json_dump_file", process::json_dump_file),
     active("daemon_uid_range", uid_range),
     active("control_group", control_group),
+    active("status_group", status_group),
     active("seccomp_unknown", seccomp_unknown),
     active("vip_lease", vip_lease),
     inactive("vip_restore", Shape::Choice(&["restore", "upstream"])),

@@ -6,6 +6,7 @@ use config::model::lent::LentSocket;
 use config::model::parts::{Presence, ServerRef};
 use config::model::units::{CheckId, FileId, Generation, ScriptId, ServerId, ServiceId, Weight};
 
+use super::ctl::explained::CheckExplained;
 use super::{FromDaemon, RunOutcome, ToDaemon};
 use crate::channel::CarriesFds;
 
@@ -52,6 +53,15 @@ pub enum ParentToCheckd {
         file: FileId,
         /// Its number.
         value: i64,
+    },
+    /// Somebody asks what the checks of a server say; the answer is [`CheckdToParent::Explained`].
+    Explain {
+        /// Configuration that `service` belongs to.
+        generation: Generation,
+        /// Which service.
+        service: ServiceId,
+        /// Which of its servers.
+        server: ServerId,
     },
     /// A MISC_CHECK has ended.
     ScriptResult {
@@ -128,6 +138,17 @@ pub enum CheckdToParent {
         subject: String,
         /// Its one line, at most as long.
         body: String,
+    },
+    /// Answer to [`ParentToCheckd::Explain`].
+    Explained {
+        /// Configuration that `service` belongs to.
+        generation: Generation,
+        /// Which service.
+        service: ServiceId,
+        /// Which of its servers.
+        server: ServerId,
+        /// Its checks, at most [`MAX_CHECKS`](super::ctl::explained::MAX_CHECKS).
+        checks: Vec<CheckExplained>,
     },
     /// A mail needs no further attempt.
     LetterGone {
@@ -215,6 +236,7 @@ impl CarriesFds for ParentToCheckd {
             Self::Remembered { .. }
             | Self::Here { .. }
             | Self::FileValue { .. }
+            | Self::Explain { .. }
             | Self::ScriptResult { .. }
             | Self::Deliver(_) => 0,
         }

@@ -3,6 +3,10 @@
 //! Each object ends with a NUL byte. A call has `method` and `parameters`, a reply has `parameters`, an error has
 //! `error` and `parameters`. Requests are untrusted: they are capped at [`MAX_REQUEST`] bytes and name things only.
 
+pub mod events;
+pub mod explained;
+pub mod interface;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +16,8 @@ use config::model::units::{Generation, Weight};
 use super::Confined;
 use super::ipvsd::{Counters, TableState, Written};
 use super::vrrpd::VrrpState;
+use events::{EventsParameters, WatchParameters};
+use explained::ExplainParameters;
 
 /// Name of the interface, first part of every method.
 pub const INTERFACE: &str = "org.keepalived.Control";
@@ -41,6 +47,40 @@ pub enum Request {
     /// Give a real server no new connections, or give it some again; lasts until the suite stops.
     #[serde(rename = "org.keepalived.Control.Drain")]
     Drain(DrainParameters),
+    /// Have a Master give way for a while, or end that.
+    #[serde(rename = "org.keepalived.Control.Failover")]
+    Failover(FailoverParameters),
+    /// Why something is as it is.
+    #[serde(rename = "org.keepalived.Control.Explain")]
+    Explain(ExplainParameters),
+    /// What has happened lately.
+    #[serde(rename = "org.keepalived.Control.GetEvents")]
+    GetEvents(EventsParameters),
+    /// What happens from now on; answers come until the client goes.
+    #[serde(rename = "org.keepalived.Control.Watch")]
+    Watch(WatchParameters),
+    /// Who answers here.
+    #[serde(rename = "org.varlink.service.GetInfo")]
+    GetInfo(NoParameters),
+    /// An interface in Varlink's language.
+    #[serde(rename = "org.varlink.service.GetInterfaceDescription")]
+    GetInterfaceDescription(InterfaceParameters),
+}
+
+impl Request {
+    /// True for a request that changes nothing: it may be asked over the socket for reading, too.
+    #[must_use]
+    pub fn is_harmless(&self) -> bool {
+        match self {
+            Self::GetStatus(_)
+            | Self::Explain(_)
+            | Self::GetEvents(_)
+            | Self::Watch(_)
+            | Self::GetInfo(_)
+            | Self::GetInterfaceDescription(_) => true,
+            Self::Restart(_) | Self::Reload(_) | Self::Stop(_) | Self::Drain(_) | Self::Failover(_) => false,
+        }
+    }
 }
 
 /// An empty object.
@@ -73,6 +113,26 @@ pub struct Drained {
     pub servers: Vec<(String, String)>,
 }
 
+/// Which instance, and what with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailoverParameters {
+    /// Name of its block.
+    pub instance: String,
+    /// How long it gives way, in seconds, at most [`LONGEST_FAILOVER_S`]; absent to end a failover now.
+    #[serde(default)]
+    pub seconds: Option<u32>,
+}
+
+/// Longest failover by hand: who wants more than a day changes the configuration.
+pub const LONGEST_FAILOVER_S: u32 = 86_400;
+
+/// Result of `Failover`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedOver {
+    /// Instances that give way, or no longer do: with it, the members of its sync group.
+    pub instances: Vec<String>,
+}
+
 /// The three daemons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -98,6 +158,13 @@ impl Daemon {
             Self::Ipvsd => "ipvsd",
         }
     }
+}
+
+/// Which interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceParameters {
+    /// Its name.
+    pub interface: String,
 }
 
 /// What comes back.
@@ -243,6 +310,9 @@ pub struct InstanceStatus {
     pub zero_sent: u64,
     /// When its state changed last: milliseconds since 1970, 0 before the first change.
     pub last_transition_ms: u64,
+    /// Seconds until a failover by hand ends by itself; absent when there is none.
+    #[serde(default)]
+    pub failover_s: Option<u64>,
 }
 
 /// One virtual server.

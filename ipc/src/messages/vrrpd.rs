@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use config::model::units::{FileId, Generation, InstanceId, Priority, ProcessId, ScriptId};
 
+use super::ctl::explained::Election;
 use super::{FromDaemon, RunOutcome, ToDaemon};
 use crate::channel::CarriesFds;
 
@@ -40,6 +41,22 @@ pub enum ParentToVrrpd {
         /// Their number.
         count: u32,
     },
+    /// An operator has an instance give way.
+    GiveWay {
+        /// Configuration that `instance` belongs to.
+        generation: Generation,
+        /// Which instance.
+        instance: InstanceId,
+        /// From now on, still, or no longer.
+        order: GiveWay,
+    },
+    /// Somebody asks why an instance is as it is; the answer is [`VrrpdToParent::Explained`].
+    Explain {
+        /// Configuration that `instance` belongs to.
+        generation: Generation,
+        /// Which instance.
+        instance: InstanceId,
+    },
     /// A tracked script has ended.
     ScriptResult {
         /// Configuration that `script` belongs to.
@@ -49,6 +66,17 @@ pub enum ParentToVrrpd {
         /// How it ended.
         outcome: RunOutcome,
     },
+}
+
+/// How an instance gives way: with the least priority, so that it serves on when nobody else does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GiveWay {
+    /// From now on: a Master resigns.
+    Begin,
+    /// Still, told after each `Commit`: a Master that nobody relieved goes on.
+    Continue,
+    /// No longer.
+    End,
 }
 
 /// vrrpd to parent.
@@ -72,7 +100,7 @@ pub enum VrrpdToParent {
         priority: Priority,
         /// False when a successor only repeats what its predecessor has told: no notification follows.
         notify: bool,
-        /// Reasons in words when the state is Fault, empty otherwise; at most 256 bytes.
+        /// In words what led to the state, reasons of FAULT among them; at most 256 bytes.
         reason: String,
     },
     /// The effective priority changed without a change of state.
@@ -100,6 +128,15 @@ pub enum VrrpdToParent {
     },
     /// Counters for status, sent at most once a second after a change.
     Counters(Vec<InstanceCounters>),
+    /// Answer to [`ParentToVrrpd::Explain`].
+    Explained {
+        /// Configuration that `instance` belongs to.
+        generation: Generation,
+        /// Which instance.
+        instance: InstanceId,
+        /// What there is to say.
+        election: Box<Election>,
+    },
 }
 
 /// State of an instance as the outside knows it.
@@ -193,7 +230,11 @@ impl CarriesFds for ParentToVrrpd {
         match self {
             Self::Common(message) => message.fds(),
             Self::Memory { sockets, .. } => sockets.len().saturating_add(1),
-            Self::ScriptResult { .. } | Self::FileValue { .. } | Self::ProcessCount { .. } => 0,
+            Self::ScriptResult { .. }
+            | Self::FileValue { .. }
+            | Self::ProcessCount { .. }
+            | Self::GiveWay { .. }
+            | Self::Explain { .. } => 0,
         }
     }
 }
@@ -208,7 +249,8 @@ impl CarriesFds for VrrpdToParent {
             | Self::PriorityChanged { .. }
             | Self::LowerPriorityHeard { .. }
             | Self::RunScript { .. }
-            | Self::Counters(_) => 0,
+            | Self::Counters(_)
+            | Self::Explained { .. } => 0,
         }
     }
 }

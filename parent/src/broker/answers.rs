@@ -55,7 +55,7 @@ impl Broker {
                 vrid: instance.vrid.value(),
                 state: memory.state,
                 priority: memory.priority.value(),
-                reason: memory.reason.clone(),
+                reason: memory.fault().to_owned(),
                 transitions: memory.transitions,
                 sent: memory.counters.map_or(0, |counters| counters.sent),
                 received: memory.counters.map_or(0, |counters| counters.received),
@@ -69,6 +69,7 @@ impl Broker {
                 zero_received: memory.counters.map_or(0, |counters| counters.zero_received),
                 zero_sent: memory.counters.map_or(0, |counters| counters.zero_sent),
                 last_transition_ms: memory.changed_ms,
+                failover_s: None,
             })
             .collect()
     }

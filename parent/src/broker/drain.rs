@@ -78,7 +78,7 @@ impl Broker {
     }
 }
 
-fn servers(part: &ParentPart) -> impl Iterator<Item = (ServiceId, ServerId, &str, &str)> {
+pub(super) fn servers(part: &ParentPart) -> impl Iterator<Item = (ServiceId, ServerId, &str, &str)> {
     (0_u32..).zip(&part.services).flat_map(|(id, service)| {
         (0_u32..).zip(&service.servers).map(move |(position, server)| {
             (ServiceId::new(id), ServerId::new(position), service.name.as_str(), server.as_str())
@@ -87,7 +87,7 @@ fn servers(part: &ParentPart) -> impl Iterator<Item = (ServiceId, ServerId, &str
 }
 
 /// `[203.0.113.1]:tcp:80` is meant by itself, by `203.0.113.1`, `203.0.113.1:80` and `[203.0.113.1]:80`.
-fn is_named(name: &str, asked: &str) -> bool {
+pub(super) fn is_named(name: &str, asked: &str) -> bool {
     let Some((address, rest)) = name.strip_prefix('[').and_then(|rest| rest.split_once(']')) else {
         return name == asked;
     };

@@ -16,7 +16,8 @@ use super::{Broker, Effect, Whose};
 pub(super) struct InstanceMemory {
     pub(super) state: VrrpState,
     pub(super) priority: Priority,
-    pub(super) reason: String,
+    /// What led to the state; in FAULT its reasons.
+    pub(super) because: String,
     pub(super) transitions: u64,
     pub(super) released_master: u64,
     /// When the state changed last, in milliseconds since 1970.
@@ -29,7 +30,7 @@ impl Default for InstanceMemory {
         Self {
             state: VrrpState::Init,
             priority: Priority::RESIGN,
-            reason: String::new(),
+            because: String::new(),
             transitions: 0,
             released_master: 0,
             changed_ms: 0,
@@ -39,6 +40,11 @@ impl Default for InstanceMemory {
 }
 
 impl InstanceMemory {
+    /// Why it is in FAULT; empty in every other state.
+    pub(super) fn fault(&self) -> &str {
+        if self.state == VrrpState::Fault { &self.because } else { "" }
+    }
+
     /// The state is now this one.
     pub(super) fn enter(&mut self, state: VrrpState, wall_ms: u64) {
         if self.state != state {
@@ -102,7 +108,7 @@ impl Broker {
                 continue;
             }
             memory.enter(VrrpState::Fault, self.wall_ms);
-            memory.reason = "released: the VRRP process died and could not be succeeded in time".to_owned();
+            memory.because = "released: the VRRP process died and could not be succeeded in time".to_owned();
             memory.transitions = memory.transitions.saturating_add(1);
             fallen.push(&instance.name);
             out.push(Effect::Notify {

@@ -8,12 +8,14 @@ use ipc::channel::{Channel, ReceiveError};
 use ipc::handshake;
 use ipc::messages::checkd::{CheckdToParent, DesiredEntry, ParentToCheckd};
 use ipc::messages::ctl::Daemon;
+use ipc::messages::ctl::events::EventKind;
 use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd};
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
 use ipc::messages::{FromDaemon, Hello, Level, Refusal, RunOutcome};
 use ipc::reactor::{self, Ready};
 
 use super::processes::{Incoming, Link, send_whole};
+use super::questions::server_name;
 use super::{Source, Suite};
 use crate::broker::{Effect, Whose};
 use crate::effects::fifo::{self, Subject};
@@ -105,6 +107,9 @@ impl Suite {
                 }
             }
             VrrpdToParent::Unvault(key) => self.vault.drop_socket(&key),
+            VrrpdToParent::Explained { generation, instance, election } => {
+                self.on_election(serial, generation, instance, &election, now);
+            }
             other @ (VrrpdToParent::Transition { .. }
             | VrrpdToParent::PriorityChanged { .. }
             | VrrpdToParent::LowerPriorityHeard { .. }
@@ -131,6 +136,9 @@ impl Suite {
         }
         if let CheckdToParent::LetterGone { number, delivered } = message {
             return self.postbox.gone(number, delivered);
+        }
+        if let CheckdToParent::Explained { generation, service, server, checks } = message {
+            return self.on_checks(serial, generation, (service, server), &checks, now);
         }
         let mut effects = Vec::new();
         if self.broker.checkd(message, &mut effects).is_err() {
@@ -278,6 +286,13 @@ impl Suite {
                     self.start_script(&job, Purpose::Nobody, now);
                 }
                 Effect::ServiceChanged { service, server, up } => {
+                    let word = if up { "UP" } else { "DOWN" };
+                    match &server {
+                        Some(server) => {
+                            self.note_event(EventKind::Server, &server_name(&service, server), word, "");
+                        }
+                        None => self.note_event(EventKind::Service, &service, word, ""),
+                    }
                     self.pipes.write(Subject::Checks, &fifo::service_record(&service, server.as_deref(), up));
                 }
                 Effect::PriorityChanged { name, state, priority } => {
@@ -297,6 +312,13 @@ impl Suite {
                     }
                 }
                 Effect::Notify { whose, name, state, priority, scripts, generation } => {
+                    let kind = match whose {
+                        Whose::Instance => EventKind::Instance,
+                        Whose::Group => EventKind::Group,
+                    };
+                    let because = self.broker.because(&name).filter(|_| whose == Whose::Instance);
+                    let because = because.unwrap_or_default().to_owned();
+                    self.note_event(kind, &name, state.word(), &because);
                     let news = News { whose, name: &name, told: Told::State(state), priority };
                     self.tell_news(&news, &scripts, generation, now);
                 }

@@ -5,12 +5,14 @@
 //! other processes.
 
 mod dumping;
+mod failover;
 mod mail;
 mod messages;
 mod orders;
 mod own;
 mod presence;
 mod processes;
+mod questions;
 mod release;
 mod reloading;
 mod status;
@@ -28,6 +30,7 @@ use std::time::Duration;
 
 use config::model::units::{Generation, MonoTime};
 use ipc::messages::Level;
+use ipc::messages::ctl::events::EventKind;
 use ipc::messages::ctl::{Daemon, ParentCounters};
 use ipc::reactor::{self, Reactor, Ready};
 use nix::sys::signal::{SigSet, Signal};
@@ -36,13 +39,14 @@ use sandbox::system::process::with_realtime_signals;
 use sandbox::user::Ids;
 
 use crate::broker::Broker;
-use crate::control::Control;
+use crate::control::{Access, Control};
 use crate::effects::fifo::Pipes;
 use crate::effects::files::Files;
 use crate::effects::mail::Postbox;
 use crate::effects::notify::Queues;
 use crate::effects::processes::Processes;
 use crate::effects::script::Runner;
+use crate::events::Ring;
 use crate::log_sink::{LogSink, Speaker};
 use crate::place::Place;
 use crate::record::Record;
@@ -51,9 +55,11 @@ use crate::supervisor::{Action, Serial, Supervisor};
 use crate::vault::Vault;
 use crate::worker::{Parts, What};
 use dumping::Dumping;
+use failover::Failovers;
 use own::Schedule;
 use presence::Watching;
 use processes::Process;
+use questions::Questions;
 use release::Releasing;
 use reloading::{Committing, Stage};
 use stopping::Stopping;
@@ -102,7 +108,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Signals,
-    Listener,
+    Listener(Access),
     Client,
     Channel(Serial),
     Pidfd(Serial),
@@ -158,6 +164,9 @@ pub struct Suite {
     stopping: Option<Stopping>,
     table_talk: TableTalk,
     dumping: Dumping,
+    events: Ring,
+    questions: Questions,
+    failovers: Failovers,
     schedule: Schedule,
     /// The start script runs: no daemon is started yet.
     starting_up: bool,
@@ -257,6 +266,9 @@ impl Suite {
             stopping: None,
             table_talk: TableTalk::default(),
             dumping: Dumping::default(),
+            events: Ring::default(),
+            questions: Questions::default(),
+            failovers: Failovers::default(),
             schedule: Schedule::default(),
             starting_up: false,
             watching: None,
@@ -274,13 +286,16 @@ impl Suite {
         use std::os::fd::AsRawFd;
         let signals = self.key(Source::Signals);
         self.reactor.watch_reads(self.signals.as_raw_fd(), signals)?;
-        let listener = self.key(Source::Listener);
-        self.reactor.watch_reads(self.control.fd(), listener)?;
+        for (access, fd) in self.control.fds().collect::<Vec<_>>() {
+            let listener = self.key(Source::Listener(access));
+            self.reactor.watch_reads(fd, listener)?;
+        }
         self.note_addresses();
         self.watch_addresses();
         let now = reactor::now();
         self.open_pipes(now);
         self.watch_tracked(now);
+        self.note_event(EventKind::Suite, "keepalived", "started", env!("CARGO_PKG_VERSION"));
         self.begin(now);
         self.perform(now);
         service::ready("running");
@@ -319,7 +334,7 @@ impl Suite {
         let Some(&source) = self.sources.get(&event.key) else { return };
         match source {
             Source::Signals => self.on_signals(now),
-            Source::Listener => self.on_connection(),
+            Source::Listener(access) => self.on_connection(access),
             Source::Client => self.on_client(event, now),
             Source::Channel(serial) => self.on_channel(serial, event, now),
             Source::Pidfd(serial) => self.on_death(serial, now),
@@ -364,6 +379,9 @@ impl Suite {
         self.tick_table(now);
         self.tick_dump();
         self.tick_schedule(now);
+        self.tick_failovers(now);
+        self.answer_questions(now);
+        self.control.feed(&self.events);
         for client in self.control.take_answered() {
             self.unfinished.push(client);
         }
@@ -385,6 +403,8 @@ impl Suite {
             self.releasing.as_ref().map(|releasing| releasing.deadline),
             self.stopping.as_ref().map(|stopping| stopping.deadline),
             self.table_talk.deadline(),
+            self.questions.deadline(),
+            self.failovers.deadline(),
         ];
         let pulse = if self.is_dumping() { DUMP_PULSE } else { PULSE };
         supervisors.chain(processes).chain(others.into_iter().flatten()).fold(now + pulse, MonoTime::min)
@@ -421,6 +441,11 @@ impl Suite {
 
     fn say(&mut self, level: Level, text: &str) {
         self.log.write(Speaker::Parent, None, level, text);
+    }
+
+    /// Enters something into the ring of events.
+    fn note_event(&mut self, kind: EventKind, name: &str, what: &str, reason: &str) {
+        self.events.enter(reactor::wall_ms(), kind, name, what, reason);
     }
 
     /// Remembers on disk what a successor of the whole suite would have to withdraw.

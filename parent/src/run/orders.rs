@@ -2,12 +2,15 @@
 
 use config::model::units::MonoTime;
 use ipc::messages::Level;
-use ipc::messages::ctl::{Daemon, DrainParameters, Drained, Request};
+use ipc::messages::ctl::events::{EventKind, WatchParameters};
+use ipc::messages::ctl::interface::{self, Description, Info};
+use ipc::messages::ctl::{Daemon, DrainParameters, Drained, INTERFACE, Request};
 use ipc::reactor::Ready;
 use nix::sys::signal::Signal;
 
+use super::questions::server_name;
 use super::{Source, Suite};
-use crate::control::{Asked, Refused};
+use crate::control::{Access, Asked, Refused};
 use crate::dump::What;
 
 /// Requests of one client that are answered in one turn.
@@ -46,10 +49,10 @@ impl Suite {
         }
     }
 
-    pub(super) fn on_connection(&mut self) {
+    pub(super) fn on_connection(&mut self, access: Access) {
         loop {
             let key = self.key(Source::Client);
-            match self.control.accept(key) {
+            match self.control.accept(access, key) {
                 Some(Ok(fd)) => {
                     if let Err(error) = self.reactor.watch(fd, key) {
                         self.say(Level::Warning, &format!("control client: {error}"));
@@ -72,7 +75,7 @@ impl Suite {
         }
         // An answer that was taken makes room for the next request.
         for _request in 0..REQUESTS {
-            match self.control.read(event.key) {
+            match self.control.read(event.key, now) {
                 Some(Asked::Request(request)) => self.obey(event.key, &request, now),
                 Some(Asked::Failed) => {}
                 None => return self.forget_gone(event.key),
@@ -93,10 +96,38 @@ impl Suite {
             Request::Restart(parameters) => self.order_restart(client, parameters.daemon, now),
             Request::Reload(_) => self.order_reload(Some(client), now),
             Request::Drain(parameters) => self.order_drain(client, parameters, now),
+            Request::Failover(parameters) => self.order_failover(client, parameters, now),
+            Request::Explain(parameters) => self.order_explain(client, &parameters.name, now),
+            Request::GetEvents(parameters) => {
+                self.control.reply(client, self.events.latest(parameters.last));
+            }
+            Request::Watch(parameters) => self.order_watch(client, *parameters),
+            Request::GetInfo(_) => self.control.reply(client, info()),
+            Request::GetInterfaceDescription(parameters) => {
+                self.describe_interface(client, &parameters.interface);
+            }
             Request::Stop(_) => {
                 self.stop_waiters.push(client);
                 self.begin_stop(0, now);
             }
+        }
+    }
+
+    /// The answers come at the end of each turn.
+    fn order_watch(&mut self, client: usize, parameters: WatchParameters) {
+        let known = parameters.after.unwrap_or_else(|| self.events.last());
+        if !self.control.follow(client, known) {
+            let why = "too many clients follow events";
+            self.control.fail(client, "org.keepalived.Control.TooManyRequests", why);
+        }
+    }
+
+    fn describe_interface(&mut self, client: usize, name: &str) {
+        match interface::description(name) {
+            Some(description) => {
+                self.control.reply(client, Description { description: description.to_owned() });
+            }
+            None => self.control.fail(client, "org.varlink.service.InterfaceNotFound", name),
         }
     }
 
@@ -110,6 +141,7 @@ impl Suite {
         }
         for (service, server) in &servers {
             let word = if *drained { "drained" } else { "no longer drained" };
+            self.note_event(EventKind::Server, &server_name(service, server), word, "by order");
             self.say(Level::Notice, &format!("{server} of {service} is {word} by order"));
         }
         self.apply(effects, now);
@@ -134,5 +166,15 @@ impl Suite {
         self.restart_waiters.insert(daemon, client);
         let serial = self.serial();
         self.with_supervisor(daemon, |supervisor, out| supervisor.replace(serial, now, out));
+    }
+}
+
+fn info() -> Info {
+    Info {
+        vendor: "keepalived".to_owned(),
+        product: "keepalived".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        url: "https://www.keepalived.org/".to_owned(),
+        interfaces: vec![interface::SERVICE.to_owned(), INTERFACE.to_owned()],
     }
 }

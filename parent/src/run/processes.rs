@@ -11,6 +11,7 @@ use config::model::units::{Generation, MonoTime};
 use ipc::channel::{Channel, ReceiveError, SendError};
 use ipc::daemon::STRICT_ARGUMENT;
 use ipc::messages::checkd::{CheckdToParent, MAX_BATCH, ParentToCheckd};
+use ipc::messages::ctl::events::EventKind;
 use ipc::messages::ctl::{Daemon, Restarted};
 use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd, TableState, Written};
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
@@ -242,6 +243,7 @@ impl Suite {
             Ok(pid) => {
                 let title = title(daemon);
                 self.say(Level::Info, &format!("Starting {title} child process, pid={pid}"));
+                self.note_event(EventKind::Daemon, daemon.name(), "started", &format!("pid {pid}"));
             }
             Err(error) => {
                 let why = error.to_string();
@@ -367,6 +369,7 @@ impl Suite {
         self.tell_all_here(serial);
         self.tell(serial, ToDaemon::Commit(generation));
         self.tell_tracked(serial);
+        self.tell_failovers(serial);
         self.hand_letters(serial);
         let whole = self.broker.desired();
         let Some(process) = self.processes.get_mut(&serial) else { return };
@@ -473,6 +476,7 @@ impl Suite {
 
     fn report_death(&mut self, daemon: Daemon, serial: Serial, cause: &str) {
         let pid = self.processes.get(&serial).map_or(0, |process| process.pid);
+        self.note_event(EventKind::Daemon, daemon.name(), "died", cause);
         self.say(
             Level::Alert,
             &format!("{} child process({pid}) died: Respawning cause=\"{cause}\"", title(daemon)),
@@ -484,6 +488,7 @@ impl Suite {
         let old_pid = self.processes.get(&old).map(|process| process.pid);
         let Some(process) = self.processes.get(&new) else { return };
         let restarted = Restarted { old_pid, new_pid: process.pid, build: process.build.clone(), took_ms };
+        self.note_event(EventKind::Daemon, daemon.name(), "replaced", &format!("took {took_ms} ms"));
         self.say(
             Level::Notice,
             &format!("{} replaced: pid={} took_ms={took_ms}", daemon.name(), restarted.new_pid),
@@ -495,6 +500,7 @@ impl Suite {
 
     fn report_failure(&mut self, daemon: Daemon, why: &str) {
         self.say(Level::Error, &format!("{} not replaced: {why}", daemon.name()));
+        self.note_event(EventKind::Daemon, daemon.name(), "not replaced", why);
         self.reload_missed(daemon);
         if let Some(client) = self.restart_waiters.remove(&daemon) {
             self.control.fail(client, "org.keepalived.Control.NotRestarted", why);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use config::model::process::ProcessSettings;
 use config::model::units::{Generation, MonoTime, Priority};
+use ipc::messages::ctl::events::EventKind;
 use ipc::messages::ctl::{Daemon, Reloaded};
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpState};
 use ipc::messages::{Level, Refusal, ToDaemon};
@@ -312,6 +313,7 @@ impl Suite {
                 self.tell_all_here(serial);
                 self.tell(serial, ToDaemon::Commit(generation));
                 self.tell_tracked(serial);
+                self.tell_failovers(serial);
             }
         }
         let deadline = now + COMMIT_PATIENCE;
@@ -415,6 +417,8 @@ impl Suite {
             Ok(warnings) => {
                 self.say(Level::Info, &format!("Configuration reloaded generation={generation}"));
                 self.last_reload = Some(format!("generation {generation} is in use"));
+                let text = format!("generation {generation}");
+                self.note_event(EventKind::Suite, "keepalived", "reloaded", &text);
                 for client in waiters {
                     self.control.reply(client, Reloaded { generation, warnings: warnings.clone() });
                 }
@@ -422,6 +426,7 @@ impl Suite {
             Err(why) => {
                 let first = why.lines().next().unwrap_or_default().to_owned();
                 self.say(Level::Error, &format!("Reload refused, the old configuration stays: {first}"));
+                self.note_event(EventKind::Suite, "keepalived", "reload refused", &first);
                 self.last_reload = Some(format!("refused: {first}"));
                 for client in waiters {
                     self.control.fail(client, "org.keepalived.Control.NotReloaded", &why);

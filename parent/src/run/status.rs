@@ -2,7 +2,7 @@
 
 use config::model::units::MonoTime;
 use ipc::messages::Confined;
-use ipc::messages::ctl::{Daemon, DaemonStatus, ParentCounters, Status};
+use ipc::messages::ctl::{Daemon, DaemonStatus, InstanceStatus, ParentCounters, Status};
 
 use super::Suite;
 use super::processes::identity;
@@ -23,7 +23,7 @@ impl Suite {
                 .filter(|daemon| self.is_needed(*daemon))
                 .map(|daemon| self.daemon_status(daemon, now))
                 .collect(),
-            instances: self.broker.instance_status(),
+            instances: self.instance_status(now),
             services: self.broker.service_status(),
             table,
             written: self.acting(Daemon::Ipvsd).and_then(|process| process.written),
@@ -35,6 +35,14 @@ impl Suite {
                 ..self.counters
             },
         }
+    }
+
+    fn instance_status(&self, now: MonoTime) -> Vec<InstanceStatus> {
+        let mut instances = self.broker.instance_status();
+        for instance in &mut instances {
+            instance.failover_s = self.failovers.left(&instance.name, now);
+        }
+        instances
     }
 
     fn acting(&self, daemon: Daemon) -> Option<&super::processes::Process> {

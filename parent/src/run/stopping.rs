@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use config::model::units::{MonoTime, Priority};
 use ipc::messages::Level;
+use ipc::messages::ctl::events::EventKind;
 use ipc::messages::ctl::{Daemon, NoParameters};
 
 use super::Suite;
@@ -47,6 +48,7 @@ impl Suite {
         }
         service::stopping();
         self.say(Level::Info, "Stopping");
+        self.note_event(EventKind::Suite, "keepalived", "stopping", "");
         let patience = self.broker.part().process.child_wait_time;
         let longest = patience.saturating_mul(3) + Duration::from_secs(5);
         self.stopping = Some(Stopping { status, step: Step::Addresses, deadline: now + longest });

@@ -79,6 +79,8 @@ impl Driver {
 
     fn enter(&mut self, position: usize, state: Entered, notify: Notify, now: MonoTime) {
         let Some(router) = self.routers.get_mut(position) else { return };
+        let (own, grouped) = (router.machine.priority(), router.group.is_some());
+        router.trail.entered(state, own, grouped);
         let reasons = match router.machine.state() {
             State::Fault(faults) => faults.describe(&router.config, &self.trackers.names()),
             State::Init | State::Backup(_) | State::Master { .. } => String::new(),
@@ -98,7 +100,8 @@ impl Driver {
             router.master_news = notify == Notify::News;
         }
         if !router.master_news {
-            self.tell_transition(position, notify, reasons);
+            let reason = if reasons.is_empty() { router.trail.because.clone() } else { reasons };
+            self.tell_transition(position, notify, reason);
         }
     }
 
@@ -117,6 +120,7 @@ impl Driver {
 
     fn note(&mut self, position: usize, note: Note, now: MonoTime) {
         let Some(router) = self.routers.get_mut(position) else { return };
+        router.trail.note(note);
         if let Note::PriorityChanged { to, .. } = note {
             let instance = instance_id(position);
             let message =

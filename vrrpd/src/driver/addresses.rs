@@ -80,9 +80,10 @@ impl Driver {
                 router.announcer.claimed(now);
                 router.renew_at = router.config.lease.map(|lease| now + lease_half(lease));
                 let news = std::mem::take(&mut router.master_news);
+                let because = router.trail.because.clone();
                 self.say_announcing(position);
                 if news {
-                    self.tell_transition(position, Notify::News, String::new());
+                    self.tell_transition(position, Notify::News, because);
                 }
             }
             Progress::Verified(added) => {

@@ -51,6 +51,16 @@ impl Driver {
             ParentToVrrpd::Memory { generation, inherited, sockets } => {
                 self.take_memory(generation, inherited, sockets, fds);
             }
+            ParentToVrrpd::GiveWay { generation, instance, order } => {
+                if generation == self.generation && self.phase == Phase::Running {
+                    self.give_way(instance.index(), order, now);
+                }
+            }
+            ParentToVrrpd::Explain { generation, instance } => {
+                if generation == self.generation && self.phase == Phase::Running {
+                    self.explain(instance, now);
+                }
+            }
             ParentToVrrpd::ScriptResult { generation, script, outcome } => {
                 if generation == self.generation && self.phase == Phase::Running {
                     self.take_result(script, outcome, now);

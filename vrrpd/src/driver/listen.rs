@@ -78,6 +78,7 @@ impl Driver {
                 return None;
             }
         };
+        router.trail.hear(accepted.heard);
         router.counters.received = router.counters.received.saturating_add(1);
         if accepted.heard.priority == Priority::RESIGN {
             router.counters.zero_received = router.counters.zero_received.saturating_add(1);

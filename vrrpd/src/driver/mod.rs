@@ -12,6 +12,7 @@ mod lease;
 mod listen;
 mod outbox;
 mod preparation;
+mod questions;
 mod receivers;
 mod speak;
 mod statics;

@@ -85,6 +85,18 @@ impl Faults {
         self.0.contains(&reason)
     }
 
+    /// Each reason in words.
+    #[must_use]
+    pub fn list(&self, instance: &Instance, names: &TrackedNames) -> Vec<String> {
+        let word = |reason: &Reason| {
+            let mut text = String::new();
+            // Writing to a String can't fail.
+            let _ = describe(*reason, instance, names, &mut text);
+            text
+        };
+        self.0.iter().map(word).collect()
+    }
+
     /// The reasons in words, at most [`DESCRIPTION_LENGTH`] bytes.
     #[must_use]
     pub fn describe(&self, instance: &Instance, names: &TrackedNames) -> String {
