@@ -1,7 +1,7 @@
 # Commands of the suite. `make demo` and `make test` work from a clean checkout on a fresh Debian 12, as root.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help prepare build demo test bench audit install fmt lint
+.PHONY: help prepare build demo test chaos bench audit install fmt lint
 
 CARGO ?= cargo
 # One optimised profile for tests and binaries: everything is built once.
@@ -33,6 +33,12 @@ demo: prepare build ## two directors, two web servers, a client: a timeline with
 test: prepare build ## every suite
 	tests/lab/prepare.sh qemu
 	CARGO="$(CARGO)" tests/lab/test.sh
+
+ROUNDS ?= 1000
+SEED ?= 1
+chaos: prepare build ## more of the suite's chaos (ROUNDS=1000 SEED=1)
+	CHAOS_ROUNDS=$(ROUNDS) CHAOS_SEED=$(SEED) $(CARGO) nextest run --locked --cargo-profile $(PROFILE) \
+	  --config-file tests/nextest.toml --profile endless -p tests --test netns -E 'test(nobody_notices_chaos)'
 
 bench: prepare build ## figures beside those of Debian's keepalived; writes docs/benchmarks.md
 	timeout --kill-after=10 1200 $(BIN)/lab-bench docs/benchmarks.md

@@ -1,7 +1,7 @@
 //! Decides whether a daemon hangs, without mistaking a starved machine for a hung daemon.
 //!
-//! Pure. A daemon hangs when it made no progress for its limit *while the parent's own loop ran on time*: a machine
-//! that runs nobody is no reason to kill.
+//! Pure. A daemon hangs when it made no progress for its limit *while the parent's own loop ran on time*, and while
+//! it could have run itself: a machine that runs nobody, or everybody else, is no reason to kill.
 
 use std::time::Duration;
 
@@ -12,12 +12,25 @@ pub const FLOOR: Duration = Duration::from_millis(100);
 /// Time without progress that counts as a hang of every other daemon.
 pub const OTHERS: Duration = Duration::from_secs(5);
 
+/// Processor time that a daemon may use without progress and still count as starved: a turn of its loop takes less.
+pub const MOST_RAN: Duration = Duration::from_millis(10);
+
+/// What the scheduler has done with a process so far (the first two fields of /proc/PID/schedstat).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scheduled {
+    /// Time on a processor.
+    pub ran: Duration,
+    /// Time that it was ready to run and another one ran.
+    pub waited: Duration,
+}
+
 /// Watch over one process.
 #[derive(Debug, Clone, Copy)]
 pub struct HangWatch {
     on_time_since: MonoTime,
     next: MonoTime,
     progress: MonoTime,
+    doubt: Option<(MonoTime, Scheduled)>,
 }
 
 /// A third of the shortest patience of any Master, at least [`FLOOR`]; [`OTHERS`] without a Master.
@@ -30,12 +43,44 @@ impl HangWatch {
     /// A process that was just committed.
     #[must_use]
     pub fn new(now: MonoTime) -> Self {
-        Self { on_time_since: now, next: now, progress: now }
+        Self { on_time_since: now, next: now, progress: now, doubt: None }
     }
 
     /// The process made progress at `at`.
     pub fn progress(&mut self, at: MonoTime) {
-        self.progress = self.progress.max(at);
+        if at > self.progress {
+            self.progress = at;
+            self.doubt = None;
+        }
+    }
+
+    /// True when half of the limit has passed without progress: [`Self::note`] wants to know how it was scheduled.
+    #[must_use]
+    pub fn doubts(&self, limit: Duration, now: MonoTime) -> bool {
+        self.doubt.is_none() && now.since(self.progress) > limit / 2
+    }
+
+    /// How the process had been scheduled when doubt arose.
+    pub fn note(&mut self, scheduled: Scheduled, now: MonoTime) {
+        self.doubt = Some((now, scheduled));
+    }
+
+    /// True when the process can't be blamed: since doubt arose it has waited for a processor most of the time, and
+    /// has not had one for longer than a turn takes. Asked after [`Self::check`]; the watch begins anew.
+    pub fn was_starved(&mut self, scheduled: Scheduled, now: MonoTime) -> bool {
+        let Some((at, before)) = self.doubt else { return false };
+        let ran = scheduled.ran.saturating_sub(before.ran);
+        let waited = scheduled.waited.saturating_sub(before.waited);
+        let starved = ran < MOST_RAN && waited > now.since(at) / 2;
+        if starved {
+            self.begin_anew(now);
+        }
+        starved
+    }
+
+    /// The limit counts from now on.
+    pub fn begin_anew(&mut self, now: MonoTime) {
+        self.on_time_since = now;
     }
 
     /// When [`Self::check`] wants to be called.
@@ -116,5 +161,52 @@ mod tests {
         assert!(!watch.check(LIMIT, at(5_075)));
         assert!(!watch.check(LIMIT, at(5_100)));
         assert!(watch.check(LIMIT, at(5_125)));
+    }
+
+    fn scheduled(ran_ms: u64, waited_ms: u64) -> Scheduled {
+        Scheduled { ran: Duration::from_millis(ran_ms), waited: Duration::from_millis(waited_ms) }
+    }
+
+    /// The watch when it has found a hang at 125 ms; doubt arose at 75 ms.
+    fn suspicious() -> HangWatch {
+        let mut watch = HangWatch::new(at(0));
+        for ms in [0, 25, 50] {
+            assert!(!watch.check(LIMIT, at(ms)) && !watch.doubts(LIMIT, at(ms)), "{ms}");
+        }
+        assert!(watch.doubts(LIMIT, at(75)));
+        watch.note(scheduled(500, 1_000), at(75));
+        for ms in [75, 100] {
+            assert!(!watch.check(LIMIT, at(ms)) && !watch.doubts(LIMIT, at(ms)), "{ms}");
+        }
+        assert!(watch.check(LIMIT, at(125)));
+        watch
+    }
+
+    #[test]
+    fn a_daemon_that_waits_for_a_processor_is_not_blamed() {
+        let mut watch = suspicious();
+        assert!(watch.was_starved(scheduled(501, 1_045), at(125)));
+        assert!(!watch.check(LIMIT, at(150)), "the limit counts anew");
+    }
+
+    #[test]
+    fn a_daemon_that_sleeps_or_spins_is_blamed() {
+        assert!(!suspicious().was_starved(scheduled(500, 1_000), at(125)), "it slept");
+        assert!(!suspicious().was_starved(scheduled(512, 1_038), at(125)), "it had its turn and did nothing");
+    }
+
+    #[test]
+    fn a_daemon_that_spins_on_a_starved_machine_is_found_out_in_the_end() {
+        let mut watch = suspicious();
+        assert!(watch.was_starved(scheduled(506, 1_044), at(125)));
+        assert!(!watch.was_starved(scheduled(512, 1_138), at(250)), "it has had 12 ms altogether");
+    }
+
+    #[test]
+    fn progress_ends_doubt() {
+        let mut watch = suspicious();
+        watch.progress(at(120));
+        assert!(!watch.was_starved(scheduled(501, 1_045), at(125)));
+        assert!(watch.doubts(LIMIT, at(175)));
     }
 }

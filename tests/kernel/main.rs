@@ -31,6 +31,7 @@ groups! {
     packets_reach_servers: "forwarding" with "ours" in Guest::UserMode;
     the_service_survives: "restart" with "ours" in Guest::UserMode;
     connections_and_table_survive: "traffic" with "ours" in Guest::UserMode;
+    nobody_notices_chaos: "chaos" with "ours" in Guest::UserMode;
     nodes_that_direct_and_serve: "deployment" with "ours" in Guest::UserMode;
     confined_daemons_serve: "powers" with "ours" in Guest::Emulated;
     tables_equal_those_of_keepalived_1: "oracle-1" with "ours" in Guest::UserMode;

@@ -4,6 +4,7 @@
 mod addresses;
 mod announce;
 mod authentication;
+mod chaos;
 mod checks;
 mod container;
 mod control;

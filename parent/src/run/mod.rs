@@ -19,6 +19,7 @@ mod status;
 mod stopping;
 mod table;
 mod tracking;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;

@@ -16,7 +16,6 @@ use ipc::messages::ctl::{Daemon, Restarted};
 use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd, TableState, Written};
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
 use ipc::messages::{Confined, Level, StopMode, ToDaemon};
-use ipc::reactor;
 use sandbox::profile::{CHECKD, IPVSD, Profile, VRRPD};
 use sandbox::spawn::{Missing, PROCESS_NAME, SpawnError, SpawnSpec, Spawned, spawn_tuned};
 use sandbox::system::process::{Ending, pidfd_send_signal, wait_pidfd};
@@ -24,7 +23,7 @@ use sandbox::user::Ids;
 
 use super::{Settings, Source, Suite};
 use crate::effects::sockets;
-use crate::hang::{self, HangWatch};
+use crate::hang::HangWatch;
 use crate::log_sink::{LogSink, Speaker};
 use crate::supervisor::{Action, Fault, Serial};
 
@@ -60,12 +59,13 @@ pub(super) struct Process {
     pub(super) refused: u64,
     pub(super) table: Option<TableState>,
     pub(super) written: Option<Written>,
-    watch: Option<HangWatch>,
-    next_ping: MonoTime,
-    pings: u64,
+    pub(super) watch: Option<HangWatch>,
+    pub(super) next_ping: MonoTime,
+    pub(super) pings: u64,
 }
 
-const PING: Duration = Duration::from_secs(1);
+/// Pause between two pings.
+pub(super) const PING: Duration = Duration::from_secs(1);
 
 impl Link {
     fn new(daemon: Daemon, socket: UnixStream) -> io::Result<Self> {
@@ -437,43 +437,6 @@ impl Suite {
         });
     }
 
-    /// Hang rule and pings.
-    pub(super) fn watch_over(&mut self, now: MonoTime) {
-        let shortest = self.vault.shortest_patience();
-        let heartbeat = self.vault.heartbeat();
-        let mut hung = Vec::new();
-        for (&serial, process) in &mut self.processes {
-            let Some(supervisor) = self.supervisors.get(&process.daemon) else { continue };
-            if supervisor.acting() != Some(serial) || !supervisor.is_running() {
-                process.watch = None;
-                process.next_ping = now + PING;
-                continue;
-            }
-            let watch = process.watch.get_or_insert_with(|| HangWatch::new(now));
-            if now >= process.next_ping {
-                process.next_ping = now + PING;
-                process.pings = process.pings.saturating_add(1);
-                let _full_queue_is_a_hang = process.link.tell(ToDaemon::Ping(process.pings), &[]);
-            }
-            let mut limit = hang::OTHERS;
-            if let (Daemon::Vrrpd, Some(beat)) = (process.daemon, heartbeat) {
-                // A beat that lies in the future would be taken for progress for ever.
-                if beat.at <= reactor::now() {
-                    watch.progress(beat.at);
-                }
-                limit = hang::limit(shortest);
-            }
-            watch.tighten(limit, now);
-            if now >= watch.deadline() && watch.check(limit, now) {
-                let fault = if is_stopped(process.pid) { Fault::Stopped } else { Fault::Hung };
-                hung.push((process.daemon, serial, fault));
-            }
-        }
-        for (daemon, serial, fault) in hung {
-            self.with_supervisor(daemon, |supervisor, out| supervisor.faulty(serial, fault, out));
-        }
-    }
-
     fn report_death(&mut self, daemon: Daemon, serial: Serial, cause: &str) {
         let pid = self.processes.get(&serial).map_or(0, |process| process.pid);
         self.note_event(EventKind::Daemon, daemon.name(), "died", cause);
@@ -560,10 +523,4 @@ fn title(daemon: Daemon) -> &'static str {
         Daemon::Checkd => "Healthcheck",
         Daemon::Ipvsd => "IPVS",
     }
-}
-
-/// True when somebody has stopped the process by a signal (proc(5), state T).
-fn is_stopped(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(['T', 't']))
 }

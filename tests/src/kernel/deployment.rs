@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::answers::{Flow, Service};
+use crate::lab::answers::{Flow, Service};
 use crate::lab::failure::require;
 use crate::lab::lan::{Cable, front4, front6};
 use crate::lab::web::{WebServer, get};

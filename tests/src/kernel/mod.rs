@@ -1,7 +1,7 @@
 //! Scenarios that need IPVS in the kernel. They run one after the other inside one user-mode kernel: see
 //! `src/bin/kernel.rs` and the suite in `kernel/`.
 
-mod answers;
+mod chaos;
 mod deployment;
 mod forwarding;
 mod health;
@@ -70,6 +70,7 @@ const SCENARIOS: &[Scenario] = &[
     ours("restart", "restarts_and_kills_lose_no_request", restart::nothing_lost),
     ours("restart", "a_dead_server_stays_out_over_restarts", restart::stays_out),
     ours("restart", "a_bad_reload_changes_nothing", restart::bad_reload),
+    ours("chaos", "nobody_notices_chaos_in_twelve_rounds", chaos::nobody_notices),
     ours("powers", "daemons_under_landlock_and_seccomp_serve", powers::confined_and_serving),
     ours("restart", "a_foreign_service_is_left_alone", restart::foreign_service),
 ];

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::answers::{Flow, Service};
+use crate::lab::answers::{Flow, Service};
 use crate::lab::failure::require;
 use crate::lab::lan::{front4, front6};
 use crate::lab::{Director, Failure, Host, Lab, Lan, Subject, ipvs, pause, process, wait_until};

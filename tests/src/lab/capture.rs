@@ -80,6 +80,12 @@ pub fn adverts(file: &Path) -> Result<Vec<Advert>, Failure> {
     rows.iter().map(|row| advert(row)).collect()
 }
 
+/// The same without those of a sender that sends garbage.
+pub fn adverts_but_of(file: &Path, sender: &str) -> Result<Vec<Advert>, Failure> {
+    let rows = tshark(file, &format!("vrrp && !(ip.src == {sender})"), &ADVERT_FIELDS)?;
+    rows.iter().map(|row| advert(row)).collect()
+}
+
 /// Arrival times of gratuitous ARP and unsolicited neighbour advertisements for an address.
 pub fn announcements(file: &Path, address: &str) -> Result<Vec<f64>, Failure> {
     let filter = if address.contains(':') {

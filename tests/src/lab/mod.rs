@@ -1,6 +1,8 @@
 //! Building blocks of every suite. Nothing here decides what is right: scenarios do.
 
+pub mod answers;
 pub mod capture;
+pub mod clients;
 pub mod clock;
 pub mod config_text;
 pub mod failure;

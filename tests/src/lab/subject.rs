@@ -103,6 +103,12 @@ impl Director {
         i32::try_from(self.child.id()).unwrap_or(0)
     }
 
+    /// Where ours keeps its sockets and files.
+    #[must_use]
+    pub fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
     /// The confined daemons, or the children of the reference.
     #[must_use]
     pub fn daemons(&self) -> Vec<Process> {

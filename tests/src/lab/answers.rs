@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::lab::{Failure, Host, pause};
+use super::{Failure, Host, pause};
 
 /// A service over TCP or UDP that answers with the name of the node that it stands on.
-pub(super) struct Service {
+pub struct Service {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Result<(), Failure>>>,
 }
 
 impl Service {
     /// UDP, on these addresses: an answer leaves from the address that was asked.
-    pub(super) fn datagrams(host: &Host, addresses: &[SocketAddr]) -> Result<Self, Failure> {
+    pub fn datagrams(host: &Host, addresses: &[SocketAddr]) -> Result<Self, Failure> {
         let mut service = Self { stop: Arc::default(), threads: Vec::new() };
         for address in addresses {
             let socket = host
@@ -37,7 +37,7 @@ impl Service {
     }
 
     /// TCP, over both families: an answer for every byte, for as long as the client stays.
-    pub(super) fn streams(host: &Host, port: u16) -> Result<Self, Failure> {
+    pub fn streams(host: &Host, port: u16) -> Result<Self, Failure> {
         let listener = host
             .enter(|| TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)))?
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
@@ -79,11 +79,11 @@ impl Drop for Service {
 }
 
 /// An established connection.
-pub(super) struct Flow(TcpStream);
+pub struct Flow(TcpStream);
 
 impl Flow {
     /// Connects from `client`.
-    pub(super) fn open(client: &Host, address: SocketAddr) -> Result<Self, Failure> {
+    pub fn open(client: &Host, address: SocketAddr) -> Result<Self, Failure> {
         let stream = client
             .enter(|| TcpStream::connect_timeout(&address, CONNECT))?
             .and_then(|stream| stream.set_read_timeout(Some(PATIENCE)).map(|()| stream))
@@ -92,7 +92,7 @@ impl Flow {
     }
 
     /// Asks and waits for the name, which has two letters.
-    pub(super) fn ask(&mut self) -> Result<String, Failure> {
+    pub fn ask(&mut self) -> Result<String, Failure> {
         let mut name = [0; 2];
         self.0
             .write_all(b"?")
