@@ -235,6 +235,21 @@ fn given(args: &Args) -> Given<'_> {
     }
 }
 
+/// Kernel and its build.
+fn running_on() -> String {
+    let words = ["ostype", "osrelease", "version"].map(|name| {
+        let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
+        text.trim_end().to_owned()
+    });
+    format!("Running on {}", words.join(" "))
+}
+
+fn command_line() -> String {
+    let words: Vec<String> =
+        std::env::args_os().map(|word| format!("'{}'", word.to_string_lossy())).collect();
+    format!("Command line: {}", words.join(" "))
+}
+
 fn enter_namespace(name: Option<&str>) -> Result<(), Failure> {
     let Some(name) = name else { return Ok(()) };
     environment::enter_namespace(name)
@@ -299,6 +314,8 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     });
     let mut say = |level, text: &str| log.write(Speaker::Parent, None, level, text);
     say(Level::Info, &format!("Starting Keepalived v{}", env!("CARGO_PKG_VERSION")));
+    say(Level::Info, &running_on());
+    say(Level::Debug, &command_line());
     say(Level::Info, &format!("Opening file '{}'.", args.config));
     say(Level::Info, &format!("Configuration file {}", args.config));
     for line in parts.canonical.lines() {

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use ipc::messages::Level;
 use ipc::messages::ctl::Daemon;
+use ipc::{date, reactor};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sandbox::system::process::local_offset;
 use syslog::Facility;
 
 use crate::log_file::LogFile;
@@ -102,10 +104,17 @@ impl LogSink {
 
     fn deliver(&mut self, speaker: Speaker, pid: Option<i32>, level: Level, text: &str) {
         let text = escaped(text);
-        let syslog = !self.settings.syslog || self.send_to_syslog(speaker, pid, level, &text);
         let name = format!("{}{}", speaker.ident(), self.settings.suffix);
-        let console = !self.settings.console || to_console(&name, &text);
+        let console = !self.settings.console || to_console(&text);
         let file = self.file.as_ref().is_none_or(|file| file.write(&name, &text));
+        let elsewhere = self.settings.console || self.file.is_some();
+        let syslog = !self.settings.syslog
+            || match self.send_to_syslog(&name, pid, level, &text) {
+                Sent::Yes => true,
+                Sent::Lost => false,
+                // As in a container: who reads the console misses nothing.
+                Sent::NobodyListens => elsewhere,
+            };
         if !syslog || !console || !file {
             self.dropped = self.dropped.saturating_add(1);
         }
@@ -120,22 +129,30 @@ impl LogSink {
         self.socket = connected.ok();
     }
 
-    fn send_to_syslog(&mut self, speaker: Speaker, pid: Option<i32>, level: Level, text: &str) -> bool {
-        let name = format!("{}{}", speaker.ident(), self.settings.suffix);
-        let line = syslog_line(self.settings.facility, &name, pid, level, text);
+    fn send_to_syslog(&mut self, name: &str, pid: Option<i32>, level: Level, text: &str) -> Sent {
+        let line = syslog_line(self.settings.facility, name, pid, level, text);
         for _attempt in 0..2 {
             if self.socket.is_none() {
                 self.connect();
             }
-            let Some(socket) = &self.socket else { return false };
+            let Some(socket) = &self.socket else { return Sent::NobodyListens };
             match socket.send(line.as_bytes()) {
-                Ok(_) => return true,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Ok(_) => return Sent::Yes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Sent::Lost,
                 Err(_) => self.socket = None,
             }
         }
-        false
+        Sent::NobodyListens
     }
+}
+
+/// What became of a line for syslog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Yes,
+    /// Syslog is behind.
+    Lost,
+    NobodyListens,
 }
 
 /// `<PRI>ident[pid]: text` (RFC 3164 section 4.1). The daemon that receives it stamps the time, in its own zone.
@@ -159,13 +176,16 @@ fn facility_number(facility: Facility) -> i64 {
     facility as i64
 }
 
-fn to_console(name: &str, text: &str) -> bool {
+/// `date: text`, as keepalived writes there.
+fn to_console(text: &str) -> bool {
     let stderr = io::stderr();
     let mut waiting = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     if !matches!(poll(&mut waiting, PollTimeout::ZERO), Ok(1..)) {
         return false;
     }
-    let line = format!("{name}: {text}\n");
+    let seconds = reactor::wall_ms() / 1000;
+    let local = seconds.saturating_add_signed(local_offset(seconds));
+    let line = format!("{}: {text}\n", date::worded(local));
     stderr.lock().write_all(line.as_bytes()).is_ok()
 }
 
@@ -226,6 +246,25 @@ mod tests {
             say("nobody listens");
         }
         assert_eq!(sink.dropped(), 3, "one before, one between and one after the listeners");
+    }
+
+    #[test]
+    fn a_line_that_reached_a_file_is_not_lost_because_nobody_listens_for_syslog() {
+        let path = std::env::temp_dir().join(format!("keepalived-no-log-{}", std::process::id()));
+        let file = path.with_extension("file");
+        let settings = Settings {
+            console: false,
+            syslog: true,
+            facility: Facility::LOG_DAEMON,
+            detail: false,
+            suffix: String::new(),
+            file: Some(file.clone()),
+        };
+        let mut sink = LogSink::at(&path, settings);
+        sink.write(Speaker::Parent, None, Level::Info, "as in a container");
+        assert_eq!(sink.dropped(), 0);
+        drop(sink);
+        let _absent = std::fs::remove_file(file);
     }
 
     #[test]

@@ -51,7 +51,7 @@ fn names_scheduling_memory_and_pid_files_are_those_of_the_configuration() {
             )
             + &instance()
             + &http_service("10.77.0.50", &["10.77.0.1"]);
-        let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+        let director = Director::start(lab, d1, Subject::Ours, &config, &["--log-file=/run/lab/blue.log"])?;
         wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
         let vrrpd = director.wait_daemon("keepalived_vrrp")?;
         let checkd = director.wait_daemon("keepalived_lvs")?;
@@ -83,8 +83,10 @@ fn names_scheduling_memory_and_pid_files_are_those_of_the_configuration() {
             let path = format!("/run/lab/d1.run/{file}_blue.pid");
             require(read(&path) == format!("{pid}\n"), || format!("{path}: {}", read(&path)))?;
         }
-        let log = director.log();
-        require(log.contains("Keepalived_vrrp_blue: ") && log.contains("Keepalived_blue: "), || log.clone())?;
+        wait_until("the log file names who speaks", SOON, || {
+            let log = read("/run/lab/blue.log");
+            log.contains("Keepalived_vrrp_blue: ") && log.contains("Keepalived_blue: ")
+        })?;
         director.stop()?;
         let left = fs::read_dir("/run/lab/d1.run").into_iter().flatten().filter_map(Result::ok);
         let left: Vec<_> = left.map(|entry| entry.file_name()).collect();

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use config::model::units::Priority;
+use config::model::vrrp::Instance;
 use ipc::messages::Level;
 use ipc::messages::vrrpd::VrrpState;
 
@@ -20,6 +21,29 @@ pub fn entered(name: &str, state: Entered, reasons: &str) -> String {
         Entered::Master => format!("({name}) Entering MASTER STATE"),
         Entered::Fault => format!("({name}) Entering FAULT STATE: {reasons}"),
     }
+}
+
+/// Lines for what a state means for addresses and routes; `held` says whether there is anything to remove.
+#[must_use]
+pub fn holding(config: &Instance, state: Entered, held: bool) -> Vec<String> {
+    let name = &config.name;
+    let kinds = [
+        (config.addresses.is_empty(), "VIPs."),
+        (config.excluded.is_empty(), "E-VIPs."),
+        (config.routes.is_empty(), "Virtual Routes"),
+    ];
+    let mut kinds: Vec<&str> = kinds.into_iter().filter(|(none, _)| !none).map(|(_, kind)| kind).collect();
+    let word = match state {
+        Entered::Master => "setting",
+        Entered::BackupAtStart | Entered::Backup | Entered::Fault => {
+            kinds.reverse();
+            "removing"
+        }
+    };
+    if state != Entered::Master && !held {
+        return Vec::new();
+    }
+    kinds.into_iter().map(|kind| format!("({name}) {word} {kind}")).collect()
 }
 
 /// Line for a sync group whose members follow each other.
@@ -176,6 +200,22 @@ mod tests {
             note("VI_1", Note::LowerAnswered(heard), Priority::new(100)).1,
             "(VI_1) Received advert from 192.0.2.1 with lower priority 50, ours 100, forcing new election"
         );
+    }
+
+    #[test]
+    fn addresses_that_are_set_and_removed_are_told_by_kind() {
+        let mut instance = crate::fixtures::instance(&["192.0.2.10/24"]);
+        instance.excluded = instance.addresses.clone();
+        let name = instance.name.clone();
+        assert_eq!(
+            holding(&instance, Entered::Master, false),
+            [format!("({name}) setting VIPs."), format!("({name}) setting E-VIPs.")]
+        );
+        assert_eq!(
+            holding(&instance, Entered::Backup, true),
+            [format!("({name}) removing E-VIPs."), format!("({name}) removing VIPs.")]
+        );
+        assert_eq!(holding(&instance, Entered::Backup, false), Vec::<String>::new());
     }
 
     #[test]

@@ -99,22 +99,30 @@ impl Scripts {
             let before = tracked.health.health();
             tracked.health.record(outcome == RunOutcome::Exited(0));
             if let RunOutcome::Exited(status) = outcome
-                && tracked.last.is_some_and(|last| last != outcome)
+                && tracked.last.unwrap_or(RunOutcome::Exited(0)) != outcome
             {
                 lines.push(format!("Script `{name}` now returning {status}"));
             }
             tracked.last = Some(outcome);
             let after = tracked.health.health();
             if before != after {
-                let word = match (after, outcome) {
-                    (Health::Good, _) => "succeeded",
-                    (Health::Bad | Health::Unknown, RunOutcome::TimedOut) => "timed_out",
-                    (Health::Bad | Health::Unknown, _) => "failed",
+                let words = match (after, outcome) {
+                    (Health::Good, _) => "succeeded".to_owned(),
+                    (Health::Bad | Health::Unknown, outcome) => failure(outcome),
                 };
-                lines.push(format!("VRRP_Script({name}) {word}"));
+                lines.push(format!("VRRP_Script({name}) {words}"));
             }
         }
         lines
+    }
+}
+
+fn failure(outcome: RunOutcome) -> String {
+    match outcome {
+        RunOutcome::Exited(status) => format!("failed (exited with status {status})"),
+        RunOutcome::Signalled(signal) => format!("failed (due to signal {signal})"),
+        RunOutcome::TimedOut => "timed_out".to_owned(),
+        RunOutcome::NotRun => "failed (it could not run)".to_owned(),
     }
 }
 
@@ -163,6 +171,15 @@ mod tests {
         assert_eq!(scripts.record(id, RunOutcome::Exited(0)), ["VRRP_Script(chk) succeeded"]);
         assert_eq!(scripts.record(id, RunOutcome::Exited(1)), ["Script `chk` now returning 1"]);
         assert_eq!(scripts.record(id, RunOutcome::TimedOut), ["VRRP_Script(chk) timed_out"]);
+    }
+
+    #[test]
+    fn a_first_failure_is_told_with_its_status() {
+        let mut scripts = Scripts::default().replaced(vec![config("chk", 4)], at_ms(0));
+        assert_eq!(
+            scripts.record(ScriptId::new(4), RunOutcome::Exited(1)),
+            ["Script `chk` now returning 1", "VRRP_Script(chk) failed (exited with status 1)"]
+        );
     }
 
     #[test]

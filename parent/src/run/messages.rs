@@ -21,7 +21,7 @@ use crate::broker::{Effect, Whose};
 use crate::effects::fifo::{self, Subject};
 use crate::effects::notify::{self, Job, News, Told};
 use crate::effects::script::{Purpose, RunError};
-use crate::supervisor::{Fault, Serial};
+use crate::supervisor::{Fault, Serial, Supervisor};
 
 /// Messages of one daemon that are handled in one turn, so that a talkative one starves nobody.
 const PER_TURN: usize = 256;
@@ -261,6 +261,16 @@ impl Suite {
         self.broker.confirmed(daemon);
         self.with_supervisor(daemon, |supervisor, out| supervisor.committed(serial, now, out));
         self.reload_confirmed(daemon);
+        self.note_complete();
+    }
+
+    /// Tells once that the whole suite works.
+    fn note_complete(&mut self) {
+        let works = |supervisor: &Supervisor| supervisor.is_absent() || supervisor.is_running();
+        if !self.is_complete && self.supervisors.values().all(works) {
+            self.is_complete = true;
+            self.say(Level::Info, "Startup complete");
+        }
     }
 
     /// Does what the broker has found out.
@@ -424,7 +434,13 @@ impl Suite {
     pub(super) fn on_script(&mut self, key: usize, now: MonoTime) {
         let Some((purpose, name, outcome)) = self.runner.ready(key) else { return };
         self.sources.remove(&key);
-        if outcome == RunOutcome::TimedOut {
+        // Whoever asked for a check tells what came of it; a reader ends with the suite.
+        let is_told = match purpose {
+            Purpose::Tracked(..) | Purpose::Check(..) => true,
+            Purpose::FifoReader(_) => self.stopping.is_some(),
+            Purpose::Instance(_) | Purpose::Nobody | Purpose::Startup => false,
+        };
+        if outcome == RunOutcome::TimedOut && !is_told {
             self.say(Level::Warning, &format!("script {name} ran out of time and was ended"));
         }
         self.deliver(purpose.clone(), outcome);

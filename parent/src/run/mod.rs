@@ -171,6 +171,8 @@ pub struct Suite {
     schedule: Schedule,
     /// The start script runs: no daemon is started yet.
     starting_up: bool,
+    /// Every daemon has taken up its work once, which was told.
+    is_complete: bool,
     /// Only where a service has `ha_suspend`.
     watching: Option<Watching>,
     counters: ParentCounters,
@@ -272,6 +274,7 @@ impl Suite {
             failovers: Failovers::default(),
             schedule: Schedule::default(),
             starting_up: false,
+            is_complete: false,
             watching: None,
             counters: ParentCounters::default(),
             started: now,

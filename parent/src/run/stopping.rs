@@ -67,6 +67,8 @@ impl Suite {
             Step::Addresses if (gone(Daemon::Vrrpd) && self.releasing.is_none()) || overdue => {
                 self.with_supervisor(Daemon::Ipvsd, |supervisor, out| supervisor.stop(now, out));
                 self.advance(Step::Table);
+                // Without an IPVS table nothing else would wake the loop before its next pulse.
+                self.tick_stop(now);
             }
             Step::Table if (gone(Daemon::Ipvsd) && gone(Daemon::Checkd)) || overdue => {
                 self.run_stop_scripts(now);
