@@ -164,6 +164,10 @@ fn fit(lowering: &mut Lowering<'_>, draft: &mut AddressDraft, word: Word<'_>) {
     if without(ip.is_ipv6() && address.label.is_some(), "IPv6 addresses have no label") {
         address.label = None;
     }
+    let computed = matches!(address.broadcast, Broadcast::HostBits { .. });
+    if without(computed && prefix > 30, "the prefix length is too long for a broadcast address") {
+        address.broadcast = Broadcast::Unset;
+    }
     let Some(peer) = address.peer else { return };
     let longest = if ip.is_ipv4() { 32 } else { 128 };
     if without(prefix != longest, "an address with a peer has no prefix length: it is taken as the longest")
