@@ -138,3 +138,36 @@ fn a_killed_suite_leaves_nothing_that_its_successor_would_not_withdraw() {
         require(left.is_empty(), || format!("{left:#?}"))
     });
 }
+
+#[test]
+fn an_address_that_no_kernel_takes_leaves_the_others_in_service() {
+    sandboxed(30, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        // The first address of a network on an interface says which scope the others have.
+        let instance = VrrpInstance::new(3, "0.2", 200, front4(50))
+            .with("virtual_ipaddress_excluded {\n    10.77.0.60/24 dev eth0 scope link\n}");
+        let director = Director::start(lab, d1, Subject::Ours, &(global("d1") + &instance.text()), &[])?;
+        wait_until("the good address is there", MOVE, || d1.has(front4(50)))?;
+        wait_until("the other is told", MOVE, || {
+            director.logged("(VI_1) the kernel refused address 10.77.0.60/24: ") == 1
+        })?;
+        require(director.logged("FAULT") == 0 && !d1.has(front4(60)), || director.log())
+    });
+}
+
+#[test]
+fn who_loses_the_source_address_says_farewell_in_its_name() {
+    sandboxed(30, |lab| {
+        let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+        let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
+        let config = |name, priority| global(name) + &VrrpInstance::new(3, "1", priority, front4(50)).text();
+        let weak = Director::start(lab, d2, Subject::Ours, &config("d2", 100), &[])?;
+        let _strong = Director::start(lab, d1, Subject::Ours, &config("d1", 200), &[])?;
+        wait_until("d1 holds the address", MOVE, || d1.has(front4(50)))?;
+        d1.ip("addr del 10.77.0.1/24 dev eth0\n")?;
+        wait_until("d2 holds it", MOVE, || d2.has(front4(50)))?;
+        let heard = "(VI_1) Backup received priority 0 advertisement";
+        require(weak.logged(heard) == 1, || weak.log())
+    });
+}

@@ -166,7 +166,11 @@ fn what_a_master_hears_and_a_removed_instance_are_told() {
         wait_until("d2 holds the address", ELECTED, || d2.has(ADDRESS))?;
         let director = Director::start(lab, d1, Subject::Ours, &both, &[])?;
         wait_until("d1 holds both addresses", ELECTED, || d1.has(ADDRESS) && d1.has(SECOND))?;
-        // Who yields says so once.
+        // The last word of whom it has replaced is no news; a second Master behind a partition is.
+        lan.switch().ip("link set f-d2 nomaster\n")?;
+        wait_until("d2 is cut off and takes over", ELECTED, || d2.has(ADDRESS))?;
+        require(!recorded().iter().any(|line| line == "lower"), || format!("told {:?}", recorded()))?;
+        lan.switch().ip("link set f-d2 master br0\n")?;
         wait_until("the lower priority is told", ELECTED, || recorded().iter().any(|line| line == "lower"))?;
         director.write_config(d1, &(globals.to_owned() + &first.text()))?;
         director.ctl(&["reload"])?;

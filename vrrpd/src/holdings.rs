@@ -67,6 +67,8 @@ pub struct Holdings {
     owned: Vec<Ownership>,
     addresses: usize,
     complaints: Vec<String>,
+    /// The first address of this claim that the kernel can't have at all.
+    impossible: Option<(usize, String)>,
     tolerant: bool,
     work: Work,
 }
@@ -125,7 +127,7 @@ impl Holdings {
     pub fn new(claims: &impl Claims) -> Self {
         let addresses = count(claims);
         let owned = vec![Ownership::Absent; addresses.saturating_add(claims.routes().len())];
-        Self { owned, addresses, complaints: Vec::new(), tolerant: false, work: Work::Idle }
+        Self { owned, addresses, complaints: Vec::new(), impossible: None, tolerant: false, work: Work::Idle }
     }
 
     /// The same for claims of which each stands for itself: a refused address is a complaint.
@@ -207,6 +209,7 @@ impl Holdings {
 
     /// Put everything in place.
     pub fn claim(&mut self) {
+        self.impossible = None;
         self.work = Work::Claim { next: 0 };
     }
 
@@ -326,14 +329,21 @@ impl Holdings {
                 (Answer::Done | Answer::Already, Thing::Route(spec)) => {
                     *owned = Ownership::Route(spec.clone());
                 }
-                (Answer::Refused(words), Thing::Address(place)) if self.tolerant => {
-                    self.complaints.push(format!("address {}/{}: {words}", place.ip, place.prefix));
+                (Answer::Refused(words) | Answer::Impossible(words), Thing::Address(place))
+                    if self.tolerant =>
+                {
+                    self.complaints.push(complaint(place, words));
+                }
+                // The peer has the same configuration and would fare no better: the others are served without it.
+                (Answer::Impossible(words), Thing::Address(place)) => {
+                    self.complaints.push(complaint(place, words));
+                    self.impossible.get_or_insert_with(|| (*position, words.clone()));
                 }
                 (Answer::Refused(words), Thing::Address(_)) => {
                     refused = refused.or(Some((*position, words.clone())));
                 }
                 // A missing route is no reason to give up addresses that work.
-                (Answer::Refused(words), Thing::Route(spec)) => {
+                (Answer::Refused(words) | Answer::Impossible(words), Thing::Route(spec)) => {
                     self.complaints.push(format!("route {}/{}: {words}", spec.destination, spec.prefix));
                 }
             }
@@ -347,6 +357,8 @@ impl Holdings {
 
     fn proceed(&mut self, end: usize, fresh: Vec<usize>) -> Progress {
         let finished = end >= self.owned.len();
+        let held = self.owned.iter().take(self.addresses).any(|owned| *owned != Ownership::Absent);
+        let impossible = if finished { self.impossible.take() } else { None };
         let done = match &mut self.work {
             Work::Idle => return Progress::More,
             Work::Claim { next } => {
@@ -365,11 +377,20 @@ impl Holdings {
         };
         if finished {
             self.work = Work::Idle;
-            done
+            match impossible {
+                Some((position, words)) if done == Progress::Claimed && !held => {
+                    Progress::Refused(position, words)
+                }
+                _ => done,
+            }
         } else {
             Progress::More
         }
     }
+}
+
+fn complaint(place: &Place, words: &str) -> String {
+    format!("address {}/{}: {words}", place.ip, place.prefix)
 }
 
 /// What to think of an address whose maker the kernel doesn't know.

@@ -96,6 +96,28 @@ fn a_refused_address_stops_the_claim_with_the_kernels_words() {
 }
 
 #[test]
+fn an_address_that_the_kernel_can_not_have_is_told_and_the_others_are_served() {
+    let instance = instance(&["192.0.2.10/24", "192.0.2.11/24"]);
+    let mut holdings = Holdings::new(&instance);
+    holdings.claim();
+    let step = holdings.step(&instance, &links());
+    let answers = [Answer::Impossible("Invalid argument".to_owned()), Answer::Done];
+    assert_eq!(holdings.advance(&step, &answers, &links()), Progress::Claimed);
+    assert_eq!(holdings.complaints(), ["address 192.0.2.10/24: Invalid argument"]);
+    assert_eq!((holdings.has(0), holdings.has(1)), (false, true));
+}
+
+#[test]
+fn an_instance_of_which_the_kernel_can_have_no_address_is_refused() {
+    let instance = instance(&["192.0.2.10/24", "192.0.2.11/24"]);
+    let mut holdings = Holdings::new(&instance);
+    holdings.claim();
+    let never = Answer::Impossible("Permission denied".to_owned());
+    let (_, progress) = finish(&mut holdings, &instance, &links(), &never);
+    assert_eq!(progress, Progress::Refused(0, "Permission denied".to_owned()));
+}
+
+#[test]
 fn a_reload_keeps_what_stays_and_removes_what_went() {
     let old = instance(&["192.0.2.10/24", "192.0.2.11/24"]);
     let new = instance(&["192.0.2.12/24", "192.0.2.11/24"]);

@@ -65,6 +65,8 @@ pub struct Router {
     pub assumed: Option<Priority>,
     /// News of Master that waits until the addresses are in place.
     pub master_news: bool,
+    /// When it last became Master.
+    pub master_since: Option<MonoTime>,
     /// When to look for missing addresses.
     pub verify_at: Option<MonoTime>,
     /// When the lease of its addresses is to be renewed.
@@ -82,6 +84,8 @@ pub struct Router {
     /// What explains its state.
     pub trail: Trail,
     carried: Vec<IpAddr>,
+    /// The source address of before, while there is none: the farewell is still said in its name.
+    lost_source: Option<IpAddr>,
 }
 
 /// Belonging to a sync group.
@@ -189,6 +193,8 @@ impl Router {
             old_checksum: false,
             gives_way: false,
             trail: Trail::default(),
+            lost_source: None,
+            master_since: None,
             carried,
             config,
         }
@@ -233,6 +239,13 @@ impl Router {
         }
     }
 
+    /// True right after a takeover: a lower priority heard now is the last word of whom it has replaced.
+    #[must_use]
+    pub fn has_just_won(&self, now: MonoTime) -> bool {
+        let pause = self.config.advert_interval.duration().min(FAREWELL);
+        self.master_since.is_some_and(|since| now < since + pause)
+    }
+
     /// Addresses that adverts carry.
     #[must_use]
     pub fn carried(&self) -> &[IpAddr] {
@@ -261,6 +274,7 @@ impl Router {
         if path == self.path {
             return false;
         }
+        self.lost_source = self.speaker();
         self.path = path;
         self.rules.interface = path.interface;
         self.carry();
@@ -295,10 +309,16 @@ impl Router {
         }
     }
 
+    /// In whose name adverts are sent. Peers that are told nothing when the address goes would wait for a whole
+    /// down interval.
+    fn speaker(&self) -> Option<IpAddr> {
+        self.path.source.or(self.lost_source)
+    }
+
     /// Ways of one advert: to the group, or to each peer.
     #[must_use]
     pub fn ways(&self) -> Vec<Way> {
-        let Some(source) = self.path.source else { return Vec::new() };
+        let Some(source) = self.speaker() else { return Vec::new() };
         let interface = self.path.interface;
         match &self.config.transport {
             Transport::Multicast { group, .. } => {
@@ -318,8 +338,9 @@ impl Router {
 
     /// Appends the signature that `auth_hmac` asks for to a message whose checksum is zero.
     pub fn sign(&mut self, message: &mut Vec<u8>, wall: Duration) {
-        let Self { config, path, guard, .. } = self;
-        let (Some(hmac), Some(source)) = (&config.hmac, path.source) else { return };
+        let speaker = self.speaker();
+        let Self { config, guard, .. } = self;
+        let (Some(hmac), Some(source)) = (&config.hmac, speaker) else { return };
         if hmac.mode == HmacMode::ReceiveOnly {
             return;
         }
@@ -500,6 +521,9 @@ impl Router {
         }
     }
 }
+
+/// Longest time that a farewell may take to arrive.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 fn peers(config: &Instance) -> usize {
     match &config.transport {

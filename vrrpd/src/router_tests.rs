@@ -63,6 +63,18 @@ fn unicast_without_an_interface_works_while_its_source_exists() {
 }
 
 #[test]
+fn a_source_address_that_is_gone_still_says_farewell() {
+    let mut router = Router::new(instance(&["192.0.2.10/24"]), &links());
+    let before = router.ways();
+    assert_eq!(before.len(), 1);
+    let mut gone = Links::default();
+    gone.apply(link_up(2, "eth0"));
+    assert!(router.refresh_path(&gone));
+    assert!(judge(&router, &gone).faults.contains(Reason::NoSourceAddress));
+    assert_eq!(router.ways(), before);
+}
+
+#[test]
 fn what_the_mtu_has_no_room_for_is_held_and_not_advertised() {
     let addresses: Vec<String> = (1..=200).map(|host| format!("198.51.100.{host}/32")).collect();
     let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();

@@ -59,11 +59,12 @@ impl Driver {
             }
             Action::AnnounceConflict => {
                 router.announcer.conflict(now);
-                let heard = VrrpdToParent::LowerPriorityHeard {
-                    generation: self.generation,
-                    instance: instance_id(position),
-                };
-                self.outbox.send(heard);
+                if !router.has_just_won(now) {
+                    self.outbox.send(VrrpdToParent::LowerPriorityHeard {
+                        generation: self.generation,
+                        instance: instance_id(position),
+                    });
+                }
                 for member in self.companions(position) {
                     let other = self.routers.get_mut(member).filter(|_| member != position);
                     if let Some(other) = other.filter(|other| other.machine.is_master()) {
@@ -91,9 +92,13 @@ impl Driver {
         }
         if let Some(suppressed) = router.transitions.allow(now) {
             self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
+            for line in log::holding(&router.config, state, router.holdings.holds_anything()) {
+                self.outbox.log(Level::Debug, line);
+            }
         }
         router.master_news = false;
         if state == Entered::Master {
+            router.master_since = (notify == Notify::News).then_some(now);
             router.counters.became_master =
                 router.counters.became_master.saturating_add(u64::from(notify == Notify::News));
             // Scripts that follow the news find the addresses in place.
@@ -126,6 +131,9 @@ impl Driver {
             let message =
                 VrrpdToParent::PriorityChanged { generation: self.generation, instance, priority: to };
             self.outbox.send(message);
+        }
+        if matches!(note, Note::LowerAnswered(_)) && router.has_just_won(now) {
+            return;
         }
         let suppressed = match log::limit(note) {
             Limit::None => Some(0),
@@ -221,6 +229,9 @@ impl Driver {
 
     pub(super) fn announce(&mut self, position: usize, address: usize, now: MonoTime) -> Turn {
         let Some(router) = self.routers.get_mut(position) else { return Turn::Taken };
+        if !router.holdings.has(address) {
+            return Turn::Taken;
+        }
         let links = self.kernel.links();
         let Some(place) = holdings::place(&router.config, address, links) else { return Turn::Taken };
         let Some(link) = links.by_index(place.index).filter(|link| !link.is_noarp()) else {

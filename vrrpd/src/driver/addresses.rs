@@ -129,7 +129,8 @@ impl Driver {
     fn say_announcing(&mut self, position: usize) {
         let Some(router) = self.routers.get(position) else { return };
         let links = self.kernel.links();
-        for address in 0..holdings::count(&router.config).min(NAMED_ADDRESSES) {
+        let held = (0..holdings::count(&router.config)).filter(|address| router.holdings.has(*address));
+        for address in held.take(NAMED_ADDRESSES) {
             let Some(place) = holdings::place(&router.config, address, links) else { continue };
             let Some(link) = links.by_index(place.index) else { continue };
             for line in log::announcing(&router.config.name, place.ip, &link.name) {

@@ -36,7 +36,7 @@ impl Driver {
         let count = self.renewals.len().min(STEP);
         let batch: Vec<_> = self.renewals.drain(..count).map(|(_, order)| order).collect();
         for answer in self.kernel.order(&batch) {
-            if let Answer::Refused(words) = answer
+            if let Answer::Refused(words) | Answer::Impossible(words) = answer
                 && let Some(suppressed) = self.static_limits.allow(log::RESTORED, now, &mut self.budget)
             {
                 let text = format!("the kernel refused to renew an address: {words}");

@@ -93,14 +93,24 @@ impl Driver {
             }
         }
         let name = &router.config.name;
+        let resigns = priority == Priority::RESIGN;
         if let Some((destination, error)) = failure {
             router.send_failed = true;
-            if let Some(suppressed) = router.limits.allow(log::SEND_FAILED, now, &mut self.budget) {
+            // A farewell on a link that is down reaches nobody: no news beside the fault itself.
+            let is_expected = resigns && is_unreachable(error);
+            let allowed = (!is_expected)
+                .then(|| router.limits.allow(log::SEND_FAILED, now, &mut self.budget))
+                .flatten();
+            if let Some(suppressed) = allowed {
                 let text = format!("({name}) sending advert to {destination} failed: {error}");
                 self.outbox.log(Level::Warning, log::with_suppressed(text, suppressed));
             }
-        } else if priority == Priority::RESIGN {
+        } else if resigns && sent > 0 {
             self.outbox.log(Level::Debug, format!("({name}) sent 0 priority"));
         }
     }
+}
+
+fn is_unreachable(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown)
 }

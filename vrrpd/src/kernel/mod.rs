@@ -50,6 +50,8 @@ pub enum Answer {
     Already,
     /// The kernel refused, in its words.
     Refused(String),
+    /// The same for a reason that lies in what was asked for, not in the moment: it would refuse again.
+    Impossible(String),
 }
 
 impl Kernel {
@@ -198,6 +200,10 @@ fn patience(limit: Duration) -> impl FnMut() -> Duration {
     move || deadline.since(now())
 }
 
+/// What the kernel says to attributes that don't go together, to options that it doesn't know, and to IPv6 where that is
+/// switched off.
+const IMPOSSIBLE: [Errno; 4] = [Errno::EINVAL, Errno::EOPNOTSUPP, Errno::EACCES, Errno::EAFNOSUPPORT];
+
 fn judge(order: &Order, outcome: Outcome) -> Answer {
     let harmless = match order {
         Order::Add(_) | Order::Renew(_) | Order::AddRoute(_) => Errno::EEXIST,
@@ -210,6 +216,7 @@ fn judge(order: &Order, outcome: Outcome) -> Answer {
         Outcome::Refused(error) if error.errno == harmless => Answer::Already,
         // The interface has taken its addresses with it.
         Outcome::Refused(error) if removes && error.errno == Errno::ENODEV => Answer::Already,
+        Outcome::Refused(error) if IMPOSSIBLE.contains(&error.errno) => Answer::Impossible(error.to_string()),
         Outcome::Refused(error) => Answer::Refused(error.to_string()),
         Outcome::Unanswered => Answer::Refused("no answer in time".to_owned()),
     }

@@ -101,11 +101,18 @@ impl Faults {
     #[must_use]
     pub fn describe(&self, instance: &Instance, names: &TrackedNames) -> String {
         let mut text = String::new();
+        let mut last = String::new();
         for reason in &self.0 {
-            let separator = if text.is_empty() { "" } else { ", " };
-            let mut next = String::from(separator);
+            let mut words = String::new();
             // Writing to a String can't fail.
-            let _ = describe(*reason, instance, names, &mut next);
+            let _ = describe(*reason, instance, names, &mut words);
+            // Ten addresses on one interface that is down are one reason.
+            if words == last {
+                continue;
+            }
+            let separator = if text.is_empty() { "" } else { ", " };
+            let next = format!("{separator}{words}");
+            last = words;
             if text.len().saturating_add(next.len()) > DESCRIPTION_LENGTH {
                 break;
             }
@@ -177,5 +184,23 @@ mod tests {
         assert_eq!(faults, Faults::from_iter([Reason::InterfaceDown]));
         assert!(faults.contains(Reason::InterfaceDown));
         assert!(!faults.is_empty());
+    }
+
+    #[test]
+    fn addresses_on_one_interface_that_is_down_are_told_as_one_reason() {
+        let mut instance = crate::fixtures::instance(&["192.0.2.10/24", "192.0.2.11/24"]);
+        for address in &mut instance.addresses {
+            address.interface = Some("eth9".to_owned());
+        }
+        let faults = Faults::from_iter([
+            Reason::AddressInterface(0),
+            Reason::AddressInterface(1),
+            Reason::Interface(0),
+        ]);
+        let names = TrackedNames::default();
+        assert_eq!(
+            faults.describe(&instance, &names),
+            "address interface eth9 is missing or down, tracked interface ?"
+        );
     }
 }
