@@ -194,6 +194,7 @@ fn model(target: SocketAddr) -> std::os::fd::OwnedFd {
     let service = VirtualServer {
         name: "service".to_owned(),
         keys: vec![ServiceKey::Address { address: target.ip(), port: 80, protocol: Protocol::Tcp }],
+        marked: None,
         options: ServiceOptions::plain("rr"),
         quorum: 1,
         hysteresis: 0,

@@ -40,6 +40,7 @@ fn config(quorum: u32, hysteresis: u32) -> VirtualServer {
         hysteresis,
         alpha: false,
         omega: false,
+        marked: None,
         ha_suspend: false,
         quorum_up: Some(ScriptId::new(100)),
         quorum_down: Some(ScriptId::new(101)),

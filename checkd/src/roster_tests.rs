@@ -62,6 +62,7 @@ fn service(port: u16, real_servers: Vec<RealServer>) -> VirtualServer {
         hysteresis: 0,
         alpha: false,
         omega: false,
+        marked: None,
         ha_suspend: false,
         quorum_up: None,
         quorum_down: None,

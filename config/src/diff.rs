@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::model::Model;
 use crate::model::check::VirtualServer;
-use crate::model::ipvs::IpvsSettings;
+use crate::model::ipvs::{AddressRange, IpvsSettings};
 use crate::model::network::Statics;
 use crate::model::process::{InstanceNotify, Script};
 use crate::model::track::{ProcessPattern, TrackedProcess};
@@ -281,6 +281,11 @@ fn notify_scripts<'m>(model: &'m Model, notify: &InstanceNotify) -> (bool, [Opti
     (notify.tells_deleted, scripts.map(|id| script(model, *id)))
 }
 
+/// Addresses that nftables marks; which mark they get is no setting.
+fn ranges(service: &VirtualServer) -> Option<&[AddressRange]> {
+    service.marked.as_ref().map(|marked| marked.ranges.as_slice())
+}
+
 fn services(out: &mut Vec<Change>, old: &Model, new: &Model) {
     let before: HashMap<&str, &VirtualServer> =
         old.virtual_servers.iter().map(|service| (service.name.as_str(), service)).collect();
@@ -295,7 +300,7 @@ fn services(out: &mut Vec<Change>, old: &Model, new: &Model) {
             continue;
         };
         let mut settings = Vec::new();
-        differ(&mut settings, "addresses", &was.keys, &service.keys);
+        differ(&mut settings, "addresses", &(&was.keys, ranges(was)), &(&service.keys, ranges(service)));
         differ(&mut settings, "scheduling", &was.options, &service.options);
         differ(&mut settings, "quorum", &(was.quorum, was.hysteresis), &(service.quorum, service.hysteresis));
         differ(&mut settings, "alpha or omega", &(was.alpha, was.omega), &(service.alpha, service.omega));

@@ -184,6 +184,10 @@ fn balancing(list: &mut List, service: &VirtualServer) {
     };
     let needs = [Need::Capability("NET_ADMIN"), Need::Socket("generic netlink IPVS"), Need::Kernel("ip_vs")];
     list.add("ipvsd", kind, needs);
+    if service.marked.is_some() {
+        let needs = [Need::Capability("NET_ADMIN"), Need::Socket("nfnetlink"), Need::Kernel("nf_tables")];
+        list.add("ipvsd", "nftables_ipvs", needs);
+    }
     for check in service.real_servers.iter().flat_map(|server| &server.checks) {
         let mut needs: Vec<Need> = Vec::new();
         if let Some(endpoint) = check.kind.endpoint() {

@@ -14,12 +14,13 @@ use ipc::daemon::Link;
 use ipc::messages::ipvsd::{
     IpvsdToParent, MAX_STATISTICS, ParentToIpvsd, StatisticsEntry, TableState, Written,
 };
-use ipc::messages::{Confined, FromDaemon, Level, Refusal, StopMode, ToDaemon};
+use ipc::messages::{self, FromDaemon, Level, Refusal, StopMode, ToDaemon};
 use ipc::reactor::{self, Reactor, Ready};
 use sandbox::{ConfineError, Confinement};
 
-use crate::keeper::Keeper;
+use crate::keeper::{Confined, Keeper};
 use crate::kernel::KernelTable;
+use crate::list::List;
 use crate::loading::{Loading, Slice};
 
 /// Why the process ends before it is told to.
@@ -45,7 +46,8 @@ pub enum End {
     ParentGone,
 }
 
-/// Runs until the parent says stop or is gone. `confine` is called once, before anything is read.
+/// Runs until the parent says stop or is gone. `confine` is called once, when the first list has been read and before
+/// the kernel is asked anything: only then it is known which sockets are needed.
 ///
 /// # Errors
 /// [`DriverError`].
@@ -56,9 +58,10 @@ pub fn run<K: KernelTable>(
 ) -> Result<End, DriverError> {
     let reactor = Reactor::new()?;
     reactor.watch(link.as_raw_fd(), LINK)?;
-    let mut driver = Driver {
+    Driver {
         link,
         reactor,
+        confine: Some(confine),
         keeper: Keeper::new(kernel),
         loading: None,
         told: None,
@@ -68,20 +71,15 @@ pub fn run<K: KernelTable>(
         refused_calls: 0,
         answer: None,
         unread: true,
-    };
-    match confine() {
-        Ok(confinement) => driver.tell_confined(confinement),
-        Err(error) => {
-            driver.link.log(Level::Error, format!("confinement: {error}"));
-            return Err(error.into());
-        }
     }
-    .map_or_else(|halt| halt.end(), |()| driver.work())
+    .work()
 }
 
-struct Driver<K> {
+struct Driver<K, C> {
     link: Link<IpvsdToParent, ParentToIpvsd>,
     reactor: Reactor,
+    /// Not confined yet.
+    confine: Option<C>,
     keeper: Keeper<K>,
     loading: Option<Loading>,
     /// What the parent knows of the table.
@@ -124,7 +122,7 @@ impl From<io::Error> for Halt {
     }
 }
 
-impl<K: KernelTable> Driver<K> {
+impl<K: KernelTable, C: FnOnce() -> Result<Confinement, ConfineError>> Driver<K, C> {
     fn work(mut self) -> Result<End, DriverError> {
         let mut ready = Vec::new();
         loop {
@@ -146,15 +144,18 @@ impl<K: KernelTable> Driver<K> {
         }
         self.listen()?;
         self.load()?;
-        for (level, text) in self.keeper.turn() {
-            self.link.log(level, text);
+        if self.confine.is_none() {
+            for (level, text) in self.keeper.turn() {
+                self.link.log(level, text);
+            }
         }
         self.report(now)
     }
 
     fn next(&self) -> Option<MonoTime> {
         let refusals = (self.refused > 0).then(|| self.refusals_told + REFUSALS);
-        self.keeper.next().into_iter().chain(refusals).min()
+        let work = self.keeper.next().filter(|_| self.confine.is_none());
+        work.into_iter().chain(refusals).min()
     }
 
     /// Takes messages, a bounded number per turn.
@@ -231,13 +232,32 @@ impl<K: KernelTable> Driver<K> {
         let generation = loading.generation();
         match loading.read() {
             Ok(Slice::More(loading)) => self.loading = Some(loading),
-            Ok(Slice::Whole(list)) => {
-                self.keeper.ledger.prepare(list);
-                return self.tell(FromDaemon::Prepared(generation));
-            }
+            Ok(Slice::Whole(list)) => return self.take_whole(list),
             Err(error) => return self.refuse(generation, error.to_string()),
         }
         Ok(())
+    }
+
+    /// A list has been read: opens what it needs and confines the process, the first time.
+    fn take_whole(&mut self, list: List) -> Result<(), Halt> {
+        let generation = list.generation();
+        let confinement = if self.confine.is_some() { Confined::Not } else { Confined::Already };
+        match self.keeper.open_for(&list, confinement) {
+            Ok(true) => {}
+            Ok(false) => {
+                return self.tell(FromDaemon::Refused { generation, reason: Refusal::NeedsWiderSandbox });
+            }
+            Err(error) => return self.refuse(generation, error.to_string()),
+        }
+        if let Some(confine) = self.confine.take() {
+            let reached = confine().map_err(|error| {
+                self.link.log(Level::Error, format!("confinement: {error}"));
+                Halt::Error(error.into())
+            })?;
+            self.tell_confined(reached)?;
+        }
+        self.keeper.ledger.prepare(list);
+        self.tell(FromDaemon::Prepared(generation))
     }
 
     fn refuse(&mut self, generation: Generation, reason: String) -> Result<(), Halt> {
@@ -310,7 +330,7 @@ impl<K: KernelTable> Driver<K> {
     }
 
     fn tell_confined(&mut self, confinement: Confinement) -> Result<(), Halt> {
-        self.tell(FromDaemon::Confined(Confined {
+        self.tell(FromDaemon::Confined(messages::Confined {
             landlock_abi: confinement.landlock_abi,
             file_system: confinement.file_system,
             tcp: confinement.tcp,

@@ -10,12 +10,14 @@ use config::model::units::{Generation, MonoTime};
 use ipc::messages::Level;
 use ipc::messages::ipvsd::{StatisticsEntry, SyncRole, TableState, Written};
 use netlink::ipvs::{Destination, Key, Service, Timeouts};
-use netlink::socket::Outcome;
+use netlink::socket::{OpenError, Outcome};
 
 use crate::audit::{Audit, Look};
 use crate::kernel::{KernelTable, ReceiveBuffer, Trouble};
 use crate::ledger::{Ledger, Purpose};
 use crate::limited::Limited;
+use crate::list::List;
+use crate::marks::{Marking, Marks};
 use crate::reconcile::Operation;
 use crate::statistics::Statistics;
 use crate::sync::{Step, Sync};
@@ -38,6 +40,7 @@ pub struct Keeper<K> {
     former_timeouts: Option<Timeouts>,
     /// The table is to be emptied.
     flush: bool,
+    marks: Marks,
     audit: Audit,
     access: Access,
     pace: Pace,
@@ -58,6 +61,15 @@ enum Access {
     Open,
     /// It has not, or didn't answer.
     Closed { why: String, retry_at: MonoTime },
+}
+
+/// Whether the process can still open sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confined {
+    /// It can.
+    Not,
+    /// It can't.
+    Already,
 }
 
 /// Whether the table is written.
@@ -82,6 +94,7 @@ impl<K: KernelTable> Keeper<K> {
             set_timeouts: Timeouts::default(),
             former_timeouts: None,
             flush: false,
+            marks: Marks::default(),
             audit,
             access: Access::Untried,
             pace: Pace::Working,
@@ -101,6 +114,7 @@ impl<K: KernelTable> Keeper<K> {
         }
         self.ordered = Some(self.kernel.now());
         if let Some(list) = self.ledger.committed() {
+            self.marks.configure(list);
             let settings = list.settings();
             let wanted = settings.timeouts;
             let wanted = Timeouts { tcp: wanted.tcp, tcp_fin: wanted.tcp_fin, udp: wanted.udp };
@@ -148,6 +162,7 @@ impl<K: KernelTable> Keeper<K> {
                 self.ordered = Some(self.kernel.now());
             }
             self.set();
+            self.look_at_marks();
             if let Err(trouble) = self.synchronise() {
                 self.close(&trouble);
             }
@@ -174,6 +189,20 @@ impl<K: KernelTable> Keeper<K> {
         std::mem::take(&mut self.lines)
     }
 
+    /// Makes ready for a list that has been read, before the process is confined; false when it is too late for that.
+    ///
+    /// # Errors
+    /// The socket that it needs can't be opened.
+    pub fn open_for(&mut self, list: &List, confinement: Confined) -> Result<bool, OpenError> {
+        if !list.marks_packets() || self.kernel.can_mark() {
+            return Ok(true);
+        }
+        match confinement {
+            Confined::Not => self.kernel.open_marks().map(|()| true),
+            Confined::Already => Ok(false),
+        }
+    }
+
     /// When [`Self::turn`] has something to do by itself.
     #[must_use]
     pub fn next(&self) -> Option<MonoTime> {
@@ -184,7 +213,8 @@ impl<K: KernelTable> Keeper<K> {
             (Access::Open, _) if !self.ledger.is_told() => self.sync.next(),
             (Access::Open, _) if !self.ledger.is_settled() => Some(self.kernel.now()),
             (Access::Open, _) => {
-                let times = [Some(self.audit.next()), self.ledger.next_retry(), self.sync.next()];
+                let times =
+                    [Some(self.audit.next()), self.ledger.next_retry(), self.sync.next(), self.marks.next()];
                 times.into_iter().flatten().min()
             }
         }
@@ -238,14 +268,15 @@ impl<K: KernelTable> Keeper<K> {
                 self.lines.push((Level::Error, format!("IPVS cmd set timeouts error: {error}")));
             }
             let everything = self.ledger.committed().is_some_and(|list| list.settings().flush_on_stop);
-            if everything && self.kernel.flush() == Outcome::Done {
-                self.pace = Pace::Paused;
-                return std::mem::take(&mut self.lines);
-            }
-            for operations in self.ledger.withdrawal().chunks(SLICE) {
+            let emptied = everything && self.kernel.flush() == Outcome::Done;
+            let left = if emptied { Vec::new() } else { self.ledger.withdrawal() };
+            for operations in left.chunks(SLICE) {
                 let outcomes = self.kernel.write(operations);
                 let now = self.kernel.now();
                 self.complain(operations, &outcomes, now);
+            }
+            for marking in self.marks.withdrawal() {
+                self.mark_one(&marking);
             }
         }
         self.pace = Pace::Paused;
@@ -348,6 +379,10 @@ impl<K: KernelTable> Keeper<K> {
             self.read(Purpose::Learn)?;
         }
         let operations = self.ledger.operations(self.kernel.now(), SLICE);
+        // Services get their packets once they stand, and go after they get none.
+        if operations.first().is_none_or(|operation| matches!(operation, Operation::DeleteService(_))) {
+            self.mark();
+        }
         if operations.is_empty() {
             return Ok(self.ledger.must_read());
         }
@@ -355,6 +390,33 @@ impl<K: KernelTable> Keeper<K> {
         let now = self.kernel.now();
         self.complain(&operations, &outcomes, now);
         Ok(true)
+    }
+
+    /// Writes the tables that mark packets, if they are others than before.
+    fn mark(&mut self) {
+        if !self.ledger.is_told() {
+            return;
+        }
+        for marking in self.marks.due(self.kernel.now()) {
+            self.mark_one(&marking);
+        }
+    }
+
+    fn mark_one(&mut self, marking: &Marking) {
+        let outcome = self.kernel.mark(marking);
+        let line = self.marks.learn(marking, &outcome, self.kernel.now());
+        self.lines.extend(line.map(|line| (Level::Error, line)));
+    }
+
+    /// Looks whether somebody else has changed the tables that mark packets.
+    fn look_at_marks(&mut self) {
+        for table in self.marks.look(self.kernel.now()) {
+            if self.kernel.mark_uses(&table).is_ok_and(|uses| uses != Some(table.uses())) {
+                self.marks.doubt(&table);
+                let line = format!("nftables: table {} was changed by something else", table.name);
+                self.lines.push((Level::Warning, line));
+            }
+        }
     }
 
     fn complain(&mut self, operations: &[Operation], outcomes: &[Outcome], now: MonoTime) {

@@ -8,11 +8,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use config::model::units::MonoTime;
-use netlink::frame::Message;
+use netlink::frame::{KernelError, Message};
 use netlink::generic::{self, ResolveError};
 use netlink::ipvs::{DestinationEntry, FAMILY, Ipvs, Key, ServiceEntry, SyncDaemon, Timeouts};
-use netlink::socket::{OpenError, Outcome, Protocol, ReceiveError, RequestError, Socket};
+use netlink::nftables::{self, MarkingTable};
+use netlink::socket::{OpenError, Outcome, Protocol, ReceiveError, RequestError, SendError, Socket};
+use nix::errno::Errno;
 
+use crate::marks::Marking;
 use crate::reconcile::Operation;
 use crate::sync::SyncOperation;
 
@@ -65,6 +68,24 @@ pub trait KernelTable {
 
     /// Sets the receive buffer of the socket; `None` is the usual one.
     fn buffer(&mut self, wanted: Option<ReceiveBuffer>);
+
+    /// Opens the socket to nftables, which a confined process can't.
+    ///
+    /// # Errors
+    /// The kernel has no nfnetlink, or no descriptor is left.
+    fn open_marks(&mut self) -> Result<(), OpenError>;
+
+    /// That socket is open.
+    fn can_mark(&self) -> bool;
+
+    /// Writes or removes a table of nftables, as a whole.
+    fn mark(&mut self, marking: &Marking) -> Outcome;
+
+    /// What the kernel says of a table that was written: [`MarkingTable::uses`], or that there is none.
+    ///
+    /// # Errors
+    /// It could not be read.
+    fn mark_uses(&mut self, table: &MarkingTable) -> Result<Option<u32>, Trouble>;
 }
 
 /// A receive buffer as it is configured.
@@ -92,6 +113,7 @@ pub enum Trouble {
 pub struct Netlink {
     socket: Socket,
     ipvs: Option<Ipvs>,
+    nftables: Option<Socket>,
     clock: fn() -> MonoTime,
 }
 
@@ -103,7 +125,7 @@ impl Netlink {
     pub fn new(clock: fn() -> MonoTime) -> Result<Self, OpenError> {
         let mut socket = Socket::open(Protocol::Generic)?;
         socket.enlarge(RECEIVE_BUFFER);
-        Ok(Self { socket, ipvs: None, clock })
+        Ok(Self { socket, ipvs: None, nftables: None, clock })
     }
 
     /// Asks, again when the answer was overtaken by a change, and gives up after a few times. `each` gets every reply,
@@ -241,6 +263,43 @@ impl KernelTable for Netlink {
             None => self.socket.enlarge(RECEIVE_BUFFER),
             Some(ReceiveBuffer::Forced(bytes)) => self.socket.enlarge(size(bytes)),
             Some(ReceiveBuffer::WithinLimit(bytes)) => self.socket.resize(size(bytes)),
+        }
+    }
+
+    fn open_marks(&mut self) -> Result<(), OpenError> {
+        self.nftables = Some(Socket::open(Protocol::Netfilter)?);
+        Ok(())
+    }
+
+    fn can_mark(&self) -> bool {
+        self.nftables.is_some()
+    }
+
+    fn mark(&mut self, marking: &Marking) -> Outcome {
+        let left = self.left();
+        let Some(socket) = &mut self.nftables else { return Outcome::Unanswered };
+        let messages = match marking {
+            Marking::Replace(table) => table.replace(),
+            Marking::Remove(family, name) => MarkingTable::remove(*family, name),
+        };
+        match socket.transact(&messages, left) {
+            Ok(()) => Outcome::Done,
+            Err(RequestError::Refused(error)) => Outcome::Refused(error),
+            Err(RequestError::Send(SendError::Os(errno))) => Outcome::Refused(KernelError::bare(errno)),
+            Err(_) => Outcome::Unanswered,
+        }
+    }
+
+    fn mark_uses(&mut self, table: &MarkingTable) -> Result<Option<u32>, Trouble> {
+        let left = self.left();
+        let socket = self.nftables.as_mut().ok_or(Trouble::Absent)?;
+        let mut uses = None;
+        match socket.dump(&nftables::ask_table(table.family, &table.name), left, |_, payload| {
+            uses = uses.or(nftables::table_uses(payload));
+        }) {
+            Ok(()) => Ok(uses),
+            Err(RequestError::Refused(error)) if error.errno == Errno::ENOENT => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 }

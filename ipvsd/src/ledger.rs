@@ -56,7 +56,10 @@ pub enum Purpose {
 
 impl Ledger {
     /// Sets a list aside; it replaces one that was aside before.
-    pub fn prepare(&mut self, list: List) {
+    pub fn prepare(&mut self, mut list: List) {
+        if let Some(committed) = &self.committed {
+            list.keep_marks(committed);
+        }
         self.prepared = Some(list);
     }
 
@@ -131,7 +134,16 @@ impl Ledger {
     /// True for keys that are worth remembering from a dump.
     #[must_use]
     pub fn concerns(&self, key: &Key) -> bool {
-        self.committed.as_ref().is_some_and(|list| list.has(key)) || self.retiring.contains(key)
+        let listed = self.committed.as_ref().is_some_and(|list| list.has(key) || list.owns_mark(key));
+        listed || self.retiring.contains(key)
+    }
+
+    /// A service that only a predecessor can have made: it goes as if the list before had had it.
+    fn inherit(&mut self, service: &Service) {
+        let key = service.key;
+        self.believed.insert(key, Entry { service: service.clone(), destinations: BTreeMap::new() });
+        self.retiring.insert(key);
+        self.dirty.insert(key);
     }
 
     /// Keys whose destinations an audit may read, after `last`; wraps around.
@@ -156,6 +168,13 @@ impl Ledger {
             }
         }
         for (key, service) in found {
+            let listed = self.committed.as_ref().is_some_and(|list| list.has(key));
+            if !listed && !self.retiring.contains(key) {
+                if purpose == Purpose::Learn {
+                    self.inherit(service);
+                }
+                continue;
+            }
             match self.believed.get_mut(key) {
                 Some(entry) if !self.unread.contains(key) => {
                     if purpose == Purpose::Audit && entry.service != *service {

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod limited;
 pub mod list;
 pub mod loading;
+pub mod marks;
 pub mod reconcile;
 pub mod statistics;
 pub mod sync;

@@ -28,7 +28,9 @@ pub struct List {
 
 #[derive(Debug, Clone)]
 struct Listed {
+    name: String,
     keys: Vec<Key>,
+    marked: Option<model::Marked>,
     options: model::ServiceOptions,
     servers: Vec<Place>,
     sorry: Option<Place>,
@@ -58,6 +60,9 @@ pub enum ListError {
     /// A name that no interface can have.
     #[error("'{0}' is no name of an interface")]
     Interface(String),
+    /// A name that no table of nftables can have.
+    #[error("'{0}' is no table of nftables")]
+    MarkTable(String),
     /// The name of the persistence engine is empty or longer than 15 bytes.
     #[error("{0} names no persistence engine that the kernel could have")]
     Engine(String),
@@ -108,6 +113,14 @@ impl List {
         {
             return Err(ListError::Interface(sync.interface.clone()));
         }
+        if let Some(marks) = &settings.marks
+            && (marks.name.is_empty()
+                || marks.name.len() > 255
+                || marks.name.contains('\0')
+                || marks.first == 0)
+        {
+            return Err(ListError::MarkTable(marks.name.clone()));
+        }
         self.settings = settings;
         Ok(())
     }
@@ -123,7 +136,7 @@ impl List {
     /// # Errors
     /// The kernel could not have it; the list is of no use then.
     pub fn add(&mut self, service: IpvsService) -> Result<(), ListError> {
-        let IpvsService { name, keys, options, destinations, sorry } = service;
+        let IpvsService { name, keys, marked, options, destinations, sorry } = service;
         if options.scheduler.is_empty() || options.scheduler.len() > 15 || options.scheduler.contains('\0') {
             return Err(ListError::Scheduler(name));
         }
@@ -148,7 +161,9 @@ impl List {
         }
         let place = |destination| Place { destination, presence: None, named: false };
         self.services.push(Listed {
+            name,
             keys: listed,
+            marked,
             options,
             servers: destinations.into_iter().map(place).collect(),
             sorry: sorry.map(place),
@@ -189,6 +204,60 @@ impl List {
     #[must_use]
     pub fn has(&self, key: &Key) -> bool {
         self.places.contains_key(key)
+    }
+
+    /// Addresses that nftables marks for services.
+    pub fn marked(&self) -> impl Iterator<Item = &model::Marked> {
+        self.services.iter().filter_map(|service| service.marked.as_ref())
+    }
+
+    /// nftables marks packets for a service.
+    #[must_use]
+    pub fn marks_packets(&self) -> bool {
+        self.settings.marks.is_some() && self.marked().next().is_some()
+    }
+
+    /// The mark lies among those that are the suite's, whatever the list says.
+    #[must_use]
+    pub fn owns_mark(&self, key: &Key) -> bool {
+        let first = self.settings.marks.as_ref().filter(|_| self.marks_packets()).map(|marks| marks.first);
+        match (key, first) {
+            (Key::Mark { mark, .. }, Some(first)) => (first..=first.saturating_add(OWN_MARKS)).contains(mark),
+            (Key::Mark { .. } | Key::Address { .. }, _) => false,
+        }
+    }
+
+    /// Services that nftables marks packets for keep the marks that they have in `old`: between the writing of two
+    /// tables no packet is sent to the servers of another service. Call before entries are taken.
+    pub fn keep_marks(&mut self, old: &Self) {
+        let first = |list: &Self| list.settings.marks.as_ref().map(|marks| marks.first);
+        let Some(start) = first(self).filter(|_| first(self) == first(old)) else { return };
+        let with_mark = |service: &Listed| Some((service.name.clone(), service.marked.as_ref()?.mark));
+        let held: BTreeMap<String, u32> = old.services.iter().filter_map(with_mark).collect();
+        let own = self.services.iter().filter(|service| service.marked.is_none());
+        let mut taken: BTreeSet<u32> = own.flat_map(|service| &service.keys).filter_map(mark_of).collect();
+        let mut wants: Vec<Option<u32>> = Vec::with_capacity(self.services.len());
+        for service in &self.services {
+            let held = held.get(&service.name).filter(|_| service.marked.is_some());
+            wants.push(held.copied().filter(|mark| taken.insert(*mark)));
+        }
+        let mut free = (start..=u32::MAX).filter(|mark| !taken.contains(mark));
+        for (position, (service, held)) in self.services.iter_mut().zip(wants).enumerate() {
+            let Some(marked) = &mut service.marked else { continue };
+            let Some(mark) = held.or_else(|| free.next()) else { continue };
+            marked.mark = mark;
+            for key in &mut service.keys {
+                if self.places.get(key).is_some_and(|places| places.as_slice() == [position]) {
+                    self.places.remove(key);
+                }
+                *key = Key::Mark { mark, family: key.family() };
+            }
+        }
+        for (position, service) in self.services.iter().enumerate().filter(|(_, s)| s.marked.is_some()) {
+            for key in &service.keys {
+                self.places.insert(*key, vec![position]);
+            }
+        }
     }
 
     /// Takes one entry; true when it changes what should be said.
@@ -262,6 +331,13 @@ impl List {
             }
         }
         Some(Entry { service: service_under(key, &first.options), destinations })
+    }
+}
+
+fn mark_of(key: &Key) -> Option<u32> {
+    match key {
+        Key::Mark { mark, .. } => Some(*mark),
+        Key::Address { .. } => None,
     }
 }
 
@@ -343,12 +419,15 @@ fn tunnel(outer: model::Encapsulation) -> Tunnel {
 
 const MAX_WEIGHT: u32 = 2_147_483_647;
 
+/// Marks from the first on that no one else uses.
+const OWN_MARKS: u32 = 65_535;
+
 #[cfg(test)]
 mod tests {
     use config::model::units::{ServerId, Weight};
 
     use super::*;
-    use crate::samples::{entry, mark, service, tcp};
+    use crate::samples::{entry, mark, marked_list, service, tcp};
 
     fn list(service: IpvsService) -> List {
         let mut list = List::new(Generation::new(1));
@@ -415,6 +494,21 @@ mod tests {
     fn a_key_that_stands_twice_refuses_the_list() {
         let mut list = list(service(&[tcp(1, 80)], 1));
         assert_eq!(list.add(service(&[tcp(1, 80)], 1)), Err(ListError::Duplicate(tcp(1, 80))));
+    }
+
+    #[test]
+    fn a_service_keeps_its_mark_when_another_comes_before_it_or_goes() {
+        let marks = |list: &List| list.marked().map(|marked| marked.mark).collect::<Vec<_>>();
+        let one: &[(&str, u16)] = &[("192.0.2.1", 80)];
+        let old = marked_list(1, &[("a", one), ("b", one)]);
+        let mut new = marked_list(2, &[("c", one), ("b", one), ("a", one)]);
+        new.keep_marks(&old);
+        assert_eq!(marks(&new), [1002, 1001, 1000]);
+        assert_eq!(new.keys().collect::<Vec<_>>(), [key(&mark(1000)), key(&mark(1001)), key(&mark(1002))]);
+        assert_eq!(new.keys_of(ServiceId::new(0)), [key(&mark(1002))]);
+        let mut last = marked_list(3, &[("d", one), ("c", one)]);
+        last.keep_marks(&new);
+        assert_eq!(marks(&last), [1000, 1002]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The writer of the kernel's table: opens its one socket, takes the socket to its parent, works until told to stop.
+//! The writer of the kernel's table: takes the socket to its parent, opens one to the kernel, works until told to stop.
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -3,17 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use config::model::ipvs::{Destination, Forwarding, Protocol, ServiceKey, ServiceOptions};
+use config::model::ipvs::{
+    AddressRange, Destination, Forwarding, IpvsSettings, MarkTable, Marked, Protocol, ServiceKey,
+    ServiceOptions,
+};
 use config::model::parts::{IpvsService, ServerRef};
-use config::model::units::{MonoTime, ServerId, ServiceId, Weight};
+use config::model::units::{Generation, MonoTime, ServerId, ServiceId, Weight};
 use config::model::vrrp::Family;
 use ipc::messages::checkd::DesiredEntry;
 use netlink::frame::KernelError;
 use netlink::ipvs::{DestinationEntry, Key, ServiceEntry, Stats, SyncDaemon, Timeouts};
-use netlink::socket::Outcome;
+use netlink::nftables::{Family as TableFamily, MarkingTable};
+use netlink::socket::{OpenError, Outcome};
 use nix::errno::Errno;
 
 use crate::kernel::{KernelTable, ReceiveBuffer, Trouble};
+use crate::list::List;
+use crate::marks::Marking;
 use crate::reconcile::{Entry, Operation, Subject};
 use crate::sync::SyncOperation;
 
@@ -32,6 +38,7 @@ pub(crate) fn service(keys: &[ServiceKey], servers: u8) -> IpvsService {
     IpvsService {
         name: "web".into(),
         keys: keys.to_vec(),
+        marked: None,
         options: ServiceOptions::plain("rr"),
         destinations: (1..=servers)
             .map(|last| Destination {
@@ -44,6 +51,23 @@ pub(crate) fn service(keys: &[ServiceKey], servers: u8) -> IpvsService {
             .collect(),
         sorry: None,
     }
+}
+
+/// A list of services over TCP, each with the addresses and ports that nftables marks for it, from 1000 on.
+pub(crate) fn marked_list(generation: u64, services: &[(&str, &[(&str, u16)])]) -> List {
+    let mut list = List::new(Generation::new(generation));
+    let marks = Some(MarkTable { name: "keepalived_ipvs".into(), priority: -1, first: 1000 });
+    list.set(IpvsSettings { marks, ..IpvsSettings::default() }).unwrap();
+    for ((name, ranges), number) in services.iter().zip(1000..) {
+        let range = |(address, port): &(&str, u16)| {
+            let address = address.parse().unwrap();
+            AddressRange { first: address, last: address, port: *port }
+        };
+        let ranges = ranges.iter().map(range).collect();
+        let marked = Some(Marked { mark: number, protocol: Protocol::Tcp, ranges });
+        list.add(IpvsService { name: (*name).into(), marked, ..service(&[mark(number)], 1) }).unwrap();
+    }
+    list
 }
 
 /// What should be said of a real server.
@@ -70,6 +94,8 @@ pub(crate) struct FakeKernel {
     pub(crate) timeouts: Option<Timeouts>,
     /// Receive buffer that was set last.
     pub(crate) buffer: Option<ReceiveBuffer>,
+    /// Tables of nftables; none without a socket for them.
+    pub(crate) marks: Option<BTreeMap<(TableFamily, String), MarkingTable>>,
     /// It has no IPVS.
     pub(crate) absent: bool,
     /// It answers nothing.
@@ -197,5 +223,34 @@ impl KernelTable for SharedKernel {
 
     fn buffer(&mut self, wanted: Option<ReceiveBuffer>) {
         self.lock().unwrap().buffer = wanted;
+    }
+
+    fn open_marks(&mut self) -> Result<(), OpenError> {
+        self.lock().unwrap().marks = Some(BTreeMap::new());
+        Ok(())
+    }
+
+    fn can_mark(&self) -> bool {
+        self.lock().unwrap().marks.is_some()
+    }
+
+    fn mark(&mut self, marking: &Marking) -> Outcome {
+        let mut kernel = self.lock().unwrap();
+        let Some(tables) = &mut kernel.marks else { return Outcome::Unanswered };
+        match marking {
+            Marking::Replace(table) => {
+                tables.insert((table.family, table.name.clone()), table.clone());
+            }
+            Marking::Remove(family, name) => {
+                tables.remove(&(*family, name.clone()));
+            }
+        }
+        Outcome::Done
+    }
+
+    fn mark_uses(&mut self, table: &MarkingTable) -> Result<Option<u32>, Trouble> {
+        let kernel = self.lock().unwrap();
+        let tables = kernel.marks.as_ref().ok_or(Trouble::Absent)?;
+        Ok(tables.get(&(table.family, table.name.clone())).map(MarkingTable::uses))
     }
 }

@@ -39,6 +39,8 @@ pub enum Flags {
     Ack,
     /// Create it, fail with EEXIST when it exists, acknowledge.
     Create,
+    /// Create it unless it exists, acknowledge.
+    Ensure,
     /// Create it or replace what exists, acknowledge.
     Replace,
     /// Append it to what exists (routes of IPv6, rules), acknowledge.
@@ -55,6 +57,7 @@ impl Flags {
             | match self {
                 Self::Ack => NLM_F_ACK,
                 Self::Create => NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+                Self::Ensure => NLM_F_ACK | NLM_F_CREATE,
                 Self::Replace => NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE,
                 Self::Append => NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND,
                 Self::Prepend => NLM_F_ACK | NLM_F_CREATE,

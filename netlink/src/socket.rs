@@ -21,6 +21,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
 
 use crate::frame::{Answer, Content, KernelError, Message, Replies};
+use crate::nftables;
 
 /// Part of the kernel that a socket speaks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,24 +114,34 @@ impl Socket {
         if messages.len() > MAX_BATCH || bytes > MAX_BATCH_BYTES {
             return Err(SendError::TooLarge { messages: messages.len(), bytes });
         }
-        let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
-        if count == 0 {
+        if messages.is_empty() {
             return Ok(0..0);
         }
+        let numbers = self.numbers(messages.len());
+        let mut frames = Vec::with_capacity(bytes);
+        for (sequence, message) in numbers.clone().zip(messages) {
+            let answer = if sequence.checked_add(1) == Some(numbers.end) { Answer::Always } else { others };
+            message.encode(sequence, answer, &mut frames);
+        }
+        self.send_bytes(&frames).map(|()| numbers)
+    }
+
+    /// The next numbers, so many of them.
+    fn numbers(&mut self, count: usize) -> Range<u32> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
         let first = match self.sequence.checked_add(1) {
             Some(first) if first.checked_add(count).is_some() => first,
             Some(_) | None => 1,
         };
         let end = first.saturating_add(count);
-        let mut frames = Vec::with_capacity(bytes);
-        for (sequence, message) in (first..end).zip(messages) {
-            let answer = if sequence.checked_add(1) == Some(end) { Answer::Always } else { others };
-            message.encode(sequence, answer, &mut frames);
-        }
         self.sequence = end.saturating_sub(1);
+        first..end
+    }
+
+    fn send_bytes(&self, frames: &[u8]) -> Result<(), SendError> {
         loop {
-            match self.inner.send_to(&frames, &SocketAddr::new(0, 0), MsgFlags::MSG_NOSIGNAL.bits()) {
-                Ok(_) => return Ok(first..end),
+            match self.inner.send_to(frames, &SocketAddr::new(0, 0), MsgFlags::MSG_NOSIGNAL.bits()) {
+                Ok(_) => return Ok(()),
                 Err(error) if errno_of(&error) == Errno::EINTR => {}
                 Err(error) => return Err(SendError::Os(errno_of(&error))),
             }
@@ -220,6 +231,49 @@ impl Socket {
             *outcome = Outcome::Done;
         }
         Ok(())
+    }
+
+    /// Sends requests to nftables that it does as a whole or not at all, and waits for what became of them.
+    ///
+    /// # Errors
+    /// One of them was refused, so that none is done, or the time is up and all may have been done or none.
+    pub fn transact(
+        &mut self,
+        messages: &[Message],
+        mut left: impl FnMut() -> Duration,
+    ) -> Result<(), RequestError> {
+        let (begin, end) = nftables::frame_of_transaction();
+        let numbers = self.numbers(messages.len().saturating_add(2));
+        let last = numbers.end.saturating_sub(2);
+        let mut frames = Vec::new();
+        for (sequence, message) in numbers.clone().zip([&begin].into_iter().chain(messages).chain([&end])) {
+            let answer = if sequence == last { Answer::Always } else { Answer::OnRefusal };
+            message.encode(sequence, answer, &mut frames);
+        }
+        // The kernel takes a datagram only whole.
+        let _refused_below = setsockopt(&self.inner, sockopt::SndBufForce, &frames.len().saturating_mul(2));
+        self.send_bytes(&frames)?;
+        let mut refused = None;
+        loop {
+            let Some(replies) = self.receive()? else {
+                if !self.wait(left())? {
+                    return Err(RequestError::TimedOut);
+                }
+                continue;
+            };
+            let mut answered = false;
+            for reply in replies.filter(|reply| numbers.contains(&reply.sequence)) {
+                // A refusal as a whole bears the number of its begin and may be the only answer.
+                answered |= reply.sequence == last;
+                if let Content::Refused(error) = reply.content {
+                    answered |= reply.sequence == numbers.start;
+                    refused.get_or_insert(error);
+                }
+            }
+            if answered {
+                return refused.map_or(Ok(()), |error| Err(RequestError::Refused(error)));
+            }
+        }
     }
 
     /// Sends a question and gives every object of the answer to `each`, with its message type, until the kernel

@@ -315,6 +315,7 @@ pub fn service(real_servers: Vec<RealServer>) -> VirtualServer {
         hysteresis: 0,
         alpha: false,
         omega: false,
+        marked: None,
         ha_suspend: false,
         quorum_up: Some(ScriptId::new(1000)),
         quorum_down: Some(ScriptId::new(1001)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ipvs::{Destination, ServiceKey, ServiceOptions};
+use super::ipvs::{Destination, Marked, ServiceKey, ServiceOptions};
 use super::units::{CheckId, FileId, ScriptId, Weight};
 
 /// One `virtual_server`.
@@ -17,6 +17,9 @@ pub struct VirtualServer {
     /// What stands in the kernel's table for it; more than one for a group. For direct routing and
     /// tunnels the destination's port is that of the key it stands under, whatever [`RealServer::destination`] says.
     pub keys: Vec<ServiceKey>,
+    /// `nftables_ipvs`: what stands in the kernel's table is a mark instead, and these addresses get it. Of each range
+    /// only the first address is among `keys` then.
+    pub marked: Option<Marked>,
     /// Scheduler, persistence, flags.
     pub options: ServiceOptions,
     /// `quorum`, at least 1: weight that makes the service usable.

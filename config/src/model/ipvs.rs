@@ -1,7 +1,7 @@
 //! The words of the kernel's IPVS table: what a service and a destination are.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,41 @@ pub struct IpvsSettings {
     pub receive_buffer: Option<u32>,
     /// `lvs_netlink_cmd_rcv_bufs_force`: also beyond the system's limit.
     pub receive_buffer_forced: bool,
+    /// `nftables_ipvs`: the addresses of a group get a mark, and the mark is the service.
+    pub marks: Option<MarkTable>,
+}
+
+/// The table of nftables that marks packets for groups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkTable {
+    /// Its name, 1 to 255 bytes.
+    pub name: String,
+    /// `nftables_ipvs_priority`: of its chain among those of the input hook.
+    pub priority: i32,
+    /// `nftables_ipvs_start_fwmark`: this mark and those above it are the suite's.
+    pub first: u32,
+}
+
+/// Addresses whose packets get the mark of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marked {
+    /// The mark, not 0.
+    pub mark: u32,
+    /// Transport.
+    pub protocol: Protocol,
+    /// The addresses as they were written.
+    pub ranges: Vec<AddressRange>,
+}
+
+/// Addresses from first to last, with one port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AddressRange {
+    /// First address.
+    pub first: IpAddr,
+    /// Last address, of the same family.
+    pub last: IpAddr,
+    /// Port in host order, 0 for any.
+    pub port: u16,
 }
 
 /// Seconds after which the kernel forgets an idle connection; 0 leaves it as it is.
@@ -222,4 +257,25 @@ pub struct Destination {
     pub upper_threshold: u32,
     /// `lthreshold`, 0 is none.
     pub lower_threshold: u32,
+}
+
+/// Every address from first to last.
+pub(crate) fn addresses(first: IpAddr, last: IpAddr) -> impl Iterator<Item = IpAddr> {
+    (number(first)..=number(last)).map(move |value| address_of(first, value))
+}
+
+/// Address as a number.
+pub(crate) fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u128::from(u32::from(address)),
+        IpAddr::V6(address) => u128::from(address),
+    }
+}
+
+/// Number as an address of the same family as another.
+pub(crate) fn address_of(like: IpAddr, value: u128) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from(u32::try_from(value).unwrap_or(u32::MAX))),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from(value)),
+    }
 }

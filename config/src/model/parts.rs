@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Model;
 use super::check::{CheckKind, FileCheck, VirtualServer};
-use super::ipvs::{Destination, IpvsSettings, ServiceKey, ServiceOptions};
+use super::ipvs::{Destination, IpvsSettings, Marked, ServiceKey, ServiceOptions, addresses};
 use super::lent::LentSocket;
 use super::mail::MailSettings;
 use super::network::{Statics, VirtualAddress, VirtualRoute};
@@ -69,6 +69,8 @@ pub struct IpvsService {
     pub name: String,
     /// Entries of the table; more than one for a group.
     pub keys: Vec<ServiceKey>,
+    /// Addresses that nftables marks for it.
+    pub marked: Option<Marked>,
     /// Scheduler, persistence, flags.
     pub options: ServiceOptions,
     /// Destinations, indexed by [`ServerId`].
@@ -335,7 +337,14 @@ impl Model {
 }
 
 fn followed(service: &VirtualServer) -> Vec<IpAddr> {
-    let keys = if service.ha_suspend { service.keys.as_slice() } else { &[] };
+    if !service.ha_suspend {
+        return Vec::new();
+    }
+    if let Some(marked) = &service.marked {
+        let addresses = marked.ranges.iter().flat_map(|range| addresses(range.first, range.last));
+        return addresses.take(FOLLOWED).collect();
+    }
+    let keys = service.keys.as_slice();
     let addresses = keys.iter().filter_map(|key| match key {
         ServiceKey::Address { address, .. } => Some(*address),
         ServiceKey::Mark { .. } => None,
@@ -343,10 +352,19 @@ fn followed(service: &VirtualServer) -> Vec<IpAddr> {
     addresses.collect()
 }
 
+/// What stands in the kernel's table: as configured, or a mark for each family of the addresses that get it.
+fn table_keys(service: &VirtualServer) -> Vec<ServiceKey> {
+    let Some(marked) = &service.marked else { return service.keys.clone() };
+    let has = |family: &Family| service.keys.iter().any(|key| key.family() == *family);
+    let families = [Family::Inet, Family::Inet6].into_iter().filter(has);
+    families.map(|family| ServiceKey::Mark { mark: marked.mark, family }).collect()
+}
+
 fn ipvs_service(service: &VirtualServer) -> IpvsService {
     IpvsService {
         name: service.name.clone(),
-        keys: service.keys.clone(),
+        keys: table_keys(service),
+        marked: service.marked.clone(),
         options: service.options.clone(),
         destinations: service.real_servers.iter().map(|server| server.destination).collect(),
         sorry: service.sorry_server,
@@ -367,6 +385,9 @@ fn parent_instance((instance, notify): (&Instance, &InstanceNotify)) -> ParentIn
         notify: notify.clone(),
     }
 }
+
+/// Most addresses of one virtual server that are looked for on this machine.
+const FOLLOWED: usize = 65_536;
 
 fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)

@@ -182,6 +182,11 @@ impl Page<'_> {
             self.set("lvs_netlink_cmd_rcv_bufs", bytes);
         }
         self.flag("lvs_netlink_cmd_rcv_bufs_force", ipvs.receive_buffer_forced);
+        if let Some(marks) = &ipvs.marks {
+            self.set("nftables_ipvs", word(&marks.name));
+            self.set("nftables_ipvs_priority", marks.priority);
+            self.set("nftables_ipvs_start_fwmark", marks.first);
+        }
         let Some(sync) = &ipvs.sync else { return };
         let mut line = format!("lvs_sync_daemon {}", word(&sync.interface));
         let name = sync.instance.and_then(|id| self.model.instances.get(id.index()));

@@ -35,6 +35,12 @@ impl Page<'_> {
             return;
         }
         self.open("virtual_server_group", name);
+        if let Some(marked) = &service.marked {
+            for range in &marked.ranges {
+                self.set(&format!("{}-{}", range.first, range.last), range.port);
+            }
+            return self.close();
+        }
         for (position, key) in service.keys.iter().enumerate() {
             match key {
                 ServiceKey::Address { address, port, .. } => self.set(&address.to_string(), port),

@@ -9,6 +9,7 @@ mod counted;
 mod instance;
 mod interfaces;
 mod mail;
+mod marking;
 mod network;
 mod process;
 mod script;
@@ -217,6 +218,7 @@ fn ipvs(context: &mut Context<'_>, model: &Model) -> IpvsSettings {
     let sync = context.globals.lvs_sync.take().and_then(|draft| sync_daemon(context, draft, model));
     let globals = &context.globals;
     IpvsSettings {
+        marks: context.mark_table(),
         timeouts: globals.lvs_timeouts,
         flush_at_start: globals.lvs_flush,
         flush_on_stop: globals.lvs_flush_on_stop,

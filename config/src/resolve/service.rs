@@ -5,17 +5,16 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Context;
 use super::check::{self, DELAY_LOOP, Inner};
+use super::marking::{self, Marking};
 use crate::diagnostic::{Problem, code};
 use crate::model::Model;
 use crate::model::check::{RealServer, VirtualServer};
-use crate::model::ipvs::{Destination, Forwarding, Protocol, ServiceKey, ServiceOptions};
+use crate::model::ipvs::{Destination, Forwarding, Marked, Protocol, ServiceKey, ServiceOptions, addresses};
 use crate::model::lent::MOST_LENT_KINDS;
 use crate::model::process::Purpose;
 use crate::model::units::{CheckId, Weight};
 use crate::model::vrrp::Family;
-use crate::schema::{
-    GroupDraft, GroupEntry, ServerDraft, ServiceDraft, ServiceTarget, Timing, group_addresses,
-};
+use crate::schema::{GroupDraft, GroupEntry, ServerDraft, ServiceDraft, ServiceTarget, Timing};
 use crate::text::Span;
 
 /// Resolves all virtual servers into the model.
@@ -42,12 +41,14 @@ pub(super) fn resolve(
             context.report(Problem::error(code::DUPLICATE, group.name.span, message));
             continue;
         }
-        known.insert(group.name.text.clone(), Group { draft: group, used: false, is_shared });
+        let marking = context.marking(&group);
+        known.insert(group.name.text.clone(), Group { draft: group, used: false, is_shared, marking });
     }
     let mut keys: HashMap<ServiceKey, Claim> = HashMap::with_capacity(services.len());
     let mut checks: u32 = 0;
     let mut held: usize = 0;
     let mut last = Span::default();
+    let mut spans = Vec::with_capacity(services.len());
     model.virtual_servers.reserve_exact(services.len());
     for service in services {
         let span = service.span;
@@ -85,8 +86,10 @@ pub(super) fn resolve(
         if is_free {
             keys.extend(claims);
             model.virtual_servers.push(service);
+            spans.push(span);
         }
     }
+    context.mark(&mut model.virtual_servers, &spans);
     let kinds = model.lent_sockets().len();
     if let Some(service) = model.virtual_servers.first().filter(|_| kinds > MOST_LENT_KINDS) {
         let message = format!(
@@ -131,6 +134,7 @@ struct Group {
     used: bool,
     /// Several virtual servers use it.
     is_shared: bool,
+    marking: Marking,
 }
 
 /// What real servers and checkers need to know of their virtual server.
@@ -159,6 +163,12 @@ impl Context<'_> {
     ) -> Option<VirtualServer> {
         let protocol = self.protocol(&draft);
         let keys = self.keys(&draft, protocol, groups)?;
+        let group = match &draft.target {
+            ServiceTarget::Group(name) => groups.get(&name.text),
+            ServiceTarget::Address(_) | ServiceTarget::Mark(_) => None,
+        };
+        let group = group.filter(|group| group.marking == Marking::ByNftables);
+        let marked = group.map(|group| Marked { mark: 0, protocol, ranges: marking::ranges(&group.draft) });
         let name = match &draft.target {
             // Where several virtual servers use a group, its name alone doesn't tell them apart.
             ServiceTarget::Group(group) if groups.get(&group.text).is_some_and(|group| group.is_shared) => {
@@ -217,6 +227,7 @@ impl Context<'_> {
             quorum_up: script("quorum_up", draft.quorum_up),
             quorum_down: script("quorum_down", draft.quorum_down),
             keys,
+            marked,
             options,
             quorum,
             hysteresis,
@@ -274,7 +285,10 @@ impl Context<'_> {
                     Family::Inet
                 };
                 let group = groups.get(&name.text)?;
-                let keys = group_keys(&group.draft, protocol, family);
+                let keys = match group.marking {
+                    Marking::ByNftables => marking::firsts(&group.draft, protocol),
+                    Marking::None => group_keys(&group.draft, protocol, family),
+                };
                 if keys.is_empty() {
                     let message = format!("virtual_server_group {} is empty", name.text);
                     self.report(Problem::error(code::MISSING_VALUE, name.span, message));
@@ -503,7 +517,7 @@ fn group_keys(group: &GroupDraft, protocol: Protocol, family: Family) -> Vec<Ser
     for entry in &group.entries {
         match entry {
             GroupEntry::Addresses { first, last, port } => {
-                keys.extend(group_addresses(*first, *last).map(|address| ServiceKey::Address {
+                keys.extend(addresses(*first, *last).map(|address| ServiceKey::Address {
                     address,
                     port: *port,
                     protocol,

@@ -47,6 +47,7 @@ pub(crate) struct GlobalDraft {
     pub(crate) lvs_flush: bool,
     pub(crate) lvs_flush_on_stop: bool,
     pub(crate) lvs_sync: Option<SyncDraft>,
+    pub(crate) marks: MarksDraft,
     pub(crate) default_interface: Option<String>,
     pub(crate) dynamic_interfaces: bool,
     pub(crate) iproute_etc: Option<String>,
@@ -63,6 +64,14 @@ pub(crate) struct FifoDraft {
     pub(crate) path: Option<Named>,
     pub(crate) owner: Option<UserWords>,
     pub(crate) script: Option<Command>,
+}
+
+/// `nftables_ipvs` and what belongs to it, as written.
+#[derive(Debug, Default)]
+pub(crate) struct MarksDraft {
+    pub(crate) table: Option<String>,
+    pub(crate) priority: Option<i32>,
+    pub(crate) first: Option<u32>,
 }
 
 /// `lvs_sync_daemon` as written.
@@ -295,6 +304,27 @@ fn lvs_buffer_forced(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line:
     draft.lvs_buffer_forced = lowering.boolean(line, 1).unwrap_or(false);
 }
 
+fn nftables_ipvs(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let name = line.word(1).map_or("keepalived_ipvs", |word| word.text);
+    draft.marks.table = Some(name.to_owned());
+    if name.is_empty() || name.len() > 255 {
+        lowering.error(code::BAD_TEXT, line.span, "nftables_ipvs takes a name of 1 to 255 bytes");
+        draft.marks.table = None;
+    }
+    lowering.end(line, 2);
+}
+
+fn nftables_ipvs_priority(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let priority = lowering.number(line, 1, i64::from(i32::MIN), i64::from(i32::MAX));
+    draft.marks.priority = priority.and_then(|priority| i32::try_from(priority).ok());
+    lowering.end(line, 2);
+}
+
+fn nftables_ipvs_start_fwmark(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.marks.first = lowering.unsigned(line, 1, 1, 4_294_967_295);
+    lowering.end(line, 2);
+}
+
 fn lvs_sync_daemon(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let Some(interface) = lowering.interface(line, 1) else { return };
     let mut sync = SyncDraft {
@@ -474,9 +504,9 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     active("vrrp_cpu_affinity", process::vrrp_cpu_affinity),
     active("vrrp_rlimit_rttime", process::vrrp_rlimit_rttime),
     active("vrrp_rlimit_rtime", process::vrrp_rlimit_rttime).old_for("vrrp_rlimit_rttime"),
-    inactive("nftables_ipvs", Shape::Words(0, 1)),
-    inactive("nftables_ipvs_priority", Shape::Number(-2_147_483_648, 2_147_483_647)),
-    inactive("nftables_ipvs_start_fwmark", Shape::Number(1, 4_294_967_295)),
+    active("nftables_ipvs", nftables_ipvs),
+    active("nftables_ipvs_priority", nftables_ipvs_priority),
+    active("nftables_ipvs_start_fwmark", nftables_ipvs_start_fwmark),
     inactive("nftables_counters", Shape::Flag),
     active("notify_fifo", notify_fifo).first_counts(),
     active("notify_fifo_script", notify_fifo_script).first_counts(),

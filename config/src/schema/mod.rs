@@ -61,7 +61,7 @@ pub(crate) use value::{Command, Named, Numbered, UserWords};
 pub(crate) use virtual_address::AddressDraft;
 pub(crate) use virtual_route::RouteDraft;
 pub(crate) use virtual_server::{ServiceDraft, ServiceTarget};
-pub(crate) use virtual_server_group::{GroupDraft, GroupEntry, group_addresses};
+pub(crate) use virtual_server_group::{GROUP_ADDRESSES, GROUP_LINES, GroupDraft, GroupEntry};
 pub(crate) use vrrp_instance::{AuthKind, InstanceDraft, TrackDraft};
 pub(crate) use vrrp_script::ScriptBlockDraft;
 pub(crate) use vrrp_sync_group::SyncGroupDraft;

@@ -1,8 +1,9 @@
 //! `virtual_server_group`: addresses, ranges, prefixes and marks that share one virtual server.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::*;
+use crate::model::ipvs::{address_of, number};
 use crate::model::vrrp::Family;
 
 /// One line of a group.
@@ -43,26 +44,30 @@ impl GroupEntry {
 pub(crate) struct GroupDraft {
     pub(crate) name: Named,
     pub(crate) entries: Vec<GroupEntry>,
+    /// The line with which it holds more than [`GROUP_ADDRESSES`].
+    pub(crate) too_long: Option<Span>,
 }
 
-/// Addresses that one group may hold.
-const GROUP_ADDRESSES: u128 = 65_536;
+/// Addresses and marks that one group may hold, unless nftables marks them.
+pub(crate) const GROUP_ADDRESSES: u128 = 65_536;
+
+/// Lines of one group; with one more it is too long in any case.
+pub(crate) const GROUP_LINES: usize = 65_537;
 
 /// Reads one block.
 pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let Some(name) = lowering.name(line) else { return };
     lowering.end(line, 2);
-    let mut group = GroupDraft { name: Named::of(name), entries: Vec::new() };
+    let mut group = GroupDraft { name: Named::of(name), entries: Vec::new(), too_long: None };
     let mut held: u128 = 0;
     lowering.lines(line, |lowering, line| {
         let Some(entry) = entry(lowering, line) else { return };
-        let before = held;
         held = held.saturating_add(entry.count());
-        if held <= GROUP_ADDRESSES {
+        if held > GROUP_ADDRESSES {
+            group.too_long.get_or_insert(line.span);
+        }
+        if group.entries.len() < GROUP_LINES {
             group.entries.push(entry);
-        } else if before <= GROUP_ADDRESSES {
-            let message = format!("{} holds more than {GROUP_ADDRESSES} entries", group.name.text);
-            lowering.report(Problem::error(code::OUT_OF_RANGE, line.span, message).fatal());
         }
     });
     draft.groups.push(group);
@@ -126,27 +131,6 @@ fn addresses(text: &str) -> Option<(IpAddr, IpAddr)> {
         }
     };
     (first.is_ipv4() == last.is_ipv4() && number(last) >= number(first)).then_some((first, last))
-}
-
-/// Every address from first to last.
-pub(crate) fn group_addresses(first: IpAddr, last: IpAddr) -> impl Iterator<Item = IpAddr> {
-    (number(first)..=number(last)).map(move |value| address_of(first, value))
-}
-
-/// Address as a number.
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => u128::from(u32::from(address)),
-        IpAddr::V6(address) => u128::from(address),
-    }
-}
-
-/// Number as an address of the same family as another.
-fn address_of(like: IpAddr, value: u128) -> IpAddr {
-    match like {
-        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from(u32::try_from(value).unwrap_or(u32::MAX))),
-        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from(value)),
-    }
 }
 
 #[cfg(test)]

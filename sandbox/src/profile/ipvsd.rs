@@ -1,4 +1,5 @@
-//! ipvsd: programs the kernel's load balancer through one socket that it opened before it was confined.
+//! ipvsd: programs the kernel's load balancer through sockets that it opened before it was confined: generic netlink, and
+//! nfnetlink when nftables marks packets for groups.
 
 use libc::SOL_SOCKET;
 
@@ -17,7 +18,7 @@ pub const IPVSD: Profile = Profile {
     tcp: Tcp::OnlyGranted,
 };
 
-/// No socket(): the generic-netlink socket is open already, and nothing else is needed.
+/// No socket(): those that are needed are open already.
 const OWN: &[Rule] = &[
     when(
         libc::SYS_setsockopt,

@@ -78,6 +78,7 @@ pub fn figures(lab: &Lab) -> Result<Vec<Figure>, Failure> {
     ];
     let large = figures.last().map_or(f64::NAN, |figure| figure.ours);
     figures.extend(changes(lab)?);
+    figures.push(repair(lab)?);
     figures.extend(huge(lab, large / Shape::LARGE.destinations())?);
     Ok(figures)
 }
@@ -191,6 +192,39 @@ fn changes(lab: &Lab) -> Result<Vec<Figure>, Failure> {
         figure("entries written by a reload that changes one weight of 5 000", 1.0, writes),
         figure("from Commit to that weight in the table, ms (median of 5)", 20.0, median(&times)),
     ])
+}
+
+/// How long a table of 1 000 destinations that somebody empties stays incomplete.
+fn repair(lab: &Lab) -> Result<Figure, Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let host = lan.host("d1")?;
+    let shape = Shape::SMALL;
+    let (director, _) = start(lab, host, Subject::Ours, shape)?;
+    settled(&director)?;
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        host.run("ipvsadm", &["-C"])?;
+        let emptied = now();
+        let full = || -> Result<bool, Failure> {
+            let mut table = Table::open()?;
+            for service in 0..shape.services {
+                if table.destinations(&Shape::key(service))? != shape.servers {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        };
+        wait_until("the table is back", PATIENCE, || {
+            host.enter(full).is_ok_and(|full| full.unwrap_or(false))
+        })?;
+        times.push(emptied.elapsed().as_secs_f64());
+    }
+    Ok(Figure {
+        what: "ipvsadm -C to the whole table of 1 000 destinations, s (median of 5)".to_owned(),
+        target: Some(2.0),
+        ours: median(&times),
+        c: None,
+    })
 }
 
 /// Entries written so far, and the microseconds that the last change took, once the table is in step.

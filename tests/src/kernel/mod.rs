@@ -5,6 +5,7 @@ mod chaos;
 mod deployment;
 mod forwarding;
 mod health;
+mod marks;
 mod oracle;
 mod powers;
 mod restart;
@@ -60,6 +61,7 @@ const SCENARIOS: &[Scenario] = &[
     ours("forwarding", "datagrams_with_and_without_one_packet_scheduling", traffic::datagrams),
     ours("traffic", "an_established_connection_survives", traffic::established),
     ours("traffic", "foreign_edits_are_undone", traffic::repair),
+    ours("traffic", "a_sync_daemon_comes_and_goes", traffic::sync_comes_and_goes),
     ours("traffic", "the_table_of_another_namespace", traffic::namespace),
     ours("deployment", "two_nodes_that_direct_and_serve", deployment::two_nodes),
     ours("deployment", "three_nodes_with_weights_from_scripts", deployment::three_nodes),
@@ -72,6 +74,8 @@ const SCENARIOS: &[Scenario] = &[
     ours("restart", "a_bad_reload_changes_nothing", restart::bad_reload),
     ours("chaos", "nobody_notices_chaos_in_twelve_rounds", chaos::nobody_notices),
     ours("powers", "daemons_under_landlock_and_seccomp_serve", powers::confined_and_serving),
+    ours("marks", "tables_of_marks_equal_those_of_keepalived", marks::equal),
+    ours("marks", "requests_are_spread_by_mark", marks::packets),
     ours("restart", "a_foreign_service_is_left_alone", restart::foreign_service),
 ];
 

@@ -12,19 +12,19 @@ use crate::lab::failure::require;
 use crate::lab::lan::{front4, front6};
 use crate::lab::{Director, Failure, Host, Lab, Lan, Subject, ipvs, pause, process, wait_until};
 
-const VIP: IpAddr = front4(50);
+pub(super) const VIP: IpAddr = front4(50);
 const VIP6: IpAddr = front6(0x50);
 const PORT: u16 = 3000;
 
 /// A client, a director, two servers `w1` and `w2` on one network, with services over TCP and UDP.
-struct Place {
+pub(super) struct Place {
     // Declared first: services end before their hosts.
     services: Vec<Service>,
     lan: Lan,
 }
 
 impl Place {
-    fn new() -> Result<Self, Failure> {
+    pub(super) fn new() -> Result<Self, Failure> {
         let lan = Lan::new(&[("client", 100), ("d1", 1), ("w1", 11), ("w2", 12)])?;
         // No source of the director's own packets, as when keepalived holds it: the servers have the same address
         // and take no tunnelled packet that comes from themselves.
@@ -34,7 +34,7 @@ impl Place {
     }
 
     /// Prepares both servers and starts their services over TCP.
-    fn serve(mut self, prepare: impl Fn(&Host) -> Result<(), Failure>) -> Result<Self, Failure> {
+    pub(super) fn serve(mut self, prepare: impl Fn(&Host) -> Result<(), Failure>) -> Result<Self, Failure> {
         for name in ["w1", "w2"] {
             let host = self.lan.host(name)?;
             host.sysctl("net.ipv4.conf.all.arp_ignore", "1")?;
@@ -46,7 +46,12 @@ impl Place {
         Ok(self)
     }
 
-    fn start(&self, lab: &Lab, subject: Subject, text: &str) -> Result<Director, Failure> {
+    /// The director.
+    pub(super) fn host(&self) -> Result<&Host, Failure> {
+        self.lan.host("d1")
+    }
+
+    pub(super) fn start(&self, lab: &Lab, subject: Subject, text: &str) -> Result<Director, Failure> {
         Director::start(lab, self.lan.host("d1")?, subject, text, &[])
     }
 
@@ -65,7 +70,7 @@ impl Place {
     }
 
     /// Round robin over both servers, by this way.
-    fn both(&self, vip: IpAddr) -> Result<(), Failure> {
+    pub(super) fn both(&self, vip: IpAddr) -> Result<(), Failure> {
         let answers = self.ask(vip, 6)?;
         let expected: BTreeMap<String, usize> = [("w1".to_owned(), 3), ("w2".to_owned(), 3)].into();
         require(answers == expected, || format!("round robin over two servers gave {answers:?}"))
@@ -73,7 +78,7 @@ impl Place {
 }
 
 /// A virtual server without checks.
-fn service(key: &str, lines: &str, servers: &[&str]) -> String {
+pub(super) fn service(key: &str, lines: &str, servers: &[&str]) -> String {
     let mut text = format!("virtual_server {key} {{\n{lines}");
     for server in servers {
         writeln!(text, "    real_server {server} {{\n        weight 1\n    }}").ok();
@@ -82,11 +87,11 @@ fn service(key: &str, lines: &str, servers: &[&str]) -> String {
     text
 }
 
-const FRONT4: [&str; 2] = ["10.77.0.11 3000", "10.77.0.12 3000"];
+pub(super) const FRONT4: [&str; 2] = ["10.77.0.11 3000", "10.77.0.12 3000"];
 const FRONT6: [&str; 2] = ["fd77::11 3000", "fd77::12 3000"];
 
 /// The servers own the addresses on this device.
-fn owns(host: &Host, device: &str) -> Result<(), Failure> {
+pub(super) fn owns(host: &Host, device: &str) -> Result<(), Failure> {
     host.ip(&format!("addr add {VIP}/32 dev {device}\naddr add {VIP6}/128 dev {device} nodad\n"))
 }
 
@@ -285,6 +290,32 @@ pub(super) fn namespace(lab: &Lab, subject: Subject) -> Result<(), Failure> {
     require(ipvs::table(here)?.is_empty(), || "the table of the own namespace was written".to_owned())?;
     director.stop()?;
     require(ipvs::table(there)?.is_empty(), || "a stop left the table".to_owned())
+}
+
+/// A synchronisation daemon that comes and goes by reloads as fast as they can follow each other: the kernel may leave
+/// an order without an answer, and what runs at the end is what is configured.
+pub(super) fn sync_comes_and_goes(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let host = lan.host("d1")?;
+    let with = "global_defs {\n    lvs_sync_daemon eth0 id 7\n}\n";
+    let lines = "    lb_algo rr\n    lb_kind DR\n    protocol TCP\n";
+    let service = service("10.77.0.50 3000", lines, &FRONT4);
+    let director = Director::start(lab, host, subject, &service, &[])?;
+    let daemons = || host.run("ipvsadm", &["-L", "-n", "--daemon"]).map_or(99, |said| said.lines().count());
+    for _ in 0..3 {
+        for (text, running) in [(with, 2), ("", 0), (with, 2), ("", 0)] {
+            director.write_config(host, &format!("{text}{service}"))?;
+            director.ctl(&["reload"])?;
+            if text.is_empty() {
+                wait_until("the daemons are those of the configuration", START, || daemons() == running)?;
+            }
+        }
+    }
+    director.write_config(host, &format!("{with}{service}"))?;
+    director.ctl(&["reload"])?;
+    wait_until("both daemons run", START, || daemons() == 2)?;
+    director.stop()?;
+    require(daemons() == 0, || "a stop left a synchronisation daemon".to_owned())
 }
 
 const START: Duration = Duration::from_secs(15);

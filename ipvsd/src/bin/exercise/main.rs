@@ -86,6 +86,7 @@ fn service(
     Ok(IpvsService {
         name: "exercise".into(),
         keys,
+        marked: None,
         options: ServiceOptions::plain("wlc"),
         destinations: servers.iter().map(destination).collect::<Result<_, _>>()?,
         sorry: None,

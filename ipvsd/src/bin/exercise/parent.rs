@@ -29,11 +29,12 @@ pub(crate) struct Daemon {
     reactor: Reactor,
     process: Spawned,
     /// Reason of the last message that the table isn't there.
+    confined: bool,
     unavailable: Option<String>,
 }
 
 impl Daemon {
-    /// Starts the program and waits until it is confined.
+    /// Starts the program; it is confined when it has read its first list.
     pub(crate) fn start(executable: &Path) -> Result<Self, Box<dyn Error>> {
         let (ours, theirs) = UnixStream::pair()?;
         let process = spawn(&SpawnSpec {
@@ -49,16 +50,7 @@ impl Daemon {
         let channel = Channel::new(ours, false)?;
         let reactor = Reactor::new()?;
         reactor.watch_reads(channel.as_raw_fd(), 1)?;
-        let mut daemon = Self { channel, reactor, process, unavailable: None };
-        daemon.until("Confined", |message| match message {
-            IpvsdToParent::Common(FromDaemon::Confined(confined)) => confined.seccomp.then_some(()),
-            IpvsdToParent::Common(_)
-            | IpvsdToParent::Table(_)
-            | IpvsdToParent::Written(_)
-            | IpvsdToParent::RefusedEntries(_)
-            | IpvsdToParent::Statistics { .. } => None,
-        })?;
-        Ok(daemon)
+        Ok(Self { channel, reactor, process, unavailable: None, confined: false })
     }
 
     /// Process id.
@@ -156,6 +148,16 @@ impl Daemon {
         let fd = writer.finish()?;
         memfd::seal(fd.as_fd())?;
         self.channel.send(&ParentToIpvsd::Common(ToDaemon::Prepare { generation }), &[fd.as_fd()])?;
+        if !std::mem::replace(&mut self.confined, true) {
+            self.until("Confined", |message| match message {
+                IpvsdToParent::Common(FromDaemon::Confined(confined)) => confined.seccomp.then_some(()),
+                IpvsdToParent::Common(_)
+                | IpvsdToParent::Table(_)
+                | IpvsdToParent::Written(_)
+                | IpvsdToParent::RefusedEntries(_)
+                | IpvsdToParent::Statistics { .. } => None,
+            })?;
+        }
         self.answer(&FromDaemon::Prepared(generation))?;
         self.order(ToDaemon::Commit(generation))?;
         self.answer(&FromDaemon::Committed(generation))
