@@ -39,6 +39,12 @@ pub struct Reactor {
 const TIMER: Token = Token(usize::MAX);
 const EVENTS: usize = 256;
 
+/// Processor time that this process has used: what work costs, however busy the machine is.
+#[must_use]
+pub fn processor_time() -> Duration {
+    clock_gettime(Clock::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
 /// Reads CLOCK_MONOTONIC. Everything but the loop gets the time as an argument.
 #[must_use]
 pub fn now() -> MonoTime {

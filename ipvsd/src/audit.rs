@@ -1,7 +1,7 @@
 //! Decides when the kernel's table is looked at although nothing has changed.
 //!
 //! Pure. All services about every second, the destinations of one service after the other in turn; both as seldom as it
-//! takes to spend at most one per cent of the time on them. Called by [`crate::keeper`].
+//! takes to spend at most one per cent of a processor on them. Called by [`crate::keeper`].
 
 use std::time::Duration;
 
@@ -55,20 +55,19 @@ impl Audit {
         self.services_at.min(self.destinations_at).max(self.rest_until)
     }
 
-    /// The services were read from `start` to `end`.
-    pub fn saw_services(&mut self, start: MonoTime, end: MonoTime) {
-        let cost = end.since(start);
+    /// The services were read until `end`, for so much processor time.
+    pub fn saw_services(&mut self, end: MonoTime, cost: Duration) {
         self.services_at = end + SERVICES.max(cost * SERVICES_SPARSENESS);
         self.rest_until = end + cost * SPARSENESS;
     }
 
-    /// The destinations of `key`, one of `services`, were read from `start` to `end`; `None` when there was nothing to
-    /// read.
-    pub fn saw_destinations(&mut self, key: Option<Key>, services: usize, start: MonoTime, end: MonoTime) {
+    /// The destinations of `key`, one of `services`, were read until `end`, for so much processor time; `None` when there
+    /// was nothing to read.
+    pub fn saw_destinations(&mut self, key: Option<Key>, services: usize, end: MonoTime, cost: Duration) {
         self.last = key;
         let share = ROUND / u32::try_from(services.max(1)).unwrap_or(u32::MAX);
         self.destinations_at = end + share.max(SHORTEST);
-        self.rest_until = end + end.since(start) * SPARSENESS;
+        self.rest_until = end + cost * SPARSENESS;
     }
 }
 
@@ -79,7 +78,7 @@ const ROUND: Duration = Duration::from_secs(2);
 
 const SHORTEST: Duration = Duration::from_millis(20);
 
-/// All looks together may take one per cent of the time.
+/// All looks together may take one per cent of a processor.
 const SPARSENESS: u32 = 100;
 
 /// Those at services half of it.
@@ -100,20 +99,20 @@ mod tests {
         let mut audit = Audit::new(START);
         assert_eq!(audit.due(after(999)), None);
         assert_eq!(audit.due(after(1000)), Some(Look::Services));
-        audit.saw_services(after(1000), after(1001));
-        audit.saw_destinations(None, 0, after(1001), after(1001));
+        audit.saw_services(after(1001), Duration::from_millis(1));
+        audit.saw_destinations(None, 0, after(1001), Duration::from_millis(0));
         assert_eq!(audit.next(), after(2001));
     }
 
     #[test]
     fn a_dump_of_100_ms_is_followed_by_10_seconds_of_rest() {
         let mut audit = Audit::new(START);
-        audit.saw_services(after(1000), after(1100));
+        audit.saw_services(after(1100), Duration::from_millis(100));
         assert_eq!(audit.services_at, after(21_100));
         assert_eq!(audit.next(), after(11_100));
         assert_eq!(audit.due(after(11_099)), None);
         assert_eq!(audit.due(after(11_100)), Some(Look::Destinations { after: None }));
-        audit.saw_destinations(None, 3, after(11_100), after(11_200));
+        audit.saw_destinations(None, 3, after(11_200), Duration::from_millis(100));
         assert_eq!(audit.next(), after(21_200));
         assert_eq!(audit.due(after(21_200)), Some(Look::Services));
     }
@@ -122,8 +121,8 @@ mod tests {
     fn ten_services_are_looked_at_in_turn_within_two_seconds() {
         let key = Key::Address { protocol: 6, ip: "192.0.2.1".parse().unwrap(), port: 80 };
         let mut audit = Audit::new(START);
-        audit.saw_services(after(1000), after(1000));
-        audit.saw_destinations(Some(key), 10, after(1000), after(1000));
+        audit.saw_services(after(1000), Duration::from_millis(0));
+        audit.saw_destinations(Some(key), 10, after(1000), Duration::from_millis(0));
         assert_eq!(audit.due(after(1199)), None);
         assert_eq!(audit.due(after(1200)), Some(Look::Destinations { after: Some(key) }));
     }

@@ -435,15 +435,16 @@ impl<K: KernelTable> Keeper<K> {
     }
 
     fn look(&mut self) -> Result<(), Trouble> {
-        let start = self.kernel.now();
+        let before = self.kernel.spent();
         if !self.ledger.is_settled() {
             return Ok(());
         }
-        match self.audit.due(start) {
+        match self.audit.due(self.kernel.now()) {
             None => return Ok(()),
             Some(Look::Services) => {
                 self.read(Purpose::Audit)?;
-                self.audit.saw_services(start, self.kernel.now());
+                let cost = self.kernel.spent().saturating_sub(before);
+                self.audit.saw_services(self.kernel.now(), cost);
             }
             Some(Look::Destinations { after }) => {
                 let key = self.ledger.next_key(after);
@@ -451,7 +452,9 @@ impl<K: KernelTable> Keeper<K> {
                     let destinations = self.read_destinations(&service.key)?;
                     self.ledger.found_destinations(service, destinations, Purpose::Audit);
                 }
-                self.audit.saw_destinations(key, self.ledger.believed_services(), start, self.kernel.now());
+                let cost = self.kernel.spent().saturating_sub(before);
+                let services = self.ledger.believed_services();
+                self.audit.saw_destinations(key, services, self.kernel.now(), cost);
             }
         }
         Ok(())

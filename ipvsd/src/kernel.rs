@@ -24,6 +24,9 @@ pub trait KernelTable {
     /// Time by the clock that deadlines refer to.
     fn now(&self) -> MonoTime;
 
+    /// Processor time that this process has used.
+    fn spent(&self) -> Duration;
+
     /// Looks whether the kernel has IPVS; loads the module where it can be loaded. Called again after any trouble.
     ///
     /// # Errors
@@ -115,6 +118,7 @@ pub struct Netlink {
     ipvs: Option<Ipvs>,
     nftables: Option<Socket>,
     clock: fn() -> MonoTime,
+    spent: fn() -> Duration,
 }
 
 impl Netlink {
@@ -122,10 +126,10 @@ impl Netlink {
     ///
     /// # Errors
     /// The kernel has no generic netlink, or no descriptor is left.
-    pub fn new(clock: fn() -> MonoTime) -> Result<Self, OpenError> {
+    pub fn new(clock: fn() -> MonoTime, spent: fn() -> Duration) -> Result<Self, OpenError> {
         let mut socket = Socket::open(Protocol::Generic)?;
         socket.enlarge(RECEIVE_BUFFER);
-        Ok(Self { socket, ipvs: None, nftables: None, clock })
+        Ok(Self { socket, ipvs: None, nftables: None, clock, spent })
     }
 
     /// Asks, again when the answer was overtaken by a change, and gives up after a few times. `each` gets every reply,
@@ -174,6 +178,10 @@ impl Netlink {
 impl KernelTable for Netlink {
     fn now(&self) -> MonoTime {
         (self.clock)()
+    }
+
+    fn spent(&self) -> Duration {
+        (self.spent)()
     }
 
     fn open(&mut self) -> Result<(), Trouble> {

@@ -30,7 +30,8 @@ fn work() -> Result<End, StartError> {
     let socket = take_channel().map_err(StartError::Channel)?;
     let Ok(mut link) = Link::greet(socket) else { return Ok(End::ParentGone) };
     link.report_panics().map_err(StartError::Process)?;
-    let kernel = Netlink::new(reactor::now).inspect_err(|error| link.log(Level::Error, error.to_string()))?;
+    let kernel = Netlink::new(reactor::now, reactor::processor_time)
+        .inspect_err(|error| link.log(Level::Error, error.to_string()))?;
     Ok(driver::run(link, kernel, || confine(&IPVSD, &Grants::default(), unknown_calls()))?)
 }
 

@@ -19,6 +19,8 @@ pub struct Marks {
     believed: Vec<MarkingTable>,
     /// Tables that may be there and are not wanted.
     leftovers: Vec<(Family, String)>,
+    /// Something may be due: large tables are not compared at every turn.
+    unsettled: bool,
     /// Not before this instant: the kernel has refused.
     retry_at: Option<MonoTime>,
     look_at: MonoTime,
@@ -37,6 +39,7 @@ impl Marks {
     /// From now on the tables are those of this list.
     pub fn configure(&mut self, list: &List) {
         self.wanted = tables(list);
+        self.unsettled = true;
         self.retry_at = None;
         let name = list.settings().marks.as_ref().filter(|_| list.marks_packets()).map(|marks| &marks.name);
         // Those of the list before, and what a predecessor may have left under the same name.
@@ -51,13 +54,15 @@ impl Marks {
 
     /// What is to be done now.
     #[must_use]
-    pub fn due(&self, now: MonoTime) -> Vec<Marking> {
-        if self.retry_at.is_some_and(|at| at > now) {
+    pub fn due(&mut self, now: MonoTime) -> Vec<Marking> {
+        if !self.unsettled || self.retry_at.is_some_and(|at| at > now) {
             return Vec::new();
         }
         let leftovers = self.leftovers.iter().map(|(family, name)| Marking::Remove(*family, name.clone()));
         let missing = self.wanted.iter().filter(|table| !self.believed.contains(table));
-        missing.cloned().map(Marking::Replace).chain(leftovers).collect()
+        let due: Vec<Marking> = missing.cloned().map(Marking::Replace).chain(leftovers).collect();
+        self.unsettled = !due.is_empty();
+        due
     }
 
     /// When something is to be done or looked at; nothing ever without tables.
@@ -106,6 +111,7 @@ impl Marks {
     /// The kernel's table is another: it is written again.
     pub fn doubt(&mut self, table: &MarkingTable) {
         self.believed.retain(|known| known != table);
+        self.unsettled = true;
     }
 
     /// What removes all of them.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use config::model::ipvs::{
     AddressRange, Destination, Forwarding, IpvsSettings, MarkTable, Marked, Protocol, ServiceKey,
@@ -174,6 +175,10 @@ pub(crate) type SharedKernel = Arc<Mutex<FakeKernel>>;
 impl KernelTable for SharedKernel {
     fn now(&self) -> MonoTime {
         self.lock().unwrap().clock
+    }
+
+    fn spent(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn open(&mut self) -> Result<(), Trouble> {

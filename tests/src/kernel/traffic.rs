@@ -302,6 +302,7 @@ pub(super) fn sync_comes_and_goes(lab: &Lab, subject: Subject) -> Result<(), Fai
     let service = service("10.77.0.50 3000", lines, &FRONT4);
     let director = Director::start(lab, host, subject, &service, &[])?;
     let daemons = || host.run("ipvsadm", &["-L", "-n", "--daemon"]).map_or(99, |said| said.lines().count());
+    wait_until("the table is full", START, || ipvs::destinations(host).len() == 2)?;
     for _ in 0..3 {
         for (text, running) in [(with, 2), ("", 0), (with, 2), ("", 0)] {
             director.write_config(host, &format!("{text}{service}"))?;

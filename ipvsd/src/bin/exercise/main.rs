@@ -25,7 +25,7 @@ use parent::{Daemon, table};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let program = std::env::current_exe()?.with_file_name("ipvsd");
-    let mut kernel = Netlink::new(reactor::now)?;
+    let mut kernel = Netlink::new(reactor::now, reactor::processor_time)?;
     if let Err(trouble) = kernel.open() {
         without_ipvs(&program)?;
         return Err(format!("needs a kernel with IPVS: {trouble}").into());
