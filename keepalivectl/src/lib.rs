@@ -1,7 +1,7 @@
 //! Command-line client of the control sockets.
 //!
-//! Needs no privilege of its own: the parent checks who connects. What comes back is trusted as far as it is
-//! printed: control characters never reach the terminal, because names are quoted by the parent's JSON.
+//! Needs no privilege of its own: the parent checks who connects. What comes back may be a captured daemon's words:
+//! control characters never reach the terminal.
 
 pub mod args;
 pub mod client;
@@ -111,7 +111,7 @@ fn watch(args: &Args, after: Option<u64>, out: &mut impl Write) -> Result<ExitCo
         client.follow(&request, |value| {
             let known: Events = decode(value.clone())?;
             let text = if args.json { value.to_string() } else { explain::events(&known) };
-            Ok(writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()).is_ok())
+            Ok(writeln!(out, "{}", harmless(text.trim_end())).and_then(|()| out.flush()).is_ok())
         })
     })?;
     Ok(ExitCode::SUCCESS)
@@ -142,6 +142,11 @@ fn pretty(value: &Value) -> String {
 }
 
 fn print(out: &mut impl Write, text: &str) -> Result<ExitCode, CallError> {
-    writeln!(out, "{}", text.trim_end())?;
+    writeln!(out, "{}", harmless(text.trim_end()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Nothing that a terminal would obey, whoever wrote it.
+fn harmless(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() && letter != '\n' { ' ' } else { letter }).collect()
 }

@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{OpenOptions, Permissions};
+use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -21,9 +21,11 @@ use sandbox::system::process::landlock_abi;
 use sandbox::user::{Ids, choose_ids};
 use syslog::Facility;
 
+use crate::append;
 use crate::args::{self, Args};
 use crate::control::Control;
 use crate::effects::addresses;
+use crate::effects::ping_range::PingRange;
 use crate::environment::{self, CorePattern};
 use crate::log_sink::{self, LogSink, Speaker};
 use crate::pid_file::PidFile;
@@ -133,9 +135,8 @@ fn config_test(args: &Args, log: &str) -> Result<ExitCode, Failure> {
     if log.is_empty() {
         let _unheard = io::stderr().write_all(text.as_bytes());
     } else {
-        let flags = nix::fcntl::OFlag::O_NOFOLLOW.bits();
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(log);
-        file.and_then(|mut file| file.write_all(text.as_bytes()))
+        append::open(Path::new(log))
+            .and_then(|mut file| file.write_all(text.as_bytes()))
             .map_err(|error| Failure::new(exit::FATAL, format!("{log}: {error}")))?;
     }
     Ok(ExitCode::from(if loaded.missing {
@@ -339,6 +340,9 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
             say(Level::Warning, &format!("left by a killed suite, withdrawn: {}", removed.join(" ")))
         }
         Err(why) => say(Level::Error, &format!("leftovers can't be withdrawn: {why}")),
+    }
+    if let Err(error) = PingRange::of(&place.run_dir).restore() {
+        say(Level::Warning, &format!("ping_group_range was left changed by a killed suite: {error}"));
     }
     for missing in &degraded {
         say(Level::Warning, &format!("degraded confinement: {missing}"));

@@ -22,7 +22,8 @@ use ipc::messages::ctl::Daemon;
 use ipc::messages::ipvsd::Counters;
 use ipc::messages::vrrpd::{VrrpState, VrrpdToParent};
 
-use memory::{InstanceMemory, bounded, numbers_by_key};
+use crate::plain::plain;
+use memory::{InstanceMemory, LONGEST_REASON, numbers_by_key};
 
 /// What a message leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -253,7 +254,7 @@ impl Broker {
                 if let Some(memory) = self.memory(&name) {
                     memory.enter(state, wall_ms);
                     memory.priority = priority;
-                    memory.because = bounded(reason);
+                    memory.because = plain(&reason, LONGEST_REASON);
                     memory.transitions = memory.transitions.saturating_add(u64::from(notify));
                 }
                 if notify {

@@ -509,6 +509,7 @@ mod tests {
                 Some(Asked::Failed) => refused += 1,
                 None => panic!("nothing was read"),
             }
+            assert!(client.read(&mut [0; 512]).unwrap() > 0);
         }
         assert_eq!(refused, 100);
     }

@@ -8,7 +8,7 @@ mod text;
 
 use std::path::{Path, PathBuf};
 
-use config::model::process::ProcessSettings;
+use config::model::process::{InstanceNotify, ProcessSettings};
 use config::model::vrrp::{Instance, VrrpGlobal};
 use ipc::messages::ctl::{InstanceStatus, ServiceStatus};
 use ipc::messages::vrrpd::VrrpState;
@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub global: VrrpGlobal,
     /// Instances with what is known of each.
     pub instances: Vec<(Instance, InstanceStatus)>,
+    /// What follows the state of each.
+    pub notify: Vec<InstanceNotify>,
     /// Sync groups: name, common state, members.
     pub groups: Vec<(String, Option<VrrpState>, Vec<String>)>,
     /// Virtual servers.
@@ -71,7 +73,7 @@ pub fn files(what: What, snapshot: &Snapshot, directory: &Path) -> Vec<(PathBuf,
         }
         What::Json => {
             let given = settings.json.as_deref();
-            vec![(name(given, "keepalived.json", ""), json(&snapshot.instances))]
+            vec![(name(given, "keepalived.json", ""), json(&snapshot.instances, &snapshot.notify))]
         }
     }
 }

@@ -3,6 +3,7 @@
 //! It speaks no network protocol and parses nothing but the control socket: reading and resolving a configuration
 //! happens in the config worker. `boot` leads to `run`; the other modules decide or do one thing each.
 
+pub mod append;
 pub mod args;
 pub mod boot;
 pub mod broker;
@@ -16,6 +17,7 @@ pub mod log_file;
 pub mod log_sink;
 pub mod pid_file;
 pub mod place;
+pub mod plain;
 pub mod record;
 pub mod reload;
 pub mod reload_time;

@@ -1,13 +1,13 @@
 //! The log file of `-g`: written by a thread of its own, because a disk may keep its writer waiting.
 
-use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use ipc::{date, reactor};
+
+use crate::append;
 
 /// A log file that is being written.
 #[derive(Debug)]
@@ -37,14 +37,11 @@ impl LogFile {
     }
 }
 
-fn write_lines(path: &PathBuf, lines: &Receiver<String>) {
+fn write_lines(path: &Path, lines: &Receiver<String>) {
     let mut file = None;
     while let Ok(line) = lines.recv() {
         if file.is_none() {
-            let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
-            let mut options = OpenOptions::new();
-            options.append(true).create(true).mode(0o600).custom_flags(flags.bits());
-            file = options.open(path).ok();
+            file = append::open(path).ok();
         }
         if file.as_mut().is_some_and(|file| file.write_all(line.as_bytes()).is_err()) {
             file = None;

@@ -140,8 +140,10 @@ fn signals_write_state_statistics_and_json_and_end_nobody() {
         let lan = Lan::new(&[("d1", 1)])?;
         let d1 = lan.host("d1")?;
         let pass = "authentication {\n auth_type PASS\n auth_pass secret1\n}";
-        let text = VrrpInstance::new(2, "1", 255, front4(50)).with(pass).text();
-        let config = global("lab") + &text + &http_service("10.77.0.50", &["10.77.0.1"]);
+        let text =
+            VrrpInstance::new(2, "1", 255, front4(50)).with(pass).with("smtp_alert\nnotify_deleted").text();
+        let mail = "notification_email {\n ops@example.com\n}\nsmtp_server 127.0.0.1\nsmtp_connect_timeout 1";
+        let config = globals(mail) + &text + &http_service("10.77.0.50", &["10.77.0.1"]);
         let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
         wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
         let path = |name: &str| format!("/run/lab/d1.run/{name}");
@@ -183,6 +185,9 @@ fn signals_write_state_statistics_and_json_and_end_nobody() {
         require(json[0]["data"]["state"] == 2 && json[0]["stats"]["become_master"] == 1, || {
             json.to_string()
         })?;
+        require(json[0]["data"]["smtp_alert"] == true && json[0]["data"]["notify_deleted"] == true, || {
+            json.to_string()
+        })?;
         require(json[0]["data"]["last_transition"].as_f64() > Some(1e9), || json.to_string())?;
         let first = read(&path("keepalived.stats"));
         require(sent(&first) > Some(1) && first.contains("  Became master: 1\n"), || first.clone())?;
@@ -197,6 +202,39 @@ fn signals_write_state_statistics_and_json_and_end_nobody() {
         }
         let status = director.status()?;
         require(status["pid"] == pid, || status.to_string())
+    })
+}
+
+#[test]
+fn state_files_are_called_what_the_configuration_says() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let names = "state_dump_file /run/lab/named/state.txt\nstats_dump_file /run/lab/named/numbers\n\
+                     json_dump_file whole.json\ndata_use_instance";
+        fs::create_dir_all("/run/lab/named").map_err(|cause| Failure::instrument("directory", cause))?;
+        let config = "instance blue\n".to_owned() + &globals(names) + &instance();
+        let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+        wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
+        for number in [10, 12, 36] {
+            send(&lan, director.pid(), number)?;
+        }
+        wait_until("the files are there", SOON, || {
+            [
+                "/run/lab/named/state.blue.txt",
+                "/run/lab/named/numbers.blue",
+                "/run/lab/d1.run/whole.blue.json",
+            ]
+            .iter()
+            .all(|path| Path::new(path).exists())
+        })
+        .map_err(|failure| {
+            let listed =
+                |path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
+            let found: Vec<_> = listed("/run/lab/named").chain(listed("/run/lab/d1.run")).collect();
+            Failure::new(format!("{failure}; found {found:?}"))
+        })
+        .map(|_| ())
     })
 }
 

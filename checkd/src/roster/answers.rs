@@ -77,5 +77,6 @@ fn millis(duration: std::time::Duration) -> u64 {
 
 fn bounded(text: &str) -> String {
     let end = (0..=MAX_TEXT.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-    text.get(..end).unwrap_or_default().to_owned()
+    let kept = text.get(..end).unwrap_or_default();
+    kept.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }

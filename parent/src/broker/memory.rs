@@ -240,11 +240,5 @@ pub(super) fn numbers_by_key(old: &[CheckKey], new: &[CheckKey]) -> BTreeMap<Che
     known.map(|(old, new)| (CheckId::new(old), CheckId::new(new))).collect()
 }
 
-/// Text of a daemon, cut to a length that can be kept.
-pub(super) fn bounded(mut text: String) -> String {
-    if text.len() > 256 {
-        let end = (0..=256).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-        text.truncate(end);
-    }
-    text
-}
+/// Longest reason of a daemon that is kept, in bytes.
+pub(super) const LONGEST_REASON: usize = 256;

@@ -1,5 +1,6 @@
 //! `keepalived.json`, field for field as keepalived writes it.
 
+use config::model::process::InstanceNotify;
 use config::model::vrrp::{Authentication, Instance, Preempt, Version};
 use ipc::messages::ctl::InstanceStatus;
 use ipc::messages::vrrpd::VrrpState;
@@ -10,14 +11,14 @@ use super::{number, refused};
 
 /// One object per instance.
 #[must_use]
-pub fn json(instances: &[(Instance, InstanceStatus)]) -> String {
-    let all = instances
-        .iter()
-        .map(|(instance, status)| object!({ "data": data(instance, status), "stats": stats(status) }));
+pub fn json(instances: &[(Instance, InstanceStatus)], notify: &[InstanceNotify]) -> String {
+    let all = instances.iter().zip(notify).map(|((instance, status), notify)| {
+        object!({ "data": data(instance, status, notify), "stats": stats(status) })
+    });
     Value::Array(all.collect()).to_string()
 }
 
-fn data(instance: &Instance, status: &InstanceStatus) -> Value {
+fn data(instance: &Instance, status: &InstanceStatus, notify: &InstanceNotify) -> Value {
     let interface = instance.interface.as_deref().unwrap_or_default();
     let lines = |addresses: &[config::model::vrrp::VirtualAddress]| -> Vec<String> {
         addresses.iter().map(|address| address_line(address, interface, status.state)).collect()
@@ -57,8 +58,8 @@ fn data(instance: &Instance, status: &InstanceStatus) -> Value {
         "state": number(status.state),
         "wantstate": if instance.wants_master { 2 } else { 1 },
         "version": match instance.version { Version::V2 => 2, Version::V3 => 3 },
-        "smtp_alert": false,
-        "notify_deleted": false,
+        "smtp_alert": notify.mail,
+        "notify_deleted": notify.tells_deleted,
         "vips": lines(&instance.addresses),
         "evips": lines(&instance.excluded),
     });

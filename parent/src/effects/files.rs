@@ -179,7 +179,8 @@ impl Entry {
     }
 
     /// True for events of the file, and for any other one of its directory when the path leads through a symbolic
-    /// link there, which may lead elsewhere now. A file that was only created has no contents yet.
+    /// link there, which may lead elsewhere now. A file that was only created has no contents yet, unless it is another
+    /// name of one that has.
     fn concerns(&self, event: &InotifyEvent) -> bool {
         if Some(event.wd) != self.watch {
             return false;
@@ -188,8 +189,11 @@ impl Entry {
         if path.is_symlink() {
             return true;
         }
+        if event.name.as_deref() != path.file_name() {
+            return false;
+        }
         let only_created = event.mask.contains(AddWatchFlags::IN_CREATE);
-        event.name.as_deref() == path.file_name() && !only_created
+        !only_created || path.metadata().is_ok_and(|found| found.nlink() > 1 || found.len() > 0)
     }
 }
 

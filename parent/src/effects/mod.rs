@@ -5,6 +5,7 @@ pub mod fifo;
 pub mod files;
 pub mod mail;
 pub mod notify;
+pub mod ping_range;
 pub mod presence;
 pub mod processes;
 pub mod script;

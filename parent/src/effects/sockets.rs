@@ -4,7 +4,6 @@
 //! never opened: pings go through ICMP datagram sockets, which can send nothing but echo requests (icmp(7)). Called
 //! before checkd gets a configuration. Its input is the valid model.
 
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -14,8 +13,7 @@ use config::model::lent::LentSocket;
 use config::model::vrrp::Family;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Groups that may open ICMP datagram sockets.
-const PING_GROUPS: &str = "/proc/sys/net/ipv4/ping_group_range";
+use super::ping_range::PingRange;
 
 /// Room for the answers to a burst of pings, in bytes.
 const PING_BUFFER: usize = 1 << 20;
@@ -24,11 +22,11 @@ const PING_BUFFER: usize = 1 << 20;
 ///
 /// # Errors
 /// The kernel refuses one of them; none is returned then.
-pub fn open(kind: &LentSocket, count: u16) -> io::Result<Vec<OwnedFd>> {
-    (0..count).map(|_| open_one(kind).map(OwnedFd::from)).collect()
+pub fn open(kind: &LentSocket, count: u16, range: &PingRange) -> io::Result<Vec<OwnedFd>> {
+    (0..count).map(|_| open_one(kind, range).map(OwnedFd::from)).collect()
 }
 
-fn open_one(kind: &LentSocket) -> io::Result<Socket> {
+fn open_one(kind: &LentSocket, range: &PingRange) -> io::Result<Socket> {
     let (domain, any): (_, IpAddr) = match kind.family {
         Family::Inet => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
         Family::Inet6 => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
@@ -36,8 +34,8 @@ fn open_one(kind: &LentSocket) -> io::Result<Socket> {
     let socket = match (kind.carrier, kind.family) {
         (Carrier::Tcp, _) => Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?,
         (Carrier::Udp, _) => Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?,
-        (Carrier::Icmp, Family::Inet) => open_ping(domain, Protocol::ICMPV4)?,
-        (Carrier::Icmp, Family::Inet6) => open_ping(domain, Protocol::ICMPV6)?,
+        (Carrier::Icmp, Family::Inet) => open_ping(domain, Protocol::ICMPV4, range)?,
+        (Carrier::Icmp, Family::Inet6) => open_ping(domain, Protocol::ICMPV6, range)?,
     };
     if kind.carrier == Carrier::Icmp {
         socket.set_recv_buffer_size(PING_BUFFER)?;
@@ -61,18 +59,12 @@ fn open_one(kind: &LentSocket) -> io::Result<Socket> {
 }
 
 /// Opens the range of groups for this moment where it leaves us out.
-fn open_ping(domain: Domain, protocol: Protocol) -> io::Result<Socket> {
+fn open_ping(domain: Domain, protocol: Protocol, range: &PingRange) -> io::Result<Socket> {
     let open = || Socket::new(domain, Type::DGRAM.nonblocking(), Some(protocol));
     match open() {
-        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied) => {}
-        other => return other,
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied) => range.opened(open),
+        other => other,
     }
-    let before = fs::read_to_string(PING_GROUPS)?;
-    let group = nix::unistd::getegid();
-    fs::write(PING_GROUPS, format!("{group} {group}"))?;
-    let opened = open();
-    fs::write(PING_GROUPS, before.trim_end())?;
-    opened
 }
 
 #[cfg(test)]
@@ -89,7 +81,7 @@ mod tests {
             bind_port: None,
             bind_interface: None,
         };
-        let sockets = open(&kind, 2).unwrap();
+        let sockets = open(&kind, 2, &PingRange::of(std::path::Path::new("/nowhere"))).unwrap();
         assert_eq!(sockets.len(), 2);
         for socket in sockets {
             let bound = Socket::from(socket).local_addr().unwrap().as_socket().unwrap();

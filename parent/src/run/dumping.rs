@@ -83,12 +83,13 @@ impl Suite {
                 (known.group.name.clone(), self.broker.group_state(known), names(&known.group.members))
             })
             .collect();
+        let notify = part.instances.iter().map(|known| known.notify.clone()).collect();
         let (process, services) = (part.process.clone(), self.broker.service_status());
         let model = self.parts.vrrpd.as_fd().try_clone_to_owned()?;
         let directory = self.settings.dump_dir.clone();
         let write = move || {
             let (global, instances) = read(RecordReader::new(model)?, counted)?;
-            let snapshot = Snapshot { process, global, instances, groups, services };
+            let snapshot = Snapshot { process, global, instances, notify, groups, services };
             for (path, text) in dump::files(what, &snapshot, &directory) {
                 replace(&path, &text).map_err(|source| DumpError::Write { path, source })?;
             }

@@ -9,7 +9,7 @@ use ipc::handshake;
 use ipc::messages::checkd::{CheckdToParent, DesiredEntry, ParentToCheckd};
 use ipc::messages::ctl::Daemon;
 use ipc::messages::ctl::events::EventKind;
-use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd};
+use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd, TableState};
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
 use ipc::messages::{FromDaemon, Hello, Level, Refusal, RunOutcome};
 use ipc::reactor::{self, Ready};
@@ -21,6 +21,7 @@ use crate::broker::{Effect, Whose};
 use crate::effects::fifo::{self, Subject};
 use crate::effects::notify::{self, Job, News, Told};
 use crate::effects::script::{Purpose, RunError};
+use crate::plain::plain;
 use crate::supervisor::{Fault, Serial, Supervisor};
 
 /// Messages of one daemon that are handled in one turn, so that a talkative one starves nobody.
@@ -29,6 +30,10 @@ const PER_TURN: usize = 256;
 const SHARE: Duration = Duration::from_millis(1);
 /// Messages of a dead process that are still handled: more than a socket's queue holds.
 const LAST_WORDS: usize = 4096;
+/// What is kept of a daemon's name for its build, in bytes.
+const LONGEST_BUILD: usize = 64;
+/// What is kept of what ipvsd says of the table, in bytes.
+const LONGEST_WHY: usize = 256;
 /// Least time that a replacement has to take over from a vrrpd that has quiesced.
 const LEAST_TAKE_OVER: Duration = Duration::from_millis(200);
 
@@ -152,7 +157,7 @@ impl Suite {
             IpvsdToParent::Common(message) => self.on_common(serial, message, now),
             IpvsdToParent::Table(state) => {
                 if let Some(process) = self.processes.get_mut(&serial) {
-                    process.table = Some(state);
+                    process.table = Some(bounded(state));
                 }
             }
             IpvsdToParent::Written(written) => {
@@ -215,7 +220,7 @@ impl Suite {
         let usable = handshake::is_compatible(&hello);
         let why = format!("its build speaks protocol {}, this one {}", hello.protocol, handshake::PROTOCOL);
         if let Some(process) = self.processes.get_mut(&serial) {
-            process.build = hello.build;
+            process.build = plain(&hello.build, LONGEST_BUILD);
         }
         self.with_supervisor(daemon, |supervisor, out| {
             if usable {
@@ -480,5 +485,16 @@ impl Suite {
             _ => Ok(()),
         };
         self.check_sent(serial, sent);
+    }
+}
+
+/// The same with bounded texts.
+fn bounded(state: TableState) -> TableState {
+    match state {
+        TableState::Unavailable(why) => TableState::Unavailable(plain(&why, LONGEST_WHY)),
+        TableState::Failing { last, pending } => {
+            TableState::Failing { last: plain(&last, LONGEST_WHY), pending }
+        }
+        TableState::InStep { .. } => state,
     }
 }

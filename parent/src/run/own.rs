@@ -2,7 +2,7 @@
 //! that says that a reload is under way, and reloads that a file asks for.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use ipc::messages::{Level, RunOutcome};
 use ipc::reactor;
 
 use super::Suite;
+use crate::append;
 use crate::effects::notify::Job;
 use crate::effects::script::Purpose;
 use crate::pid_file;
@@ -122,7 +123,8 @@ impl Suite {
     /// What a refused or accepted configuration draws goes to the file of `reload_check_config`, too.
     pub(super) fn note_check(&mut self, text: &str) {
         let Some(path) = self.broker.part().process.reload.check_log.clone() else { return };
-        if let Err(error) = append(Path::new(&path), text) {
+        let written = append::open(Path::new(&path)).and_then(|mut file| file.write_all(text.as_bytes()));
+        if let Err(error) = written {
             self.say(Level::Warning, &format!("reload_check_config {path}: {error}"));
         }
     }
@@ -182,12 +184,4 @@ fn first_bytes(path: &str) -> io::Result<String> {
     let mut text = String::new();
     file.take(64).read_to_string(&mut text)?;
     Ok(text)
-}
-
-fn append(path: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write;
-    let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o600).custom_flags(flags.bits());
-    options.open(path)?.write_all(text.as_bytes())
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use config::model::lent::LentSocket;
@@ -22,6 +23,7 @@ use sandbox::system::process::{Ending, pidfd_send_signal, wait_pidfd};
 use sandbox::user::Ids;
 
 use super::{Settings, Source, Suite};
+use crate::effects::ping_range::PingRange;
 use crate::effects::sockets;
 use crate::hang::HangWatch;
 use crate::log_sink::{LogSink, Speaker};
@@ -334,7 +336,13 @@ impl Suite {
                 channel.send(&memory, &self.vault.fds())
             }
             Link::Checkd(channel) => {
-                let sent = lend(channel, generation, &self.broker.part().sockets, &mut self.log);
+                let sent = lend(
+                    channel,
+                    generation,
+                    &self.broker.part().sockets,
+                    &self.settings.place.run_dir,
+                    &mut self.log,
+                );
                 let verdicts: Vec<_> = self.broker.verdicts().collect();
                 let quorums: Vec<_> = self.broker.quorums().collect();
                 let silent = verdicts.is_empty() && quorums.is_empty() && self.broker.has_told_whole();
@@ -481,10 +489,12 @@ pub(super) fn lend(
     channel: &mut Channel<ParentToCheckd, CheckdToParent>,
     generation: Generation,
     kinds: &[(LentSocket, u16)],
+    run_dir: &Path,
     log: &mut LogSink,
 ) -> Result<(), SendError> {
+    let range = PingRange::of(run_dir);
     for (kind, count) in kinds {
-        match sockets::open(kind, *count) {
+        match sockets::open(kind, *count, &range) {
             Ok(sockets) => {
                 let fds: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
                 let message = ParentToCheckd::Sockets { generation, kind: kind.clone(), count: *count };

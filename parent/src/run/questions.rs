@@ -14,6 +14,7 @@ use ipc::messages::vrrpd::ParentToVrrpd;
 
 use super::Suite;
 use super::processes::Link;
+use crate::plain::is_plain;
 use crate::supervisor::Serial;
 
 /// Questions that wait for daemons; each client has one at most.
@@ -128,7 +129,7 @@ impl Suite {
         election: &Election,
         now: MonoTime,
     ) {
-        let short = |text: &String| text.len() <= MAX_TEXT;
+        let short = |text: &String| is_plain(text, MAX_TEXT);
         let fits = election.terms.len() <= MAX_TERMS
             && election.faults.len() <= MAX_TERMS
             && election.faults.iter().all(short)
@@ -160,8 +161,8 @@ impl Suite {
         now: MonoTime,
     ) {
         let short = |check: &CheckExplained| {
-            let last = check.last.as_ref().map_or(0, |last| last.reason.len());
-            check.kind.len().max(check.target.len()).max(last) <= MAX_TEXT
+            let reason = check.last.iter().map(|last| &last.reason);
+            [&check.kind, &check.target].into_iter().chain(reason).all(|text| is_plain(text, MAX_TEXT))
         };
         if checks.len() > MAX_CHECKS || !checks.iter().all(short) {
             return self.refuse(serial);

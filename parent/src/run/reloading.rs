@@ -206,7 +206,13 @@ impl Suite {
                     (channel.send(&memory, &[slots.as_fd()]), parts.vrrpd.as_fd())
                 }
                 (Link::Checkd(channel), _) => {
-                    let sent = lend(channel, generation, &parts.parent.sockets, &mut self.log);
+                    let sent = lend(
+                        channel,
+                        generation,
+                        &parts.parent.sockets,
+                        &self.settings.place.run_dir,
+                        &mut self.log,
+                    );
                     (sent, parts.checkd.as_fd())
                 }
                 _ => (Ok(()), parts.ipvsd.as_fd()),

@@ -1,0 +1,125 @@
+//! What the parent does with a daemon that somebody else speaks for. The impostor has the daemon's user and its
+//! channel, and no confinement: what refuses it here is the parent alone.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::lab::config_text::{VrrpInstance, global, http_service};
+use tests::lab::failure::require;
+use tests::lab::lan::front4;
+use tests::lab::sandbox::build_directory;
+use tests::lab::subject::install_ours;
+use tests::lab::{Director, Failure, Lab, Lan, Subject, sandboxed, wait_until};
+
+const SOON: Duration = Duration::from_secs(15);
+
+/// A script of vrrpd, then one of a check: both would leave a file behind.
+fn config() -> String {
+    let script = "vrrp_script track {\n    script \"/bin/touch /run/lab/ran-track\"\n    interval 3600\n    user root\n}\n";
+    let instance =
+        VrrpInstance::new(3, "0.2", 150, front4(50)).with("track_script {\n        track\n    }").text();
+    let check = "MISC_CHECK {\n            misc_path \"/bin/touch /run/lab/ran-check\"\n            user root\n        }";
+    let service = http_service("10.77.0.50", &["10.77.0.11"]).replacen(
+        "        HTTP_GET {",
+        &format!("        {check}\n        HTTP_GET {{"),
+        1,
+    );
+    global("d1") + script + &instance + &service
+}
+
+/// A director in which an impostor has the place of one daemon.
+fn start(lab: &Lab, lan: &Lan, daemon: &str, acts: &str) -> Result<Director, Failure> {
+    let suite = install_ours()?;
+    let place = |cause| Failure::instrument("the impostor's place", cause);
+    fs::copy(build_directory().join("impostor"), suite.join(daemon)).map_err(place)?;
+    let file = suite.join("impostor-acts");
+    fs::write(&file, acts).map_err(place)?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).map_err(place)?;
+    Director::start(lab, lan.host("d1")?, Subject::Ours, &config(), &[])
+}
+
+fn daemon(director: &Director, name: &str) -> Option<Value> {
+    let status = director.status().ok()?;
+    status["daemons"].as_array()?.iter().find(|daemon| daemon["daemon"] == name).cloned()
+}
+
+/// Everything named that isn't its own is dropped and counted; nothing comes of it.
+fn strangers_are_counted(name: &'static str, refused: u64) {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let director = start(lab, &lan, name, "strangers knock forge")?;
+        let count = || daemon(&director, name)?["refused_messages"].as_u64();
+        wait_until("all are refused", SOON, || {
+            count() >= Some(refused) && director.logged("knock at status.sock") > 0
+        })
+        .map_err(|failure| Failure::new(format!("{failure}: {:?} refused", count())))?;
+        require(count() == Some(refused), || format!("{:?} refused", count()))?;
+        let status = director.status()?;
+        require(status["daemons"][0]["restarts"] == 0, || status["daemons"].to_string())?;
+        let instance = &status["instances"][0];
+        require(instance["priority"] != 254 && instance["priority"] != 9, || instance.to_string())?;
+        require(name != "vrrpd" || instance["state"] == "Init", || instance.to_string())?;
+        // The real daemons beside it run what is their own.
+        let script = if name == "vrrpd" { "/run/lab/ran-track" } else { "/run/lab/ran-check" };
+        require(name == "ipvsd" || !Path::new(script).exists(), || format!("{script} exists"))?;
+        let weight = &status["services"][0]["servers"][0]["weight"];
+        require(name != "checkd" || weight.is_null(), || status["services"].to_string())?;
+        for socket in ["control.sock", "status.sock"] {
+            require(director.logged(&format!("knock at {socket}: permission denied")) == 1, || {
+                director.log()
+            })?;
+        }
+        let log = director.log();
+        let forged =
+            log.lines().any(|line| line.starts_with("Keepalived_vrrp: (VI_1) Entering MASTER STATE, forged"));
+        require(!forged && log.contains("forged") && !log.contains('\x1b'), || log.clone())
+    });
+}
+
+#[test]
+fn what_a_captured_vrrpd_may_not_name_is_dropped_and_counted() {
+    strangers_are_counted("vrrpd", 13);
+}
+
+#[test]
+fn what_a_captured_checkd_may_not_name_is_dropped_and_counted() {
+    strangers_are_counted("checkd", 21);
+}
+
+#[test]
+fn a_captured_ipvsd_reaches_no_socket_and_forges_no_line() {
+    strangers_are_counted("ipvsd", 1);
+}
+
+#[test]
+fn a_frame_that_is_none_ends_the_daemon_and_nobody_else() {
+    sandboxed(120, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        for (name, act) in [
+            ("vrrpd", "long-frame"),
+            ("checkd", "long-frame"),
+            ("ipvsd", "garbage-frame"),
+            ("checkd", "garbage-frame"),
+            ("checkd", "trailing-frame"),
+            ("vrrpd", "descriptors long-frame"),
+            ("checkd", "descriptors long-frame"),
+        ] {
+            let fresh = Path::new("/run/suite");
+            drop(fs::remove_dir_all(fresh));
+            let director = start(lab, &lan, name, act)?;
+            let before = director.logged("protocol violation");
+            wait_until(&format!("{act} of {name} is seen"), SOON, || {
+                director.logged("protocol violation") > before
+                    && daemon(&director, name).is_some_and(|daemon| daemon["restarts"].as_u64() > Some(0))
+            })?;
+            // The parent holds none of a hundred descriptors, and still answers.
+            let open = fs::read_dir(format!("/proc/{}/fd", director.pid())).map_or(0, Iterator::count);
+            require(open < 90, || format!("{act} of {name}: the parent holds {open} descriptors"))?;
+            director.stop()?;
+        }
+        Ok(())
+    });
+}
