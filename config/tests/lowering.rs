@@ -17,18 +17,8 @@ mod support;
 
 const LOWERING: &str = include_str!("lowering.tsv");
 
-/// Keywords that stand for whole blocks: what is in them has lines of its own.
-const CONTAINERS: &[&str] = &[
-    "vrrp_instance",
-    "vrrp_script",
-    "vrrp_sync_group",
-    "virtual_server",
-    "virtual_server_group",
-    "real_server",
-];
-
-/// Active keywords that may lack a line.
-const ALLOWED: usize = 150;
+/// Words of the language, which are gone before there is a model: `tests/conf/language.md` shows what becomes of them.
+const LANGUAGE: &[&str] = &["root:directive", "root:definition", "global_defs/include_check:option"];
 
 /// Leaves of the model that a configuration makes, by their path.
 fn leaves(text: &str) -> Result<BTreeMap<String, String>, String> {
@@ -87,6 +77,42 @@ fn stage(block: &str, line: &str) -> Option<String> {
             instance(line).replace("192.0.2.1", "2001:db8::1")
         }
         "vrrp_instance" => instance(line),
+        "root" => format!("{}{}{line}\n", instance(""), service("", "")),
+        "garp_group" => {
+            let interface = if line.starts_with("interface") { "gna_interval 2" } else { "interface eth0" };
+            format!("garp_group {{\ngarp_interval 1\n{interface}\n{line}\n}}\n")
+        }
+        "track_group" => {
+            let other = instance("").replace("instance A", "instance B").replace("id 9", "id 8");
+            format!("{}{other}track_group T {{\ngroup {{ A }}\n{line}\n}}\n", instance(""))
+        }
+        "vrrp_track_process" => around(block, line)? + &instance("track_process { N }"),
+        "track_file" | "vrrp_track_file" => around(block, line)? + &instance("track_file { N }"),
+        "vrrp_instance/virtual_routes:entry" => instance(&format!("virtual_routes {{\n{line}\n}}")),
+        "vrrp_instance/virtual_ipaddress:entry" => {
+            let line = if line.is_empty() { "192.0.2.1" } else { line };
+            instance("").replace("192.0.2.1", line)
+        }
+        "vrrp_instance/virtual_ipaddress_excluded:entry" => {
+            instance(&format!("virtual_ipaddress_excluded {{\n{line}\n}}"))
+        }
+        "vrrp_instance/unicast_peer:entry" => {
+            instance(&format!("unicast_src_ip 192.0.2.8\nunicast_peer {{\n192.0.2.7\n{line}\n}}"))
+        }
+        "static_ipaddress:entry" => instance("") + &statics("static_ipaddress", line),
+        "static_routes:entry" => instance("") + &statics("static_routes", line),
+        "virtual_server/lb_kind:option" => service("", "").replace("lb_kind NAT", &format!("lb_kind TUN {line}")),
+        "virtual_server_group:entry" => {
+            let group = format!("virtual_server_group G {{\n192.0.2.1 80\n{line}\n}}\n");
+            group + &service("", "").replace("192.0.2.1 80", "group G")
+        }
+        "global_defs/lvs_sync_daemon:option" => {
+            instance("") + &format!("global_defs {{\nlvs_sync_daemon eth0 {line}\n}}\n")
+        }
+        "global_defs/lvs_timeouts:option" => {
+            format!("global_defs {{\nlvs_timeouts tcp 1 {line}\n}}\n") + &service("", "")
+        }
+        _ if block.contains("/track_") => tracking(block, line, &instance)?,
         "vrrp_sync_group" => {
             let other = instance("").replace("instance A", "instance B").replace("id 9", "id 8");
             let group =
@@ -96,9 +122,35 @@ fn stage(block: &str, line: &str) -> Option<String> {
                 instance("track_interface { eth4 weight 5 }")
             )
         }
+        "virtual_server" if line.starts_with("smtp_alert") => MAIL.to_owned() + &service(line, ""),
+        "virtual_server/real_server" if line.starts_with("smtp_alert") => MAIL.to_owned() + &service("", line),
         "virtual_server" => service(line, ""),
         "virtual_server/real_server" => service("", line),
         _ => around(block, line)?,
+    })
+}
+
+/// Whom letters go to, without which nobody is sent one.
+const MAIL: &str = "global_defs {\nnotification_email { a@b.example }\nsmtp_server 192.0.2.25\n}\n";
+
+/// A block of what follows no instance.
+fn statics(block: &str, line: &str) -> String {
+    format!("track_group T {{\ngroup {{ A }}\n}}\n{block} {{\n{line}\n}}\n")
+}
+
+/// A list of what an instance or its group tracks.
+fn tracking(block: &str, line: &str, instance: &impl Fn(&str) -> String) -> Option<String> {
+    let (owner, list) = block.strip_suffix(":entry")?.split_once('/')?;
+    let defined = "vrrp_script S {\nscript \"/opt/x\" root\nweight 3\n}\n\
+                   track_file F {\nfile /run/x\nweight 3\n}\n\
+                   vrrp_track_process P {\nprocess x\nweight 3\n}\n";
+    let lines = format!("{list} {{\n{line}\n}}");
+    Some(match owner {
+        "vrrp_instance" => defined.to_owned() + &instance(&lines),
+        _ => format!(
+            "{defined}{}vrrp_sync_group G {{\ngroup {{ A }}\nsync_group_tracking_weight\n{lines}\n}}\n",
+            instance("")
+        ),
     })
 }
 
@@ -147,7 +199,12 @@ fn every_line_changes_what_the_list_says() {
             ));
         }
         let first = line.split(['\n', ' ']).next().unwrap_or("");
-        assert!(row.keyword == first || line.contains(row.keyword), "{}: {line}", row.keyword);
+        let is_value = row.keyword.starts_with('<');
+        assert!(
+            is_value || row.keyword == first || line.contains(row.keyword),
+            "{}: {line}",
+            row.keyword
+        );
     }
     assert!(wrong.is_empty(), "{} lines:\n{}", wrong.len(), wrong.join("\n"));
 }
@@ -157,10 +214,9 @@ fn every_active_keyword_has_a_line() {
     let listed: BTreeSet<(&str, &str)> = rows().iter().map(|row| (row.block, row.keyword)).collect();
     let missing: Vec<String> = keywords()
         .iter()
-        .filter(|keyword| keyword.usage == KeywordUse::Active && !keyword.block.contains(':'))
-        .filter(|keyword| around(keyword.block, "").is_some() && !CONTAINERS.contains(&keyword.name))
+        .filter(|keyword| keyword.usage == KeywordUse::Active && !LANGUAGE.contains(&keyword.block))
         .filter(|keyword| !listed.contains(&(keyword.block, keyword.name)))
         .map(|keyword| format!("{}\t{}", keyword.block, keyword.name))
         .collect();
-    assert!(missing.len() < ALLOWED, "{missing:#?}");
+    assert!(missing.is_empty(), "{missing:#?}");
 }

@@ -97,6 +97,13 @@ mod tests {
     }
 
     #[test]
+    fn use_pid_dir_keeps_pid_files_in_the_run_directory() {
+        let process = ProcessSettings { use_pid_dir: true, ..ProcessSettings::default() };
+        assert_eq!(place(&process).parent, Path::new("/run/keepalived/keepalived.pid"));
+        assert_eq!(place(&process).checkers, Path::new("/run/keepalived/checkers.pid"));
+    }
+
+    #[test]
     fn an_instance_has_its_name_in_every_path() {
         let process = ProcessSettings { instance: Some("a".to_owned()), ..ProcessSettings::default() };
         let place = place(&process);

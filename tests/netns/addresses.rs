@@ -98,7 +98,7 @@ fn static_items_are_put_back_and_their_track_group_suffers_meanwhile() {
         let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
         let text = "track_group G {\n    group {\n        VI_1\n    }\n}\n\
                     static_ipaddress {\n    198.51.100.5/24 dev eth1 track_group G\n}\n\
-                    static_routes {\n    203.0.113.0/24 dev eth1\n}\n";
+                    static_routes {\n    203.0.113.0/24 dev eth1 track_group G\n}\n";
         let first = VrrpInstance::new(3, "0.2", 200, front4(50)).text();
         let second = VrrpInstance::new(3, "0.2", 100, front4(50)).text();
         let director = Director::start(lab, d1, Subject::Ours, &(global("d1") + text + &first), &[])?;

@@ -64,6 +64,43 @@ fn letters_are_those_of_keepalived() {
     });
 }
 
+/// One of two instances and their group ask for letters, or everything that asks for nothing else.
+fn asked_for(lab: &Lab, subject: Subject, port: u16, everybody: bool) -> Result<Vec<String>, Failure> {
+    let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+    let d1 = lan.host("d1")?;
+    let mail = MailServer::start(d1, port)?;
+    let text = config("127.0.0.1").replace("2525", &port.to_string());
+    let text = match everybody {
+        true => text.replace("smtp_alert_vrrp on", "smtp_alert on"),
+        false => text
+            .replace("smtp_alert_vrrp on", "")
+            .replacen("interface eth0", "interface eth0\n    smtp_alert", 1)
+            .replace("vrrp_sync_group G {", "vrrp_sync_group G {\n    smtp_alert"),
+    };
+    let director = Director::start(lab, d1, subject, &text, &["-P"])?;
+    let letters = if everybody { 6 } else { 4 };
+    wait_until("letters of Backup and Master", PATIENCE, || mail.taken().len() >= letters)?;
+    director.stop()?;
+    let mut subjects: Vec<String> = mail.taken().iter().map(|letter| letter.subject().to_owned()).collect();
+    subjects.retain(|subject| !subject.ends_with("Stopping"));
+    subjects.sort();
+    Ok(subjects)
+}
+
+#[test]
+fn letters_go_where_instances_and_groups_ask_for_them() {
+    sandboxed(120, |lab| {
+        for (everybody, port) in [(false, 2525), (true, 2527)] {
+            let ours = asked_for(lab, Subject::Ours, port, everybody)?;
+            let theirs = asked_for(lab, Subject::C, port + 1, everybody)?;
+            require(ours == theirs, || format!("ours {ours:#?}\ntheirs {theirs:#?}"))?;
+            let second = ours.iter().any(|subject| subject.contains("Instance VI_2"));
+            require(second == everybody, || format!("{ours:#?}"))?;
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn letters_survive_checkd_and_a_mail_server_that_is_away_and_a_stop_sends_the_last() {
     sandboxed(90, |lab| {

@@ -15,6 +15,7 @@ mod follow;
 mod frr;
 mod hostile;
 mod installation;
+mod keywords;
 mod mail;
 mod operator;
 mod outage;

@@ -13,6 +13,7 @@ use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, sandboxed, wait_unt
 const ADDRESS: IpAddr = front4(50);
 const MOVE: Duration = Duration::from_secs(5);
 const LOAD: &str = "/run/lab/track/load";
+const SPARE: &str = "/run/lab/track/spare";
 
 fn at(here: &Host, there: &Host) -> bool {
     here.has(ADDRESS) && !there.has(ADDRESS)
@@ -27,8 +28,12 @@ fn a_file_moves_the_address(lab: &Lab, subject: Subject) -> Result<(), Failure> 
     let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
     let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
     fs::create_dir_all("/run/lab/track").map_err(|cause| Failure::instrument("directory", cause))?;
-    let file = format!("track_file load {{\n    file {LOAD}\n    weight -3\n    init_file 1\n}}\n");
-    let tracked = VrrpInstance::new(3, "0.2", 150, ADDRESS).with("track_file {\n        load\n    }").text();
+    let file = format!(
+        "track_file load {{\n    file {LOAD}\n    weight -3\n    init_file 1\n}}\n\
+         vrrp_track_file spare {{\n    file {SPARE}\n    weight 9 reverse\n}}\n"
+    );
+    let lines = "track_file {\n        load weight -3 noreverse\n        spare weight 60 reverse\n    }";
+    let tracked = VrrpInstance::new(3, "0.2", 150, ADDRESS).with(lines).text();
     let plain = VrrpInstance::new(3, "0.2", 100, ADDRESS).text();
     let first = Director::start(lab, d1, subject, &(global("d1") + &file + &tracked), &[])?;
     let _second = Director::start(lab, d2, subject, &(global("d2") + &plain), &[])?;
@@ -39,6 +44,11 @@ fn a_file_moves_the_address(lab: &Lab, subject: Subject) -> Result<(), Failure> 
     wait_until("it moves with the number", MOVE, || at(d2, d1))?;
     fs::remove_file(LOAD).map_err(|cause| Failure::instrument("removing the tracked file", cause))?;
     wait_until("a file that is missing counts as 0", MOVE, || at(d1, d2))?;
+    let spare = |text: &str| fs::write(SPARE, text).map_err(|cause| Failure::instrument(SPARE, cause));
+    spare("1\n")?;
+    wait_until("it moves with the reversed number of the other file", MOVE, || at(d2, d1))?;
+    spare("0\n")?;
+    wait_until("it returns with it", MOVE, || at(d1, d2))?;
     write("0x64\n")?;
     wait_until("it moves again", MOVE, || at(d2, d1))?;
     if subject == Subject::C {
@@ -85,8 +95,10 @@ fn processes_move_the_address(lab: &Lab, subject: Subject) -> Result<(), Failure
     let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
     let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
     let mut children = started(2)?;
-    let block = "vrrp_track_process web {\n    process tracked-sleep\n    quorum 2\n    weight 80\n}\n";
-    let tracked = VrrpInstance::new(3, "0.2", 50, ADDRESS).with("track_process {\n        web\n    }").text();
+    let block = "vrrp_track_process web {\n    process tracked-sleep\n    quorum 2\n    weight 80\n}\n\
+                 vrrp_track_process none {\n    process no-such-process\n    weight 5\n}\n";
+    let lines = "track_process {\n        web weight 80 noreverse\n        none weight 3 reverse\n    }";
+    let tracked = VrrpInstance::new(3, "0.2", 50, ADDRESS).with(lines).text();
     let plain = VrrpInstance::new(3, "0.2", 100, ADDRESS).text();
     let _first = Director::start(lab, d1, subject, &(global("d1") + block + &tracked), &[])?;
     let _second = Director::start(lab, d2, subject, &(global("d2") + &plain), &[])?;

@@ -226,9 +226,13 @@ mod tests {
     }
 
     fn outcome(script: &Script) -> RunOutcome {
+        outcome_by(script, false)
+    }
+
+    fn outcome_by(script: &Script, written_path: bool) -> RunOutcome {
         let mut runner = Runner::default();
         let mut reactor = Reactor::new().unwrap();
-        let fd = runner.start(0, script, &["extra".to_owned()], Purpose::Nobody, false, now()).unwrap();
+        let fd = runner.start(0, script, &["extra".to_owned()], Purpose::Nobody, written_path, now()).unwrap();
         reactor.watch_reads(fd, 0).unwrap();
         loop {
             let now = reactor.turn(runner.deadline(), &mut Vec::new()).unwrap();
@@ -243,6 +247,23 @@ mod tests {
     fn a_script_gets_exactly_its_user_and_groups() {
         let test = r#"[ "$(id -u) $(id -g) $(id -G)" = "54321 54321 54321 777" ]"#;
         assert_eq!(outcome(&script(test, 54321, &[777])), RunOutcome::Exited(0));
+    }
+
+    #[test]
+    fn a_link_is_followed_unless_the_written_path_is_wanted() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = std::env::temp_dir().join(format!("keepalived-link-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let everybody = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&folder, everybody.clone()).unwrap();
+        let (file, link) = (folder.join("real"), folder.join("link"));
+        std::fs::write(&file, "#!/bin/sh\ncase $0 in *link) exit 7;; *) exit 8;; esac\n").unwrap();
+        std::fs::set_permissions(&file, everybody).unwrap();
+        symlink(&file, &link).unwrap();
+        let script = Script { argv: vec![link.display().to_string()], ..script("", 54321, &[]) };
+        assert_eq!(outcome_by(&script, true), RunOutcome::Exited(7));
+        assert_eq!(outcome_by(&script, false), RunOutcome::Exited(8));
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -1,0 +1,238 @@
+//! Keywords that no other suite has a reason to use, several at once: each is seen on the wire, in the kernel's tables,
+//! on processes or on files.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tests::lab::capture::{Capture, announcements};
+use tests::lab::config_text::{VrrpInstance, http_service};
+use tests::lab::failure::require;
+use tests::lab::lan::front4;
+use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, pause, process, sandboxed, wait_until};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn globals(lines: &str) -> String {
+    format!("global_defs {{\n    router_id lab\n{lines}\n}}\n")
+}
+
+fn write(path: &str, text: &str) -> Result<(), Failure> {
+    let folder = Path::new(path).parent().unwrap_or(Path::new("/run"));
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, text))
+        .map_err(|cause| Failure::instrument(path, cause))
+}
+
+/// Starts the only director of a segment and waits until it holds its address.
+fn master(lab: &Lab, d1: &Host, config: &str) -> Result<Director, Failure> {
+    let director = Director::start(lab, d1, Subject::Ours, config, &[])?;
+    wait_until("d1 holds the address", SOON, || d1.has(front4(50)))
+        .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
+    Ok(director)
+}
+
+/// Field of `/proc/PID/stat`, counted as in proc(5).
+fn stat_field(pid: i32, field: usize) -> Option<i64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(field - 3)?.parse().ok()
+}
+
+const PROCESSES: &str = "vrrp_process_name elector\nlvs_process_name prober\nvrrp_priority -5\n\
+    checker_rt_priority 10\nchecker_cpu_affinity 0\nchecker_rlimit_rtime 400000\n\
+    state_dump_file /run/lab/dumps/state.data\nstats_dump_file /run/lab/dumps/numbers.stats\n\
+    json_dump_file /run/lab/dumps/all.json\ndata_use_instance";
+
+#[test]
+fn processes_and_state_files_have_the_names_that_they_are_given() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        write("/run/lab/dumps/here", "")?;
+        let config = "instance blue\nnamespace_with_ipsets\n".to_owned()
+            + &globals(PROCESSES)
+            + &VrrpInstance::new(3, "0.2", 200, front4(50)).text()
+            + &http_service("10.77.0.50", &["10.77.0.1"]);
+        let director = master(lab, d1, &config)?;
+        let vrrpd = director.wait_daemon("elector")?;
+        let checkd = director.wait_daemon("prober")?;
+        require(stat_field(vrrpd, 19) == Some(-5), || format!("vrrpd: nice {:?}", stat_field(vrrpd, 19)))?;
+        let scheduling = (stat_field(checkd, 41), stat_field(checkd, 40));
+        require(scheduling == (Some(2), Some(10)), || format!("checkd is scheduled {scheduling:?}"))?;
+        let allowed = process::status_field(checkd, "Cpus_allowed_list").unwrap_or_default();
+        require(allowed == "0", || format!("checkd may run on {allowed}"))?;
+        let limits = fs::read_to_string(format!("/proc/{checkd}/limits")).unwrap_or_default();
+        let limit = limits.lines().find(|line| line.starts_with("Max realtime timeout")).unwrap_or_default();
+        require(limit.contains(" 400000 "), || limit.to_owned())?;
+        for number in ["-10", "-12", "-36"] {
+            d1.run("/bin/kill", &[number, &director.pid().to_string()])?;
+        }
+        let names = ["state.blue.data", "state_check.blue.data", "numbers.blue.stats", "all.blue.json"];
+        let all = || names.iter().all(|name| Path::new("/run/lab/dumps").join(name).exists());
+        wait_until("the files have their names", SOON, all).map(|_| ()).map_err(|failure| {
+            let listed = d1.run("ls", &["-R", "/run/lab"]).unwrap_or_default();
+            Failure::new(format!("{failure}\n{listed}"))
+        })
+    });
+}
+
+/// A file that is there while a configuration is read, and a time of day that comes again tomorrow.
+#[test]
+fn reloads_are_shown_by_a_file_and_daily_ones_stay_asked_for() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let config = globals("reload_file /run/lab/reading\nreload_time_file /run/lab/when\nreload_repeat")
+            + &VrrpInstance::new(3, "0.2", 200, front4(50)).text();
+        let director = master(lab, d1, &config)?;
+        // Long enough to be seen: nothing waits for these but the reader.
+        let script = "vrrp_script unused$NUMBER { script \"/bin/true\" root }\n";
+        let many: String = (0..4_000).map(|number| script.replace("$NUMBER", &number.to_string())).collect();
+        let next = config.replace("10.77.0.50", "10.77.0.51");
+        director.write_config(d1, &(next + &many))?;
+        director.signal(Signal::SIGHUP);
+        let reading = Path::new("/run/lab/reading");
+        wait_until("the file is there", SOON, || reading.exists())?;
+        wait_until("the new address is there", SOON, || d1.has(front4(51)))?;
+        wait_until("the file is gone again", SOON, || !reading.exists())?;
+        director.write_config(d1, &config)?;
+        let when = d1.run("/bin/date", &["-u", "-d", "3 seconds", "+%H:%M:%SZ"])?;
+        write("/run/lab/when", &when)?;
+        wait_until("the old address is back at that time", SOON, || d1.has(front4(50)))?;
+        require(Path::new("/run/lab/when").exists(), || "tomorrow is forgotten".to_owned())
+    });
+}
+
+/// Lines of `virtual_routes`, and what the kernel says of each.
+const ROUTES: &[(&str, &str)] = &[
+    ("inet to 198.51.100.0/24 gw 10.77.0.100 oif eth0", "198.51.100.0/24 via 10.77.0.100 dev eth0"),
+    ("inet6 2001:db8:9::/48 dev eth0 expires 500", "2001:db8:9::/48 dev eth0"),
+    ("198.51.101.0/24 dev eth0 dsfield 0x10 priority 8", "198.51.101.0/24 tos 0x10 dev eth0"),
+    ("198.51.102.0/24 dev eth0 table blue", "198.51.102.0/24 dev eth0"),
+    ("198.51.103.0/24 via 10.77.0.100 or 10.77.0.101", "198.51.103.0/24"),
+    (
+        "198.51.104.0/24 nexthop via 10.77.0.100 weight 2 nexthop via 10.77.0.101 dev eth0",
+        "198.51.104.0/24",
+    ),
+    ("198.51.105.0/24 dev eth0 rtt 300ms rttvar 200ms", "rtt 300ms rttvar 200ms"),
+    ("198.51.106.0/24 dev eth0 reordering 9 window 20000", "window 20000 reordering 9"),
+    ("198.51.107.0/24 dev eth0 cwnd lock 7 ssthresh 11", "cwnd lock 7"),
+    ("198.51.108.0/24 dev eth0 initrwnd 13 congctl lock reno", "initrwnd 13 congctl lock reno"),
+    ("198.51.109.0/24 dev eth0 ttl-propagate enabled fastopen_no_cookie 1", "fastopen_no_cookie 1"),
+    ("add 198.51.110.0/24 dev eth0", "198.51.110.0/24 dev eth0"),
+    ("prepend 198.51.111.0/24 dev eth0 metric 3", "198.51.111.0/24 dev eth0"),
+    ("append 198.51.112.0/24 dev eth0 metric 4", "198.51.112.0/24 dev eth0"),
+    ("198.51.113.0/24 via 10.77.0.100 as to 10.77.0.101 dev eth0", "198.51.113.0/24 via 10.77.0.100"),
+    ("2001:db8:a::/48 from 2001:db8:b::/48 dev eth0", "2001:db8:a::/48 from 2001:db8:b::/48 dev eth0"),
+];
+
+#[test]
+fn every_option_of_a_route_reaches_the_kernel() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        write("/run/lab/etc/rt_tables", "77 blue\n")?;
+        write("/run/lab/usr/rt_scopes", "")?;
+        let lines: String = ROUTES.iter().map(|(line, _)| format!("        {line}\n")).collect();
+        let routes = format!("virtual_routes {{\n{lines}    }}");
+        let config = globals("iproute_etc_dir /run/lab/etc\niproute_usr_dir /run/lab/usr\ndefault_interface eth0")
+            + "static_ipaddress {\n    203.0.113.5/24\n}\n"
+            + &VrrpInstance::new(3, "0.2", 200, front4(50)).with(&routes).text();
+        let director = master(lab, d1, &config)?;
+        let has = |list: &str, part: &str| list.lines().any(|line| line.contains(part));
+        let listed = || {
+            let four = d1.run("ip", &["-4", "-o", "-N", "route", "show", "table", "all"]).unwrap_or_default();
+            let six = d1.run("ip", &["-6", "-o", "-N", "route", "show", "table", "all"]).unwrap_or_default();
+            four + &six
+        };
+        let last = "198.51.112.0/24";
+        wait_until("the last route is there", SOON, || has(&listed(), last))
+            .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
+        let all = listed();
+        let missing: Vec<_> = ROUTES.iter().filter(|(_, part)| !has(&all, part)).collect();
+        require(missing.is_empty(), || format!("{missing:#?}\nof\n{all}\n{}", director.log()))?;
+        let blue = d1.run("ip", &["route", "show", "table", "77"])?;
+        require(has(&blue, "198.51.102.0/24"), || format!("table 77: {blue}"))?;
+        let weighted = d1.run("ip", &["route", "show", "198.51.104.0/24"])?;
+        require(weighted.contains("weight 2") && weighted.contains("10.77.0.101"), || weighted.clone())?;
+        let timed = d1.run("ip", &["-6", "route", "show", "2001:db8:9::/48"])?;
+        require(timed.contains("expires "), || timed.clone())?;
+        let addresses = d1.run("ip", &["addr", "show", "dev", "eth0"])?;
+        require(addresses.contains("203.0.113.5/24"), || addresses.clone())
+    });
+}
+
+/// Announcements of one address of each family with these keywords, and where they stand.
+fn announced(lab: &Lab, name: &str, before: &str, extra: &str) -> Result<(Vec<f64>, Vec<f64>), Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let d1 = lan.host("d1")?;
+    let capture = Capture::start(lab, lan.switch(), name)?;
+    let instance = VrrpInstance::new(3, "0.2", 200, front4(50))
+        .with("garp_master_repeat 3\ngarp_master_delay 0")
+        .with("virtual_ipaddress_excluded {\n        fd77::50/64 dev eth0\n    }")
+        .with(extra);
+    let director = master(lab, d1, &(before.to_owned() + &instance.text()))?;
+    pause(Duration::from_millis(2_300));
+    director.stop()?;
+    let file = capture.stop()?;
+    Ok((announcements(&file, "10.77.0.50")?, announcements(&file, "fd77::50")?))
+}
+
+fn least_gap(times: &[f64]) -> f64 {
+    times.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::MAX, f64::min)
+}
+
+fn keep_their_distance((arp, neighbour): (Vec<f64>, Vec<f64>)) -> Result<(), Failure> {
+    for (what, times) in [("gratuitous ARPs", arp), ("neighbour advertisements", neighbour)] {
+        require(times.len() == 3, || format!("{} {what}: {times:?}", times.len()))?;
+        require(least_gap(&times) > 0.15, || format!("{what} follow too fast: {times:?}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn announcements_of_both_families_keep_the_distance_of_all_interfaces() {
+    sandboxed(60, |lab| {
+        keep_their_distance(announced(
+            lab,
+            "all",
+            &globals("vrrp_garp_interval 0.2\nvrrp_gna_interval 0.2"),
+            "",
+        )?)
+    });
+}
+
+#[test]
+fn announcements_of_both_families_keep_the_distance_of_a_group() {
+    sandboxed(60, |lab| {
+        let group = "garp_group {\n    garp_interval 0.2\n    gna_interval 0.2\n    interfaces {\n        eth0\n    }\n}\n";
+        keep_their_distance(announced(lab, "group", group, "")?)
+    });
+}
+
+/// Polling finds nothing that the kernel doesn't tell; a source address that is lost is a fault.
+#[test]
+fn a_lost_source_address_and_a_lost_interface_are_faults() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let extra = "linkbeat_use_polling\nmcast_src_ip 10.77.0.9\ntrack_src_ip";
+        let config = "linkbeat_use_polling\nlinkbeat_interfaces {\n    eth0\n}\n".to_owned()
+            + &globals("dynamic_interfaces")
+            + &VrrpInstance::new(3, "0.2", 200, front4(50)).with(extra).text();
+        d1.ip("addr add 10.77.0.9/24 dev eth0\n")?;
+        let director = master(lab, d1, &config)?;
+        d1.ip("addr del 10.77.0.9/24 dev eth0\n")?;
+        wait_until("the address goes with its source", SOON, || !d1.has(front4(50)))?;
+        let status = director.status()?;
+        require(status["instances"][0]["state"] == "Fault", || status.to_string())?;
+        d1.ip("addr add 10.77.0.9/24 dev eth0\n")?;
+        wait_until("it comes back with it", SOON, || d1.has(front4(50)))?;
+        d1.ip("link set eth0 down\n")?;
+        wait_until("it goes with the link", SOON, || !d1.has(front4(50)))?;
+        d1.ip("link set eth0 up\n")?;
+        wait_until("it comes back with it", SOON, || d1.has(front4(50))).map(|_| ())
+    });
+}
