@@ -101,7 +101,9 @@ fn stage(block: &str, line: &str) -> Option<String> {
         }
         "static_ipaddress:entry" => instance("") + &statics("static_ipaddress", line),
         "static_routes:entry" => instance("") + &statics("static_routes", line),
-        "virtual_server/lb_kind:option" => service("", "").replace("lb_kind NAT", &format!("lb_kind TUN {line}")),
+        "virtual_server/lb_kind:option" => {
+            service("", "").replace("lb_kind NAT", &format!("lb_kind TUN {line}"))
+        }
         "virtual_server_group:entry" => {
             let group = format!("virtual_server_group G {{\n192.0.2.1 80\n{line}\n}}\n");
             group + &service("", "").replace("192.0.2.1 80", "group G")
@@ -123,7 +125,9 @@ fn stage(block: &str, line: &str) -> Option<String> {
             )
         }
         "virtual_server" if line.starts_with("smtp_alert") => MAIL.to_owned() + &service(line, ""),
-        "virtual_server/real_server" if line.starts_with("smtp_alert") => MAIL.to_owned() + &service("", line),
+        "virtual_server/real_server" if line.starts_with("smtp_alert") => {
+            MAIL.to_owned() + &service("", line)
+        }
         "virtual_server" => service(line, ""),
         "virtual_server/real_server" => service("", line),
         _ => around(block, line)?,
@@ -200,11 +204,7 @@ fn every_line_changes_what_the_list_says() {
         }
         let first = line.split(['\n', ' ']).next().unwrap_or("");
         let is_value = row.keyword.starts_with('<');
-        assert!(
-            is_value || row.keyword == first || line.contains(row.keyword),
-            "{}: {line}",
-            row.keyword
-        );
+        assert!(is_value || row.keyword == first || line.contains(row.keyword), "{}: {line}", row.keyword);
     }
     assert!(wrong.is_empty(), "{} lines:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -112,10 +112,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("198.51.101.0/24 dev eth0 dsfield 0x10 priority 8", "198.51.101.0/24 tos 0x10 dev eth0"),
     ("198.51.102.0/24 dev eth0 table blue", "198.51.102.0/24 dev eth0"),
     ("198.51.103.0/24 via 10.77.0.100 or 10.77.0.101", "198.51.103.0/24"),
-    (
-        "198.51.104.0/24 nexthop via 10.77.0.100 weight 2 nexthop via 10.77.0.101 dev eth0",
-        "198.51.104.0/24",
-    ),
+    ("198.51.104.0/24 nexthop via 10.77.0.100 weight 2 nexthop via 10.77.0.101 dev eth0", "198.51.104.0/24"),
     ("198.51.105.0/24 dev eth0 rtt 300ms rttvar 200ms", "rtt 300ms rttvar 200ms"),
     ("198.51.106.0/24 dev eth0 reordering 9 window 20000", "window 20000 reordering 9"),
     ("198.51.107.0/24 dev eth0 cwnd lock 7 ssthresh 11", "cwnd lock 7"),
@@ -137,9 +134,10 @@ fn every_option_of_a_route_reaches_the_kernel() {
         write("/run/lab/usr/rt_scopes", "")?;
         let lines: String = ROUTES.iter().map(|(line, _)| format!("        {line}\n")).collect();
         let routes = format!("virtual_routes {{\n{lines}    }}");
-        let config = globals("iproute_etc_dir /run/lab/etc\niproute_usr_dir /run/lab/usr\ndefault_interface eth0")
-            + "static_ipaddress {\n    203.0.113.5/24\n}\n"
-            + &VrrpInstance::new(3, "0.2", 200, front4(50)).with(&routes).text();
+        let config =
+            globals("iproute_etc_dir /run/lab/etc\niproute_usr_dir /run/lab/usr\ndefault_interface eth0")
+                + "static_ipaddress {\n    203.0.113.5/24\n}\n"
+                + &VrrpInstance::new(3, "0.2", 200, front4(50)).with(&routes).text();
         let director = master(lab, d1, &config)?;
         let has = |list: &str, part: &str| list.lines().any(|line| line.contains(part));
         let listed = || {

@@ -232,7 +232,8 @@ mod tests {
     fn outcome_by(script: &Script, written_path: bool) -> RunOutcome {
         let mut runner = Runner::default();
         let mut reactor = Reactor::new().unwrap();
-        let fd = runner.start(0, script, &["extra".to_owned()], Purpose::Nobody, written_path, now()).unwrap();
+        let fd =
+            runner.start(0, script, &["extra".to_owned()], Purpose::Nobody, written_path, now()).unwrap();
         reactor.watch_reads(fd, 0).unwrap();
         loop {
             let now = reactor.turn(runner.deadline(), &mut Vec::new()).unwrap();
