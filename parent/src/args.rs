@@ -10,6 +10,8 @@ use clap::{ArgAction, Parser};
 #[command(
     name = "keepalived",
     disable_version_flag = true,
+    // As getopt(3) has it: the last one counts.
+    args_override_self = true,
     about = "VRRP failover and health-checked IPVS load balancing"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "every flag of the command line is one of them")]
@@ -229,6 +231,13 @@ mod tests {
         assert_eq!((args.core_pattern, args.umask), (Some("core".to_owned()), Some(0o027)));
         // What looks like such a letter in the value of another option is left alone.
         assert_eq!(parsed(&["keepalived", "-f/etc/test.conf"]).config, "/etc/test.conf");
+    }
+
+    #[test]
+    fn of_an_option_that_is_given_twice_the_last_one_counts() {
+        let args = Args::parse_from(["keepalived", "-n", "-n", "-f", "/tmp/x.conf", "-f", "/tmp/y.conf"]);
+        assert!(args.foreground);
+        assert_eq!(args.config, "/tmp/y.conf");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use config::diagnostic::Severity;
 use config::model::parts::Held;
 use config::model::process::ProcessSettings;
 use ipc::messages::Level;
+use ipc::messages::ctl::Daemon;
 use ipc::reactor;
 use sandbox::profile::Capability;
 use sandbox::spawn::{Abilities, abilities};
@@ -30,6 +31,7 @@ use crate::environment::{self, CorePattern};
 use crate::log_sink::{self, LogSink, Speaker};
 use crate::pid_file::PidFile;
 use crate::place::{self, Given, Place};
+use crate::predecessor;
 use crate::record::{Record, RecordError};
 use crate::run::{self, Settings, Suite};
 use crate::worker::{self, Loading, Parts, What};
@@ -294,6 +296,7 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     let place = Place::of(&given(args), &process);
     let (record, mut left) = claim(&place.run_dir)?;
     let pid_file = claim_pid_file(args, &place)?;
+    let old_vrrpd = predecessor::await_end(&place.vrrp, &daemon_dir.join(Daemon::Vrrpd.name()));
     let control = Control::listen(&place.run_dir, process.control_group, process.status_group)
         .map_err(|error| Failure::new(exit::FATAL, format!("control socket: {error}")))?;
     let_in(&place.run_dir, &process)
@@ -328,7 +331,16 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     if let Err(why) = &pid_file {
         say(Level::Warning, &format!("no pid file: {why}"));
     }
-    if args.release_addresses {
+    match old_vrrpd {
+        Some(predecessor::End::Own) => say(Level::Info, "waited for the vrrpd of a killed keepalived to end"),
+        Some(predecessor::End::Killed) => {
+            say(Level::Warning, "the vrrpd of a killed keepalived didn't end by itself: killed")
+        }
+        None => {}
+    }
+    // Whoever was killed and has left no record of ours was another keepalived: what it left is what it was to hold.
+    let killed = left.is_empty() && pid_file.as_ref().is_ok_and(PidFile::was_stale);
+    if args.release_addresses || killed {
         for instance in &parts.parent.instances {
             left.addresses.extend(instance.held.addresses.iter().cloned());
             left.routes.extend(instance.held.routes.iter().cloned());

@@ -18,6 +18,7 @@ pub mod log_sink;
 pub mod pid_file;
 pub mod place;
 pub mod plain;
+pub mod predecessor;
 pub mod record;
 pub mod reload;
 pub mod reload_time;

@@ -12,6 +12,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 pub struct PidFile {
     path: PathBuf,
     file: File,
+    stale: bool,
 }
 
 impl PidFile {
@@ -46,10 +47,17 @@ impl PidFile {
         }
         let mut text = String::new();
         let _not_a_number_is_nobody = (&mut file).take(32).read_to_string(&mut text);
-        if text.trim().parse().is_ok_and(is_other_keepalived) {
+        let named = text.trim().parse();
+        if named.as_ref().is_ok_and(|pid| is_other_keepalived(*pid)) {
             return Err(taken());
         }
-        Ok(Self { path: path.to_owned(), file })
+        Ok(Self { path: path.to_owned(), file, stale: named.is_ok() })
+    }
+
+    /// True when the file named a process that is gone: a keepalived, of whatever make, was killed.
+    #[must_use]
+    pub fn was_stale(&self) -> bool {
+        self.stale
     }
 
     /// Writes this process's number.
@@ -107,6 +115,14 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         drop(file);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_names_a_process_which_is_gone_is_stale() {
+        let path = path("stale");
+        assert!(!PidFile::claim(&path).unwrap().was_stale());
+        fs::write(&path, "4194305\n").unwrap();
+        assert!(PidFile::claim(&path).unwrap().was_stale());
     }
 
     #[test]

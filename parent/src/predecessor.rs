@@ -1,0 +1,91 @@
+//! A vrrpd that its parent's death has left alone: it resigns and withdraws by itself, and a start waits for that.
+//!
+//! Driver, used once at boot. A successor that came earlier would have its addresses withdrawn by the old one. The
+//! pid file may name anybody: only a process that executes our vrrpd is waited for, and ended when it doesn't end.
+
+use std::fs;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sandbox::system::process::{pidfd_open, pidfd_send_signal};
+
+/// How the old process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// By itself.
+    Own,
+    /// It had to be killed: what it held is withdrawn by the record.
+    Killed,
+}
+
+/// Time that the old process has to withdraw.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Time that a killed process has to be gone.
+const DEATH: Duration = Duration::from_secs(1);
+
+/// Waits for the vrrpd that this pid file names; `None` when there is none.
+#[must_use]
+pub fn await_end(pid_file: &Path, program: &Path) -> Option<End> {
+    let mut text = String::new();
+    fs::File::open(pid_file).ok()?.take(32).read_to_string(&mut text).ok()?;
+    let pid: i32 = text.trim().parse().ok()?;
+    let pidfd = pidfd_open(pid).ok()?;
+    // Asked after the process has been opened: its number can't have gone to another one.
+    if !executes(pid, program) {
+        return None;
+    }
+    if has_ended(&pidfd, PATIENCE) {
+        return Some(End::Own);
+    }
+    let _already_gone = pidfd_send_signal(pidfd.as_fd(), 9);
+    has_ended(&pidfd, DEATH);
+    Some(End::Killed)
+}
+
+/// True for a process of this program, also when a newer file has taken its place since.
+fn executes(pid: i32, program: &Path) -> bool {
+    let Ok(found) = fs::read_link(format!("/proc/{pid}/exe")) else { return false };
+    let found = found.to_string_lossy();
+    Path::new(found.strip_suffix(" (deleted)").unwrap_or(&found)) == program
+}
+
+fn has_ended(pidfd: &OwnedFd, within: Duration) -> bool {
+    let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    let timeout = PollTimeout::try_from(within).unwrap_or(PollTimeout::MAX);
+    poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pid_file(name: &str, text: &str) -> std::path::PathBuf {
+        let path = std::env::temp_dir().join(format!("keepalived-old-{}-{name}", std::process::id()));
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn nobody_is_waited_for_who_is_another_program_or_gone() {
+        let own = pid_file("own", &format!("{}\n", std::process::id()));
+        assert_eq!(await_end(&own, Path::new("/usr/libexec/keepalived/vrrpd")), None);
+        let text = pid_file("text", "x\n");
+        assert_eq!(await_end(&text, Path::new("/bin/sleep")), None);
+        assert_eq!(await_end(Path::new("/nonexistent/vrrp.pid"), Path::new("/bin/sleep")), None);
+        fs::remove_file(own).unwrap();
+        fs::remove_file(text).unwrap();
+    }
+
+    #[test]
+    fn who_ends_by_itself_is_waited_for() {
+        let program = fs::canonicalize("/bin/sleep").unwrap();
+        let mut child = std::process::Command::new(&program).arg("0.2").spawn().unwrap();
+        let file = pid_file("sleep", &format!("{}\n", child.id()));
+        assert_eq!(await_end(&file, &program), Some(End::Own));
+        child.wait().unwrap();
+        fs::remove_file(file).unwrap();
+    }
+}

@@ -1,0 +1,145 @@
+//! From Debian's keepalived to ours and back: with one failover at most for each replacement, whatever the order, and
+//! without anything that stays behind.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tests::lab::config_text::{VrrpInstance, global};
+use tests::lab::failure::require;
+use tests::lab::lan::front4;
+use tests::lab::{Director, Echo, Failure, Host, Lab, Lan, Probe, Subject, pause, sandboxed, wait_until};
+
+const ADDRESS: IpAddr = front4(50);
+const EXCLUDED: IpAddr = front4(51);
+const SOON: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_millis(200);
+
+fn config(name: &str) -> String {
+    let priority = if name == "d1" { 200 } else { 100 };
+    let excluded = "virtual_ipaddress_excluded {\n10.77.0.51/24 dev eth0\n}";
+    global("lab") + &VrrpInstance::new(3, "0.2", priority, ADDRESS).with(excluded).text()
+}
+
+/// A pair of directors, of which each is one of both kinds, and a client.
+struct Pair<'a> {
+    lab: &'a Lab,
+    // Declared first: what runs ends before its host.
+    running: std::collections::BTreeMap<&'static str, Director>,
+    _echoes: [Echo; 2],
+    lan: Lan,
+}
+
+impl<'a> Pair<'a> {
+    fn start(lab: &'a Lab, first: Subject, second: Subject) -> Result<Self, Failure> {
+        let lan = Lan::new(&[("client", 100), ("d1", 1), ("d2", 2)])?;
+        let echoes = [Echo::start(lan.host("d1")?)?, Echo::start(lan.host("d2")?)?];
+        let mut pair = Self { lab, running: std::collections::BTreeMap::new(), _echoes: echoes, lan };
+        for (name, subject) in [("d1", first), ("d2", second)] {
+            pair.run(name, subject)?;
+        }
+        pair.settle()?;
+        Ok(pair)
+    }
+
+    fn run(&mut self, name: &'static str, subject: Subject) -> Result<(), Failure> {
+        let director = Director::start(self.lab, self.lan.host(name)?, subject, &config(name), &[])?;
+        self.running.insert(name, director);
+        Ok(())
+    }
+
+    fn settle(&self) -> Result<(), Failure> {
+        let (d1, d2) = (self.lan.host("d1")?, self.lan.host("d2")?);
+        wait_until("d1 alone holds both addresses", SOON, || holds(d1, true) && holds(d2, false)).map(|_| ())
+    }
+
+    /// Ends one in order and starts the other kind in its place; how often the one who answers has changed.
+    fn replace(&mut self, name: &'static str, subject: Subject) -> Result<u64, Failure> {
+        let probe = Probe::start(self.lan.host("client")?, ADDRESS, Duration::from_millis(2))?;
+        pause(INTERVAL * 3);
+        if let Some(old) = self.running.remove(name) {
+            old.stop()?;
+        }
+        let host = self.lan.host(name)?;
+        require(holds(host, false), || format!("{name} has kept {:?}", host.addresses()))?;
+        self.run(name, subject)?;
+        pause(INTERVAL * 5);
+        self.settle()?;
+        pause(INTERVAL * 5);
+        self.settle()?;
+        Ok(probe.finish()?.changes)
+    }
+}
+
+/// True when the host holds both addresses, or neither.
+fn holds(host: &Host, both: bool) -> bool {
+    let addresses = host.addresses();
+    [ADDRESS, EXCLUDED].iter().all(|address| addresses.contains(address) == both)
+}
+
+/// Replaces the whole pair, one after the other.
+fn rolling(lab: &Lab, order: [&'static str; 2], old: Subject, new: Subject) -> Result<(), Failure> {
+    let mut pair = Pair::start(lab, old, old)?;
+    for name in order {
+        let changes = pair.replace(name, new)?;
+        // To the peer and back; nobody hears of a Backup that goes and comes.
+        let expected = if name == "d1" { 2 } else { 0 };
+        require(changes == expected, || format!("{name}: who answers has changed {changes} times"))?;
+    }
+    Ok(())
+}
+
+macro_rules! rolls {
+    ($($name:ident: $order:expr, $old:expr => $new:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            sandboxed(60, |lab| rolling(lab, $order, $old, $new));
+        })*
+    };
+}
+
+rolls! {
+    a_pair_of_c_becomes_ours_backup_first: ["d2", "d1"], Subject::C => Subject::Ours;
+    a_pair_of_c_becomes_ours_master_first: ["d1", "d2"], Subject::C => Subject::Ours;
+    a_pair_of_ours_becomes_c_again_backup_first: ["d2", "d1"], Subject::Ours => Subject::C;
+    a_pair_of_ours_becomes_c_again_master_first: ["d1", "d2"], Subject::Ours => Subject::C;
+}
+
+/// Both have the same pid file, as an installation has it: it tells that somebody was killed.
+const PID_FILE: [&str; 2] = ["-p", "/run/lab/d1.parent.pid"];
+
+#[test]
+fn what_a_killed_c_has_left_is_not_taken_for_somebody_elses() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let mut c = Director::start(lab, d1, Subject::C, &config("d1"), &[])?;
+        wait_until("d1 holds both addresses", SOON, || holds(d1, true))?;
+        c.freeze_and_kill();
+        require(holds(d1, true), || "the addresses went with the processes: nothing to test".to_owned())?;
+        let ours = Director::start(lab, d1, Subject::Ours, &config("d1"), &PID_FILE)?;
+        wait_until("ours is Master and holds both", SOON, || {
+            let state = ours.status().map(|status| status["instances"][0]["state"].clone());
+            state.is_ok_and(|state| state == "Master") && holds(d1, true)
+        })?;
+        ours.stop()?;
+        require(holds(d1, false), || format!("a stop has left {:?}", d1.addresses()))
+    });
+}
+
+#[test]
+fn what_a_killed_c_has_left_is_withdrawn_where_the_peer_has_taken_over() {
+    sandboxed(60, |lab| {
+        let mut pair = Pair::start(lab, Subject::C, Subject::C)?;
+        let mut killed = pair.running.remove("d1").ok_or_else(|| Failure::new("d1 doesn't run"))?;
+        killed.freeze_and_kill();
+        let (d1, d2) = (pair.lan.host("d1")?, pair.lan.host("d2")?);
+        wait_until("d2 has taken over, d1 still holds", SOON, || holds(d2, true) && holds(d1, true))?;
+        // As a Backup it has no business with the addresses.
+        let patient = config("d1").replace("    state BACKUP\n", "    state BACKUP\n    nopreempt\n");
+        let ours = Director::start(lab, d1, Subject::Ours, &patient, &PID_FILE)?;
+        wait_until("d1 holds them no more", SOON, || holds(d1, false) && holds(d2, true))?;
+        pause(INTERVAL * 5);
+        require(holds(d1, false) && holds(d2, true), || "d1 has taken them again".to_owned())?;
+        ours.stop().map(|_| ())
+    });
+}
