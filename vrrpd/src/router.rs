@@ -200,12 +200,12 @@ impl Router {
         }
     }
 
-    /// True when another configuration is the same virtual router, so that state and timers go on.
+    /// True when another configuration is the same virtual router, so that state and timers go on. It may speak
+    /// another version: whoever moves a pair from 2 to 3 keeps the service.
     #[must_use]
     pub fn is_same_router(&self, other: &Instance) -> bool {
         let ours = &self.config;
         ours.vrid == other.vrid
-            && ours.version == other.version
             && ours.family == other.family
             && ours.interface == other.interface
             && match (&ours.transport, &other.transport) {

@@ -6,7 +6,7 @@ use config::model::Model;
 use config::model::parts::VrrpHead;
 use config::model::track::TrackFile;
 use config::model::units::{FileId, ScriptId};
-use config::model::vrrp::{Peer, TrackInterface, TrackScript, TrackedScript};
+use config::model::vrrp::{Peer, TrackInterface, TrackScript, TrackedScript, Version};
 use ipc::messages::RunOutcome;
 use netlink::route::LinkFlags;
 
@@ -231,6 +231,8 @@ fn another_vrid_is_another_router_and_another_priority_is_not() {
     let router = Router::new(instance(&["192.0.2.10/24"]), &links());
     let mut other = instance(&["192.0.2.10/24"]);
     other.priority = Priority::new(50);
+    assert!(router.is_same_router(&other));
+    other.version = Version::V2;
     assert!(router.is_same_router(&other));
     other.vrid = config::model::units::Vrid::new(52).unwrap();
     assert!(!router.is_same_router(&other));
