@@ -16,6 +16,7 @@ mod follow;
 mod frr;
 mod hostile;
 mod installation;
+mod interfaces;
 mod keywords;
 mod mail;
 mod migration;

@@ -230,6 +230,56 @@ fn ten_thousand_refused_packets_a_second_miss_no_advert() {
     });
 }
 
+/// Wrong version, wrong checksum, from beyond the link: one of them every third of a second.
+#[test]
+fn a_bad_packet_every_now_and_then_misses_no_advert() {
+    sandboxed(60, |lab| {
+        let (lan, director, _echo) = alone(lab)?;
+        let before = transitions(&director)?;
+        let capture = Capture::start(lab, lan.switch(), "now-and-then")?;
+        let (mut version, mut sum) = (advert(250), advert(250));
+        version[0] = 0x21;
+        sum[6] ^= 1;
+        for _ in 0..6 {
+            for (frame, ttl) in [(&version, 255), (&sum, 255), (&advert(250), 254)] {
+                flood(lan.host("client")?, frame, ttl, 1)?;
+                pause(Duration::from_millis(320));
+            }
+        }
+        let times = capture::times_of(&capture.stop()?, "10.77.0.1")?;
+        require(times.len() >= 28, || format!("only {} adverts in 6 s", times.len()))?;
+        require(longest_gap(&times) < PATIENCE, || {
+            format!("adverts paused for {:.3} s", longest_gap(&times))
+        })?;
+        require(transitions(&director)? == before, || "the state has changed".to_owned())
+    });
+}
+
+/// Both are Master of what they speak; ours goes on as if it were alone.
+#[test]
+fn a_neighbour_of_another_version_with_our_vrid_misses_no_advert_of_ours() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("client", 100), ("d1", 1), ("d2", 2)])?;
+        let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
+        let director = Director::start(lab, d1, Subject::Ours, &config(100), &[])?;
+        wait_until("d1 holds the address", ELECTED, || d1.has(ADDRESS))?;
+        let before = transitions(&director)?;
+        let lines = director.log().lines().count();
+        let capture = Capture::start(lab, lan.switch(), "other-version")?;
+        let other = global("lab") + &VrrpInstance::new(2, "1", 200, front4(60)).text();
+        let _neighbour = Director::start(lab, d2, Subject::C, &other, &[])?;
+        wait_until("the neighbour is Master, too", ELECTED, || d2.has(front4(60)))?;
+        pause(Duration::from_secs(4));
+        let times = capture::times_of(&capture.stop()?, "10.77.0.1")?;
+        require(longest_gap(&times) < PATIENCE, || {
+            format!("adverts paused for {:.3} s", longest_gap(&times))
+        })?;
+        require(transitions(&director)? == before && d1.has(ADDRESS), || "the state has changed".to_owned())?;
+        let more = director.log().lines().count() - lines;
+        require(more < 20, || format!("{more} log lines"))
+    });
+}
+
 #[test]
 fn packets_from_beyond_the_link_move_nothing() {
     sandboxed(60, |lab| {

@@ -58,6 +58,19 @@ pub struct VrrpGlobal {
     pub log_unknown_vrids: bool,
     /// How fast announcements may follow each other on an interface.
     pub paces: AnnouncePaces,
+    /// `interface_up_down_delays`.
+    pub link_delays: Vec<LinkDelay>,
+}
+
+/// How long an interface must be down or up before that counts (`interface_up_down_delays`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkDelay {
+    /// Its name.
+    pub interface: String,
+    /// 0..=255 s.
+    pub down: Duration,
+    /// 0..=255 s.
+    pub up: Duration,
 }
 
 /// Least times between two announcements on one interface (`vrrp_garp_interval`, `vrrp_gna_interval`, `garp_group`).
@@ -95,6 +108,7 @@ impl Default for VrrpGlobal {
             multicast_group6: Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12),
             startup_delay: Duration::ZERO,
             paces: AnnouncePaces::default(),
+            link_delays: Vec::new(),
             delay_after_boot: Duration::ZERO,
             log_unknown_vrids: false,
         }

@@ -5,6 +5,7 @@ use crate::model::ipvs::ConnectionTimeouts;
 use crate::model::mail::Mailbox;
 use crate::model::process::{IpvsNamespace, ReloadFile, Tuning, UnknownCall};
 use crate::model::vrrp::Pace;
+use crate::schema::shown_seconds;
 use std::fmt::Write;
 
 impl Page<'_> {
@@ -90,6 +91,19 @@ impl Page<'_> {
             self.close();
             self.close();
         }
+    }
+
+    pub(super) fn link_delays(&mut self) {
+        let delays = &self.model.vrrp_global.link_delays;
+        if delays.is_empty() {
+            return;
+        }
+        self.open("interface_up_down_delays", "");
+        for delay in delays {
+            let (down, up) = (shown_seconds(delay.down), shown_seconds(delay.up));
+            self.line(&format!("{} {down} {up}", word(&delay.interface)));
+        }
+        self.close();
     }
 
     fn processes(&mut self) {

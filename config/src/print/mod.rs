@@ -18,6 +18,7 @@ pub fn print(model: &Model) -> String {
     let mut page = Page { model, text: String::new(), depth: 0 };
     page.globals();
     page.garp_groups();
+    page.link_delays();
     for script in &model.tracked_scripts {
         page.tracked_script(script);
     }

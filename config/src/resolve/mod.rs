@@ -28,9 +28,11 @@ use crate::model::check::VirtualServer;
 use crate::model::ipvs::{IpvsSettings, SyncDaemon};
 use crate::model::process::{FifoSettings, Fifos, Purpose};
 use crate::model::units::InstanceId;
-use crate::model::vrrp::{AnnouncePaces, Family, Pace, PaceGroup, TrackedScript, VrrpGlobal};
+use crate::model::vrrp::{AnnouncePaces, Family, LinkDelay, Pace, PaceGroup, TrackedScript, VrrpGlobal};
 use crate::names::Names;
-use crate::schema::{Draft, FifoDraft, GarpGroupDraft, GlobalDraft, ScriptBlockDraft, SyncDraft};
+use crate::schema::{
+    Draft, FifoDraft, GarpGroupDraft, GlobalDraft, LinkDelayDraft, ScriptBlockDraft, SyncDraft,
+};
 use crate::source::Source;
 use counted::Processes;
 use interfaces::Interfaces;
@@ -77,6 +79,7 @@ pub(crate) fn resolve(
         services,
         statics,
         garp_groups,
+        link_delays: delays,
     } = draft;
     let supplementary_groups = globals.process.supplementary_groups;
     let mut context = Context {
@@ -98,6 +101,7 @@ pub(crate) fn resolve(
     };
     context.missing_interfaces(&garp_groups, &statics);
     model.vrrp_global.paces = paces(&mut context, garp_groups);
+    model.vrrp_global.link_delays = link_delays(&mut context, delays);
     context.check_default_user();
     model.process.namespace = namespace.map(|name| name.text);
     model.process.ipvs_namespace = ipvs_namespace;
@@ -296,6 +300,20 @@ fn paces(context: &mut Context<'_>, drafts: Vec<GarpGroupDraft>) -> AnnouncePace
     paces
 }
 
+/// The first line of an interface counts.
+fn link_delays(context: &mut Context<'_>, drafts: Vec<LinkDelayDraft>) -> Vec<LinkDelay> {
+    let mut delays: Vec<LinkDelay> = Vec::with_capacity(drafts.len());
+    for LinkDelayDraft { interface, down, up } in drafts {
+        if delays.iter().any(|known| known.interface == interface.text) {
+            let message = format!("interface_up_down_delays: {} has its delays already", interface.text);
+            context.report(Problem::warning(code::GIVEN_TWICE, interface.span, message));
+        } else {
+            delays.push(LinkDelay { interface: interface.text, down, up });
+        }
+    }
+    delays
+}
+
 fn vrrp_global(globals: &GlobalDraft, options: &LoadOptions) -> VrrpGlobal {
     let default = VrrpGlobal::default();
     VrrpGlobal {
@@ -304,6 +322,7 @@ fn vrrp_global(globals: &GlobalDraft, options: &LoadOptions) -> VrrpGlobal {
         multicast_group6: globals.group6.unwrap_or(default.multicast_group6),
         startup_delay: globals.startup_delay.unwrap_or(Duration::ZERO),
         paces: AnnouncePaces::default(),
+        link_delays: Vec::new(),
         delay_after_boot: globals.delay_after_boot.unwrap_or(Duration::ZERO),
         log_unknown_vrids: globals.log_unknown_vrids,
     }

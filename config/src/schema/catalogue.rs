@@ -188,6 +188,7 @@ fn vocabulary_use(block: &str, name: &str) -> KeywordUse {
         | "static_routes:entry" => KeywordUse::Active,
         "vrrp_instance/unicast_peer:entry"
         | "vrrp_instance/track_interface:entry"
+        | "interface_up_down_delays:entry"
         | "vrrp_instance/track_script:entry"
         | "vrrp_instance/track_process:entry"
         | "vrrp_sync_group/track_process:entry"

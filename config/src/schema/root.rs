@@ -23,6 +23,7 @@ pub(crate) struct Draft {
     pub(crate) services: Vec<ServiceDraft>,
     pub(crate) statics: StaticsDraft,
     pub(crate) garp_groups: Vec<GarpGroupDraft>,
+    pub(crate) link_delays: Vec<LinkDelayDraft>,
 }
 
 /// Reads the whole tree. What stands in the wrong block is read where it belongs, to find its problems too.
@@ -151,7 +152,7 @@ pub(super) static TABLE: &[Row<Draft>] = &[
     active("garp_group", garp::group),
     silent("linkbeat_interfaces", Shape::Lines(&vocabulary::LINKBEAT)),
     active("vrrp_track_process", super::track_process::read),
-    inactive("interface_up_down_delays", Shape::Lines(&vocabulary::DELAYS)),
+    active("interface_up_down_delays", link_delays::read),
     inactive("SSL", Shape::Block(&inert::SSL)),
     inactive("bfd_instance", Shape::Block(&inert::BFD_INSTANCE)),
     active("track_file", super::track_file::read),

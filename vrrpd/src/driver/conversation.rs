@@ -205,6 +205,7 @@ impl Driver {
         self.startup_delay = timers::startup_delay(global.startup_delay, global.delay_after_boot, now);
         self.log_unknown_vrids = global.log_unknown_vrids;
         self.pacer.configure(global.paces.clone());
+        self.kernel.delay(global.link_delays.clone(), now);
         self.trackers = std::mem::take(&mut self.trackers).replaced(&prepared.head, now);
         self.groups.clear();
         self.renewals.clear();

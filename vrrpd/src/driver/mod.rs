@@ -290,8 +290,12 @@ impl Driver {
         }
     }
 
-    /// Sockets that could not be opened and tables that could not be read are tried again every second.
+    /// Sockets that could not be opened and tables that could not be read are tried again every second; a change of
+    /// an interface that had to wait counts now.
     fn retry(&mut self, now: MonoTime) {
+        if self.kernel.poll_deadline().is_some_and(|at| now >= at) {
+            self.judge_all |= self.kernel.follow_delays(now);
+        }
         if self.retry_at.take_if(|at| now >= *at).is_some() {
             if self.tables_stale {
                 self.read_tables(now);
@@ -335,6 +339,7 @@ impl Driver {
                 deadline = of_routers.flatten().chain(deadline).min();
                 deadline = deadline.into_iter().chain(self.trackers.poll_deadline()).min();
                 deadline = deadline.into_iter().chain(self.retry_at).chain(self.statics.verify_at).min();
+                deadline = deadline.into_iter().chain(self.kernel.poll_deadline()).min();
             }
             Phase::Stopping => return Some(at_once),
             Phase::Waiting | Phase::Quiesced | Phase::Over => {}

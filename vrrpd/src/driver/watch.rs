@@ -55,6 +55,7 @@ impl Driver {
             self.kernel.note(event);
         }
         self.judge_all |= lost;
+        self.judge_all |= self.kernel.follow_delays(now);
         if statics_concerned && self.phase == Phase::Running {
             self.statics.verify(now);
         }

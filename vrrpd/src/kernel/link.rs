@@ -22,6 +22,8 @@ pub struct Links {
     /// Indexes of the links that forward IPv6.
     forwarding: BTreeSet<u32>,
     trusted: BTreeSet<IpAddr>,
+    /// What counts of interfaces that have delays.
+    counted: BTreeMap<String, Condition>,
 }
 
 /// What identifies an address in the kernel.
@@ -120,9 +122,26 @@ impl Links {
         self.forwarding.contains(&index.value())
     }
 
-    /// Condition of the interface of this name.
+    /// Condition of the interface of this name, as far as it counts.
     #[must_use]
     pub fn condition(&self, name: &str) -> Condition {
+        self.counted.get(name).copied().unwrap_or_else(|| self.present_condition(name))
+    }
+
+    /// What counts of interfaces, whatever they are at present.
+    pub fn count(&mut self, conditions: BTreeMap<String, Condition>) {
+        self.counted = conditions;
+    }
+
+    /// What was given to [`Self::count`].
+    #[must_use]
+    pub fn counted(&self) -> &BTreeMap<String, Condition> {
+        &self.counted
+    }
+
+    /// Condition of the interface of this name, whether it counts or not.
+    #[must_use]
+    pub fn present_condition(&self, name: &str) -> Condition {
         match self.by_name(name) {
             None => Condition::Missing,
             Some(link) if link.is_running() || (link.is_loopback() && link.is_up()) => Condition::Up,

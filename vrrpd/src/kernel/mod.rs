@@ -5,6 +5,7 @@
 //! kernel.
 
 pub mod address;
+pub mod delays;
 pub mod link;
 pub mod route;
 
@@ -18,6 +19,9 @@ use nix::errno::Errno;
 
 use address::Order;
 use config::model::network::Statics;
+use config::model::units::MonoTime;
+use config::model::vrrp::LinkDelay;
+use delays::Delays;
 use link::{Links, Place};
 
 /// Most address requests in one step, so that adverts go out between steps.
@@ -38,6 +42,7 @@ pub struct Kernel {
     events: Socket,
     requests: Socket,
     links: Links,
+    delays: Delays,
     follows_routes: bool,
 }
 
@@ -68,7 +73,13 @@ impl Kernel {
         events.join(Group::FORWARDING.number())?;
         let mut requests = Socket::open(Protocol::Route)?;
         requests.enlarge(EVENT_BUFFER);
-        let mut kernel = Self { events, requests, links: Links::default(), follows_routes: false };
+        let mut kernel = Self {
+            events,
+            requests,
+            links: Links::default(),
+            delays: Delays::default(),
+            follows_routes: false,
+        };
         kernel.read_tables()?;
         Ok(kernel)
     }
@@ -135,6 +146,7 @@ impl Kernel {
             Err(error) => return Err(error),
         }
         links.trust(self.links.trusted());
+        links.count(self.links.counted().clone());
         self.links = links;
         Ok(())
     }
@@ -142,6 +154,23 @@ impl Kernel {
     /// Adverts may come from static addresses, although we put them there.
     pub fn follow_statics(&mut self, statics: &Statics) {
         self.links.trust(statics.addresses.iter().map(|address| address.network.ip()).collect());
+    }
+
+    /// Changes of these interfaces count after their delays.
+    pub fn delay(&mut self, delays: Vec<LinkDelay>, now: MonoTime) {
+        self.delays.configure(delays);
+        self.delays.follow(&mut self.links, now);
+    }
+
+    /// Compares what interfaces are with what counts of them; true when that has changed.
+    pub fn follow_delays(&mut self, now: MonoTime) -> bool {
+        self.delays.follow(&mut self.links, now)
+    }
+
+    /// When [`Self::follow_delays`] must be called again.
+    #[must_use]
+    pub fn poll_deadline(&self) -> Option<MonoTime> {
+        self.delays.poll_deadline()
     }
 
     /// Takes in what has changed, a bounded number of events; true in the second place when more may wait.
