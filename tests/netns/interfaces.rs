@@ -118,6 +118,7 @@ fn an_interruption_counts_after_its_delay_and_not_before() {
         wait_until("d1 holds the address", ELECTED, || d1.has(ADDRESS))?;
         let transitions =
             || director.status().ok().and_then(|status| status["instances"][0]["transitions"].as_u64());
+        wait_until("d1 is Master", ELECTED, || state(&director).as_deref() == Some("Master"))?;
         let before = transitions();
         for _ in 0..3 {
             d1.ip("link set lan0 down\n")?;
@@ -125,7 +126,9 @@ fn an_interruption_counts_after_its_delay_and_not_before() {
             d1.ip("link set lan0 up\n")?;
             pause(Duration::from_millis(300));
         }
-        require(transitions() == before && d1.has(ADDRESS), || "the state has changed".to_owned())?;
+        require(transitions() == before && d1.has(ADDRESS), || {
+            format!("{before:?} became {:?}, address {}", transitions(), d1.has(ADDRESS))
+        })?;
         let went = clock::now();
         d1.ip("link set lan0 down\n")?;
         wait_until("d1 is in FAULT", ELECTED, || state(&director).as_deref() == Some("Fault"))?;
