@@ -1,6 +1,7 @@
 //! Process keywords, signals and files, seen from outside: what /proc says of the real processes, and what they leave.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -235,6 +236,43 @@ fn state_files_are_called_what_the_configuration_says() {
             Failure::new(format!("{failure}; found {found:?}"))
         })
         .map(|_| ())
+    })
+}
+
+/// One script writes the name that it was started by, the other its groups.
+#[test]
+fn scripts_get_all_groups_of_their_user_and_the_name_that_is_written() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let place = |cause| Failure::instrument("the link", cause);
+        fs::create_dir_all("/run/lab").map_err(place)?;
+        fs::write("/run/lab/real.sh", "#!/bin/sh\necho $0 > /run/lab/words\n").map_err(place)?;
+        fs::set_permissions("/run/lab/real.sh", fs::Permissions::from_mode(0o755)).map_err(place)?;
+        std::os::unix::fs::symlink("/run/lab/real.sh", "/run/lab/link.sh").map_err(place)?;
+        let group = d1.run("/usr/bin/getent", &["group", "frrvty"])?;
+        let group = group.split(':').nth(2).unwrap_or_default().to_owned();
+        for (keyword, expected) in [("use_symlink_paths", "/run/lab/link.sh\n"), ("", "/run/lab/real.sh\n")] {
+            let scripts = "vrrp_script words {\n    script /run/lab/link.sh\n    \
+                           user root\n}\nvrrp_script groups {\n    \
+                           script \"/bin/cp /proc/self/status /tmp/groups-of-frr\"\n    user frr\n}\n";
+            let tracked = VrrpInstance::new(3, "0.2", 150, front4(50))
+                .with("track_script {\n    words\n    groups weight 1\n}");
+            let config = globals(&format!("set_supplementary_groups\n{keyword}")) + scripts + &tracked.text();
+            let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+            wait_until("both scripts have run", SOON, || {
+                read("/run/lab/words").ends_with('\n') && read("/tmp/groups-of-frr").contains("Groups:")
+            })?;
+            let name = read("/run/lab/words");
+            require(name == expected, || format!("{keyword}: {name}"))?;
+            let status = read("/tmp/groups-of-frr");
+            let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
+            require(groups.split_whitespace().any(|id| id == group), || format!("{groups} lack {group}"))?;
+            director.stop()?;
+            drop(fs::remove_file("/tmp/groups-of-frr"));
+            drop(fs::remove_file("/run/lab/words"));
+        }
+        Ok(())
     })
 }
 
