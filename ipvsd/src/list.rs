@@ -241,6 +241,8 @@ impl List {
             let held = held.get(&service.name).filter(|_| service.marked.is_some());
             wants.push(held.copied().filter(|mark| taken.insert(*mark)));
         }
+        // Packets get the mark of a service that goes until its addresses have left the tables.
+        taken.extend(held.values());
         let mut free = (start..=u32::MAX).filter(|mark| !taken.contains(mark));
         for (position, (service, held)) in self.services.iter_mut().zip(wants).enumerate() {
             let Some(marked) = &mut service.marked else { continue };
@@ -508,7 +510,7 @@ mod tests {
         assert_eq!(new.keys_of(ServiceId::new(0)), [key(&mark(1002))]);
         let mut last = marked_list(3, &[("d", one), ("c", one)]);
         last.keep_marks(&new);
-        assert_eq!(marks(&last), [1000, 1002]);
+        assert_eq!(marks(&last), [1003, 1002]);
     }
 
     #[test]
