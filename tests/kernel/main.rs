@@ -38,6 +38,7 @@ groups! {
     tables_equal_those_of_keepalived_1: "oracle-1" with "ours" in Guest::UserMode;
     tables_equal_those_of_keepalived_2: "oracle-2" with "ours" in Guest::UserMode;
     tables_over_reloads_equal_those_of_keepalived: "oracle-3" with "ours" in Guest::UserMode;
+    tables_over_reloads_with_checks_equal_those_of_keepalived: "oracle-4" with "ours" in Guest::UserMode;
 }
 
 /// Runs the demo as `make demo` does and returns what it printed and whether it exited with 0.

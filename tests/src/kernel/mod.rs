@@ -68,7 +68,12 @@ const SCENARIOS: &[Scenario] = &[
     both("restart", "power_failure_of_the_master", restart::power_failure),
     ours("oracle-1", "tables_equal_those_of_keepalived_1", |lab, _| oracle::compare(lab, 0)),
     ours("oracle-2", "tables_equal_those_of_keepalived_2", |lab, _| oracle::compare(lab, 1)),
-    ours("oracle-3", "tables_over_reloads_equal_those_of_keepalived", |lab, _| oracle::compare_reloads(lab)),
+    ours("oracle-3", "tables_over_reloads_equal_those_of_keepalived", |lab, _| {
+        oracle::compare_reloads(lab, oracle::QUICK)
+    }),
+    ours("oracle-4", "tables_over_reloads_with_checks_equal_those_of_keepalived", |lab, _| {
+        oracle::compare_reloads(lab, oracle::CHECKED)
+    }),
     ours("restart", "restarts_and_kills_lose_no_request", restart::nothing_lost),
     ours("restart", "a_dead_server_stays_out_over_restarts", restart::stays_out),
     ours("restart", "a_bad_reload_changes_nothing", restart::bad_reload),

@@ -38,7 +38,7 @@ impl Case {
     /// How long its table takes to become what it stays: servers are checked, or an election is held.
     fn patience(&self) -> Duration {
         let slow = ["delay_loop", "vrrp_instance"].iter().any(|word| self.says(word));
-        Duration::from_millis(if slow { 5_000 } else { 1_500 })
+        if slow { CHECKED } else { QUICK }
     }
 }
 
@@ -59,9 +59,10 @@ pub(super) fn compare(lab: &Lab, half: usize) -> Result<(), Failure> {
     compare_all(lab, &cases)
 }
 
-/// Runs the sequences of reloads.
-pub(super) fn compare_reloads(lab: &Lab) -> Result<(), Failure> {
+/// Runs the sequences of reloads that take so long after each step.
+pub(super) fn compare_reloads(lab: &Lab, patience: Duration) -> Result<(), Failure> {
     let mut cases = sequences().map_err(|cause| Failure::instrument("corpus/reloads", cause))?;
+    cases.retain(|case| case.patience() == patience);
     cases.sort_by_key(|case| (case.patience(), case.texts.len(), case.name.clone()));
     compare_all(lab, &cases)
 }
@@ -242,6 +243,11 @@ fn contrast(when: &str, theirs: &[String], ours: &[String], text: &mut String) {
         writeln!(text, "  {when}: only ours: {line}").ok();
     }
 }
+
+/// How long a table takes to become what it stays, without checks and elections.
+pub(super) const QUICK: Duration = Duration::from_millis(1_500);
+/// And with them.
+pub(super) const CHECKED: Duration = Duration::from_secs(5);
 
 /// Programs that run at the same time.
 const BATCH: usize = 9;
