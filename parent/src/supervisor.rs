@@ -163,6 +163,11 @@ impl Supervisor {
         }
     }
 
+    /// Time that a stop gives the daemon from now on.
+    pub fn set_stop_patience(&mut self, patience: Duration) {
+        self.stop_patience = patience;
+    }
+
     /// The configuration needs this daemon.
     pub fn start(&mut self, serial: Serial, now: MonoTime, out: &mut Vec<Action>) {
         self.ending = false;

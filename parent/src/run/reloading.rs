@@ -336,6 +336,9 @@ impl Suite {
     fn settle_processes(&mut self, old: &ProcessSettings, new: &ProcessSettings) {
         let mask = self.settings.umask.or(new.umask).unwrap_or(environment::UMASK);
         environment::set_umask(mask);
+        for supervisor in self.supervisors.values_mut() {
+            supervisor.set_stop_patience(new.child_wait_time);
+        }
         let fixed = [
             ("net_namespace", old.namespace != new.namespace),
             ("net_namespace_ipvs", old.ipvs_namespace != new.ipvs_namespace),

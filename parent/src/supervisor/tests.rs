@@ -306,3 +306,11 @@ fn a_process_that_was_given_up_is_no_longer_awaited() {
     life.supervisor.stop(at(5_001), &mut life.out);
     assert!(!life.supervisor.awaits(Serial(2)));
 }
+
+#[test]
+fn the_patience_of_a_stop_can_change_while_the_daemon_runs() {
+    let mut life = Life::running();
+    life.supervisor.set_stop_patience(Duration::from_secs(1));
+    life.supervisor.stop(at(100), &mut life.out);
+    assert_eq!(life.supervisor.deadline(), Some(at(1_100)));
+}
