@@ -83,14 +83,49 @@ fn a_sequence_that_never_ends_is_refused() {
 }
 
 #[test]
-fn bombs_meet_their_named_limits() {
+fn repetitions_end_with_the_text_that_they_may_make() {
     assert_eq!(lines("~SEQ(X, 1000000000) ").1, ["E0007"]);
     assert_eq!(lines("~SEQ(X, 100000) ~SEQ(Y, 100000) a $X").1, ["E0007"]);
+}
+
+#[test]
+fn parameters_that_refer_to_themselves_are_refused() {
     assert_eq!(lines("$A=$A\n$A").1, ["E0009"]);
     assert_eq!(lines("$A=$A $A\nk $A").1, ["E0009"]);
     assert_eq!(lines("$A=x \\\n$A\n$A").1, ["E0009"]);
+    assert_eq!(lines("$A=$B\n$B=$A\nk $A").1, ["E0009"]);
+}
+
+#[test]
+fn a_line_of_64_kib_is_refused_and_the_longest_is_not() {
     assert_eq!(lines(&"x".repeat(65_536)).1, ["E0005"]);
+    assert_eq!(lines(&"x".repeat(8_192)).1, ["E0005"]);
+    assert_eq!(good(&"x".repeat(8_191)).len(), 1);
+}
+
+#[test]
+fn a_line_with_a_nul_byte_is_refused() {
     assert_eq!(lines("a\0b").1, ["E0006"]);
+}
+
+#[test]
+fn files_of_more_than_64_mib_are_refused() {
+    assert_eq!(lines(&"#\n".repeat(33 * 1024 * 1024)).1, ["E0011"]);
+}
+
+#[test]
+fn the_seventeenth_file_inside_another_is_refused() {
+    let chain = |length: usize| {
+        let start = Memory::new().with("/etc/k/main.conf", "include f0");
+        let link = |source: Memory, number: usize| {
+            let next =
+                if number + 1 < length { format!("include f{}", number + 1) } else { "end".to_owned() };
+            source.with(&format!("/etc/k/f{number}"), next)
+        };
+        lines_with(&(0..length).fold(start, link), "")
+    };
+    assert_eq!(chain(16), (vec!["end".to_owned()], vec![]));
+    assert_eq!(chain(17).1, ["E0004"]);
 }
 
 #[test]
@@ -119,6 +154,8 @@ fn strict_includes_are_errors_and_others_warnings() {
 }
 
 #[test]
-fn a_file_that_includes_itself_is_refused() {
+fn files_that_include_each_other_are_refused() {
     assert_eq!(lines("include main.conf").1, ["E0004"]);
+    let source = Memory::new().with("/etc/k/main.conf", "include b").with("/etc/k/b", "include main.conf");
+    assert_eq!(lines_with(&source, "").1, ["E0004"]);
 }
