@@ -16,6 +16,7 @@ use checkd::driver;
 use config::model::check::{Check, CheckKind, Endpoint, RealServer, VirtualServer};
 use config::model::ipvs::{Destination, Forwarding, Protocol, ServiceKey, ServiceOptions};
 use config::model::parts::CheckHead;
+use config::model::tls::TlsFiles;
 use config::model::units::{CheckId, Generation, Weight};
 use ipc::channel::Channel;
 use ipc::memfd::{self, RecordWriter};
@@ -210,7 +211,13 @@ fn model(target: SocketAddr) -> std::os::fd::OwnedFd {
     };
     let mut writer = RecordWriter::new(memfd::create("model").unwrap());
     writer
-        .write(&CheckHead { virtual_servers: 1, checks: CHECKS, init_notifies: false, mail: None })
+        .write(&CheckHead {
+            virtual_servers: 1,
+            checks: CHECKS,
+            init_notifies: false,
+            mail: None,
+            tls: TlsFiles::default(),
+        })
         .unwrap();
     writer.write(&service).unwrap();
     let file = writer.finish().unwrap();

@@ -92,6 +92,7 @@ pub fn diff(old: &Model, new: &Model) -> Vec<Change> {
     differ(&mut settings, "static addresses and routes", &statics(old), &statics(new));
     differ(&mut settings, "rs_init_notifies", &old.init_notifies, &new.init_notifies);
     differ(&mut settings, "mail settings", &old.mail, &new.mail);
+    differ(&mut settings, "certificates and keys", &old.tls, &new.tls);
     changed(&mut out, Kind::Globals, "", settings, false);
     instances(&mut out, old, new);
     sync_groups(&mut out, old, new);

@@ -22,7 +22,9 @@ const LANGUAGE: &[&str] = &["root:directive", "root:definition", "global_defs/in
 
 /// Leaves of the model that a configuration makes, by their path.
 fn leaves(text: &str) -> Result<BTreeMap<String, String>, String> {
-    let source = Memory::new().with("/k", text.to_owned());
+    let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let key = "-----BEGIN PRIVATE KEY-----\nBBBB\n-----END PRIVATE KEY-----\n";
+    let source = Memory::new().with("/k", text.to_owned()).with("/c.pem", certificate).with("/c.key", key);
     let options = LoadOptions { allow_inactive: true, host_name: "lab".to_owned(), ..LoadOptions::default() };
     let loaded = load(&source, &OfflineNames, "/k", &options);
     let model = loaded.model.ok_or_else(|| config::diagnostic::human(&loaded.diagnostics))?;
@@ -127,6 +129,11 @@ fn stage(block: &str, line: &str) -> Option<String> {
         "virtual_server" if line.starts_with("smtp_alert") => MAIL.to_owned() + &service(line, ""),
         "virtual_server/real_server" if line.starts_with("smtp_alert") => {
             MAIL.to_owned() + &service("", line)
+        }
+        // A certificate means nothing without its key, and authorities nothing before a check asks for them.
+        "SSL" if line.starts_with("ca ") => {
+            format!("SSL {{\n{line}\n}}\n")
+                + &service("", "SSL_GET {\nconnect_port 443\ntls_verify\nurl { path / }\n}")
         }
         "virtual_server" => service(line, ""),
         "virtual_server/real_server" => service("", line),

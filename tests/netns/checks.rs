@@ -87,7 +87,10 @@ fn pings(lab: &Lab) -> Result<(), Failure> {
     require(closed.split_whitespace().eq(["1", "0"]), || format!("the range stays open: {closed}"))?;
 
     lan.host("s1")?.ip("addr del 10.77.0.11/24 dev eth0\n")?;
-    logs(&director, "ICMP CHECK on service [10.77.0.11]:tcp:80 failed after 1 retries.")?;
+    logs(
+        &director,
+        "ICMP CHECK on service [10.77.0.11]:tcp:80 of [10.77.0.50]:tcp:80 failed after 1 retries.",
+    )?;
     let old = director.wait_daemon("checkd")?;
     process::signal(old, Signal::SIGKILL);
     director.wait_successor("checkd", old)?;
@@ -123,7 +126,7 @@ fn borrowed(lab: &Lab) -> Result<(), Failure> {
     logs(&director, "TCP connection to [192.0.2.1]:tcp:80 success.")?;
     logs(&director, "TCP_CHECK on service [192.0.2.1]:tcp:80 failed. reason=\"network unreachable\"")?;
     logs(&director, "TCP connection to [10.77.0.11]:tcp:81 success.")?;
-    logs(&director, "Remote UDP server [192.0.2.1]:udp:82 succeed on service.")?;
+    logs(&director, "UDP connection to [192.0.2.1]:tcp:82 success.")?;
     logs(&director, "ICMP connection to [192.0.2.1]:tcp:80 success.")?;
     // The same sockets connect again and again.
     for _check in 0..3 {
@@ -202,7 +205,7 @@ fn numbers(lab: &Lab) -> Result<(), Failure> {
             ("10.77.0.12 80", "FILE_CHECK { track_file number\n weight 0\n }"),
         ]);
     let director = Director::start(lab, lan.host("d1")?, Subject::Ours, &config, &[])?;
-    logs(&director, "File number is good for service [10.77.0.12]:tcp:80")?;
+    logs(&director, "Gained quorum 1+0=1 <= 11 for VS [10.77.0.50]:tcp:80")?;
     write("3")?;
     logs(&director, "Changing weight from 10 to 16 for active service [10.77.0.11]:tcp:80")?;
     logs(&director, "Removing service [10.77.0.12]:tcp:80 from VS [10.77.0.50]:tcp:80")?;

@@ -135,18 +135,18 @@ const GOOD: [(u16, &str, &str); 8] = [
         "HTTP_GET { connect_port 80\n http_protocol 1.1\n virtualhost www.example.com\n url {\n path /\n \
          regex \"hello, w(or)?ld\"\n }\n url {\n path /moved\n status_code 301\n }\n url {\n path /gone\n \
          status_code 500-599\n } }",
-        "regex success to [10.77.0.11]:tcp:80 url(/)",
+        "Regex match success to [10.77.0.11]:tcp:80 url(/)",
     ),
     (443, "SSL_GET { url { path / } }", "Remote Web server [10.77.0.11]:tcp:443"),
     (
         445,
         "SSL_GET { connect_port 443\n enable_sni\n http_protocol 1.1\n url {\n path /name\n \
          virtualhost www.example.com\n regex \"^www.example.com www.example.com$\"\n } }",
-        "regex success to [10.77.0.11]:tcp:443 url(/name)",
+        "Regex match success to [10.77.0.11]:tcp:443 url(/name)",
     ),
     (444, "SSL_GET { url { path / } }", "Remote Web server [10.77.0.11]:tcp:444"),
     (25, "SMTP_CHECK { helo_name d1.example.com }", "Remote SMTP server [10.77.0.11]:tcp:25"),
-    (53, "DNS_CHECK { type A\n name www.example.com }", "Remote DNS server [10.77.0.11]:udp:53"),
+    (53, "DNS_CHECK { type A\n name www.example.com }", "Adding service [10.77.0.11]:tcp:53 to VS"),
     (26, "TCP_CHECK { connect_port 25 }", "TCP connection to [10.77.0.11]:tcp:25"),
 ];
 

@@ -6,10 +6,12 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use checkd::genhash::{Page, any_answer};
-use checkd::probe::tls::{Session, TlsClient, provider};
+use checkd::probe::certificate::Trust;
+use checkd::probe::tls::{Session, TlsClient};
 use clap::{CommandFactory, Parser};
 use config::model::check::{Endpoint, HttpCheck, HttpProtocol, Sni, Tls};
 use config::model::units::MonoTime;
@@ -103,7 +105,7 @@ fn plan(args: &Args) -> Result<Plan, String> {
     let timeout = Duration::from_secs(args.timeout.clamp(1, 4_294));
     let check = HttpCheck {
         endpoint: Endpoint::new(target, timeout),
-        tls: args.ssl.then_some(Tls { sni }),
+        tls: args.ssl.then_some(Tls { sni, verify: None, shown: None }),
         protocol,
         urls: Vec::new(),
         fast_recovery: false,
@@ -116,8 +118,10 @@ fn fetch(plan: &Plan, path: &str, page: &mut Page, request: Vec<u8>) -> Result<(
     let mut stream = connect(plan).map_err(|_| "Connection failed".to_owned())?;
     let mut tls = match &plan.check.tls {
         None => None,
-        Some(_) => {
-            let client = TlsClient::new(&provider()).ok_or_else(|| "TLS could not begin".to_owned())?;
+        Some(settings) => {
+            let mut trust = Trust::new(Arc::default());
+            let client =
+                TlsClient::new(&mut trust, settings).ok_or_else(|| "TLS could not begin".to_owned())?;
             let url = any_answer(path, page.virtual_host().map(str::to_owned));
             Some(Session::start(&client, &plan.check, &url, &request).map_err(|why| why.to_string())?)
         }

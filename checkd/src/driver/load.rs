@@ -16,7 +16,7 @@ use crate::roster::{Inconsistent, Roster};
 #[derive(Debug)]
 pub(super) struct Loading {
     reader: RecordReader,
-    head: Option<CheckHead>,
+    head: Option<Box<CheckHead>>,
     roster: Roster,
 }
 
@@ -61,7 +61,7 @@ impl Loading {
     /// Reads some more.
     pub(super) fn read(mut self) -> Result<Slice, LoadError> {
         if self.head.is_none() {
-            self.head = Some(self.reader.read::<CheckHead>()?.ok_or(LoadError::NoHead)?);
+            self.head = Some(Box::new(self.reader.read::<CheckHead>()?.ok_or(LoadError::NoHead)?));
         }
         let enough = self.roster.checks().saturating_add(CHECKS);
         for _ in 0..RECORDS {

@@ -7,22 +7,21 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::check::{Carrier, CheckKind, Endpoint};
+use config::model::check::{Carrier, CheckKind, Endpoint, HttpCheck};
 use config::model::lent::LentSocket;
 use config::model::units::MonoTime;
 use ipc::messages::RunOutcome;
 use ipc::reactor::Reactor;
-use rustls::crypto::CryptoProvider;
 
 use super::connection::{Connection, Opened, Progress, is_ours};
 use super::lent::{Borrowed, Shelves};
 use super::pings::{Asked, Pings};
 use super::talk::Subject;
 use crate::probe::body::Patterns;
-use crate::probe::tls::{self, TlsClient};
+use crate::probe::certificate::Trust;
+use crate::probe::tls::TlsClient;
 use crate::probe::{DynamicWeight, Failure, Outcome, misc};
 use crate::roster::Roster;
 use crate::schedule::{Alarms, Spread, first_run, next_run};
@@ -39,7 +38,8 @@ pub(super) struct Runs {
     spread: Spread,
     buffer: Vec<u8>,
     postponed: Postponed,
-    provider: Option<Arc<CryptoProvider>>,
+    /// What TLS settings are made from, at the first use.
+    trust: Option<Trust>,
     /// TLS settings and session of each checker that has used some.
     tls: BTreeMap<usize, TlsClient>,
     /// Number of the last datagram sent.
@@ -113,7 +113,7 @@ impl Runs {
             spread: Spread::seeded(seed),
             buffer: vec![0; BUFFER],
             postponed: Postponed::default(),
-            provider: None,
+            trust: None,
             tls: BTreeMap::new(),
             last_id: u16::from_ne_bytes(seed.to_ne_bytes().first_chunk().copied().unwrap_or_default()),
             shelves: Shelves::default(),
@@ -211,7 +211,7 @@ impl Runs {
         let Work::Connection(connection) = &mut run.work else { return };
         let Some(check) = roster.check(position) else { return };
         let url = roster.url(position);
-        let tls = client(&mut self.provider, &mut self.tls, position, &check.kind);
+        let tls = client(&mut self.trust, &mut self.tls, position, &check.kind, roster);
         let subject = Subject { kind: &check.kind, url, tls, patterns: &self.patterns };
         // Each stage begins at once: the event that it would wait for may have come already.
         loop {
@@ -397,7 +397,8 @@ impl Runs {
         self.answered = answered;
     }
 
-    /// Takes the sockets that the parent opened for a configuration in place of those before; its patterns are new.
+    /// Takes the sockets that the parent opened for a configuration in place of those before; its patterns, and
+    /// what it trusts, are new.
     pub(super) fn lend(
         &mut self,
         edition: u64,
@@ -406,6 +407,7 @@ impl Runs {
     ) -> io::Result<()> {
         self.edition = edition;
         self.patterns.clear();
+        self.trust = None;
         self.shelves = Shelves::default();
         let mut pingers = Vec::new();
         for (kind, fd) in sockets {
@@ -494,19 +496,18 @@ impl Runs {
 
 /// TLS settings of a checker, made at its first use.
 fn client<'a>(
-    provider: &mut Option<Arc<CryptoProvider>>,
+    trust: &mut Option<Trust>,
     clients: &'a mut BTreeMap<usize, TlsClient>,
     position: usize,
     kind: &CheckKind,
+    roster: &Roster,
 ) -> Option<&'a TlsClient> {
-    if !matches!(kind, CheckKind::Http(http) if http.tls.is_some()) {
-        return None;
-    }
+    let CheckKind::Http(HttpCheck { tls: Some(tls), .. }) = kind else { return None };
     match clients.entry(position) {
         Entry::Occupied(known) => Some(known.into_mut()),
         Entry::Vacant(free) => {
-            let provider = provider.get_or_insert_with(tls::provider);
-            TlsClient::new(provider).map(|client| &*free.insert(client))
+            let trust = trust.get_or_insert_with(|| Trust::new(roster.tls()));
+            TlsClient::new(trust, tls).map(|client| &*free.insert(client))
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What mail says of real servers and quorums, in keepalived's words.
 
-use config::model::check::{CheckKind, Endpoint};
+use config::model::check::CheckKind;
 
 use crate::probe::Failure;
+use crate::wording;
 
 /// A letter before it has a number and a date; the parent puts `[router_id]` before its subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +64,7 @@ pub fn found(kind: &CheckKind, failure: Option<Failure>) -> String {
         CheckKind::Smtp(check) => match failure {
             None => plain("CHECK", "succeed"),
             Some(failure) => {
-                format!("=> CHECK failed on service : {} <=", smtp_trouble(&check.endpoint, failure))
+                format!("=> CHECK failed on service : {} <=", wording::smtp_trouble(&check.endpoint, failure))
             }
         },
         CheckKind::Dns(_) => plain("DNS_CHECK:", "succeed"),
@@ -77,21 +78,12 @@ pub fn found(kind: &CheckKind, failure: Option<Failure>) -> String {
     }
 }
 
-fn smtp_trouble(endpoint: &Endpoint, failure: Failure) -> String {
-    let target = format!("[{}]:{}", endpoint.target.ip(), endpoint.target.port());
-    if matches!(failure, Failure::Connect(_) | Failure::ConnectTimeout) {
-        format!("Could not connect to server {target}")
-    } else {
-        format!("{failure} {target}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::ErrorKind;
     use std::time::Duration;
 
-    use config::model::check::SmtpCheck;
+    use config::model::check::{Endpoint, SmtpCheck};
     use config::model::units::ScriptId;
 
     use super::*;

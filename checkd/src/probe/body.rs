@@ -124,7 +124,18 @@ fn matches(regex: &Regex, wanted: &BodyRegex, body: &[u8]) -> Result<bool, Box<E
         return Ok(false);
     }
     let last = wanted.max_offset.map_or(usize::MAX, |last| usize::try_from(last).unwrap_or(usize::MAX));
-    let found = regex.find_from_pos(body, first).map_err(Box::new)?;
+    let mut found = regex.find_from_pos(body, first).map_err(Box::new)?;
+    // A dollar sign also matches before a line feed that ends the body, as in PCRE; the library's does not.
+    let BodyRegex { pattern, options, .. } = wanted;
+    let is_usual = !options.dollar_end_only && !options.multi_line && pattern.contains('$');
+    if let (None, true, Some(shorter)) = (found, is_usual, body.strip_suffix(b"\n"))
+        && first <= shorter.len()
+    {
+        found = regex.find_from_pos(shorter, first).map_err(Box::new)?;
+    }
+    let searched = body.get(first..).filter(|_| wanted.options.first_line);
+    let line = searched.and_then(|body| body.iter().position(|byte| *byte == b'\n'));
+    let last = line.map_or(last, |length| last.min(first.saturating_add(length)));
     Ok(found.is_some_and(|found| found.start() <= last))
 }
 
@@ -192,6 +203,27 @@ mod tests {
         assert_eq!(judge(within(9, None), &[b"x..x"]), Outcome::Fail(Failure::Regex));
         assert_eq!(judge(within(1, Some(3)), &[b"x..x"]), PASS);
         assert_eq!(judge(within(1, Some(2)), &[b"x..x"]), Outcome::Fail(Failure::Regex));
+    }
+
+    #[test]
+    fn a_dollar_sign_matches_before_the_line_feed_that_ends_a_body_unless_told_otherwise() {
+        let with = |pattern, options| BodyRegex { options, ..regex(pattern) };
+        let end_only = RegexOptions { dollar_end_only: true, ..RegexOptions::default() };
+        assert_eq!(judge(regex("alive$"), &[b"alive\n"]), PASS);
+        assert_eq!(judge(regex("alive$"), &[b"alive\n\n"]), Outcome::Fail(Failure::Regex));
+        assert_eq!(judge(regex("^[a$]$"), &[b"$"]), PASS);
+        assert_eq!(judge(regex("5\\$$"), &[b"5$\n"]), PASS);
+        assert_eq!(judge(with("alive$", end_only), &[b"alive\n"]), Outcome::Fail(Failure::Regex));
+        assert_eq!(judge(with("alive$", end_only), &[b"alive"]), PASS);
+    }
+
+    #[test]
+    fn with_firstline_a_match_begins_in_the_first_line() {
+        let options = RegexOptions { first_line: true, ..RegexOptions::default() };
+        let first = |pattern| BodyRegex { options, ..regex(pattern) };
+        assert_eq!(judge(first("b\\nc"), &[b"ab\ncd"]), PASS);
+        assert_eq!(judge(first("c"), &[b"ab\ncd"]), Outcome::Fail(Failure::Regex));
+        assert_eq!(judge(first("d"), &[b"abcd"]), PASS);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::io;
 use config::model::units::Weight;
 
 pub mod body;
+pub mod certificate;
 pub mod dns;
 pub mod file;
 pub mod http;
@@ -86,9 +87,12 @@ pub enum Failure {
     /// TLS failed.
     #[error("{0}")]
     Tls(#[from] tls::TlsFailure),
-    /// A reply code that is not the one expected.
-    #[error("reply code {0}")]
-    Reply(u16),
+    /// A greeting with another reply code than 220.
+    #[error("greeting has reply code {0}")]
+    Greeting(u16),
+    /// An answer to HELO with another reply code than 250.
+    #[error("HELO is answered with reply code {0}")]
+    Helo(u16),
     /// A line that is no reply.
     #[error("answer has no reply code")]
     NoReplyCode,

@@ -52,7 +52,8 @@ impl Dialogue {
                     output.extend_from_slice(b"QUIT\r\n");
                     return Some(Outcome::Pass(DynamicWeight::Untouched));
                 }
-                (Stage::Greeting | Stage::Helo, code) => return Some(Outcome::Fail(Failure::Reply(code))),
+                (Stage::Greeting, code) => return Some(Outcome::Fail(Failure::Greeting(code))),
+                (Stage::Helo, code) => return Some(Outcome::Fail(Failure::Helo(code))),
             }
         }
         None
@@ -107,8 +108,8 @@ mod tests {
 
     #[test]
     fn other_codes_fail_with_their_number() {
-        assert_eq!(talk(&[b"554 no service\r\n"]).0, Some(Outcome::Fail(Failure::Reply(554))));
-        assert_eq!(talk(&[b"220 a\r\n501 b\r\n"]).0, Some(Outcome::Fail(Failure::Reply(501))));
+        assert_eq!(talk(&[b"554 no service\r\n"]).0, Some(Outcome::Fail(Failure::Greeting(554))));
+        assert_eq!(talk(&[b"220 a\r\n501 b\r\n"]).0, Some(Outcome::Fail(Failure::Helo(501))));
     }
 
     #[test]

@@ -1,22 +1,21 @@
 //! The TLS of `SSL_GET`, without its socket: records in, records out, plain bytes in between.
 //!
-//! As keepalived by default, it accepts whatever certificate a server shows, and skips the signature over the handshake
-//! too: a check asks whether the server answers, not who it is, and old certificates (X.509 v1, RSA of 1024 bits) must
-//! not fail it. Called by the driver for each piece that arrives; every byte is untrusted and rustls bounds its buffers.
+//! Whom it believes is [`super::certificate`]'s. Called by the driver for each piece that arrives; every byte is untrusted
+//! and rustls bounds its buffers.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use config::model::check::{HttpCheck, HttpUrl, Sni};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use config::model::check::{HttpCheck, HttpUrl, Sni, Tls};
 use rustls::client::{
     ClientConfig, ClientConnection, ClientSessionStore, Resumption, Tls12ClientSessionValue,
     Tls13ClientSessionValue,
 };
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{AlertDescription, DigitallySignedStruct, Error, NamedGroup, SignatureScheme};
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, Error, NamedGroup};
+
+use super::certificate::{self, Trust};
 
 /// Why TLS failed, in words for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +32,9 @@ pub enum TlsFailure {
     /// The server broke the protocol.
     #[error("server broke the TLS protocol")]
     Protocol,
+    /// The server's certificate is not what `tls_verify` asks for.
+    #[error("certificate {0}")]
+    Certificate(&'static str),
     /// The connection ended without the alert that should announce it.
     #[error("connection ended without close_notify")]
     Truncated,
@@ -46,24 +48,26 @@ pub enum TlsFailure {
 pub struct TlsClient(Arc<ClientConfig>);
 
 impl TlsClient {
-    /// Settings without a session yet. `None` when the library refuses its own defaults.
+    /// Settings without a session yet. `None` when the library refuses its own defaults, or what the configuration
+    /// trusts or shows.
     #[must_use]
-    pub fn new(provider: &Arc<CryptoProvider>) -> Option<Self> {
-        let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+    pub fn new(trust: &mut Trust, tls: &Tls) -> Option<Self> {
+        let builder = ClientConfig::builder_with_provider(Arc::clone(trust.provider()))
             .with_safe_default_protocol_versions()
             .ok()?;
-        let schemes = provider.signature_verification_algorithms.supported_schemes();
-        let verifier = Arc::new(AcceptAnyone { schemes });
-        let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-        config.resumption = Resumption::store(Arc::new(OneSession::default()));
+        let builder = builder.dangerous().with_custom_certificate_verifier(trust.verifier(tls)?);
+        let mut config = match trust.identity() {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key).ok()?,
+            None => builder.with_no_client_auth(),
+        };
+        // A session that goes on shows no certificate.
+        config.resumption = if tls.verify.is_some() {
+            Resumption::disabled()
+        } else {
+            Resumption::store(Arc::new(OneSession::default()))
+        };
         Some(Self(Arc::new(config)))
     }
-}
-
-/// What all checkers share.
-#[must_use]
-pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
 }
 
 /// One connection.
@@ -157,6 +161,8 @@ impl Session {
 fn explain(error: &Error) -> TlsFailure {
     if let Error::AlertReceived(alert) = error {
         TlsFailure::Alert(*alert)
+    } else if let Error::InvalidCertificate(trouble) = error {
+        TlsFailure::Certificate(certificate::explain(trouble))
     } else if matches!(error, Error::InvalidMessage(_)) {
         TlsFailure::NotTls
     } else if matches!(error, Error::PeerIncompatible(_)) {
@@ -182,47 +188,6 @@ fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.contains(':') => name,
         Some(_) | None => host,
-    }
-}
-
-/// Verifies nothing: see the head of this file.
-#[derive(Debug)]
-struct AcceptAnyone {
-    schemes: Vec<SignatureScheme>,
-}
-
-impl ServerCertVerifier for AcceptAnyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes.clone()
     }
 }
 

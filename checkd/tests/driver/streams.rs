@@ -8,9 +8,10 @@ use std::time::Duration;
 use config::model::check::{
     BodyRegex, Check, CheckKind, HttpCheck, HttpProtocol, HttpUrl, RegexOptions, SmtpCheck, Sni, Tls,
 };
+use config::model::tls::{Authorities, Identity, Secret, TlsFiles, Verify};
 
 use crate::servers::{answers_unasked, good, serve, silent};
-use crate::support::{Parent, check, endpoint, http, server, service};
+use crate::support::{Parent, check, endpoint, http, sealed_tls, server, service};
 
 /// Starts a web server of OpenSSL with an old certificate, which ends after a minute.
 pub(super) fn tls_server(options: &[&str]) -> SocketAddr {
@@ -42,7 +43,7 @@ pub(super) fn https(target: SocketAddr) -> Check {
     endpoint.timeout = Duration::from_secs(1);
     check(CheckKind::Http(HttpCheck {
         endpoint,
-        tls: Some(Tls { sni: Sni::Off }),
+        tls: Some(Tls { sni: Sni::Off, verify: None, shown: None }),
         protocol: HttpProtocol::Http10,
         urls: vec![HttpUrl::new("/")],
         fast_recovery: false,
@@ -138,9 +139,9 @@ fn conversations_are_judged_and_failures_explained() {
         (https(tls_server(&["-tls1_2", "-cipher", "AES128-SHA@SECLEVEL=0"])), Some("HandshakeFailure")),
         (https(tls_server(&["-tls1_1"])), Some("server sent alert")),
         (https(serve(mail_server)), Some("answer is no TLS")),
-        (smtp(serve(refusing)), Some("reply code 554")),
-        (smtp(serve(dislikes_helo)), Some("reply code 550")),
-        (smtp(serve(tarpit)), Some("no complete answer in time")),
+        (smtp(serve(refusing)), Some("Bad greeting banner from server")),
+        (smtp(serve(dislikes_helo)), Some("Bad HELO response from server")),
+        (smtp(serve(tarpit)), Some("SMTP_CHECK Read timeout from server")),
         (smtp(serve(endless_line)), Some("reply is too long")),
         (smtp(serve(hangs_up)), Some("no data received")),
         (smtp(serve(answers_unasked)), Some("no reply code")),
@@ -152,9 +153,10 @@ fn conversations_are_judged_and_failures_explained() {
     parent.until_table(&[0, 1, 2, 3, 4].map(|server| (0, Some(server), 1)));
     for (check, reason) in &cases {
         let Some(reason) = reason else { continue };
-        let label = format!("[127.0.0.1]:tcp:{} failed", check.kind.endpoint().unwrap().target.port());
-        let line = parent.logs().into_iter().find(|line| line.contains(&label)).unwrap().to_owned();
-        assert!(line.contains(reason), "{line}, wanted {reason}");
+        let port = format!(":{}", check.kind.endpoint().unwrap().target.port());
+        let logs = parent.logs();
+        let told = logs.iter().any(|line| line.contains(&port) && line.contains(reason));
+        assert!(told, "{reason} of {port} in {logs:#?}");
     }
 }
 
@@ -171,4 +173,77 @@ fn bind_port_gives_the_connection_its_source_port() {
     let (_stream, from) = listener.accept().unwrap();
     assert_eq!(from.port(), free);
     parent.settle();
+}
+
+const CERTIFICATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates");
+
+fn certificate(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{CERTIFICATES}/{name}")).unwrap()
+}
+
+fn authorities() -> Vec<Authorities> {
+    vec![Authorities { path: "/ca".to_owned(), certificates: vec![certificate("authority.der")] }]
+}
+
+/// A server with that certificate, and a check that verifies it.
+fn verified(name: &str, min_days: u16) -> Check {
+    let mut check = https(tls_server(&["-cert", name, "-key", "verified.key"]));
+    if let CheckKind::Http(HttpCheck { tls: Some(tls), .. }) = &mut check.kind {
+        tls.verify = Some(Verify { authorities: 0, fingerprint: 1, min_days });
+    }
+    check
+}
+
+#[test]
+fn a_certificate_is_verified_where_that_is_asked_for() {
+    let cases = [
+        (verified("verified.der", 30), None),
+        (verified("expired.der", 0), Some("certificate has expired")),
+        (verified("verified.der", u16::MAX), Some("certificate expires within min_cert_days")),
+        (https(tls_server(&["-cert", "expired.der", "-key", "verified.key"])), None),
+    ];
+    let servers = (0..).zip(&cases).map(|(index, (check, _))| server(index, vec![check.clone()])).collect();
+    let mut parent = Parent::start(false);
+    let tls = TlsFiles { authorities: authorities(), identity: None };
+    parent.load_file(1, sealed_tls(&[service(servers)], tls));
+    parent.until_table(&[0, 3].map(|server| (0, Some(server), 1)));
+    for (check, reason) in &cases {
+        let Some(reason) = reason else { continue };
+        let port = format!(":{} failed", check.kind.endpoint().unwrap().target.port());
+        let logs = parent.logs();
+        let told = logs.iter().any(|line| line.contains(&port) && line.contains(reason));
+        assert!(told, "{reason} of {port} in {logs:#?}");
+    }
+}
+
+#[test]
+fn a_server_that_asks_is_shown_the_certificate_of_the_ssl_block() {
+    let file = std::env::temp_dir().join(format!("checkd-authority-{}.pem", std::process::id()));
+    let made = Command::new("openssl")
+        .args(["x509", "-inform", "DER", "-in", "authority.der", "-out"])
+        .arg(&file)
+        .current_dir(CERTIFICATES)
+        .status();
+    assert!(made.unwrap().success());
+    let path = file.to_string_lossy();
+    let asks = ["-cert", "verified.der", "-key", "verified.key", "-CAfile", &path, "-Verify", "1"];
+    let strict = [&asks[..], &["-verify_return_error"]].concat();
+    let check = https(tls_server(&strict));
+    let identity = Identity {
+        certificate: String::new(),
+        key: String::new(),
+        chain: vec![certificate("verified.der")],
+        secret: Secret::Pkcs8(certificate("verified.key")),
+    };
+    let mut parent = Parent::start(false);
+    parent.load(1, &[service(vec![server(1, vec![check.clone()])])]);
+    parent.until_table(&[]);
+    let tls = TlsFiles { authorities: vec![], identity: Some(identity) };
+    let mut shown = check;
+    if let CheckKind::Http(HttpCheck { tls: Some(tls), .. }) = &mut shown.kind {
+        tls.shown = Some(1);
+    }
+    parent.load_file(2, sealed_tls(&[service(vec![server(1, vec![shown])])], tls));
+    parent.until_table(&[(0, Some(0), 1)]);
+    std::fs::remove_file(&file).unwrap();
 }

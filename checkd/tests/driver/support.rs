@@ -15,6 +15,7 @@ use config::model::check::{
 use config::model::ipvs::{Destination, Forwarding, Protocol, ServiceKey, ServiceOptions};
 use config::model::mail::MailSettings;
 use config::model::parts::{CheckHead, ServerRef};
+use config::model::tls::TlsFiles;
 use config::model::units::{CheckId, Generation, MonoTime, ScriptId, Weight};
 use ipc::channel::Channel;
 use ipc::memfd::{self, RecordWriter};
@@ -276,12 +277,26 @@ pub fn sealed_with(services: &[VirtualServer], init_notifies: bool) -> OwnedFd {
     sealed_all(services, init_notifies, None)
 }
 
+/// The same, with certificates and keys.
+pub fn sealed_tls(services: &[VirtualServer], tls: TlsFiles) -> OwnedFd {
+    sealed_head(services, false, None, tls)
+}
+
 /// The same, with settings of mail.
 pub fn sealed_mail(services: &[VirtualServer], mail: Option<MailSettings>) -> OwnedFd {
     sealed_all(services, false, mail)
 }
 
 fn sealed_all(services: &[VirtualServer], init_notifies: bool, mail: Option<MailSettings>) -> OwnedFd {
+    sealed_head(services, init_notifies, mail, TlsFiles::default())
+}
+
+fn sealed_head(
+    services: &[VirtualServer],
+    init_notifies: bool,
+    mail: Option<MailSettings>,
+    tls: TlsFiles,
+) -> OwnedFd {
     let mut services = services.to_vec();
     let checks = services.iter_mut().flat_map(|s| &mut s.real_servers).flat_map(|s| &mut s.checks);
     let mut count = 0;
@@ -292,7 +307,7 @@ fn sealed_all(services: &[VirtualServer], init_notifies: bool, mail: Option<Mail
     let mut writer = RecordWriter::new(memfd::create("test").unwrap());
     let virtual_servers = u32::try_from(services.len()).unwrap();
     writer
-        .write(&CheckHead { virtual_servers, checks: count, init_notifies, mail: mail.map(Box::new) })
+        .write(&CheckHead { virtual_servers, checks: count, init_notifies, mail: mail.map(Box::new), tls })
         .unwrap();
     for service in &services {
         writer.write(service).unwrap();

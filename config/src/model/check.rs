@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ipvs::{Destination, Marked, ServiceKey, ServiceOptions};
+use super::tls::Verify;
 use super::units::{CheckId, FileId, ScriptId, Weight};
 
 /// One `virtual_server`.
@@ -270,6 +271,10 @@ pub struct HttpUrl {
 pub struct Tls {
     /// `enable_sni` and `sni_name`.
     pub sni: Sni,
+    /// `tls_verify`, with `ca_path` and `min_cert_days`.
+    pub verify: Option<Verify>,
+    /// Fingerprint of what the server is shown if it asks (`SSL`).
+    pub shown: Option<u64>,
 }
 
 /// Which name the server is told (RFC 6066 section 3).
@@ -305,6 +310,10 @@ pub struct RegexOptions {
     pub caseless: bool,
     /// `dotall`: a dot matches a line feed.
     pub dot_all: bool,
+    /// `dollar_endonly`: a dollar sign does not match before a line feed that ends the body.
+    pub dollar_end_only: bool,
+    /// `firstline`: a match begins in the first line.
+    pub first_line: bool,
     /// `extended`: blanks and comments in the pattern count for nothing.
     pub extended: bool,
     /// `multiline`: anchors match at line feeds.

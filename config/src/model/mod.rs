@@ -12,6 +12,7 @@ pub mod mail;
 pub mod network;
 pub mod parts;
 pub mod process;
+pub mod tls;
 pub mod track;
 pub mod units;
 pub mod vrrp;
@@ -52,6 +53,8 @@ pub struct Model {
     pub init_notifies: bool,
     /// Where mail about changes goes, if any does.
     pub mail: Option<mail::MailSettings>,
+    /// Certificates and keys that checks need.
+    pub tls: tls::TlsFiles,
     /// `virtual_server` blocks, indexed by [`units::ServiceId`].
     pub virtual_servers: Vec<check::VirtualServer>,
 }

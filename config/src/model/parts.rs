@@ -17,6 +17,7 @@ use super::lent::LentSocket;
 use super::mail::MailSettings;
 use super::network::{Statics, VirtualAddress, VirtualRoute};
 use super::process::{InstanceNotify, ProcessSettings, Script};
+use super::tls::TlsFiles;
 use super::track::{ProcessPattern, TrackedProcess, WatchedFile};
 use super::units::{InstanceId, ServerId, Vrid, Weight};
 use super::vrrp::{Family, Instance, SyncGroup, TrackedScript, VrrpGlobal};
@@ -51,6 +52,8 @@ pub struct CheckHead {
     pub init_notifies: bool,
     /// Where mail goes, if any is sent.
     pub mail: Option<Box<MailSettings>>,
+    /// Certificates and keys.
+    pub tls: TlsFiles,
 }
 
 /// Head of ipvsd's part; [`IpvsService`] records follow.
@@ -237,6 +240,7 @@ impl Model {
             checks: self.check_count(),
             init_notifies: self.init_notifies,
             mail: self.mail.clone().map(Box::new),
+            tls: self.tls.clone(),
         }
     }
 
@@ -254,6 +258,7 @@ impl Model {
             checks: 0,
             init_notifies: false,
             mail: self.mail.clone().map(Box::new),
+            tls: TlsFiles::default(),
         }
     }
 

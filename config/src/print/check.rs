@@ -6,6 +6,15 @@ use std::time::Duration;
 use crate::model::check::{Check, CheckKind, Endpoint, HttpCheck, HttpProtocol, HttpUrl, Sni, UdpCheck};
 
 impl Page<'_> {
+    /// The `SSL` block; whom checks trust stands in each of them.
+    pub(super) fn tls(&mut self) {
+        let Some(identity) = &self.model.tls.identity else { return };
+        self.open("SSL", "");
+        self.set("certificate", word(&identity.certificate));
+        self.set("key", word(&identity.key));
+        self.close();
+    }
+
     pub(super) fn check(&mut self, check: &Check) {
         match &check.kind {
             CheckKind::Tcp(endpoint) => {
@@ -75,6 +84,14 @@ impl Page<'_> {
             Some(Sni::VirtualHost) => self.line("enable_sni"),
             Some(Sni::Off) | None => {}
         }
+        if let Some(verify) = http.tls.as_ref().and_then(|tls| tls.verify) {
+            let known = self.model.tls.authorities.get(usize::from(verify.authorities));
+            self.line("tls_verify");
+            if let Some(authorities) = known {
+                self.set("ca_path", word(&authorities.path));
+            }
+            self.set("min_cert_days", verify.min_days);
+        }
         for url in &http.urls {
             self.url(url, http.tls.is_some());
         }
@@ -97,7 +114,9 @@ impl Page<'_> {
             let options = &regex.options;
             for (name, on) in [
                 ("caseless", options.caseless),
+                ("dollar_endonly", options.dollar_end_only),
                 ("dotall", options.dot_all),
+                ("firstline", options.first_line),
                 ("extended", options.extended),
                 ("multiline", options.multi_line),
                 ("ungreedy", options.ungreedy),

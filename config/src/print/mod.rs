@@ -19,6 +19,7 @@ pub fn print(model: &Model) -> String {
     page.globals();
     page.garp_groups();
     page.link_delays();
+    page.tls();
     for script in &model.tracked_scripts {
         page.tracked_script(script);
     }

@@ -7,8 +7,8 @@ use super::Context;
 use super::tracker::Listener;
 use crate::diagnostic::{Problem, code};
 use crate::model::check::{
-    BodyRegex, Check, CheckKind, DnsCheck, Endpoint, FileCheck, HttpCheck, HttpUrl, SmtpCheck, Tls, UdpCheck,
-    UdpReply,
+    BodyRegex, Check, CheckKind, DnsCheck, Endpoint, FileCheck, HttpCheck, HttpUrl, SmtpCheck, Sni, Tls,
+    UdpCheck, UdpReply,
 };
 use crate::model::process::Purpose;
 use crate::model::units::CheckId;
@@ -149,7 +149,14 @@ impl Context<'_> {
             self.report(Problem::error(code::MISSING_KEYWORD, span, message));
             return None;
         }
-        let tls = http.tls.then_some(Tls { sni: http.sni });
+        let tls = if http.tls {
+            let verify = self.verify(&http.verify, span);
+            // What is verified is a name, so the server is told which.
+            let sni = if verify.is_some() && http.sni == Sni::Off { Sni::VirtualHost } else { http.sni };
+            Some(Tls { sni, verify, shown: self.shown() })
+        } else {
+            None
+        };
         Some(HttpCheck { endpoint, tls, protocol: http.protocol, urls, fast_recovery: http.fast_recovery })
     }
 

@@ -16,6 +16,7 @@ mod script;
 mod service;
 mod strict;
 mod sync_group;
+mod tls;
 mod tracker;
 
 use std::collections::{HashMap, HashSet};
@@ -53,6 +54,7 @@ struct Context<'a> {
     processes: Processes,
     mail_defaults: MailDefaults,
     interfaces: Interfaces,
+    tls: tls::Tls,
 }
 
 /// Makes the model. Problems are reported; the model is only good when none of them is an error.
@@ -80,6 +82,7 @@ pub(crate) fn resolve(
         statics,
         garp_groups,
         link_delays: delays,
+        ssl,
     } = draft;
     let supplementary_groups = globals.process.supplementary_groups;
     let mut context = Context {
@@ -93,6 +96,7 @@ pub(crate) fn resolve(
         processes: Processes::default(),
         mail_defaults: MailDefaults::default(),
         interfaces: Interfaces::new(namespace.is_some()),
+        tls: tls::Tls::default(),
     };
     let mut model = Model {
         process: process::settings(&mut context, child_wait_time, options),
@@ -134,7 +138,9 @@ pub(crate) fn resolve(
     sync_group::resolve(&mut context, sync_groups, &mut model);
     unused_scripts(&mut context, &blocks);
     model.statics = network::statics(&mut context, statics, &model);
+    context.define_tls(ssl);
     service::resolve(&mut context, services, groups, &mut model);
+    model.tls = context.finish_tls();
     model.ipvs = ipvs(&mut context, &model);
     model.init_notifies = context.globals.init_notifies;
     model.files = context.finish_files();

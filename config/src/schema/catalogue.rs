@@ -38,6 +38,7 @@ pub fn keywords() -> Vec<Keyword> {
     rows(&mut out, "vrrp_sync_group", vrrp_sync_group::TABLE);
     rows(&mut out, "track_group", statics::TRACK_GROUP);
     rows(&mut out, "garp_group", garp::GARP_GROUP);
+    rows(&mut out, "SSL", ssl::TABLE);
     rows(&mut out, "vrrp_instance", vrrp_instance::TABLE);
     rows(&mut out, "vrrp_instance/authentication", vrrp_instance::AUTHENTICATION);
     rows(&mut out, "vrrp_instance/auth_hmac", auth_hmac::TABLE);

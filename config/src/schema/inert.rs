@@ -18,17 +18,6 @@ pub(super) fn block(lowering: &mut Lowering<'_>, line: &Line<'_>, table: &'stati
     lowering.quiet = outer;
 }
 
-/// Keywords of `SSL`.
-pub(super) static SSL: InertTable = InertTable {
-    block: "SSL",
-    rows: &[
-        inactive("password", Shape::Words(1, 1)),
-        inactive("ca", Shape::Words(1, 1)),
-        inactive("certificate", Shape::Words(1, 1)),
-        inactive("key", Shape::Words(1, 1)),
-    ],
-};
-
 /// Keywords of `bfd_instance`.
 pub(super) static BFD_INSTANCE: InertTable = InertTable {
     block: "bfd_instance",
@@ -58,4 +47,4 @@ pub(super) static BFD_CHECK: InertTable = InertTable {
 };
 
 /// Every table of this file.
-pub(super) static TABLES: &[&InertTable] = &[&SSL, &BFD_INSTANCE, &BFD_CHECK];
+pub(super) static TABLES: &[&InertTable] = &[&BFD_INSTANCE, &BFD_CHECK];

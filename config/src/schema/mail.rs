@@ -69,8 +69,12 @@ pub(super) fn helo_name(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, li
 }
 
 pub(super) fn timeout(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    let seconds: Option<u64> = lowering.unsigned(line, 1, 1, 4294);
-    draft.mail.timeout = seconds.map(Duration::from_secs);
+    let seconds: Option<u64> = lowering.unsigned(line, 1, 0, 4294);
+    if seconds == Some(0) {
+        let message = "smtp_connect_timeout 0 is taken as 1";
+        lowering.report(Problem::warning(code::ADJUSTED, line.span, message));
+    }
+    draft.mail.timeout = seconds.map(|seconds| Duration::from_secs(seconds.max(1)));
     lowering.end(line, 2);
 }
 

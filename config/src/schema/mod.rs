@@ -18,6 +18,7 @@ mod mail;
 mod notify;
 mod real_server;
 mod root;
+mod ssl;
 mod statics;
 mod suggest;
 mod track_file;
@@ -42,7 +43,9 @@ use crate::text::{Span, Texts};
 use crate::tree::{Block, NodeId, Tree};
 
 pub(crate) use auth_hmac::{HmacDraft, KeyText};
-pub(crate) use checker::{CheckDraft, CheckerKind, FileCheckDraft, HttpDraft, MiscDraft, SmtpDraft, Timing};
+pub(crate) use checker::{
+    CheckDraft, CheckerKind, FileCheckDraft, HttpDraft, MiscDraft, SmtpDraft, Timing, VerifyDraft,
+};
 pub(crate) use garp::{Extra, GarpDraft, GarpGroupDraft};
 pub(crate) use global_defs::{FifoDraft, GlobalDraft, SyncDraft};
 pub(crate) use global_process::ProcessDraft;
@@ -54,6 +57,7 @@ pub(crate) use notify::NotifyDraft;
 pub(crate) use real_server::ServerDraft;
 use root::Home;
 pub(crate) use root::{Draft, lower};
+pub(crate) use ssl::SslDraft;
 pub(crate) use statics::{StaticsDraft, TrackGroupDraft};
 pub(crate) use track_file::FileDraft;
 pub(crate) use track_process::CountedDraft;

@@ -24,6 +24,7 @@ pub(crate) struct Draft {
     pub(crate) statics: StaticsDraft,
     pub(crate) garp_groups: Vec<GarpGroupDraft>,
     pub(crate) link_delays: Vec<LinkDelayDraft>,
+    pub(crate) ssl: Option<SslDraft>,
 }
 
 /// Reads the whole tree. What stands in the wrong block is read where it belongs, to find its problems too.
@@ -153,7 +154,7 @@ pub(super) static TABLE: &[Row<Draft>] = &[
     silent("linkbeat_interfaces", Shape::Lines(&vocabulary::LINKBEAT)),
     active("vrrp_track_process", super::track_process::read),
     active("interface_up_down_delays", link_delays::read),
-    inactive("SSL", Shape::Block(&inert::SSL)),
+    active("SSL", ssl::read),
     inactive("bfd_instance", Shape::Block(&inert::BFD_INSTANCE)),
     active("track_file", super::track_file::read),
     active("vrrp_track_file", super::track_file::read).old_for("track_file"),

@@ -118,14 +118,17 @@ fn regex_options(draft: &mut UrlDraft, lowering: &mut Lowering<'_>, line: &Line<
         let options = &mut draft.regex_options;
         match word.text {
             "caseless" => options.caseless = true,
+            "dollar_endonly" => options.dollar_end_only = true,
             "dotall" => options.dot_all = true,
+            "firstline" => options.first_line = true,
             "extended" => options.extended = true,
             "multiline" => options.multi_line = true,
             "ungreedy" => options.ungreedy = true,
             "utf" | "ucp" => options.unicode = true,
-            // These tune the matcher or forbid what is not there: no body is judged otherwise.
+            // These tune the matcher, or speak of what is not there: no body is judged otherwise.
             "auto_callout" | "no_auto_possess" | "no_dotstar_anchor" | "no_start_optimize"
-            | "never_backslash_c" | "never_utf" | "never_ucp" | "use_offset_limit" | "no_auto_capture" => {}
+            | "never_backslash_c" | "never_utf" | "never_ucp" | "use_offset_limit" | "no_auto_capture"
+            | "alt_verbnames" => {}
             other => {
                 let known = vocabulary::REGEX_OPTIONS.options.iter().any(|(name, _)| *name == other);
                 let message = if known {

@@ -13,6 +13,15 @@ pub(crate) struct HttpDraft {
     pub(crate) tls: bool,
     pub(crate) sni: Sni,
     pub(crate) tls_compliant: bool,
+    pub(crate) verify: VerifyDraft,
+}
+
+/// `tls_verify` and what refines it, as written.
+#[derive(Debug, Default)]
+pub(crate) struct VerifyDraft {
+    pub(crate) on: Option<bool>,
+    pub(crate) authorities: Option<Named>,
+    pub(crate) min_days: Option<u16>,
 }
 
 impl HttpDraft {
@@ -25,6 +34,7 @@ impl HttpDraft {
             tls,
             sni: Sni::Off,
             tls_compliant: false,
+            verify: VerifyDraft::default(),
         }
     }
 }
@@ -63,6 +73,28 @@ fn tls_compliant(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Lin
     let on = lowering.boolean(line, 1).unwrap_or(false);
     if let Some(http) = draft.http() {
         http.tls_compliant = on;
+    }
+}
+
+fn tls_verify(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let on = lowering.boolean(line, 1);
+    if let Some(http) = draft.http() {
+        http.verify.on = on;
+    }
+}
+
+fn ca_path(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let path = ssl::path(lowering, line);
+    if let Some(http) = draft.http() {
+        http.verify.authorities = path;
+    }
+}
+
+fn min_cert_days(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let days = lowering.unsigned(line, 1, 0, 3_650);
+    lowering.end(line, 2);
+    if let Some(http) = draft.http() {
+        http.verify.min_days = days;
     }
 }
 
@@ -155,7 +187,7 @@ pub(in crate::schema) static SSL_GET: &[Row<CheckDraft>] = &[
     active("enable_sni", enable_sni),
     active("sni_name", sni_name),
     active("tls_compliant", tls_compliant),
-    inactive("tls_verify", Shape::Words(0, 1)),
-    inactive("ca_path", Shape::Words(1, 1)),
-    inactive("min_cert_days", Shape::Number(0, 3_650)),
+    active("tls_verify", tls_verify),
+    active("ca_path", ca_path),
+    active("min_cert_days", min_cert_days),
 ];

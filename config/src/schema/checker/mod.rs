@@ -21,7 +21,7 @@ pub(super) use udp::{UDP_CHECK, udp_check};
 
 pub(crate) use dns::DnsDraft;
 pub(crate) use file::FileCheckDraft;
-pub(crate) use http::HttpDraft;
+pub(crate) use http::{HttpDraft, VerifyDraft};
 pub(crate) use misc::MiscDraft;
 pub(crate) use smtp::SmtpDraft;
 pub(crate) use udp::UdpDraft;

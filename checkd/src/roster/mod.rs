@@ -1,24 +1,29 @@
 //! All checkers and services of one configuration, and how a result travels from one to the other.
 //!
-//! Decides which server a checker speaks for, what a reload keeps, and what an operator reads about it. States are
-//! [`crate::verdict`]'s and [`crate::desired`]'s; when a checker runs is [`crate::schedule`]'s. Called by the driver
-//! with models from the parent (decoded, not trusted to be consistent) and outcomes.
+//! Decides which server a checker speaks for; what a reload keeps is [`succession`]'s, what an operator reads about it
+//! [`crate::wording`]'s. States are [`crate::verdict`]'s and [`crate::desired`]'s; when a checker runs is
+//! [`crate::schedule`]'s. Called by the driver with models from the parent (decoded, not trusted to be consistent) and
+//! outcomes.
 
 mod answers;
+mod succession;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use config::model::check::{Carrier, Check, CheckKind, Endpoint, HttpUrl, RealServer, VirtualServer};
 use config::model::mail::MailSettings;
 use config::model::parts::CheckHead;
+use config::model::tls::TlsFiles;
 use config::model::units::{CheckId, FileId, Generation, MonoTime, ScriptId, ServerId, ServiceId, Weight};
 use ipc::messages::checkd::{DesiredEntry, QuorumState, ServiceState, Verdict};
 
 use crate::desired::{Effect, Occasion, Service, protocol};
 use crate::mail::news::{self, News};
+use crate::probe::Outcome;
 use crate::probe::file as file_probe;
-use crate::probe::{Failure, Outcome};
 use crate::verdict::{Change, Next, Standing};
+use crate::wording;
 
 /// Why a model can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +64,7 @@ pub struct Roster {
     mail: Option<Box<MailSettings>>,
     /// The time, as last told: ends of runs carry it.
     now: MonoTime,
+    tls: Arc<TlsFiles>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -109,6 +115,7 @@ impl Roster {
             init_notifies: false,
             mail: None,
             now: MonoTime::default(),
+            tls: Arc::default(),
         }
     }
 
@@ -148,6 +155,7 @@ impl Roster {
     pub fn complete(&mut self, head: &CheckHead) -> Result<(), Inconsistent> {
         self.init_notifies = head.init_notifies;
         self.mail.clone_from(&head.mail);
+        self.tls = Arc::new(head.tls.clone());
         let counts = [
             ("virtual servers", head.virtual_servers, self.services.len()),
             ("checkers", head.checks, self.checkers.len()),
@@ -168,6 +176,12 @@ impl Roster {
     #[must_use]
     pub fn mail(&self) -> Option<&MailSettings> {
         self.mail.as_deref()
+    }
+
+    /// Certificates and keys that checkers need.
+    #[must_use]
+    pub fn tls(&self) -> Arc<TlsFiles> {
+        Arc::clone(&self.tls)
     }
 
     /// Number of checkers.
@@ -308,53 +322,13 @@ impl Roster {
         }
     }
 
-    /// Use in place of `old`. Returns for each checker its position in `old`, if it is the same. Effects that name
-    /// things of the old generation go to `before`.
-    pub fn replace(
-        &mut self,
-        mut old: Self,
-        before: &mut Vec<Effect>,
-        after: &mut Vec<Effect>,
-    ) -> Vec<Option<usize>> {
-        let mut kept = vec![None; self.checkers.len()];
-        self.assume_states();
-        let mut names: HashMap<String, usize> = HashMap::new();
-        for (index, service) in old.services.iter().enumerate() {
-            names.insert(service.config().name.clone(), index);
-        }
-        let mut starts = OldPositions::of(&old);
-        for service in 0..self.services.len() {
-            let Some(model) = self.services.get(service) else { continue };
-            let Some(twin) = names.remove(&model.config().name) else { continue };
-            self.adopt(service, &old, twin, &mut starts, &mut kept, after);
-            let Some(model) = self.services.get(service) else { continue };
-            let staying: HashSet<&str> =
-                model.config().real_servers.iter().map(|server| server.name.as_str()).collect();
-            if let Some(old_service) = old.services.get_mut(twin) {
-                old_service.retire(|server| !staying.contains(server.name.as_str()), before);
-            }
-        }
-        let mut gone: Vec<usize> = names.into_values().collect();
-        gone.sort_unstable();
-        for index in gone {
-            if let Some(service) = old.services.get_mut(index) {
-                service.retire_all(before);
-            }
-        }
-        for (checker, before) in self.checkers.iter_mut().zip(&kept) {
-            checker.last = before.and_then(|before| old.checkers.get(before)?.last);
-        }
-        self.apply_states(after);
-        kept
-    }
-
     /// Takes the outcome of a run. `None` for a position that no checker has.
     pub fn take(&mut self, position: usize, outcome: Outcome, out: &mut Vec<Effect>) -> Option<Taken> {
         let place = self.checkers.get(position)?.place;
         let old = self.checkers.get(position)?.standing;
         if let (Outcome::Pass(_), false, Some(url)) = (outcome, old.up, self.url(position)) {
             let what = match (&url.regex, url.digest) {
-                (Some(_), _) => "regex",
+                (Some(_), _) => "Regex match",
                 (None, Some(_)) => "MD5 digest",
                 (None, None) => "HTTP status code",
             };
@@ -363,7 +337,7 @@ impl Roster {
         }
         let mut standing = old;
         let (change, next) = standing.take(self.check(position)?, outcome);
-        out.extend(self.line(position, change).map(Effect::Log));
+        out.extend(self.lines(position, change, old.up).into_iter().map(Effect::Log));
         let now = self.now;
         let checker = self.checkers.get_mut(position)?;
         checker.standing = standing;
@@ -456,6 +430,7 @@ impl Roster {
     #[must_use]
     pub fn activation(&self, position: usize) -> Option<String> {
         let place = self.checkers.get(position).filter(|_| !self.is_suspended(position))?.place;
+        self.check(position).filter(|check| !matches!(check.kind, CheckKind::File(_)))?;
         let (service, server) = (self.services.get(place.service)?, self.real_server(place)?);
         Some(format!("Activating healthchecker for service {} for VS {}", server.name, service.config().name))
     }
@@ -467,17 +442,6 @@ impl Roster {
     /// Gives every server the state that its checkers say, without a word.
     fn assume_states(&mut self) {
         self.for_each_server(|service, server, alive, weight| service.assume(server, alive, weight));
-    }
-
-    /// The same, telling what that changes.
-    fn apply_states(&mut self, out: &mut Vec<Effect>) {
-        self.for_each_server(|service, server, alive, weight| {
-            service.set_weight(server, weight, out);
-            service.set_alive(server, alive, out);
-        });
-        for service in &mut self.services {
-            service.settle(Occasion::Start, out);
-        }
     }
 
     fn for_each_server(&mut self, mut act: impl FnMut(&mut Service, usize, bool, Weight)) {
@@ -525,51 +489,13 @@ impl Roster {
         (alive, Weight::clamped(i64::from(weight.value()).saturating_add(added)))
     }
 
-    /// Takes over the states of an earlier configuration of the same service.
-    fn adopt(
-        &mut self,
-        service: usize,
-        old: &Self,
-        twin: usize,
-        starts: &mut OldPositions,
-        kept: &mut [Option<usize>],
-        after: &mut Vec<Effect>,
-    ) {
-        let Some(old_service) = old.services.get(twin) else { return };
-        let old_model = old_service.config();
-        let Some(model) = self.services.get(service).map(Service::config) else { return };
-        let names: HashMap<&str, usize> = old_model
-            .real_servers
-            .iter()
-            .enumerate()
-            .map(|(index, server)| (server.name.as_str(), index))
-            .collect();
-        let mut states = Vec::new();
-        for (server, real) in model.real_servers.iter().enumerate() {
-            let Some(&old_server) = names.get(real.name.as_str()) else { continue };
-            let Some(old_real) = old_model.real_servers.get(old_server) else { continue };
-            let alive = old_service.is_alive(old_server);
-            states.push((server, alive, old_service.weight(old_server)));
-            let own = starts.take(twin, old_server, old_real);
-            adopt_standings(real, old_real, own, alive, &old.checkers, &mut self.checkers, kept);
-        }
-        let Some(service) = self.services.get_mut(service) else { return };
-        service.inherit_quorum(old_service, after);
-        for (server, alive, weight) in states {
-            service.assume(server, alive, weight);
-        }
-    }
-
-    /// `[ADDR]:proto:PORT` of what a checker connects to.
+    /// `[ADDR]:proto:PORT` of what a checker connects to, with the protocol of its virtual server.
     fn label(&self, position: usize) -> Option<String> {
         let place = self.checkers.get(position)?.place;
         let Some(Endpoint { target, .. }) = self.check(position)?.kind.endpoint() else {
             return Some(self.real_server(place)?.name.clone());
         };
-        let protocol = match self.check(position)?.kind.carrier() {
-            Some(Carrier::Udp) => "udp",
-            Some(Carrier::Tcp | Carrier::Icmp) | None => protocol(self.services.get(place.service)?.config()),
-        };
+        let protocol = protocol(self.services.get(place.service)?.config());
         Some(format!("[{}]:{protocol}:{}", target.ip(), target.port()))
     }
 
@@ -592,145 +518,21 @@ impl Roster {
         Some(News::of_server(&server.name, &self.services.get(place.service)?.config().name, alive, body))
     }
 
-    fn line(&self, position: usize, change: Change) -> Option<String> {
-        let check = self.check(position)?;
-        match change {
-            Change::None | Change::ConfirmedDown(_) => return None,
-            Change::Retrying(_) if !check.log_all_failures => return None,
-            Change::Up | Change::Down { .. } | Change::Retrying(_) => {}
-        }
-        let label = self.label(position)?;
-        let (name, succeeded) = match &check.kind {
-            CheckKind::Tcp(_) => ("TCP_CHECK", format!("TCP connection to {label} success.")),
-            CheckKind::Http(http) => (
-                if http.tls.is_some() { "SSL_CHECK" } else { "HTTP_CHECK" },
-                format!("Remote Web server {label} succeed on service."),
-            ),
-            CheckKind::Smtp(_) => ("SMTP_CHECK", format!("Remote SMTP server {label} succeed on service.")),
-            CheckKind::Dns(_) => ("DNS_CHECK", format!("Remote DNS server {label} succeed on service.")),
-            CheckKind::Udp(_) => ("UDP_CHECK", format!("Remote UDP server {label} succeed on service.")),
-            CheckKind::Ping(_) => ("ICMP CHECK", format!("ICMP connection to {label} success.")),
-            CheckKind::File(file) => {
-                let name = &self.real_server(self.checkers.get(position)?.place)?.name;
-                ("FILE_CHECK", format!("File {} is good for service {name}", file.name))
-            }
-            CheckKind::Misc { command, .. } => {
-                let place = self.checkers.get(position)?.place;
-                let address = self.real_server(place)?.destination.address;
-                return misc_line(&format!("Misc check to [{address}] for [{command}]"), change);
-            }
+    /// What the log says of a change.
+    fn lines(&self, position: usize, change: Change, was_up: bool) -> Vec<String> {
+        let Some((check, label)) = self.check(position).zip(self.label(position)) else { return Vec::new() };
+        let place = self.checkers.get(position).map(|checker| checker.place);
+        let Some((server, service)) =
+            place.and_then(|place| self.real_server(place).zip(self.services.get(place.service)))
+        else {
+            return Vec::new();
         };
-        match change {
-            Change::None | Change::ConfirmedDown(_) => None,
-            Change::Up => Some(succeeded),
-            Change::Down { retries: Some(retries @ 1..), failure } => Some(format!(
-                "{name} on service {label} failed after {retries} retries. reason=\"{failure}\""
-            )),
-            Change::Down { failure, .. } => {
-                Some(format!("{name} on service {label} failed. reason=\"{failure}\""))
-            }
-            Change::Retrying(failure) => Some(match (&check.kind, failure) {
-                (CheckKind::Tcp(_), Failure::ConnectTimeout) => format!("TCP connection to {label} timeout."),
-                (CheckKind::Tcp(_), _) => format!("TCP connection to {label} failed. reason=\"{failure}\""),
-                (
-                    CheckKind::Http(_)
-                    | CheckKind::Smtp(_)
-                    | CheckKind::Dns(_)
-                    | CheckKind::Udp(_)
-                    | CheckKind::Ping(_)
-                    | CheckKind::File(_)
-                    | CheckKind::Misc { .. },
-                    _,
-                ) => {
-                    format!("{name} on service {label} failed, will retry. reason=\"{failure}\"")
-                }
-            }),
-        }
-    }
-}
-
-fn misc_line(subject: &str, change: Change) -> Option<String> {
-    match change {
-        Change::None | Change::ConfirmedDown(_) => None,
-        Change::Up => Some(format!("{subject} succeeded.")),
-        Change::Down { failure: Failure::ScriptTimeout, .. } | Change::Retrying(Failure::ScriptTimeout) => {
-            Some(format!("{subject} timed out."))
-        }
-        Change::Down { failure, .. } | Change::Retrying(failure) => {
-            Some(format!("{subject} failed ({failure})."))
-        }
-    }
-}
-
-/// Position of each old server's first checker.
-struct OldPositions(HashMap<(usize, usize), usize>);
-
-impl OldPositions {
-    fn of(old: &Roster) -> Self {
-        let firsts = old.checkers.iter().enumerate().filter(|(_, checker)| checker.place.check == 0);
-        Self(
-            firsts
-                .map(|(position, checker)| ((checker.place.service, checker.place.server), position))
-                .collect(),
+        let service = &service.config().name;
+        wording::lines(
+            &wording::Subject { check, label: &label, server: &server.name, service, was_up },
+            change,
         )
     }
-
-    /// Positions of an old server's checkers, given out once.
-    fn take(&mut self, service: usize, server: usize, real: &RealServer) -> std::ops::Range<usize> {
-        let first = self.0.remove(&(service, server));
-        first.map_or(0..0, |first| first..first.saturating_add(real.checks.len()))
-    }
-}
-
-/// Gives the checkers of a server the standing of their twins. New ones start good on a live server; where one has
-/// failed, new `alpha` ones start bad.
-fn adopt_standings(
-    real: &RealServer,
-    old_real: &RealServer,
-    old_positions: std::ops::Range<usize>,
-    was_alive: bool,
-    old_checkers: &[Checker],
-    checkers: &mut [Checker],
-    kept: &mut [Option<usize>],
-) {
-    let mut free: Vec<(usize, &Check)> = old_positions.zip(&old_real.checks).collect();
-    let (mut failed, mut tested) = (false, false);
-    for check in &real.checks {
-        let Some(at) = twin(check, &free) else { continue };
-        let (old_position, _) = free.swap_remove(at);
-        let (Some(old), Some(new)) = (old_checkers.get(old_position), checkers.get_mut(check.id.index()))
-        else {
-            continue;
-        };
-        new.standing = Standing { failures: old.standing.failures.min(check.retry), ..old.standing };
-        failed |= !new.standing.up;
-        tested |= new.standing.tested;
-        if let Some(slot) = kept.get_mut(check.id.index()) {
-            *slot = Some(old_position);
-        }
-    }
-    let pessimist = failed || (!was_alive && !tested);
-    for check in &real.checks {
-        let is_new = kept.get(check.id.index()).is_some_and(Option::is_none);
-        if let Some(new) = checkers.get_mut(check.id.index()).filter(|_| is_new) {
-            new.standing = Standing::new(check.alpha && pessimist);
-        }
-    }
-}
-
-/// The old checker that does the same. Script numbers may shift from one configuration to the next, so a MISC_CHECK
-/// goes by its command.
-fn twin(check: &Check, old: &[(usize, &Check)]) -> Option<usize> {
-    old.iter().position(|(_, old)| match (&old.kind, &check.kind) {
-        (
-            CheckKind::Misc { command, dynamic, .. },
-            CheckKind::Misc { command: new_command, dynamic: new_dynamic, .. },
-        ) => command == new_command && dynamic == new_dynamic,
-        (CheckKind::File(old), CheckKind::File(new)) => {
-            (&old.name, old.weight, old.reverse) == (&new.name, new.weight, new.reverse)
-        }
-        (old, new) => old == new,
-    })
 }
 
 fn service_id(index: usize) -> ServiceId {
@@ -738,5 +540,4 @@ fn service_id(index: usize) -> ServiceId {
 }
 
 #[cfg(test)]
-#[path = "roster_tests.rs"]
 mod tests;

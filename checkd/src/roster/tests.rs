@@ -9,6 +9,7 @@ use config::model::units::{ScriptId, ServerId};
 
 use super::*;
 use crate::probe::DynamicWeight;
+use crate::probe::Failure;
 
 const PASS: Outcome = Outcome::Pass(DynamicWeight::Untouched);
 const FAIL: Outcome = Outcome::Fail(Failure::Connect(std::io::ErrorKind::ConnectionRefused));
@@ -204,7 +205,7 @@ fn a_misc_check_moves_the_weight_of_its_server() {
     assert_eq!(
         logs(&out),
         [
-            "Misc check to [192.0.2.1] for [/bin/load -v] succeeded.",
+            "Misc check for [[192.0.2.1]:tcp:80 VS [198.51.100.1]:tcp:80] by [/bin/load] succeeded.",
             "Changing weight from 1 to 7 for active service [192.0.2.1]:tcp:80 of VS [198.51.100.1]:tcp:80"
         ]
     );
@@ -337,7 +338,13 @@ fn inconsistent_models_are_refused() {
     );
     let mut roster = Roster::new(Generation::new(1));
     assert_eq!(
-        roster.complete(&CheckHead { virtual_servers: 2, checks: 0, init_notifies: false, mail: None }),
+        roster.complete(&CheckHead {
+            virtual_servers: 2,
+            checks: 0,
+            init_notifies: false,
+            mail: None,
+            tls: TlsFiles::default()
+        }),
         Err(Inconsistent::Count { what: "virtual servers", expected: 2, got: 0 })
     );
 }

@@ -1,0 +1,171 @@
+//! What a reload keeps: the states of services, servers and checkers that are in both configurations.
+//!
+//! Decides by identity: a service and a server by name, a checker by what it does. Called by [`Roster::replace`]; nothing
+//! here comes from the network.
+
+use std::collections::{HashMap, HashSet};
+
+use config::model::check::{Check, CheckKind, RealServer};
+
+use super::{Checker, Roster};
+use crate::desired::{Effect, Occasion, Service};
+use crate::verdict::Standing;
+
+impl Roster {
+    /// Use in place of `old`. Returns for each checker its position in `old`, if it is the same. Effects that name
+    /// things of the old generation go to `before`.
+    pub fn replace(
+        &mut self,
+        mut old: Self,
+        before: &mut Vec<Effect>,
+        after: &mut Vec<Effect>,
+    ) -> Vec<Option<usize>> {
+        let mut kept = vec![None; self.checkers.len()];
+        self.assume_states();
+        let mut names: HashMap<String, usize> = HashMap::new();
+        for (index, service) in old.services.iter().enumerate() {
+            names.insert(service.config().name.clone(), index);
+        }
+        let mut starts = OldPositions::of(&old);
+        for service in 0..self.services.len() {
+            let Some(model) = self.services.get(service) else { continue };
+            let Some(twin) = names.remove(&model.config().name) else { continue };
+            self.adopt(service, &old, twin, &mut starts, &mut kept, after);
+            let Some(model) = self.services.get(service) else { continue };
+            let staying: HashSet<&str> =
+                model.config().real_servers.iter().map(|server| server.name.as_str()).collect();
+            if let Some(old_service) = old.services.get_mut(twin) {
+                old_service.retire(|server| !staying.contains(server.name.as_str()), before);
+            }
+        }
+        let mut gone: Vec<usize> = names.into_values().collect();
+        gone.sort_unstable();
+        for index in gone {
+            if let Some(service) = old.services.get_mut(index) {
+                service.retire_all(before);
+            }
+        }
+        for (checker, before) in self.checkers.iter_mut().zip(&kept) {
+            checker.last = before.and_then(|before| old.checkers.get(before)?.last);
+        }
+        self.apply_states(after);
+        kept
+    }
+
+    /// The same, telling what that changes.
+    fn apply_states(&mut self, out: &mut Vec<Effect>) {
+        self.for_each_server(|service, server, alive, weight| {
+            service.set_weight(server, weight, out);
+            service.set_alive(server, alive, out);
+        });
+        for service in &mut self.services {
+            service.settle(Occasion::Start, out);
+        }
+    }
+
+    /// Takes over the states of an earlier configuration of the same service.
+    fn adopt(
+        &mut self,
+        service: usize,
+        old: &Self,
+        twin: usize,
+        starts: &mut OldPositions,
+        kept: &mut [Option<usize>],
+        after: &mut Vec<Effect>,
+    ) {
+        let Some(old_service) = old.services.get(twin) else { return };
+        let old_model = old_service.config();
+        let Some(model) = self.services.get(service).map(Service::config) else { return };
+        let names: HashMap<&str, usize> = old_model
+            .real_servers
+            .iter()
+            .enumerate()
+            .map(|(index, server)| (server.name.as_str(), index))
+            .collect();
+        let mut states = Vec::new();
+        for (server, real) in model.real_servers.iter().enumerate() {
+            let Some(&old_server) = names.get(real.name.as_str()) else { continue };
+            let Some(old_real) = old_model.real_servers.get(old_server) else { continue };
+            let alive = old_service.is_alive(old_server);
+            states.push((server, alive, old_service.weight(old_server)));
+            let own = starts.take(twin, old_server, old_real);
+            adopt_standings(real, old_real, own, alive, &old.checkers, &mut self.checkers, kept);
+        }
+        let Some(service) = self.services.get_mut(service) else { return };
+        service.inherit_quorum(old_service, after);
+        for (server, alive, weight) in states {
+            service.assume(server, alive, weight);
+        }
+    }
+}
+
+/// Position of each old server's first checker.
+struct OldPositions(HashMap<(usize, usize), usize>);
+
+impl OldPositions {
+    fn of(old: &Roster) -> Self {
+        let firsts = old.checkers.iter().enumerate().filter(|(_, checker)| checker.place.check == 0);
+        Self(
+            firsts
+                .map(|(position, checker)| ((checker.place.service, checker.place.server), position))
+                .collect(),
+        )
+    }
+
+    /// Positions of an old server's checkers, given out once.
+    fn take(&mut self, service: usize, server: usize, real: &RealServer) -> std::ops::Range<usize> {
+        let first = self.0.remove(&(service, server));
+        first.map_or(0..0, |first| first..first.saturating_add(real.checks.len()))
+    }
+}
+
+/// Gives the checkers of a server the standing of their twins. New ones start good on a live server; where one has
+/// failed, new `alpha` ones start bad.
+fn adopt_standings(
+    real: &RealServer,
+    old_real: &RealServer,
+    old_positions: std::ops::Range<usize>,
+    was_alive: bool,
+    old_checkers: &[Checker],
+    checkers: &mut [Checker],
+    kept: &mut [Option<usize>],
+) {
+    let mut free: Vec<(usize, &Check)> = old_positions.zip(&old_real.checks).collect();
+    let (mut failed, mut tested) = (false, false);
+    for check in &real.checks {
+        let Some(at) = twin(check, &free) else { continue };
+        let (old_position, _) = free.swap_remove(at);
+        let (Some(old), Some(new)) = (old_checkers.get(old_position), checkers.get_mut(check.id.index()))
+        else {
+            continue;
+        };
+        new.standing = Standing { failures: old.standing.failures.min(check.retry), ..old.standing };
+        failed |= !new.standing.up;
+        tested |= new.standing.tested;
+        if let Some(slot) = kept.get_mut(check.id.index()) {
+            *slot = Some(old_position);
+        }
+    }
+    let pessimist = failed || (!was_alive && !tested);
+    for check in &real.checks {
+        let is_new = kept.get(check.id.index()).is_some_and(Option::is_none);
+        if let Some(new) = checkers.get_mut(check.id.index()).filter(|_| is_new) {
+            new.standing = Standing::new(check.alpha && pessimist);
+        }
+    }
+}
+
+/// The old checker that does the same. Script numbers may shift from one configuration to the next, so a MISC_CHECK
+/// goes by its command.
+fn twin(check: &Check, old: &[(usize, &Check)]) -> Option<usize> {
+    old.iter().position(|(_, old)| match (&old.kind, &check.kind) {
+        (
+            CheckKind::Misc { command, dynamic, .. },
+            CheckKind::Misc { command: new_command, dynamic: new_dynamic, .. },
+        ) => command == new_command && dynamic == new_dynamic,
+        (CheckKind::File(old), CheckKind::File(new)) => {
+            (&old.name, old.weight, old.reverse) == (&new.name, new.weight, new.reverse)
+        }
+        (old, new) => old == new,
+    })
+}

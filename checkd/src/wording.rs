@@ -1,0 +1,305 @@
+//! What the log says of a check's outcome, in keepalived's words.
+//!
+//! Decides words alone. With `log_all_failures` every failed run has a line that says what went wrong; a server that goes
+//! down has one that says so, with the reason behind it where keepalived's words leave it out. Called by
+//! [`crate::roster`]; whatever a server sent is in no line.
+
+use std::io::ErrorKind;
+
+use config::model::check::{Check, CheckKind, Endpoint};
+
+use crate::probe::Failure;
+use crate::verdict::Change;
+
+/// Whose outcome it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// What was checked.
+    pub check: &'a Check,
+    /// `[ADDR]:proto:PORT` of what the checker connects to.
+    pub label: &'a str,
+    /// Name of the real server.
+    pub server: &'a str,
+    /// Name of the virtual server.
+    pub service: &'a str,
+    /// The checker was good before.
+    pub was_up: bool,
+}
+
+/// The lines of a change.
+#[must_use]
+pub fn lines(subject: &Subject<'_>, change: Change) -> Vec<String> {
+    let all = subject.check.log_all_failures;
+    let (failure, retries) = match change {
+        Change::None => return Vec::new(),
+        Change::Up => return subject.success().into_iter().collect(),
+        Change::Retrying(failure) => {
+            return subject.trouble(failure).filter(|_| all).into_iter().collect();
+        }
+        Change::Down { failure, retries } => (failure, retries),
+        Change::ConfirmedDown(failure) => (failure, None),
+    };
+    let separate = all && subject.is_told_apart();
+    subject
+        .trouble(failure)
+        .filter(|_| separate)
+        .into_iter()
+        .chain([subject.down(failure, retries)])
+        .collect()
+}
+
+/// What is wrong with an SMTP server, for log and mail.
+#[must_use]
+pub fn smtp_trouble(endpoint: &Endpoint, failure: Failure) -> String {
+    let words = [
+        (matches!(failure, Failure::ConnectTimeout), "Connection timeout to"),
+        (matches!(failure, Failure::Connect(_)), "Could not connect to"),
+        (matches!(failure, Failure::AnswerTimeout), "Read timeout from"),
+        (matches!(failure, Failure::Greeting(_)), "Bad greeting banner from"),
+        (matches!(failure, Failure::Helo(_)), "Bad HELO response from"),
+    ];
+    let words = words.iter().find(|(is, _)| *is).map_or("Read failure from", |(_, words)| words);
+    format!("{words} server [{}]:{}", endpoint.target.ip(), endpoint.target.port())
+}
+
+impl Subject<'_> {
+    fn success(&self) -> Option<String> {
+        let label = self.label;
+        Some(match &self.check.kind {
+            CheckKind::Tcp(_) => format!("TCP connection to {label} success."),
+            CheckKind::Udp(_) => format!("UDP connection to {label} success."),
+            CheckKind::Ping(_) => format!("ICMP connection to {label} success."),
+            CheckKind::Http(_) => format!("Remote Web server {label} succeed on service."),
+            CheckKind::Smtp(_) => format!("Remote SMTP server {label} succeed on service."),
+            CheckKind::Misc { command, .. } => format!("{} succeeded.", self.misc(command)),
+            CheckKind::File(file) if !self.was_up => {
+                format!("({}): tracked file {} leaving FAULT state", self.server, file.name)
+            }
+            CheckKind::File(_) | CheckKind::Dns(_) => return None,
+        })
+    }
+
+    /// Its trouble and its going down are two lines.
+    fn is_told_apart(&self) -> bool {
+        match self.check.kind {
+            CheckKind::Tcp(_) | CheckKind::Http(_) | CheckKind::Udp(_) | CheckKind::Ping(_) => true,
+            CheckKind::Smtp(_) | CheckKind::Dns(_) | CheckKind::Misc { .. } | CheckKind::File(_) => false,
+        }
+    }
+
+    /// What went wrong in one run.
+    fn trouble(&self, failure: Failure) -> Option<String> {
+        let label = self.label;
+        Some(match &self.check.kind {
+            CheckKind::Tcp(_) if failure == Failure::ConnectTimeout => {
+                format!("TCP connection to {label} timeout.")
+            }
+            CheckKind::Tcp(_) => format!("TCP connection to {label} failed."),
+            CheckKind::Http(http) => {
+                format!("{} server {label}.", http_trouble(failure, http.tls.is_some()))
+            }
+            CheckKind::Smtp(smtp) => smtp_line(&smtp.endpoint, failure),
+            CheckKind::Dns(_) => self.dns(failure),
+            CheckKind::Udp(_) if failure == Failure::ReplyDiffers => {
+                format!("UDP check to {label} reply data mismatch.")
+            }
+            CheckKind::Udp(_) => format!("UDP connection to {label} failed."),
+            CheckKind::Ping(_) if failure == Failure::NoEcho => {
+                format!("ICMP connection to address {label} timeout.")
+            }
+            CheckKind::Ping(_) => format!("ICMP connection to {label} of {} failed.", self.service),
+            CheckKind::Misc { command, .. } => self.script(command, failure, ""),
+            CheckKind::File(_) => return None,
+        })
+    }
+
+    /// It goes down, after so many retries; `None` for a first run.
+    fn down(&self, failure: Failure, retries: Option<u32>) -> String {
+        let (label, retry) = (self.label, self.check.retry);
+        let summary = |name: &str, whose: &str, retries: u32| {
+            let after = if retries > 0 { format!(" after {retries} retries") } else { String::new() };
+            let of = if retries > 0 { whose } else { "" };
+            format!("{name} on service {label}{of} failed{after}. reason=\"{failure}\"")
+        };
+        let retries = retries.unwrap_or(0);
+        match &self.check.kind {
+            CheckKind::Tcp(_) => summary("TCP_CHECK", "", retries),
+            CheckKind::Udp(_) => summary("UDP_CHECK", "", retries),
+            CheckKind::Ping(_) => summary("ICMP CHECK", &format!(" of {}", self.service), retries),
+            // It counts a first run as the last of its retries.
+            CheckKind::Http(_) => summary("HTTP_CHECK", "", retry),
+            CheckKind::Smtp(smtp) => smtp_line(&smtp.endpoint, failure),
+            CheckKind::Dns(_) if retries > 0 => format!("{} after {retries} retries", self.dns(failure)),
+            CheckKind::Dns(_) => self.dns(failure),
+            CheckKind::Misc { command, .. } if retry == 0 => {
+                self.script(command, failure, " with retry disabled")
+            }
+            CheckKind::Misc { command, .. } => {
+                self.script(command, failure, &format!(" after {retry} retries"))
+            }
+            CheckKind::File(file) => match (failure, self.was_up) {
+                (Failure::FileValue(value), false) => {
+                    let (server, file) = (self.server, &file.name);
+                    format!("({server}): entering FAULT state (tracked file {file} has status {value})")
+                }
+                (_, _) => format!("({}): tracked file {} now FAULT state", self.server, file.name),
+            },
+        }
+    }
+
+    fn dns(&self, failure: Failure) -> String {
+        let what = if let Failure::DnsStatus(code) = failure {
+            format!("read error occurred. (rcode = {code})")
+        } else if matches!(failure, Failure::ConnectTimeout | Failure::AnswerTimeout) {
+            "read timeout from socket".to_owned()
+        } else if failure == Failure::Connect(ErrorKind::ConnectionRefused) {
+            "failed to read socket; errno 111 (Connection refused)".to_owned()
+        } else {
+            format!("read error occurred. ({failure})")
+        };
+        format!("DNS_CHECK ({}) {what}", self.label)
+    }
+
+    fn misc(&self, command: &str) -> String {
+        let program = command.split(' ').next().unwrap_or(command);
+        format!("Misc check for [{} VS {}] by [{program}]", self.server, self.service)
+    }
+
+    fn script(&self, command: &str, failure: Failure, after: &str) -> String {
+        let subject = self.misc(command);
+        if failure == Failure::ScriptTimeout {
+            format!("{subject} timed out{after}.")
+        } else {
+            format!("{subject} failed{after} ({failure}).")
+        }
+    }
+}
+
+/// The reason stands behind words that could mean several.
+fn smtp_line(endpoint: &Endpoint, failure: Failure) -> String {
+    let words = smtp_trouble(endpoint, failure);
+    let is_vague = words.starts_with("Read failure");
+    let reason = if is_vague { format!(". reason=\"{failure}\"") } else { String::new() };
+    format!("SMTP_CHECK {words}{reason}")
+}
+
+fn http_trouble(failure: Failure, tls: bool) -> &'static str {
+    let words = [
+        (matches!(failure, Failure::Status(_) | Failure::NoStatus), "HTTP status code error to"),
+        (matches!(failure, Failure::Digest), "MD5 digest error to"),
+        (matches!(failure, Failure::Regex | Failure::RegexSteps), "Regex match failed"),
+        (matches!(failure, Failure::ConnectTimeout), "Timeout connecting"),
+        (matches!(failure, Failure::Connect(_) | Failure::Send(_)), "Error connecting"),
+        (matches!(failure, Failure::AnswerTimeout) && tls, "Timeout SSL read"),
+        (matches!(failure, Failure::AnswerTimeout), "Timeout WEB read"),
+        (matches!(failure, Failure::NoData), "Read, no data received from "),
+        (matches!(failure, Failure::Tls(_)), "SSL handshake/communication error connecting to"),
+    ];
+    words.iter().find(|(is, _)| *is).map_or("Read error with", |(_, words)| words)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use config::model::check::{
+        DnsCheck, DnsRecord, FileCheck, HttpCheck, HttpProtocol, SmtpCheck, UdpCheck,
+    };
+    use config::model::units::{CheckId, FileId, ScriptId};
+
+    use super::*;
+
+    fn endpoint() -> Endpoint {
+        Endpoint::new("192.0.2.1:80".parse().unwrap(), Duration::from_secs(5))
+    }
+
+    fn said(kind: CheckKind, retry: u32, change: Change, was_up: bool) -> Vec<String> {
+        let check = Check {
+            id: CheckId::new(0),
+            kind,
+            alpha: false,
+            delay_loop: Duration::from_secs(6),
+            retry,
+            delay_before_retry: Duration::from_secs(1),
+            warmup: Duration::from_secs(6),
+            log_all_failures: true,
+        };
+        let (label, server, service) = ("[192.0.2.1]:tcp:80", "[192.0.2.1]:tcp:80", "[198.51.100.1]:tcp:80");
+        lines(&Subject { check: &check, label, server, service, was_up }, change)
+    }
+
+    fn down(failure: Failure, retries: Option<u32>) -> Change {
+        Change::Down { failure, retries }
+    }
+
+    #[test]
+    fn a_web_server_that_goes_down_at_its_first_run_counts_its_retries_all_the_same() {
+        let http = HttpCheck {
+            endpoint: endpoint(),
+            tls: None,
+            protocol: HttpProtocol::Http10,
+            urls: vec![],
+            fast_recovery: false,
+        };
+        assert_eq!(
+            said(CheckKind::Http(http), 3, down(Failure::Status(503), None), false),
+            [
+                "HTTP status code error to server [192.0.2.1]:tcp:80.",
+                "HTTP_CHECK on service [192.0.2.1]:tcp:80 failed after 3 retries. reason=\"HTTP status code 503\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_mail_server_has_one_line_for_each_failure() {
+        let smtp = || CheckKind::Smtp(SmtpCheck { endpoint: endpoint(), helo_name: "a".to_owned() });
+        let expected = ["SMTP_CHECK Bad greeting banner from server [192.0.2.1]:80"];
+        assert_eq!(said(smtp(), 1, Change::Retrying(Failure::Greeting(421)), true), expected);
+        assert_eq!(said(smtp(), 1, down(Failure::Greeting(421), Some(1)), true), expected);
+    }
+
+    #[test]
+    fn a_name_server_that_comes_back_is_no_line() {
+        let dns =
+            || CheckKind::Dns(DnsCheck { endpoint: endpoint(), name: String::new(), record: DnsRecord::Soa });
+        assert!(said(dns(), 3, Change::Up, false).is_empty());
+        assert_eq!(
+            said(dns(), 3, down(Failure::DnsStatus(2), Some(3)), true),
+            ["DNS_CHECK ([192.0.2.1]:tcp:80) read error occurred. (rcode = 2) after 3 retries"]
+        );
+    }
+
+    #[test]
+    fn datagrams_scripts_and_files_have_words_of_their_own() {
+        let udp = CheckKind::Udp(UdpCheck { endpoint: endpoint(), payload: vec![], reply: None });
+        assert_eq!(
+            said(udp, 1, down(Failure::ReplyDiffers, Some(1)), true),
+            [
+                "UDP check to [192.0.2.1]:tcp:80 reply data mismatch.",
+                "UDP_CHECK on service [192.0.2.1]:tcp:80 failed after 1 retries. reason=\"reply differs\"",
+            ]
+        );
+        let (script, command) = (ScriptId::new(0), "/bin/check 1".to_owned());
+        let misc = CheckKind::Misc { script, command, timeout: Duration::ZERO, dynamic: false };
+        assert_eq!(
+            said(misc, 0, down(Failure::Exit(3), Some(0)), true),
+            [
+                "Misc check for [[192.0.2.1]:tcp:80 VS [198.51.100.1]:tcp:80] by [/bin/check] failed with retry \
+              disabled (exited with status 3)."
+            ]
+        );
+        let file = || {
+            CheckKind::File(FileCheck {
+                file: FileId::new(0),
+                name: "f".to_owned(),
+                weight: 0,
+                reverse: false,
+            })
+        };
+        assert!(said(file(), 0, Change::Up, true).is_empty());
+        assert_eq!(
+            said(file(), 0, down(Failure::FileValue(5), Some(0)), true),
+            ["([192.0.2.1]:tcp:80): tracked file f now FAULT state"]
+        );
+    }
+}
