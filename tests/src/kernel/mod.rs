@@ -2,6 +2,7 @@
 //! `src/bin/kernel.rs` and the suite in `kernel/`.
 
 mod chaos;
+mod checks;
 mod deployment;
 mod forwarding;
 mod health;
@@ -74,6 +75,7 @@ const SCENARIOS: &[Scenario] = &[
     ours("oracle-4", "tables_over_reloads_with_checks_equal_those_of_keepalived", |lab, _| {
         oracle::compare_reloads(lab, oracle::CHECKED)
     }),
+    ours("checks", "checks_end_as_those_of_keepalived", |lab, _| checks::compare(lab)),
     ours("restart", "restarts_and_kills_lose_no_request", restart::nothing_lost),
     ours("restart", "a_dead_server_stays_out_over_restarts", restart::stays_out),
     ours("restart", "a_bad_reload_changes_nothing", restart::bad_reload),
