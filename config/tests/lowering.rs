@@ -110,6 +110,9 @@ fn stage(block: &str, line: &str) -> Option<String> {
             let group = format!("virtual_server_group G {{\n192.0.2.1 80\n{line}\n}}\n");
             group + &service("", "").replace("192.0.2.1 80", "group G")
         }
+        "interface_up_down_delays:entry" => {
+            instance("") + &format!("interface_up_down_delays {{\n{line}\n}}\n")
+        }
         "global_defs/lvs_sync_daemon:option" => {
             instance("") + &format!("global_defs {{\nlvs_sync_daemon eth0 {line}\n}}\n")
         }
