@@ -341,10 +341,7 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     // Whoever was killed and has left no record of ours was another keepalived: what it left is what it was to hold.
     let killed = left.is_empty() && pid_file.as_ref().is_ok_and(PidFile::was_stale);
     if args.release_addresses || killed {
-        for instance in &parts.parent.instances {
-            left.addresses.extend(instance.held.addresses.iter().cloned());
-            left.routes.extend(instance.held.routes.iter().cloned());
-        }
+        left.add(&parts.parent.leftovers(args.release_addresses));
     }
     match addresses::withdraw(&left, reactor::now) {
         Ok(removed) if removed.is_empty() => {}

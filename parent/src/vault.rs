@@ -154,6 +154,7 @@ mod tests {
             family: Family::Inet,
             patience: Duration::from_millis(300),
             held: config::model::parts::Held::default(),
+            owner: false,
             notify: InstanceNotify::default(),
         }
     }

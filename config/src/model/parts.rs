@@ -19,7 +19,7 @@ use super::network::{Statics, VirtualAddress, VirtualRoute};
 use super::process::{InstanceNotify, ProcessSettings, Script};
 use super::tls::TlsFiles;
 use super::track::{ProcessPattern, TrackedProcess, WatchedFile};
-use super::units::{InstanceId, ServerId, Vrid, Weight};
+use super::units::{InstanceId, Priority, ServerId, Vrid, Weight};
 use super::vrrp::{Family, Instance, SyncGroup, TrackedScript, VrrpGlobal};
 
 /// Head of vrrpd's part; [`Instance`] records follow, `instances` of them.
@@ -152,6 +152,8 @@ pub struct ParentInstance {
     pub patience: Duration,
     /// What the parent deletes when nothing else can.
     pub held: Held,
+    /// It owns its addresses (priority 255): the machine may have had them before.
+    pub owner: bool,
     /// Commands that follow its state.
     pub notify: InstanceNotify,
 }
@@ -182,6 +184,12 @@ impl Held {
     pub fn is_empty(&self) -> bool {
         self.addresses.is_empty() && self.routes.is_empty()
     }
+
+    /// Takes in what another one has.
+    pub fn add(&mut self, other: &Self) {
+        self.addresses.extend(other.addresses.iter().cloned());
+        self.routes.extend(other.routes.iter().cloned());
+    }
 }
 
 impl ParentPart {
@@ -189,10 +197,17 @@ impl ParentPart {
     #[must_use]
     pub fn held(&self) -> Held {
         let mut all = self.statics.clone();
-        for instance in &self.instances {
-            all.addresses.extend(instance.held.addresses.iter().cloned());
-            all.routes.extend(instance.held.routes.iter().cloned());
-        }
+        self.instances.iter().for_each(|instance| all.add(&instance.held));
+        all
+    }
+
+    /// What a keepalived that has left no record of itself may have left of the instances. Those of owners are only
+    /// named where `owners` is true: nothing tells them from the machine's own addresses.
+    #[must_use]
+    pub fn leftovers(&self, owners: bool) -> Held {
+        let mut all = Held::default();
+        let named = self.instances.iter().filter(|instance| owners || !instance.owner);
+        named.for_each(|instance| all.add(&instance.held));
         all
     }
 }
@@ -387,6 +402,7 @@ fn parent_instance((instance, notify): (&Instance, &InstanceNotify)) -> ParentIn
             instance.interface.as_ref(),
             &instance.routes,
         ),
+        owner: instance.priority == Priority::OWNER,
         notify: notify.clone(),
     }
 }
@@ -396,4 +412,32 @@ const FOLLOWED: usize = 65_536;
 
 fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::names::OfflineNames;
+    use crate::source::Memory;
+    use crate::{LoadOptions, load};
+
+    #[test]
+    fn an_owners_addresses_are_no_leftovers_unless_asked_for() {
+        let instance = |name: &str, vrid: u8, priority: u8, address: &str| {
+            format!(
+                "vrrp_instance {name} {{\ninterface eth0\nvirtual_router_id {vrid}\npriority {priority}\n\
+                 virtual_ipaddress {{\n{address}\n}}\n}}\n"
+            )
+        };
+        let text = instance("OWN", 1, 255, "192.0.2.1/24") + &instance("OTHER", 2, 100, "192.0.2.2/24");
+        let source = Memory::new().with("/k", text.as_str());
+        let model =
+            load(&source, &OfflineNames, "/k", &LoadOptions::default()).model.expect("the text is valid");
+        let part = model.parent_part();
+        let found = |owners| {
+            let left = part.leftovers(owners);
+            left.addresses.iter().map(|(network, _)| network.ip().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(false), ["192.0.2.2"]);
+        assert_eq!(found(true), ["192.0.2.1", "192.0.2.2"]);
+    }
 }

@@ -35,6 +35,7 @@ fn part(names: &[&str]) -> Rc<ParentPart> {
                 family: Family::Inet,
                 patience: Duration::from_secs(3),
                 held: config::model::parts::Held::default(),
+                owner: false,
                 notify: InstanceNotify::default(),
             })
             .collect(),
