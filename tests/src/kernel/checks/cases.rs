@@ -248,7 +248,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     same(
         "quorum",
-        "quorum 2\nhysteresis 1\nquorum_up \"%NOTE quorum up\"\nquorum_down \"%NOTE quorum down\"\nreal_server %A 7101 {\n TCP_CHECK {\n }\n}\nreal_server %B 7111 {\n TCP_CHECK {\n }\n}\nreal_server %C 7101 {\n TCP_CHECK {\n  retry 2\n  delay_loop 4\n }\n}",
+        "quorum 2\nhysteresis 1\nquorum_up \"%NOTE quorum up\"\nquorum_down \"%NOTE quorum down\"\nreal_server %A 7101 {\n TCP_CHECK {\n }\n}\nreal_server %B 7111 {\n TCP_CHECK {\n }\n}\nreal_server %C 7100 {\n TCP_CHECK {\n  retry 2\n  delay_loop 4\n }\n}",
     ),
     same(
         "quorum-of-weights",
