@@ -27,7 +27,7 @@ use source::Source;
 
 pub use diff::{Change, Fate, Kind, diff};
 pub use preprocess::limit;
-pub use print::print;
+pub use print::{print, print_json};
 pub use privileges::privileges;
 pub use schema::catalogue::{Keyword, KeywordUse, compatibility, compatibility_page, driven_by, keywords};
 pub use schema::mask;

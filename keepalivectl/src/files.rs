@@ -21,11 +21,7 @@ pub(crate) fn run(command: &ConfigCommand, json: bool, out: &mut impl Write) -> 
         ConfigCommand::Check { file, reading } => check(file, reading, json, out),
         ConfigCommand::Print { file, reading } => match accepted(file, reading) {
             Ok(model) => {
-                let text = if json {
-                    serde_json::to_string_pretty(&model).unwrap_or_default() + "\n"
-                } else {
-                    config::print(&model)
-                };
+                let text = if json { config::print_json(model) } else { config::print(&model) };
                 show(out, &text);
                 0
             }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::model::Model;
 use crate::model::process::Script;
+use crate::model::tls::Secret;
 use crate::model::vrrp::Family;
 use crate::schema::shown_seconds;
 
@@ -43,6 +44,20 @@ pub fn print(model: &Model) -> String {
         page.service(service);
     }
     page.text
+}
+
+/// The model as one JSON object and a line break: for programs, with names of the model and not of the language. What
+/// certificate and key files hold is left out, as canonical text leaves it out.
+#[must_use]
+pub fn print_json(mut model: Model) -> String {
+    for authorities in &mut model.tls.authorities {
+        authorities.certificates.clear();
+    }
+    if let Some(identity) = &mut model.tls.identity {
+        identity.chain.clear();
+        identity.secret = Secret::Pkcs8(Vec::new());
+    }
+    serde_json::to_string_pretty(&model).unwrap_or_else(|_| "{}".to_owned()) + "\n"
 }
 
 mod authentication;
@@ -158,5 +173,28 @@ fn family_word(family: Family) -> &'static str {
     match family {
         Family::Inet => "inet",
         Family::Inet6 => "inet6",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tls::{Authorities, Identity, TlsFiles};
+
+    #[test]
+    fn what_key_files_hold_is_not_shown() {
+        let tls = TlsFiles {
+            authorities: vec![Authorities { path: "/ca.pem".to_owned(), certificates: vec![vec![201, 202]] }],
+            identity: Some(Identity {
+                certificate: "/own.pem".to_owned(),
+                key: "/own.key".to_owned(),
+                chain: vec![vec![203, 204]],
+                secret: Secret::Sec1(vec![205, 206]),
+            }),
+        };
+        let text = print_json(Model { tls, ..Model::default() });
+        let shown = |word: &str| text.contains(word);
+        assert!(shown("/ca.pem") && shown("/own.pem") && shown("/own.key"), "{text}");
+        assert!(!["201", "203", "205"].into_iter().any(shown), "{text}");
     }
 }
