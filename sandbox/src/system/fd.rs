@@ -1,8 +1,8 @@
 //! Descriptors that arrive from, or go to, another process, and link-layer addresses.
 //!
 //! Does: take over fd 3, receive and send descriptors beside bytes, send a frame through a packet socket, send many
-//! datagrams at once. Does not: frame, decode or retry. Called by `ipc` (channel) and by vrrpd (gratuitous ARP, adverts). The bytes and descriptors
-//! received are untrusted; the number of descriptors is bounded by the caller.
+//! datagrams at once. Does not: frame, decode or retry. Called by `ipc` (channel) and by vrrpd (gratuitous ARP,
+//! adverts). The bytes and descriptors received are untrusted; the number of descriptors is bounded by the caller.
 #![expect(unsafe_code, reason = "descriptor numbers from the kernel become owned types only here")]
 
 use std::io::{self, IoSlice};
