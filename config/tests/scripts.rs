@@ -93,6 +93,24 @@ fn then_script_user_then_keepalived_script_then_root() {
 }
 
 #[test]
+fn with_script_security_root_has_to_be_named() {
+    assert_eq!(identity("enable_script_security", "/opt/x", false).3, ["E0401"]);
+    assert_eq!(identity("enable_script_security", "/opt/x root", false), (0, 0, vec![], vec![]));
+    assert_eq!(identity("enable_script_security\nscript_user root", "/opt/x", false), (0, 0, vec![], vec![]));
+    assert_eq!(identity("enable_script_security", "/opt/x", true), (990, 990, vec![], vec![]));
+}
+
+#[test]
+fn scripts_of_root_are_told_in_keepaliveds_words() {
+    let loaded = read("", "/opt/x", false);
+    let text = human(&loaded.diagnostics);
+    assert!(
+        text.contains("SECURITY VIOLATION - scripts are being executed but script_security not enabled"),
+        "{text}"
+    );
+}
+
+#[test]
 fn unknown_users_and_groups_are_refused() {
     assert_eq!(identity("", "/opt/x carol", true).3, ["E0401"]);
     assert_eq!(identity("", "/opt/x alice wheel", true).3, ["E0401"]);

@@ -46,7 +46,7 @@ impl Context<'_> {
         let explicit = own.or(user);
         let identity = match &explicit {
             Some(words) => self.identity(words)?,
-            None => self.default_identity()?,
+            None => self.default_runner(span)?,
         };
         let program = argv.first()?;
         if program.contains('/') && !program.starts_with('/') {
@@ -118,6 +118,23 @@ impl Context<'_> {
             Vec::new()
         };
         Some(Identity { uid: user.uid, gid, groups })
+    }
+
+    /// Who runs a script that names nobody; with `enable_script_security` root has to be named.
+    fn default_runner(&mut self, span: Span) -> Option<Identity> {
+        let identity = self.default_identity()?;
+        let is_nobodys_choice = identity.is_root() && self.globals.script_user.is_none();
+        if !(is_nobodys_choice && self.globals.script_security) {
+            return Some(identity);
+        }
+        if !self.scripts.told_root {
+            self.scripts.told_root = true;
+            let message = "Unable to set default user keepalived_script for script: there is no such user, and \
+                           enable_script_security lets root run only what names it";
+            let problem = Problem::error(code::UNKNOWN_USER, span, message);
+            self.report(problem.help("name the user behind the command or in script_user"));
+        }
+        None
     }
 
     /// Reports a `script_user` that doesn't exist, even when no script needs it.
@@ -201,8 +218,9 @@ impl Context<'_> {
     fn tell_root(&mut self, span: Span) {
         if !self.scripts.told_root {
             self.scripts.told_root = true;
-            let message = "scripts run as root, as neither script_user nor a user keepalived_script exists";
-            let help = "set script_user in global_defs";
+            let message = "SECURITY VIOLATION - scripts are being executed but script_security not enabled: they run \
+                           as root, as neither script_user nor a user keepalived_script exists";
+            let help = "set script_user in global_defs, and enable_script_security";
             self.report(Problem::warning(code::SCRIPT_AS_ROOT, span, message).help(help));
         }
     }
