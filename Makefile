@@ -1,7 +1,7 @@
 # Commands of the suite. `make demo` and `make test` work from a clean checkout on a fresh Debian 12, as root.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help prepare build demo test chaos bench audit install fmt lint
+.PHONY: help prepare build demo test nightly chaos bench audit install fmt lint
 
 CARGO ?= cargo
 # One optimised profile for tests and binaries: everything is built once.
@@ -33,6 +33,10 @@ demo: prepare build ## two directors, two web servers, a client: a timeline with
 test: prepare build ## every suite
 	tests/lab/prepare.sh qemu
 	CARGO="$(CARGO)" tests/lab/test.sh
+
+nightly: prepare build ## what needs more than a Debian 12: the kernel of the backports
+	tests/lab/prepare.sh qemu-newer
+	CARGO="$(CARGO)" tests/lab/test.sh --run-ignored only -p tests --test kernel
 
 ROUNDS ?= 1000
 SEED ?= 1

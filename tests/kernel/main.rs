@@ -30,6 +30,7 @@ groups! {
     health_checks_drive_the_table: "health" with "ours" in Guest::UserMode;
     packets_reach_servers: "forwarding" with "ours" in Guest::UserMode;
     the_service_survives: "restart" with "ours" in Guest::UserMode;
+    connections_are_spread_by_every_scheduler: "spread" with "ours" in Guest::UserMode;
     connections_and_table_survive: "traffic" with "ours" in Guest::UserMode;
     nobody_notices_chaos: "chaos" with "ours" in Guest::UserMode;
     nodes_that_direct_and_serve: "deployment" with "ours" in Guest::UserMode;
@@ -40,6 +41,13 @@ groups! {
     tables_equal_those_of_keepalived_2: "oracle-2" with "ours" in Guest::UserMode;
     tables_over_reloads_equal_those_of_keepalived: "oracle-3" with "ours" in Guest::UserMode;
     tables_over_reloads_with_checks_equal_those_of_keepalived: "oracle-4" with "ours" in Guest::UserMode;
+}
+
+/// `make nightly`: the kernel of Debian's backports has a scheduler more, and a newer landlock.
+#[test]
+#[ignore = "needs the kernel of Debian's backports: make nightly"]
+fn a_newer_kernel_serves_and_spreads_by_twos() {
+    group(Guest::EmulatedNewer, "newer", "ours");
 }
 
 /// Runs the demo as `make demo` does and returns what it printed and whether it exited with 0.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the laboratory needs and is missing: Debian packages, the user-mode kernel, cargo-nextest.
-# Usage: prepare.sh [packages] [uml] [nextest] [qemu]     (no word: the first three; qemu is for `make test`)
+# Usage: prepare.sh [packages] [uml] [nextest] [qemu] [qemu-newer]
+# (no word: the first three; qemu is for `make test`, qemu-newer for `make nightly`)
 # Needs root on Debian 12 (13 best effort) only when something is missing. No service is started:
 # a policy-rc.d that refuses all starts stands in place during the installation.
 set -euo pipefail
@@ -116,29 +117,49 @@ uml() {
 
 # Debian's own kernel and a first file system for it, for the emulated machine.
 qemu() {
-  [ -e "$CACHE/qemu/initrd" ] && return 0
+  emulated_kernel qemu
+}
+
+# The kernel of the backports (6.12 on Debian 12): the first that has the scheduler `twos`. Its suite stands in lists
+# of its own; those of the system stay as they are.
+qemu_newer() {
+  local lists=$CACHE/backports mirror
+  [ ! -e "$CACHE/qemu-newer/initrd" ] || return 0
+  mirror=$(apt-cache policy | awk '$2 ~ /^https?:/ && $2 !~ /security/ && $3 ~ /\/main$/ {print $2; exit}')
+  install -d -m 755 "$lists/lists/partial" "$lists/cache/archives/partial"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm-backports main" \
+    >"$lists/sources.list"
+  emulated_kernel qemu-newer -o "Dir::Etc::sourcelist=$lists/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+    -o "Dir::State::lists=$lists/lists" -o "Dir::Cache=$lists/cache"
+  rm -rf "$lists"
+}
+
+# Usage: emulated_kernel DIRECTORY [OPTIONS OF APT...]
+emulated_kernel() {
+  local to=$CACHE/$1 work image
+  shift
+  [ ! -e "$to/initrd" ] || return 0
   NEEDED="qemu-system-x86_64=qemu-system-x86 cpio=cpio xz=xz-utils busybox=busybox-static depmod=kmod"
   packages
-  as_root_or_fail "Debian's kernel in $CACHE/qemu"
+  as_root_or_fail "Debian's kernel in $to"
   say "fetching Debian's kernel"
-  local work image
-  install -d -m 755 "$CACHE" "$CACHE/qemu/lib"
+  install -d -m 755 "$CACHE" "$to/lib"
   work=$(mktemp -d "$CACHE/unpack.XXXXXX")
   (
     cd "$work"
-    apt-cache show linux-image-amd64 >/dev/null 2>&1 || timeout 300 apt-get -qq update </dev/null
+    apt-cache "$@" show linux-image-amd64 >/dev/null 2>&1 || timeout 300 apt-get -qq "$@" update </dev/null
     # The name changes with each security update.
-    image=$(apt-cache depends linux-image-amd64 | awk '/Depends:/ {print $2; exit}')
-    timeout 300 apt-get -qq -o APT::Sandbox::User=root download "$image" </dev/null
+    image=$(apt-cache "$@" depends linux-image-amd64 | awk '/Depends:/ {print $2; exit}')
+    timeout 300 apt-get -qq "$@" -o APT::Sandbox::User=root download "$image" </dev/null
     dpkg -x linux-image-*.deb tree
-    make_first_file_system tree
+    make_first_file_system tree "$to"
   )
   rm -rf "$work"
 }
 
 # The parts of the module tree that the laboratory needs, and an init that lays memory over the host's tree.
 make_first_file_system() {
-  local release from=$1 to=$CACHE/qemu directory module number=10
+  local release from=$1 to=$2 directory module number=10
   release=$(ls "$from/lib/modules")
   rm -rf "$to/lib"
   mkdir -p "$to/lib/modules/$release/kernel"
@@ -213,6 +234,7 @@ nextest() {
 for part in "$@"; do
   case $part in
     packages | uml | nextest | qemu) $part ;;
+    qemu-newer) qemu_newer ;;
     *) say "unknown part: $part"; exit 2 ;;
   esac
 done

@@ -2,6 +2,7 @@
 # Boots Debian's own kernel in an emulated machine (no /dev/kvm needed) and runs one program in it as root: the one
 # tier where IPVS, landlock and seccomp are together.
 # Usage: qemu.sh SECONDS OUTDIR PROGRAM [ARGUMENT...]       (first: prepare.sh qemu)
+# QEMU_KERNEL=qemu-newer boots that of the backports            (first: prepare.sh qemu-newer)
 #
 # The contract is that of uml.sh: the host's tree read-only with a layer of memory above it, OUTDIR writable at
 # /run/out; stdout, stderr, console and rc are left there. Exit status: that of PROGRAM; 124 time is up; 125 it died.
@@ -9,10 +10,11 @@ set -euo pipefail
 
 seconds=$1 out=$(readlink -f "$2")
 shift 2
-cache=${LAB_CACHE:-/var/cache/keepalived-lab}/qemu
+kernel=${QEMU_KERNEL:-qemu}
+cache=${LAB_CACHE:-/var/cache/keepalived-lab}/$kernel
 memory=${QEMU_MEMORY:-1024M}
 
-[ -e "$cache/initrd" ] || { echo "qemu: no kernel in $cache: run tests/lab/prepare.sh qemu" >&2; exit 125; }
+[ -e "$cache/initrd" ] || { echo "qemu: no kernel in $cache: run tests/lab/prepare.sh $kernel" >&2; exit 125; }
 
 rm -f "$out/rc"
 : >"$out/stdout"

@@ -10,6 +10,7 @@ mod marks;
 mod oracle;
 mod powers;
 mod restart;
+mod spread;
 mod traffic;
 
 use std::io::Write;
@@ -60,6 +61,9 @@ const SCENARIOS: &[Scenario] = &[
     both("forwarding", "tunnel_of_ipv6_through_ipv4", traffic::tunnel6_in_4),
     ours("forwarding", "persistence", traffic::persistence),
     ours("forwarding", "datagrams_with_and_without_one_packet_scheduling", traffic::datagrams),
+    ours("spread", "connections_are_spread_by_every_scheduler", spread::schedulers),
+    ours("newer", "connections_are_spread_by_twos", spread::twos),
+    ours("newer", "daemons_under_landlock_and_seccomp_serve", powers::confined_and_serving),
     ours("traffic", "an_established_connection_survives", traffic::established),
     ours("traffic", "foreign_edits_are_undone", traffic::repair),
     ours("traffic", "a_sync_daemon_comes_and_goes", traffic::sync_comes_and_goes),

@@ -46,6 +46,18 @@ impl Place {
         Ok(self)
     }
 
+    /// Servers that stand behind the director and answer through it.
+    pub(super) fn behind() -> Result<Self, Failure> {
+        let mut place = Self::new()?;
+        place.lan.add_back_network(&[("d1", 1), ("w1", 11), ("w2", 12)])?;
+        place.serve(|host| host.ip("route replace 10.77.0.100/32 via 10.78.0.1 dev eth1\n"))
+    }
+
+    /// The client.
+    pub(super) fn client(&self) -> Result<&Host, Failure> {
+        self.lan.host("client")
+    }
+
     /// The director.
     pub(super) fn host(&self) -> Result<&Host, Failure> {
         self.lan.host("d1")
@@ -197,9 +209,7 @@ pub(super) fn datagrams(lab: &Lab, subject: Subject) -> Result<(), Failure> {
 
 /// An established connection by NAT goes on over a reload, another weight, and the restart and death of each daemon.
 pub(super) fn established(lab: &Lab, subject: Subject) -> Result<(), Failure> {
-    let mut place = Place::new()?;
-    place.lan.add_back_network(&[("d1", 1), ("w1", 11), ("w2", 12)])?;
-    let place = place.serve(|host| host.ip("route replace 10.77.0.100/32 via 10.78.0.1 dev eth1\n"))?;
+    let place = Place::behind()?;
     let text = |weight: u8| {
         let lines = format!("    lb_algo wrr\n    lb_kind NAT\n    weight {weight}\n    protocol TCP\n");
         "virtual_server 10.77.0.50 3000 {\n".to_owned()

@@ -16,6 +16,8 @@ pub enum Guest {
     UserMode,
     /// Debian's own kernel in an emulated machine: slow, has everything.
     Emulated,
+    /// The kernel of Debian's backports in an emulated machine.
+    EmulatedNewer,
 }
 
 /// Boots the kernel, runs `program` of the build directory in it, and shows what it prints as it comes. True when it
@@ -28,9 +30,10 @@ pub fn boot(
     arguments: &[&str],
     show: &mut dyn Write,
 ) -> Result<bool, Failure> {
-    let (doing, script) = match guest {
-        Guest::UserMode => ("user-mode kernel", "lab/uml.sh"),
-        Guest::Emulated => ("emulated machine", "lab/qemu.sh"),
+    let (doing, script, kernel) = match guest {
+        Guest::UserMode => ("user-mode kernel", "lab/uml.sh", ""),
+        Guest::Emulated => ("emulated machine", "lab/qemu.sh", "qemu"),
+        Guest::EmulatedNewer => ("emulated machine", "lab/qemu.sh", "qemu-newer"),
     };
     drop(fs::remove_dir_all(out));
     fs::create_dir_all(out).map_err(|cause| Failure::instrument(doing, cause))?;
@@ -39,6 +42,7 @@ pub fn boot(
         .arg(out)
         .arg(build_directory().join(program))
         .args(arguments)
+        .env("QEMU_KERNEL", kernel)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
