@@ -117,10 +117,13 @@ impl Reactor {
     /// The kernel refuses to wait, which no caller can mend.
     pub fn turn(&mut self, deadline: Option<MonoTime>, ready: &mut Vec<Ready>) -> io::Result<MonoTime> {
         ready.clear();
-        self.arm(deadline)?;
         let wait = match deadline {
+            // Whoever is busy needs no timer: one that is still armed wakes the loop once for nothing.
             Some(instant) if instant <= now() => Some(Duration::ZERO),
-            _ => None,
+            Some(_) | None => {
+                self.arm(deadline)?;
+                None
+            }
         };
         match self.poll.poll(&mut self.events, wait) {
             Ok(()) => {}

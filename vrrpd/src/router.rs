@@ -246,6 +246,18 @@ impl Router {
         self.master_since.is_some_and(|since| now < since + pause)
     }
 
+    /// When the loop must be awake for the machine. A Backup's is a little early: a sleeper that is woken late, and
+    /// runs code that it hasn't run for long, would add its delay to an outage. It waits out the rest awake, which
+    /// costs nothing as long as the Master speaks.
+    #[must_use]
+    pub fn wakes_at(&self) -> Option<MonoTime> {
+        let due = self.machine.poll_deadline()?;
+        Some(match self.machine.state() {
+            State::Backup(_) => due - HEAD_START,
+            State::Init | State::Master { .. } | State::Fault(_) => due,
+        })
+    }
+
     /// Addresses that adverts carry.
     #[must_use]
     pub fn carried(&self) -> &[IpAddr] {
@@ -521,6 +533,9 @@ impl Router {
         }
     }
 }
+
+/// How long before the end of its wait a Backup is awake.
+const HEAD_START: Duration = Duration::from_micros(300);
 
 /// Longest time that a farewell may take to arrive.
 const FAREWELL: Duration = Duration::from_secs(1);

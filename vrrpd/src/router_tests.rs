@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fixtures::{address_added, instance, link, link_up, link_with_mtu, links};
+use crate::proto::machine::Input;
 use config::model::Model;
 use config::model::parts::VrrpHead;
 use config::model::track::TrackFile;
@@ -246,4 +247,16 @@ fn an_ipv6_source_is_no_virtual_address() {
     config.family = Family::Inet6;
     config.transport = Transport::Multicast { group: ip("ff02::12"), source: None };
     assert_eq!(Router::new(config, &table).path.source, Some(ip("fe80::1")));
+}
+
+#[test]
+fn a_backup_is_awake_before_its_wait_ends_and_a_master_when_its_advert_is_due() {
+    let mut router = Router::new(instance(&["192.0.2.10/24"]), &links());
+    let startup = Input::Startup { delay: Duration::ZERO, faults: Faults::none() };
+    router.machine.handle(startup, now(), &mut Vec::new());
+    let down_at = router.machine.poll_deadline().unwrap();
+    assert_eq!(router.wakes_at(), Some(down_at - Duration::from_micros(300)));
+    router.machine.handle(Input::Tick, down_at, &mut Vec::new());
+    assert!(router.machine.is_master());
+    assert_eq!(router.wakes_at(), Some(down_at + Duration::from_secs(1)));
 }

@@ -226,11 +226,21 @@ impl Driver {
             self.routers.push(router);
         }
         self.directory = Directory::of(&self.routers);
+        self.open_voices();
         if self.routers.iter().any(|router| !router.config.routes.is_empty()) {
             self.follow_routes();
         }
         self.form_groups(&prepared.head.sync_groups, now);
         self.told.clear();
+    }
+
+    /// Sockets that a takeover needs exist before it. One that can't be opened now is tried, and told, when it is
+    /// used.
+    fn open_voices(&mut self) {
+        for router in &self.routers {
+            let _tried_again_by_the_first_advert = self.sender.socket(router.config.family);
+        }
+        let _tried_again_by_the_first_announcement = self.herald.open();
     }
 
     pub(super) fn follow_routes(&mut self) {

@@ -1,7 +1,10 @@
 //! Listening before speaking: queues are drained, to a bound, before any deadline is looked at.
 //!
+//! An advert counts from when the kernel took it in, not from when this process got round to reading it.
 //! Finds the instance that a datagram is for, has it judged, and hands what is accepted to its machine. Datagrams
 //! come from the network and aren't trusted.
+
+use std::time::Duration;
 
 use config::model::units::{MonoTime, Priority};
 use ipc::messages::Level;
@@ -18,6 +21,10 @@ use crate::socket::receive::{BUFFER, Read};
 
 /// Datagrams that are read in one turn: a flood can't keep a Master from sending.
 pub(super) const MAX_DATAGRAMS: usize = 256;
+
+/// Longest time in a queue that is believed: a longer one is a step of the clock, or a stall that is no merit of the
+/// sender.
+const LONGEST_WAIT: Duration = Duration::from_millis(10);
 
 /// Datagrams that are read from one socket before the next one has its turn.
 const MAX_AT_ONCE: usize = 32;
@@ -52,16 +59,21 @@ impl Driver {
                     return count;
                 }
                 Read::Garbage => None,
-                Read::Datagram(datagram) => match self.directory.addressee(&self.routers, &datagram) {
-                    Some(position) => self.hear(position, &datagram, now).map(|heard| (position, heard)),
-                    None => {
-                        self.note_unknown(&datagram, now);
-                        None
+                Read::Datagram(datagram, arrived) => {
+                    match self.directory.addressee(&self.routers, &datagram) {
+                        Some(position) => {
+                            self.hear(position, &datagram, now).map(|heard| (position, heard, arrived))
+                        }
+                        None => {
+                            self.note_unknown(&datagram, now);
+                            None
+                        }
                     }
-                },
+                }
             };
-            if let Some((position, heard)) = heard {
-                self.give(position, Input::Advert(heard), now);
+            if let Some((position, heard, arrived)) = heard {
+                let waited = arrived.map_or(Duration::ZERO, |arrived| waited(arrived, wall_clock()));
+                self.give(position, Input::Advert(heard), now - waited);
             }
         }
         share
@@ -133,5 +145,24 @@ impl Driver {
             let text = format!("({name}) advert from {} refused: {reject}", datagram.source);
             self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
         }
+    }
+}
+
+/// How long a datagram has waited that came at `arrived`; both times are those of a clock that may jump.
+fn waited(arrived: Duration, wall: Duration) -> Duration {
+    wall.checked_sub(arrived).filter(|wait| *wait <= LONGEST_WAIT).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_jumps_moves_no_advert() {
+        let second = Duration::from_secs;
+        let micros = Duration::from_micros;
+        assert_eq!(waited(second(100), second(100) + micros(250)), micros(250));
+        assert_eq!(waited(second(100), second(3700)), Duration::ZERO);
+        assert_eq!(waited(second(3700), second(100)), Duration::ZERO);
     }
 }

@@ -329,7 +329,7 @@ impl Driver {
                 }
                 let of_routers = self.routers.iter().flat_map(|router| {
                     [
-                        router.machine.poll_deadline(),
+                        router.wakes_at(),
                         router.announcer.poll_deadline(),
                         router.verify_at,
                         router.renew_at,

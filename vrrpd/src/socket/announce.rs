@@ -19,6 +19,19 @@ pub struct Herald {
 }
 
 impl Herald {
+    /// Opens the socket, so that the first announcement doesn't wait for it.
+    ///
+    /// # Errors
+    /// The kernel refuses; the next announcement tries again.
+    pub fn open(&mut self) -> io::Result<&Socket> {
+        match &mut self.socket {
+            Some(socket) => Ok(socket),
+            none => {
+                Ok(none.insert(Socket::new_raw(Domain::PACKET, Type::RAW.nonblocking().cloexec(), None)?))
+            }
+        }
+    }
+
     /// Announces `address` at `hardware` on the interface, as that of a router where it is one.
     ///
     /// # Errors
@@ -30,12 +43,7 @@ impl Herald {
         address: IpAddr,
         router: bool,
     ) -> io::Result<()> {
-        let socket = match &self.socket {
-            Some(socket) => socket,
-            None => {
-                self.socket.insert(Socket::new_raw(Domain::PACKET, Type::RAW.nonblocking().cloexec(), None)?)
-            }
-        };
+        let socket = self.open()?;
         match address {
             IpAddr::V4(address) => {
                 send_link_layer(socket.as_fd(), &arp::gratuitous(hardware, address), interface.value())?

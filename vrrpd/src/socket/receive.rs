@@ -6,13 +6,14 @@
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use config::model::units::{IfIndex, Vrid};
 use config::model::vrrp::Family;
 use ipc::messages::vrrpd::SocketKey;
 use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::libc::{in_pktinfo, in6_pktinfo};
+use nix::libc::{in_pktinfo, in6_pktinfo, timespec};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
@@ -40,8 +41,8 @@ pub struct Receiver {
 /// Outcome of one read.
 #[derive(Debug)]
 pub enum Read<'a> {
-    /// A datagram.
-    Datagram(Datagram<'a>),
+    /// A datagram, and when it came by the wall clock, which may jump.
+    Datagram(Datagram<'a>, Option<Duration>),
     /// Something that is no datagram of this family; dropped.
     Garbage,
     /// Nothing waits.
@@ -77,6 +78,7 @@ impl Receiver {
             }
         }
         let receiver = Self { key, index, family, socket, vrids: Vec::new() };
+        receiver.ask_for_times();
         if let (Some(group), Some(index)) = (group, index) {
             receiver.join(group, index)?;
         }
@@ -92,7 +94,16 @@ impl Receiver {
         let same_device = bound == key.interface.as_bytes();
         let same_kind = socket.r#type().is_ok_and(|kind| kind == Type::RAW)
             && socket.protocol().is_ok_and(|found| found == Some(protocol(&key)));
-        (same_device && same_kind).then_some(Self { key, index, family, socket, vrids: Vec::new() })
+        (same_device && same_kind).then(|| {
+            let receiver = Self { key, index, family, socket, vrids: Vec::new() };
+            receiver.ask_for_times();
+            receiver
+        })
+    }
+
+    /// Without them an advert counts from when it is read.
+    fn ask_for_times(&self) {
+        let _ = setsockopt(&self.socket, sockopt::ReceiveTimestampns, &true);
     }
 
     fn join(&self, group: IpAddr, index: IfIndex) -> io::Result<()> {
@@ -141,31 +152,33 @@ impl Receiver {
         };
         let bytes = buffer.get(..length).unwrap_or_default();
         match (self.family, info) {
-            (Family::Inet, Info { interface: Some(interface), .. }) => match self.unwrap_packet(bytes) {
-                Some((packet, sealed)) => Read::Datagram(Datagram {
+            (Family::Inet, Info { interface: Some(interface), arrived, .. }) => {
+                let Some((packet, sealed)) = self.unwrap_packet(bytes) else { return Read::Garbage };
+                let datagram = Datagram {
                     source: IpAddr::V4(packet.source),
                     destination: IpAddr::V4(packet.destination),
                     ttl: packet.ttl,
                     interface,
                     payload: packet.payload,
                     sealed,
-                }),
-                None => Read::Garbage,
-            },
+                };
+                Read::Datagram(datagram, arrived)
+            }
             (
                 Family::Inet6,
-                Info { interface: Some(interface), destination: Some(destination), hops: Some(ttl) },
-            ) => match source {
-                Some(source) => Read::Datagram(Datagram {
+                Info { interface: Some(interface), destination: Some(destination), hops: Some(ttl), arrived },
+            ) => {
+                let Some(source) = source else { return Read::Garbage };
+                let datagram = Datagram {
                     source: IpAddr::V6(source),
                     destination: IpAddr::V6(destination),
                     ttl,
                     interface,
                     payload: bytes,
                     sealed: None,
-                }),
-                None => Read::Garbage,
-            },
+                };
+                Read::Datagram(datagram, arrived)
+            }
             (Family::Inet | Family::Inet6, _) => Read::Garbage,
         }
     }
@@ -179,7 +192,7 @@ impl Receiver {
     }
 
     fn read_raw(&self, buffer: &mut [u8; BUFFER]) -> Result<Option<(usize, Option<Ipv6Addr>, Info)>, Errno> {
-        let mut control = cmsg_space!(in_pktinfo, in6_pktinfo, i32);
+        let mut control = cmsg_space!(in_pktinfo, in6_pktinfo, i32, timespec);
         let mut parts = [IoSliceMut::new(buffer)];
         let message = recvmsg::<SockaddrStorage>(
             self.socket.as_raw_fd(),
@@ -221,6 +234,7 @@ struct Info {
     interface: Option<IfIndex>,
     destination: Option<Ipv6Addr>,
     hops: Option<u8>,
+    arrived: Option<Duration>,
 }
 
 impl Info {
@@ -234,6 +248,7 @@ impl Info {
                 self.interface = Some(IfIndex::new(info.ipi6_ifindex));
                 self.destination = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr));
             }
+            ControlMessageOwned::ScmTimestampns(time) => self.arrived = Some(Duration::from(*time)),
             ControlMessageOwned::Ipv6HopLimit(hops) => self.hops = u8::try_from(*hops).ok(),
             _ => {}
         }

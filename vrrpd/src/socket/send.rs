@@ -142,7 +142,11 @@ impl Sender {
         }
     }
 
-    fn socket(&mut self, family: Family) -> io::Result<&Socket> {
+    /// The socket of a family, opened when first asked for, so that no advert waits for it.
+    ///
+    /// # Errors
+    /// The kernel refuses; the next advert tries again.
+    pub fn socket(&mut self, family: Family) -> io::Result<&Socket> {
         let (socket, open): (_, fn() -> io::Result<Socket>) = match family {
             Family::Inet => (&mut self.inet, open_inet),
             Family::Inet6 => (&mut self.inet6, open_inet6),
