@@ -231,7 +231,11 @@ impl<K: KernelTable, C: FnOnce() -> Result<Confinement, ConfineError>> Driver<K,
         let Some(loading) = self.loading.take() else { return Ok(()) };
         let generation = loading.generation();
         match loading.read() {
-            Ok(Slice::More(loading)) => self.loading = Some(loading),
+            Ok(Slice::More(loading)) => {
+                self.loading = Some(loading);
+                // A large list keeps no advert waiting for a processor.
+                std::thread::yield_now();
+            }
             Ok(Slice::Whole(list)) => return self.take_whole(list),
             Err(error) => return self.refuse(generation, error.to_string()),
         }

@@ -20,7 +20,7 @@ use ipc::memfd::{self, MemfdError, RecordReader, RecordWriter};
 use ipc::messages::worker::{ParentToWorker, WORKER_MEMFDS, WorkerToParent};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sandbox::profile::WORKER;
-use sandbox::spawn::{SpawnSpec, Spawned, spawn};
+use sandbox::spawn::{SpawnSpec, Spawned, Tuning, spawn_tuned};
 use sandbox::user::Ids;
 
 /// Longest that a worker may take.
@@ -145,7 +145,9 @@ impl Loading {
             realtime: None,
             environment: &variables,
         };
-        let process = spawn(&spec)?;
+        // A large file takes its time; adverts and checks go first.
+        let tuning = Tuning { background: true, ..Tuning::default() };
+        let process = spawn_tuned(&spec, &tuning, None)?;
         drop(spec);
         let mut loading = Self { channel, process, memfds, deadline: now + PATIENCE };
         let message = ParentToWorker::Load {

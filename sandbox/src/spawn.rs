@@ -51,6 +51,8 @@ pub struct Tuning {
     pub processors: Vec<u16>,
     /// It may lock its memory; it does so itself, asked by [`LOCK_MEMORY`].
     pub lock_memory: bool,
+    /// It gives way to every other process, whatever priority it would inherit.
+    pub background: bool,
 }
 
 /// Argument by which a daemon is asked to lock its memory.
@@ -222,6 +224,7 @@ pub fn plan(
         nice,
         processors: processors(&tuning.processors),
         lock_memory,
+        background: tuning.background,
     };
     Plan { child, missing }
 }
@@ -313,6 +316,7 @@ mod tests {
                 nice: None,
                 processors: None,
                 lock_memory: false,
+                background: false,
             }
         );
     }
@@ -324,6 +328,7 @@ mod tests {
             realtime_limit_us: Some(10_000),
             processors: vec![0, 5_000],
             lock_memory: true,
+            background: false,
         };
         let all = plan(&VRRPD, Some(IDS), Some(10), &tuning, Abilities::of(u64::MAX));
         assert_eq!(all.missing, []);

@@ -25,6 +25,7 @@ mod outage;
 mod processes;
 mod protocol;
 mod real_servers;
+mod reload;
 mod restart;
 mod routes;
 mod service;

@@ -486,7 +486,11 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
         let Some(loading) = self.loading.take() else { return Ok(()) };
         let generation = loading.generation();
         match loading.read() {
-            Ok(Slice::More(loading)) => self.loading = Some(loading),
+            Ok(Slice::More(loading)) => {
+                self.loading = Some(loading);
+                // A large configuration keeps no advert waiting for a processor.
+                std::thread::yield_now();
+            }
             Ok(Slice::Whole(roster)) if self.permits(&roster)? => {
                 self.prepared = Some(roster);
                 self.link.tell(FromDaemon::Prepared(generation))?;

@@ -184,6 +184,7 @@ fn sandbox_tuning(tuning: &Tuning) -> sandbox::Tuning {
         realtime_limit_us: Some(tuning.realtime_limit_us),
         processors: tuning.processors.clone(),
         lock_memory: tuning.lock_memory,
+        background: false,
     }
 }
 

@@ -85,6 +85,8 @@ pub struct ChildPlan {
     pub processors: Option<CpuSet>,
     /// It may lock all its memory.
     pub lock_memory: bool,
+    /// It computes for long and may wait: ordinary scheduling even where the parent has real-time priority.
+    pub background: bool,
 }
 
 /// Forks and executes `command` after the steps of `plan`, in the namespace `network` if there is one; `channel`
@@ -162,6 +164,9 @@ fn prepare_child(channel: RawFd, network: Option<&OwnedFd>, plan: &ChildPlan) ->
     during(Step::Signals, settle_signals())?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     during(Step::Limits, limit_resources(plan))?;
+    if plan.background {
+        during(Step::Realtime, step_back())?;
+    }
     if let Some(nice) = plan.nice {
         during(Step::Realtime, be_nice(nice))?;
     }
@@ -270,6 +275,17 @@ fn limit_resources(plan: &ChildPlan) -> io::Result<()> {
 fn be_nice(nice: i8) -> io::Result<()> {
     // SAFETY: setpriority(2) takes three numbers; 0 is the calling process.
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, c_int::from(nice)) })
+}
+
+/// SCHED_BATCH, five steps nicer than the caller: both need no privilege. Not SCHED_IDLE: the process would starve on a
+/// busy machine.
+fn step_back() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: sched_setscheduler(2) reads `parameters`, which outlives the call; 0 is the calling thread.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) })?;
+    // SAFETY: nice(2) takes a number. To be nicer is never refused; -1 may be a nice value.
+    unsafe { libc::nice(5) };
+    Ok(())
 }
 
 /// SCHED_RR at `priority`, which a child of the daemon would not inherit.

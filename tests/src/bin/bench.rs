@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use serde_json::Value;
 use tests::bench::table::{self, Machine};
-use tests::bench::{Figure, ipvs, load, measure, memory};
+use tests::bench::{Figure, ipvs, load, measure, memory, reload};
 use tests::lab::guest::{self, Guest};
 use tests::lab::sandbox::{PATH, build_directory, private_run_directory, sandbox_command};
 use tests::lab::{Failure, Lab};
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     let outcome = match argument.as_str() {
         "" => return ExitCode::from(2),
         "inside" => inside(),
+        "reload" => only(reload::figures),
         "guest" => guest(),
         "table" => ipvs_table(),
         file => whole(Path::new(file)),
@@ -81,6 +82,16 @@ fn machine(noise_ms: f64) -> Machine {
     }
 }
 
+/// Figures of one kind, for whoever works on it: in a sandbox, by hand.
+fn only(figures: fn(&Lab) -> Result<Vec<Figure>, Failure>) -> Result<bool, Failure> {
+    private_run_directory()?;
+    let lab = here()?;
+    for figure in figures(&lab)? {
+        writeln!(std::io::stdout(), "{}", figure.to_json()).ok();
+    }
+    Ok(true)
+}
+
 fn inside() -> Result<bool, Failure> {
     private_run_directory()?;
     let lab = here()?;
@@ -88,6 +99,7 @@ fn inside() -> Result<bool, Failure> {
         .map_err(|cause| Failure::instrument("noise floor", cause))?;
     let mut figures = measure::figures(&lab)?;
     figures.extend(load::figures(&lab)?);
+    figures.extend(reload::figures(&lab)?);
     figures.extend(memory::vrrp_alone(&lab)?);
     write(&lab, &figures)
 }

@@ -98,3 +98,21 @@ pub fn http_service(vip: &str, servers: &[&str]) -> String {
     text.push_str("}\n");
     text
 }
+
+/// So many virtual servers of so many real servers each, which nobody checks. The first of them all has this weight, the
+/// others 1.
+#[must_use]
+pub fn resting_services(services: u8, servers: u8, weight: u32) -> String {
+    let mut text = String::new();
+    let mut weight = Some(weight);
+    for service in 1..=services {
+        writeln!(text, "virtual_server 10.78.0.{service} 80 {{\n    lvs_sched wrr\n    lvs_method NAT").ok();
+        writeln!(text, "    protocol TCP").ok();
+        for server in 1..=servers {
+            let weight = weight.take().unwrap_or(1);
+            writeln!(text, "    real_server 10.79.0.{server} 80 {{\n        weight {weight}\n    }}").ok();
+        }
+        text.push_str("}\n");
+    }
+    text
+}
