@@ -406,17 +406,35 @@ impl<K: KernelTable> Keeper<K> {
         let outcome = self.kernel.mark(marking);
         let line = self.marks.learn(marking, &outcome, self.kernel.now());
         self.lines.extend(line.map(|line| (Level::Error, line)));
+        // Every later look compares with what stands there now.
+        if let (Marking::Replace(table), Outcome::Done) = (marking, &outcome)
+            && let Ok(found) = self.kernel.marks_found(table)
+        {
+            self.marks.found(table, found);
+        }
     }
 
     /// Looks whether somebody else has changed the tables that mark packets.
     fn look_at_marks(&mut self) {
-        for table in self.marks.look(self.kernel.now()) {
-            if self.kernel.mark_uses(&table).is_ok_and(|uses| uses != Some(table.uses())) {
-                self.marks.doubt(&table);
-                let line = format!("nftables: table {} was changed by something else", table.name);
-                self.lines.push((Level::Warning, line));
+        if !self.marks.is_look_due(self.kernel.now()) {
+            return;
+        }
+        let before = self.kernel.spent();
+        // What can't be read now is read at the next look.
+        if let Ok(generation) = self.kernel.marks_generation() {
+            for table in self.marks.unread(generation) {
+                let Ok(found) = self.kernel.marks_found(&table) else {
+                    self.marks.forget_generation();
+                    continue;
+                };
+                if self.marks.found(&table, found) {
+                    let line = format!("nftables: table {} was changed by something else", table.name);
+                    self.lines.push((Level::Warning, line));
+                }
             }
         }
+        let cost = self.kernel.spent().saturating_sub(before);
+        self.marks.looked(self.kernel.now(), cost);
     }
 
     fn complain(&mut self, operations: &[Operation], outcomes: &[Outcome], now: MonoTime) {

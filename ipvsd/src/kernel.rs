@@ -11,7 +11,7 @@ use config::model::units::MonoTime;
 use netlink::frame::{KernelError, Message};
 use netlink::generic::{self, ResolveError};
 use netlink::ipvs::{DestinationEntry, FAMILY, Ipvs, Key, ServiceEntry, SyncDaemon, Timeouts};
-use netlink::nftables::{self, MarkingTable};
+use netlink::nftables::{self, Found, MarkingTable};
 use netlink::socket::{OpenError, Outcome, Protocol, ReceiveError, RequestError, SendError, Socket};
 use nix::errno::Errno;
 
@@ -84,11 +84,17 @@ pub trait KernelTable {
     /// Writes or removes a table of nftables, as a whole.
     fn mark(&mut self, marking: &Marking) -> Outcome;
 
-    /// What the kernel says of a table that was written: [`MarkingTable::uses`], or that there is none.
+    /// Number that changes with everything that anybody writes to nftables.
     ///
     /// # Errors
     /// It could not be read.
-    fn mark_uses(&mut self, table: &MarkingTable) -> Result<Option<u32>, Trouble>;
+    fn marks_generation(&mut self) -> Result<u32, Trouble>;
+
+    /// What the kernel says of a table that was written; `None` when there is none.
+    ///
+    /// # Errors
+    /// It could not be read whole.
+    fn marks_found(&mut self, table: &MarkingTable) -> Result<Option<Found>, Trouble>;
 }
 
 /// A receive buffer as it is configured.
@@ -298,17 +304,43 @@ impl KernelTable for Netlink {
         }
     }
 
-    fn mark_uses(&mut self, table: &MarkingTable) -> Result<Option<u32>, Trouble> {
+    fn marks_generation(&mut self) -> Result<u32, Trouble> {
+        let mut found = None;
+        self.ask_nftables(&nftables::ask_generation(), |payload| found = nftables::generation(payload))?;
+        found.ok_or(Trouble::Request(RequestError::TimedOut))
+    }
+
+    fn marks_found(&mut self, table: &MarkingTable) -> Result<Option<Found>, Trouble> {
+        match self.read_marks(table) {
+            Ok(found) => Ok(Some(found)),
+            Err(Trouble::Request(RequestError::Refused(error))) if error.errno == Errno::ENOENT => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Netlink {
+    fn read_marks(&mut self, table: &MarkingTable) -> Result<Found, Trouble> {
+        let mut found = Found::default();
+        for question in [table.ask(), table.ask_chain()] {
+            self.ask_nftables(&question, |payload| found.take_numbers(payload))?;
+        }
+        self.ask_nftables(&table.ask_rules(), |payload| found.take_rule(payload))?;
+        for map in &table.maps {
+            found.begin_map();
+            // One more than there should be is enough to see that there are too many.
+            let limit = map.elements.len().saturating_add(1);
+            let question = table.ask_elements(map);
+            self.ask_nftables(&question, |payload| found.take_elements(table.family, limit, payload))?;
+            found.end_map();
+        }
+        Ok(found)
+    }
+
+    fn ask_nftables(&mut self, question: &Message, mut each: impl FnMut(&[u8])) -> Result<(), Trouble> {
         let left = self.left();
         let socket = self.nftables.as_mut().ok_or(Trouble::Absent)?;
-        let mut uses = None;
-        match socket.dump(&nftables::ask_table(table.family, &table.name), left, |_, payload| {
-            uses = uses.or(nftables::table_uses(payload));
-        }) {
-            Ok(()) => Ok(uses),
-            Err(RequestError::Refused(error)) if error.errno == Errno::ENOENT => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        Ok(socket.dump(question, left, |_, payload| each(payload))?)
     }
 }
 

@@ -1,13 +1,15 @@
 //! Decides which tables of nftables mark packets for the services of the list, and when they are written.
 //!
 //! Pure. A table is written as a whole, whenever it is another than the one that was written last, and when a look at
-//! the kernel, every second, finds it changed. Called by [`crate::keeper`]; what is wanted comes from the list.
+//! the kernel, every second, finds it changed: an element, a rule or the chain. As long as nobody has written to
+//! nftables a look is one number. Called by [`crate::keeper`]; what is wanted comes from the list.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use config::model::ipvs::{Marked, Protocol};
 use config::model::units::MonoTime;
-use netlink::nftables::{Element, Family, Map, MarkingTable};
+use netlink::nftables::{Element, Family, Found, Map, MarkingTable};
 use netlink::socket::Outcome;
 
 use crate::list::List;
@@ -24,6 +26,10 @@ pub struct Marks {
     /// Not before this instant: the kernel has refused.
     retry_at: Option<MonoTime>,
     look_at: MonoTime,
+    /// What the kernel says of the believed tables.
+    seen: BTreeMap<(Family, String), Found>,
+    /// While nftables has this number, nobody has written since the last look.
+    generation: Option<u32>,
 }
 
 /// What is done to the kernel's tables.
@@ -83,6 +89,8 @@ impl Marks {
                 self.retry_at = None;
                 self.look_at = now + LOOK;
                 self.believed.retain(|table| (table.family, &table.name) != (family, name));
+                self.seen.remove(&(family, name.clone()));
+                self.generation = None;
                 match marking {
                     Marking::Replace(table) => self.believed.push(table.clone()),
                     Marking::Remove(..) => {
@@ -99,18 +107,49 @@ impl Marks {
         first.then(|| format!("nftables: table {name} can't be written: {error}"))
     }
 
-    /// Tables that should be looked at now.
-    pub fn look(&mut self, now: MonoTime) -> Vec<MarkingTable> {
-        if self.believed.is_empty() || self.look_at > now {
+    /// True when a look is due. Read the number of nftables and tell it to [`Self::unread`]; after that call
+    /// [`Self::looked`].
+    #[must_use]
+    pub fn is_look_due(&self, now: MonoTime) -> bool {
+        !self.believed.is_empty() && self.look_at <= now
+    }
+
+    /// Tables that must be read, because the number of nftables is another than at the last look.
+    pub fn unread(&mut self, generation: u32) -> Vec<MarkingTable> {
+        if self.generation.replace(generation) == Some(generation) {
             return Vec::new();
         }
-        self.look_at = now + LOOK;
         self.believed.clone()
     }
 
-    /// The kernel's table is another: it is written again.
-    pub fn doubt(&mut self, table: &MarkingTable) {
+    /// Learns what the kernel says of a table; true when somebody else has changed it, and then it is written again.
+    pub fn found(&mut self, table: &MarkingTable, found: Option<Found>) -> bool {
+        let place = (table.family, table.name.clone());
+        let intact = found.as_ref().is_some_and(|found| {
+            found.holds(table) && self.seen.get(&place).is_none_or(|seen| seen == found)
+        });
+        match found {
+            Some(found) if intact => {
+                self.seen.insert(place, found);
+            }
+            Some(_) | None => self.doubt(table),
+        }
+        !intact
+    }
+
+    /// A look has ended, after so much processor time.
+    pub fn looked(&mut self, now: MonoTime, cost: Duration) {
+        self.look_at = now + LOOK.max(cost * SPARSENESS);
+    }
+
+    /// A table could not be read: the next look reads it.
+    pub fn forget_generation(&mut self) {
+        self.generation = None;
+    }
+
+    fn doubt(&mut self, table: &MarkingTable) {
         self.believed.retain(|known| known != table);
+        self.seen.remove(&(table.family, table.name.clone()));
         self.unsettled = true;
     }
 
@@ -130,10 +169,11 @@ fn is_among(tables: &[MarkingTable], family: Family, name: &str) -> bool {
 fn tables(list: &List) -> Vec<MarkingTable> {
     let Some(settings) = &list.settings().marks else { return Vec::new() };
     let table = |family| {
+        let counters = settings.counters;
         let maps = PROTOCOLS.map(|protocol| map(list, family, protocol));
         let maps: Vec<Map> = maps.into_iter().filter(|map| !map.elements.is_empty()).collect();
         let (name, priority) = (settings.name.clone(), settings.priority);
-        (!maps.is_empty()).then_some(MarkingTable { family, name, priority, maps })
+        (!maps.is_empty()).then_some(MarkingTable { family, name, priority, counters, maps })
     };
     FAMILIES.into_iter().filter_map(table).collect()
 }
@@ -164,6 +204,9 @@ const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
 
 /// From one look at the kernel's tables to the next.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// At most one per cent of a processor is spent on looks.
+const SPARSENESS: u32 = 100;
 
 /// From one try to write them to the next.
 const RETRY: Duration = Duration::from_secs(5);
@@ -222,17 +265,21 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_somebody_else_changed_is_written_again() {
+    fn a_table_is_read_only_when_somebody_has_written_and_written_again_when_it_changed() {
         let mut marks = Marks::default();
         marks.configure(&marked_list(1, &[("web", &[("192.0.2.1", 80)])]));
         for marking in marks.due(NOW) {
             marks.learn(&marking, &Outcome::Done, NOW);
         }
-        assert_eq!(marks.look(NOW), []);
+        assert!(!marks.is_look_due(NOW));
         let later = NOW + Duration::from_secs(1);
-        let looked = marks.look(later);
-        assert_eq!(looked.len(), 1);
-        marks.doubt(&looked[0]);
-        assert_eq!(marks.due(later), [Marking::Replace(looked[0].clone())]);
+        assert!(marks.is_look_due(later));
+        let table = marks.unread(7).remove(0);
+        marks.looked(later, Duration::from_millis(20));
+        assert_eq!(marks.next(), Some(later + Duration::from_secs(2)));
+        assert_eq!(marks.unread(7), []);
+        assert_eq!(marks.unread(8), std::slice::from_ref(&table));
+        assert!(marks.found(&table, None));
+        assert_eq!(marks.due(later), [Marking::Replace(table)]);
     }
 }

@@ -14,7 +14,7 @@ use config::model::vrrp::Family;
 use ipc::messages::checkd::DesiredEntry;
 use netlink::frame::KernelError;
 use netlink::ipvs::{DestinationEntry, Key, ServiceEntry, Stats, SyncDaemon, Timeouts};
-use netlink::nftables::{Family as TableFamily, MarkingTable};
+use netlink::nftables::{Family as TableFamily, Found, MarkingTable};
 use netlink::socket::{OpenError, Outcome};
 use nix::errno::Errno;
 
@@ -57,7 +57,8 @@ pub(crate) fn service(keys: &[ServiceKey], servers: u8) -> IpvsService {
 /// A list of services over TCP, each with the addresses and ports that nftables marks for it, from 1000 on.
 pub(crate) fn marked_list(generation: u64, services: &[(&str, &[(&str, u16)])]) -> List {
     let mut list = List::new(Generation::new(generation));
-    let marks = Some(MarkTable { name: "keepalived_ipvs".into(), priority: -1, first: 1000 });
+    let marks =
+        Some(MarkTable { name: "keepalived_ipvs".into(), priority: -1, first: 1000, counters: false });
     list.set(IpvsSettings { marks, ..IpvsSettings::default() }).unwrap();
     for ((name, ranges), number) in services.iter().zip(1000..) {
         let range = |(address, port): &(&str, u16)| {
@@ -97,6 +98,8 @@ pub(crate) struct FakeKernel {
     pub(crate) buffer: Option<ReceiveBuffer>,
     /// Tables of nftables; none without a socket for them.
     pub(crate) marks: Option<BTreeMap<(TableFamily, String), MarkingTable>>,
+    /// Changes with everything that is written there.
+    pub(crate) marks_generation: u32,
     /// It has no IPVS.
     pub(crate) absent: bool,
     /// It answers nothing.
@@ -241,6 +244,7 @@ impl KernelTable for SharedKernel {
 
     fn mark(&mut self, marking: &Marking) -> Outcome {
         let mut kernel = self.lock().unwrap();
+        kernel.marks_generation += 1;
         let Some(tables) = &mut kernel.marks else { return Outcome::Unanswered };
         match marking {
             Marking::Replace(table) => {
@@ -253,9 +257,13 @@ impl KernelTable for SharedKernel {
         Outcome::Done
     }
 
-    fn mark_uses(&mut self, table: &MarkingTable) -> Result<Option<u32>, Trouble> {
+    fn marks_generation(&mut self) -> Result<u32, Trouble> {
+        Ok(self.lock().unwrap().marks_generation)
+    }
+
+    fn marks_found(&mut self, table: &MarkingTable) -> Result<Option<Found>, Trouble> {
         let kernel = self.lock().unwrap();
         let tables = kernel.marks.as_ref().ok_or(Trouble::Absent)?;
-        Ok(tables.get(&(table.family, table.name.clone())).map(MarkingTable::uses))
+        Ok(tables.get(&(table.family, table.name.clone())).map(Found::of))
     }
 }

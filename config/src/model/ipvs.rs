@@ -36,6 +36,8 @@ pub struct MarkTable {
     pub priority: i32,
     /// `nftables_ipvs_start_fwmark`: this mark and those above it are the suite's.
     pub first: u32,
+    /// `nftables_counters`: its rules and elements count packets.
+    pub counters: bool,
 }
 
 /// Addresses whose packets get the mark of a service.

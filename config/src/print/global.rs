@@ -200,6 +200,7 @@ impl Page<'_> {
             self.set("nftables_ipvs", word(&marks.name));
             self.set("nftables_ipvs_priority", marks.priority);
             self.set("nftables_ipvs_start_fwmark", marks.first);
+            self.flag("nftables_counters", marks.counters);
         }
         let Some(sync) = &ipvs.sync else { return };
         let mut line = format!("lvs_sync_daemon {}", word(&sync.interface));

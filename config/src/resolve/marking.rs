@@ -44,6 +44,7 @@ impl Context<'_> {
             name: draft.table.clone()?,
             priority: draft.priority.unwrap_or(-1),
             first: draft.first.unwrap_or(1000),
+            counters: draft.counters,
         })
     }
 

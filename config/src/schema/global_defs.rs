@@ -72,6 +72,7 @@ pub(crate) struct MarksDraft {
     pub(crate) table: Option<String>,
     pub(crate) priority: Option<i32>,
     pub(crate) first: Option<u32>,
+    pub(crate) counters: bool,
 }
 
 /// `lvs_sync_daemon` as written.
@@ -325,6 +326,11 @@ fn nftables_ipvs_start_fwmark(draft: &mut GlobalDraft, lowering: &mut Lowering<'
     lowering.end(line, 2);
 }
 
+fn nftables_counters(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.marks.counters = true;
+    lowering.end(line, 1);
+}
+
 fn lvs_sync_daemon(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let Some(interface) = lowering.interface(line, 1) else { return };
     let mut sync = SyncDraft {
@@ -507,7 +513,7 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     active("nftables_ipvs", nftables_ipvs),
     active("nftables_ipvs_priority", nftables_ipvs_priority),
     active("nftables_ipvs_start_fwmark", nftables_ipvs_start_fwmark),
-    inactive("nftables_counters", Shape::Flag),
+    active("nftables_counters", nftables_counters),
     active("notify_fifo", notify_fifo).first_counts(),
     active("notify_fifo_script", notify_fifo_script).first_counts(),
     active("vrrp_notify_fifo", vrrp_notify_fifo).first_counts(),

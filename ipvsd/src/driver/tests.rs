@@ -332,7 +332,8 @@ fn marks_that_come_by_a_reload_need_a_successor_and_those_of_the_start_do_not() 
 
 fn marked() -> (config::model::ipvs::IpvsSettings, [IpvsService; 1]) {
     use config::model::ipvs::{AddressRange, IpvsSettings, MarkTable, Marked, Protocol};
-    let marks = Some(MarkTable { name: "keepalived_ipvs".into(), priority: -1, first: 1000 });
+    let marks =
+        Some(MarkTable { name: "keepalived_ipvs".into(), priority: -1, first: 1000, counters: false });
     let address = "192.0.2.1".parse().unwrap();
     let ranges = vec![AddressRange { first: address, last: address, port: 80 }];
     let marked = Some(Marked { mark: 1000, protocol: Protocol::Tcp, ranges });

@@ -9,7 +9,7 @@ use netlink::ipvs::{IpFamily, Key, Service};
 use super::*;
 use crate::list::List;
 use crate::reconcile::Entry;
-use crate::samples::{FakeKernel, SharedKernel, entry, service, tcp};
+use crate::samples::{FakeKernel, SharedKernel, entry, marked_list, service, tcp};
 
 const START: MonoTime = MonoTime::from_nanos(1_000_000_000_000);
 
@@ -248,4 +248,38 @@ fn counters_come_with_the_audit() {
     keeper.turn();
     let connections: Vec<_> = keeper.statistics().1.iter().map(|entry| entry.counters.connections).collect();
     assert_eq!(connections, [0, 5, 5]);
+}
+
+/// One element with another mark, made by somebody else, and a change of nftables that is none of ours.
+#[test]
+fn a_changed_element_of_nftables_is_put_back_at_the_next_look() {
+    let kernel = Arc::new(Mutex::new(FakeKernel { clock: START, ..FakeKernel::default() }));
+    let mut keeper = Keeper::new(Arc::clone(&kernel));
+    let list = marked_list(1, &[("web", &[("192.0.2.1", 80), ("192.0.2.7", 80)])]);
+    assert_eq!(keeper.open_for(&list, Confined::Not).ok(), Some(true));
+    keeper.ledger.prepare(list);
+    assert!(keeper.commit(Generation::new(1)));
+    keeper.ledger.desire(Generation::new(1), &[], true);
+    assert_eq!(keeper.turn(), []);
+    let tables = || kernel.lock().unwrap().marks.clone().unwrap();
+    let written = tables();
+    let change = |change: &dyn Fn(&mut FakeKernel)| {
+        advance(&kernel, 1_000);
+        let mut kernel = kernel.lock().unwrap();
+        kernel.marks_generation += 1;
+        change(&mut kernel);
+    };
+    change(&|_| {});
+    assert_eq!(keeper.turn(), []);
+    change(&|kernel| {
+        for table in kernel.marks.iter_mut().flat_map(|tables| tables.values_mut()) {
+            table.maps[0].elements[1].mark += 1;
+        }
+    });
+    assert_ne!(tables(), written);
+    assert_eq!(
+        keeper.turn(),
+        [(Level::Warning, "nftables: table keepalived_ipvs was changed by something else".to_owned())]
+    );
+    assert_eq!(tables(), written);
 }

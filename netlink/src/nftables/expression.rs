@@ -3,8 +3,8 @@
 use super::{Family, Map, value};
 use crate::attribute::Writer;
 
-/// `meta mark set ip daddr . tcp dport map @NAME return`: packets that the map lacks go on to the next rule.
-pub(super) fn mark_by(family: Family, map: &Map) -> Writer {
+/// `meta mark set ip daddr . tcp dport map @NAME [counter] return`: packets that the map lacks go on to the next rule.
+pub(super) fn mark_by(family: Family, map: &Map, counts: bool) -> Writer {
     // An address of IPv4 fills one register of four bytes, one of IPv6 four of them.
     let (offset, port_register) = match family {
         Family::V4 => (16, 9),
@@ -22,6 +22,9 @@ pub(super) fn mark_by(family: Family, map: &Map) -> Writer {
     lookup.put(LOOKUP_FROM, &FIRST.to_be_bytes()).put(LOOKUP_TO, &FIRST.to_be_bytes());
     add(&mut list, "lookup", &lookup);
     add(&mut list, "meta", &numbers(&[(META_KEY, META_MARK), (META_FROM, FIRST)]));
+    if counts {
+        list.put_nested(LIST_ELEMENT, &counter());
+    }
     let mut code = Writer::default();
     code.put(VERDICT_CODE, &RETURN.to_be_bytes());
     let mut verdict = Writer::default();
@@ -44,10 +47,19 @@ fn numbers(attributes: &[(u16, u32)]) -> Writer {
     out
 }
 
+/// Counts packets and bytes, from 0.
+pub(super) fn counter() -> Writer {
+    named("counter", &Writer::default())
+}
+
 fn add(list: &mut Writer, name: &str, data: &Writer) {
+    list.put_nested(LIST_ELEMENT, &named(name, data));
+}
+
+fn named(name: &str, data: &Writer) -> Writer {
     let mut expression = Writer::default();
     expression.put_text(EXPRESSION_NAME, name).put_nested(EXPRESSION_DATA, data);
-    list.put_nested(LIST_ELEMENT, &expression);
+    expression
 }
 
 const LIST_ELEMENT: u16 = 1;

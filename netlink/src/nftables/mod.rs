@@ -1,6 +1,6 @@
 //! nftables: a table whose one chain gives packets the mark of a map, in one transaction.
 //!
-//! Pure: builds requests. What the kernel makes of a transaction of them, it makes as a whole or not at all.
+//! Pure: builds requests and reads what answers them. What the kernel makes of a transaction of them, it makes as a whole or not at all.
 //! Called by ipvsd; what goes in is configuration.
 //!
 //! ```text
@@ -16,11 +16,14 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod expression;
+mod found;
 
 use std::net::IpAddr;
 
-use crate::attribute::{Attributes, Writer};
+use crate::attribute::Writer;
 use crate::frame::{Flags, Message};
+
+pub use found::{Found, ask_generation, generation};
 
 /// Family of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,6 +91,8 @@ pub struct MarkingTable {
     pub name: String,
     /// Priority of its chain in the input hook.
     pub priority: i32,
+    /// Its rules and elements count packets.
+    pub counters: bool,
     /// Its maps; the chain has a rule for each.
     pub maps: Vec<Map>,
 }
@@ -115,12 +120,6 @@ impl MarkingTable {
         // What is made where it was missing can be removed in any case.
         let make = named(family, NEW_TABLE, Flags::Ensure, TABLE_NAME, name);
         vec![make, named(family, DELETE_TABLE, Flags::Ack, TABLE_NAME, name)]
-    }
-
-    /// Number of chains and maps in it, as [`table_uses`] reads it.
-    #[must_use]
-    pub fn uses(&self) -> u32 {
-        u32::try_from(self.maps.len()).unwrap_or(u32::MAX).saturating_add(1)
     }
 
     fn chain(&self) -> Message {
@@ -161,6 +160,9 @@ impl MarkingTable {
             .put_nested(SET_DESCRIPTION, &description)
             .put(SET_ID, &id.to_be_bytes())
             .put(SET_USER_DATA, &user_data());
+        if self.counters {
+            set.put_nested(SET_EXPRESSION, &expression::counter());
+        }
         message(NEW_SET, Flags::Ensure, set)
     }
 
@@ -182,7 +184,7 @@ impl MarkingTable {
         let mut rule = header(self.family.number(), 0);
         rule.put_text(RULE_TABLE, &self.name)
             .put_text(RULE_CHAIN, CHAIN)
-            .put_nested(RULE_EXPRESSIONS, &expression::mark_by(self.family, map));
+            .put_nested(RULE_EXPRESSIONS, &expression::mark_by(self.family, map, self.counters));
         message(NEW_RULE, Flags::Append, rule)
     }
 }
@@ -191,20 +193,6 @@ impl MarkingTable {
 fn user_data() -> [u8; 6] {
     let [a, b, c, d] = HOST_ORDER.to_ne_bytes();
     [NOTE_DATA_ORDER, 4, a, b, c, d]
-}
-
-/// Asks for a table; [`table_uses`] reads the answer.
-#[must_use]
-pub fn ask_table(family: Family, name: &str) -> Message {
-    named(family, GET_TABLE, Flags::Ack, TABLE_NAME, name)
-}
-
-/// How many chains and maps the kernel says that a table has.
-#[must_use]
-pub fn table_uses(payload: &[u8]) -> Option<u32> {
-    let attributes = Attributes::new(payload.get(HEADER..)?);
-    let mut uses = attributes.filter(|attribute| attribute.kind == TABLE_USE);
-    uses.next()?.value.try_into().ok().map(u32::from_be_bytes)
 }
 
 /// What begins and ends a transaction.
@@ -257,7 +245,6 @@ const SUBSYSTEM: u16 = 10;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 const NEW_TABLE: u16 = 0;
-const GET_TABLE: u16 = 1;
 const DELETE_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 const NEW_RULE: u16 = 6;
@@ -265,7 +252,6 @@ const NEW_SET: u16 = 9;
 const NEW_ELEMENTS: u16 = 12;
 
 const TABLE_NAME: u16 = 1;
-const TABLE_USE: u16 = 3;
 const CHAIN_TABLE: u16 = 1;
 const CHAIN_NAME: u16 = 3;
 const CHAIN_HOOK: u16 = 4;
@@ -285,6 +271,7 @@ const SET_DATA_LENGTH: u16 = 7;
 const SET_DESCRIPTION: u16 = 9;
 const SET_ID: u16 = 10;
 const SET_USER_DATA: u16 = 13;
+const SET_EXPRESSION: u16 = 17;
 const NOTE_DATA_ORDER: u8 = 1;
 const HOST_ORDER: u32 = 1;
 const INTERVAL: u32 = 0x4;
@@ -317,7 +304,13 @@ mod tests {
 
     fn table(elements: Vec<Element>) -> MarkingTable {
         let maps = vec![Map { name: "tcp_map".into(), protocol: 6, elements }];
-        MarkingTable { family: Family::V4, name: "keepalived_ipvs".into(), priority: -1, maps }
+        MarkingTable {
+            family: Family::V4,
+            name: "keepalived_ipvs".into(),
+            priority: -1,
+            counters: false,
+            maps,
+        }
     }
 
     fn kinds(messages: &[Message]) -> Vec<u16> {
@@ -343,6 +336,18 @@ mod tests {
     }
 
     #[test]
+    fn with_counters_a_map_and_its_rule_count() {
+        let mut table = table(Vec::new());
+        let counting = |table: &MarkingTable| {
+            let counts = |message: &Message| message.payload.windows(8).any(|bytes| bytes == b"counter\0");
+            table.replace().iter().map(counts).collect::<Vec<_>>()
+        };
+        assert_eq!(counting(&table), [false; 6]);
+        table.counters = true;
+        assert_eq!(counting(&table), [false, false, false, false, true, true]);
+    }
+
+    #[test]
     fn many_elements_travel_in_several_requests() {
         let element = |low: u16| Element {
             first: "192.0.2.1".parse().unwrap(),
@@ -354,13 +359,5 @@ mod tests {
         let messages = table((1..=1100).map(element).collect()).replace();
         assert_eq!(kinds(&messages), [0, 2, 0, 3, 9, 12, 12, 12, 6]);
         assert!(messages.iter().all(|message| message.payload.len() < 65_535));
-    }
-
-    #[test]
-    fn the_uses_of_a_table_are_read() {
-        let mut answer = header(2, 0);
-        answer.put_text(1, "keepalived_ipvs").put(3, &2_u32.to_be_bytes());
-        assert_eq!(table_uses(&answer.into_bytes()), Some(2));
-        assert_eq!(table_uses(&[2, 0]), None);
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::traffic::{FRONT4, Place, VIP, owns, service};
-use crate::lab::{Director, Failure, Host, Lab, Lan, Subject, wait_until};
+use crate::lab::failure::require;
+use crate::lab::{Director, Failure, Host, Lab, Lan, Subject, pause, wait_until};
 
 /// Both families, all protocols, ranges and prefixes, one group in two virtual servers, one with a mark of its own.
 const GROUPS: &str = "
@@ -64,9 +65,10 @@ fn agree(what: &str, hosts: [&Host; 2], least: usize) -> Result<(), Failure> {
 pub(super) fn equal(lab: &Lab, _: Subject) -> Result<(), Failure> {
     let lan = Lan::new(&[("n1", 1), ("n2", 2)])?;
     let hosts = [lan.host("n1")?, lan.host("n2")?];
-    for settings in
-        ["nftables_ipvs", "nftables_ipvs mine\nnftables_ipvs_priority -5\nnftables_ipvs_start_fwmark 2000"]
-    {
+    for settings in [
+        "nftables_ipvs\nnftables_counters",
+        "nftables_ipvs mine\nnftables_ipvs_priority -5\nnftables_ipvs_start_fwmark 2000",
+    ] {
         let text = format!("global_defs {{\n{settings}\n}}\n{GROUPS}{}", services());
         let theirs = Director::start(lab, hosts[0], Subject::C, &text, &[])?;
         let ours = Director::start(lab, hosts[1], Subject::Ours, &text, &[])?;
@@ -87,7 +89,15 @@ pub(super) fn equal(lab: &Lab, _: Subject) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Requests are spread by the mark, also over restarts and after somebody else has emptied nftables.
+/// What somebody else does to the table, small as it may be.
+const EDITS: [&[&str]; 4] = [
+    &["flush", "ruleset"],
+    &["delete", "element", "ip", "keepalived_ipvs", "tcp_map", "{ 10.77.0.50-10.77.0.52 . 3000 }"],
+    &["add", "element", "ip", "keepalived_ipvs", "tcp_map", "{ 10.77.0.60 . 3000 : 1000 }"],
+    &["insert", "rule", "ip", "keepalived_ipvs", "in", "drop"],
+];
+
+/// Requests are spread by the mark, also over restarts and after somebody else has edited nftables.
 pub(super) fn packets(lab: &Lab, subject: Subject) -> Result<(), Failure> {
     let place = Place::new()?.serve(|host| owns(host, "lo"))?;
     let lines = "    lb_algo rr\n    lb_kind DR\n    protocol TCP\n";
@@ -96,10 +106,18 @@ pub(super) fn packets(lab: &Lab, subject: Subject) -> Result<(), Failure> {
         place.start(lab, subject, &(groups.to_owned() + &service("group site", lines, &FRONT4)))?;
     place.both(VIP)?;
     let host = place.host()?;
-    host.run("nft", &["flush", "ruleset"])?;
-    wait_until("the table is back", START, || {
-        host.run("nft", &["list", "ruleset"]).is_ok_and(|rules| rules.contains("@tcp_map"))
-    })?;
+    let rules = || host.run("nft", &["list", "ruleset"]);
+    let whole = rules()?;
+    for edit in EDITS {
+        host.run("nft", edit)?;
+        wait_until(&format!("nft {edit:?} is undone"), START, || rules().is_ok_and(|rules| rules == whole))?;
+    }
+    let told = director.logged("was changed by something else");
+    require(told == EDITS.len(), || format!("{told} edits were told of"))?;
+    // Tables of others are theirs.
+    host.run("nft", &["add", "table", "ip", "other"])?;
+    pause(Duration::from_secs(2));
+    require(rules()?.contains("table ip other"), || "somebody else's table was removed".to_owned())?;
     let old = director.wait_daemon("ipvsd")?;
     director.ctl(&["restart", "ipvsd"])?;
     director.wait_successor("ipvsd", old)?;
