@@ -91,8 +91,9 @@ fn every_active_keyword_names_a_test_that_exists() {
 }
 
 #[test]
-fn no_test_is_named_for_a_keyword_that_no_table_has() {
+fn each_keyword_that_a_test_is_named_for_is_in_a_table_and_stands_once() {
     let list = include_str!("../src/schema/driven.tsv").lines().filter(|line| !line.starts_with('#'));
+    let lines = list.clone().count();
     let named: BTreeSet<(String, String)> = list
         .filter_map(|line| {
             let mut fields = line.split('\t').map(str::to_owned);
@@ -102,4 +103,5 @@ fn no_test_is_named_for_a_keyword_that_no_table_has() {
     let known = known();
     let stray: Vec<_> = named.difference(&known).collect();
     assert!(stray.is_empty(), "{stray:#?}");
+    assert_eq!(named.len(), lines, "a keyword stands twice, or a line is empty");
 }

@@ -24,6 +24,8 @@ const OPTIONS: &str = "virtual_ipaddress_excluded {
         fd77::61/64 dev eth0 noprefixroute preferred_lft 500
         fd77::62/128 dev eth0
         fd77::63/128 dev eth0 preferred_lft forever
+        fd77::64/64 dev eth0 mngtmpaddr
+        10.77.0.61/24 dev eth0 broadcast 10.77.0.250
     }
     virtual_routes {
         198.51.101.0/24 via 10.77.0.100 mtu lock 1400 advmss 1300 initcwnd 12 quickack 1 features ecn rto_min 1s

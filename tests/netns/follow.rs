@@ -34,7 +34,10 @@ fn with_scripts(script: &Path) -> String {
     let script = script.display();
     let instance = VrrpInstance::new(3, "0.2", 200, ADDRESS)
         .with(&format!("notify \"{script} any\""))
-        .with(&format!("notify_master \"{script} now-master\""));
+        .with(&format!("notify_master \"{script} now-master\""))
+        .with(&format!("notify_backup \"{script} now-backup\""))
+        .with(&format!("notify_fault \"{script} now-fault\""))
+        .with(&format!("notify_stop \"{script} now-stopped\""));
     "global_defs {\n    script_user root\n    enable_script_security\n}\n".to_owned() + &instance.text()
 }
 
@@ -44,17 +47,23 @@ fn scripts_are_told(lab: &Lab, subject: Subject) -> Result<(), Failure> {
     let d1 = lan.host("d1")?;
     let director = Director::start(lab, d1, subject, &with_scripts(&recorder(0o755)?), &[])?;
     wait_until("d1 holds the address", ELECTED, || d1.has(ADDRESS))?;
-    wait_until("three lines are recorded", ELECTED, || recorded().len() == 3)?;
+    wait_until("two states are told", ELECTED, || recorded().len() == 4)?;
+    d1.ip("link set eth0 down\n")?;
+    wait_until("the fault is told", ELECTED, || recorded().len() == 6)?;
     director.stop()?;
-    wait_until("a fourth line is recorded", ELECTED, || recorded().len() >= 4)?;
+    wait_until("the stop is told", ELECTED, || recorded().len() >= 8)?;
     let mut lines = recorded();
     // The two scripts of one change run side by side.
-    lines[1..3].sort();
+    lines.chunks_mut(2).for_each(<[String]>::sort);
     let expected = [
         "any INSTANCE VI_1 BACKUP 200",
+        "now-backup",
         "any INSTANCE VI_1 MASTER 200",
         "now-master",
+        "any INSTANCE VI_1 FAULT 200",
+        "now-fault",
         "any INSTANCE VI_1 STOP 200",
+        "now-stopped",
     ];
     require(lines == expected, || format!("recorded {lines:?}"))
 }

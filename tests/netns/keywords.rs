@@ -2,6 +2,7 @@
 //! on processes or on files.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -40,6 +41,11 @@ fn stat_field(pid: i32, field: usize) -> Option<i64> {
     rest.split_whitespace().nth(field - 3)?.parse().ok()
 }
 
+fn realtime_limit(pid: i32) -> String {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
+    limits.lines().find(|line| line.starts_with("Max realtime timeout")).unwrap_or_default().to_owned()
+}
+
 const PROCESSES: &str = "vrrp_process_name elector\nlvs_process_name prober\nvrrp_priority -5\n\
     checker_rt_priority 10\nchecker_cpu_affinity 0\nchecker_rlimit_rtime 400000\n\
     state_dump_file /run/lab/dumps/state.data\nstats_dump_file /run/lab/dumps/numbers.stats\n\
@@ -63,9 +69,7 @@ fn processes_and_state_files_have_the_names_that_they_are_given() {
         require(scheduling == (Some(2), Some(10)), || format!("checkd is scheduled {scheduling:?}"))?;
         let allowed = process::status_field(checkd, "Cpus_allowed_list").unwrap_or_default();
         require(allowed == "0", || format!("checkd may run on {allowed}"))?;
-        let limits = fs::read_to_string(format!("/proc/{checkd}/limits")).unwrap_or_default();
-        let limit = limits.lines().find(|line| line.starts_with("Max realtime timeout")).unwrap_or_default();
-        require(limit.contains(" 400000 "), || limit.to_owned())?;
+        require(realtime_limit(checkd).contains(" 400000 "), || realtime_limit(checkd))?;
         for number in ["-10", "-12", "-36"] {
             d1.run("/bin/kill", &[number, &director.pid().to_string()])?;
         }
@@ -74,7 +78,18 @@ fn processes_and_state_files_have_the_names_that_they_are_given() {
         wait_until("the files have their names", SOON, all).map(|_| ()).map_err(|failure| {
             let listed = d1.run("ls", &["-R", "/run/lab"]).unwrap_or_default();
             Failure::new(format!("{failure}\n{listed}"))
-        })
+        })?;
+        // The other spellings, by a reload.
+        let other = config
+            .replace("lvs_process_name prober", "checker_process_name tester")
+            .replace("checker_rlimit_rtime 400000", "checker_rlimit_rttime 300000")
+            .replace("vrrp_priority -5", "vrrp_rt_priority 9\nvrrp_rlimit_rtime 200000");
+        director.write_config(d1, &other)?;
+        director.ctl(&["reload"])?;
+        let checkd = director.wait_daemon("tester")?;
+        require(realtime_limit(checkd).contains(" 300000 "), || realtime_limit(checkd))?;
+        let vrrpd = director.wait_successor("elector", vrrpd)?;
+        require(realtime_limit(vrrpd).contains(" 200000 "), || realtime_limit(vrrpd))
     });
 }
 
@@ -207,6 +222,61 @@ fn announcements_of_both_families_keep_the_distance_of_a_group() {
     sandboxed(60, |lab| {
         let group = "garp_group {\n    garp_interval 0.2\n    gna_interval 0.2\n    interfaces {\n        eth0\n    }\n}\n";
         keep_their_distance(announced(lab, "group", group, "")?)
+    });
+}
+
+/// One announcement where nothing else is said; an instance that says more is announced as it says.
+#[test]
+fn vrrp_min_garp_leaves_one_announcement_but_to_who_asks_for_more() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let capture = Capture::start(lab, lan.switch(), "least")?;
+        let garp = "garp_master_delay 1\ngarp_master_repeat 3\ngarp_master_refresh 2\ngarp_master_refresh_repeat 2";
+        let mut other = VrrpInstance::new(3, "0.2", 200, front4(51)).with(garp);
+        (other.name, other.vrid) = ("VI_2".to_owned(), 52);
+        let one = VrrpInstance::new(3, "0.2", 200, front4(50));
+        let director = master(lab, d1, &(globals("vrrp_min_garp") + &one.text() + &other.text()))?;
+        wait_until("d1 holds the other address", SOON, || d1.has(front4(51)))?;
+        pause(Duration::from_millis(5_600));
+        director.stop()?;
+        let file = capture.stop()?;
+        let (one, other) = (announcements(&file, "10.77.0.50")?, announcements(&file, "10.77.0.51")?);
+        require(one.len() == 1, || format!("announced at {one:?}"))?;
+        // Three at once, three after a second, two after two seconds more, and again.
+        let from = other.first().copied().unwrap_or(0.0);
+        let until = |limit: f64| other.iter().filter(|at| *at - from < limit).count();
+        let counts = [until(0.6), until(1.6), until(2.6), until(3.6), until(5.5)];
+        require(counts == [3, 6, 6, 8, 10], || format!("{counts:?} announced at {other:?}"))
+    });
+}
+
+/// A reload that changes nothing tells the state again, to the pipe alone.
+#[test]
+fn states_are_written_again_by_a_reload_where_that_is_asked_for() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let reader = Path::new("/run/lab/reader.sh");
+        write("/run/lab/reader.sh", "#!/bin/sh\nexec cat $1 >/run/lab/told\n")?;
+        fs::set_permissions(reader, fs::Permissions::from_mode(0o755))
+            .map_err(|cause| Failure::instrument("the script behind the pipe", cause))?;
+        let fifo = "script_user root\nvrrp_notify_fifo /run/lab/fifo\nvrrp_notify_fifo_script /run/lab/reader.sh\n";
+        let config = |again: &str| {
+            globals(&format!("{fifo}{again}")) + &VrrpInstance::new(3, "0.2", 200, front4(50)).text()
+        };
+        let director = master(lab, d1, &config(""))?;
+        let masters = || {
+            let told = fs::read_to_string("/run/lab/told").unwrap_or_default();
+            told.lines().filter(|line| *line == "INSTANCE \"VI_1\" MASTER 200").count()
+        };
+        wait_until("the state is told", SOON, || masters() == 1)?;
+        director.ctl(&["reload"])?;
+        director.write_config(d1, &config("fifo_write_vrrp_states_on_reload"))?;
+        director.ctl(&["reload"])?;
+        wait_until("it is told again", SOON, || masters() == 2)?;
+        director.ctl(&["reload"])?;
+        wait_until("and again", SOON, || masters() == 3).map(|_| ())
     });
 }
 

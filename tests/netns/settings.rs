@@ -39,7 +39,7 @@ vrrp_instance V4 {
         10.77.0.50/24 dev eth0 label eth0:vip brd 10.77.0.99
     }
     virtual_ipaddress_excluded {
-        10.79.0.51/24 dev eth0 scope link
+        10.79.0.51/24 dev eth0 scope link autojoin
     }
     virtual_routes {
         198.51.100.0/24 via 192.0.2.9 dev eth0 onlink preference 77 no_track
