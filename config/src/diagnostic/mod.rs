@@ -149,9 +149,9 @@ impl Collector {
         }
     }
 
-    /// Further errors are counted and not kept.
+    /// Further errors are counted and not kept, whichever severity compatible reading gives them.
     pub(crate) fn is_full(&self) -> bool {
-        self.errors >= Self::KEPT
+        self.errors >= Self::KEPT || self.compatible && self.warnings >= Self::KEPT
     }
 
     /// Errors reported so far, those ignored in compatible reading included.

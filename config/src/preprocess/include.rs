@@ -87,8 +87,17 @@ pub(super) fn directory(path: &str) -> &str {
 impl Reader<'_> {
     /// The file or pattern that the whole configuration starts from.
     pub(super) fn main(&mut self, pattern: &str) {
-        let paths =
-            if self.source.exists(pattern) { vec![pattern.to_owned()] } else { self.matches(pattern).0 };
+        let paths = if self.source.exists(pattern) {
+            vec![pattern.to_owned()]
+        } else {
+            match self.matches(pattern) {
+                Ok((paths, _)) => paths,
+                Err(excess) => {
+                    let message = format!("configuration file {pattern}: {excess}");
+                    return self.stop(Problem::error(code::INCLUDE_LIMIT, None, message));
+                }
+            }
+        };
         if paths.len() > 1 {
             self.problems.report(Problem::warning(
                 code::SEVERAL_MAIN_FILES,
@@ -122,7 +131,7 @@ impl Reader<'_> {
         } else {
             format!("{}/{pattern}", directory(&here).trim_end_matches('/'))
         };
-        let (paths, unmatched) = self.matches(&pattern);
+        let Some((paths, unmatched)) = self.matches_within_limits(span, &pattern) else { return };
         for missed in unmatched {
             let wild = is_wild(&missed);
             let strict = (strictness.wildcard && wild)
@@ -136,12 +145,11 @@ impl Reader<'_> {
             }
             if self.open.contains(&path) {
                 self.stop(Problem::error(code::INCLUDE_LIMIT, span, format!("{path} includes itself")));
-            } else if self.open.len() > limit::INCLUDE_DEPTH || self.files >= limit::FILES {
-                let message = format!(
-                    "more than {} files deep or {} files together: {path} is not read",
-                    limit::INCLUDE_DEPTH,
-                    limit::FILES
-                );
+            } else if self.open.len() > limit::INCLUDE_DEPTH {
+                let message = format!("{path} is more than {} files deep", limit::INCLUDE_DEPTH);
+                self.stop(Problem::error(code::INCLUDE_LIMIT, span, message));
+            } else if self.files >= limit::FILES {
+                let message = format!("{path} is one more than {} files together", limit::FILES);
                 self.stop(Problem::error(code::INCLUDE_LIMIT, span, message));
             } else if let Err(problem) = self.file(&path) {
                 self.include_problem(span, strictness.read, &format!("include {path}: {problem}"));
@@ -157,13 +165,25 @@ impl Reader<'_> {
         });
     }
 
+    /// The same, but that a pattern which asks for too much ends the reading.
+    fn matches_within_limits(&mut self, span: Span, pattern: &str) -> Option<(Vec<String>, Vec<String>)> {
+        match self.matches(pattern) {
+            Ok(found) => Some(found),
+            Err(excess) => {
+                let message = format!("include {pattern}: {excess}");
+                self.stop(Problem::error(code::INCLUDE_LIMIT, span, message));
+                None
+            }
+        }
+    }
+
     /// Files that match a pattern, sorted within each alternative, and the alternatives that match nothing.
-    fn matches(&self, pattern: &str) -> (Vec<String>, Vec<String>) {
+    fn matches(&self, pattern: &str) -> Result<(Vec<String>, Vec<String>), Excess> {
         let (mut paths, mut unmatched) = (Vec::new(), Vec::new());
-        for alternative in alternatives(pattern) {
+        for alternative in alternatives(pattern)? {
             let before = paths.len();
             if is_wild(&alternative) {
-                self.walk(&alternative, &mut paths);
+                self.walk(&alternative, &mut paths)?;
             } else if self.source.exists(&alternative) {
                 paths.push(alternative.clone());
             }
@@ -171,11 +191,11 @@ impl Reader<'_> {
                 unmatched.push(alternative);
             }
         }
-        (paths, unmatched)
+        Ok((paths, unmatched))
     }
 
     /// Adds what matches a pattern with wildcards, component by component.
-    fn walk(&self, pattern: &str, paths: &mut Vec<String>) {
+    fn walk(&self, pattern: &str, paths: &mut Vec<String>) -> Result<(), Excess> {
         let mut found = vec![if pattern.starts_with('/') { "/".to_owned() } else { String::new() }];
         for component in pattern.split('/').filter(|component| !component.is_empty()) {
             let mut next = Vec::new();
@@ -193,14 +213,26 @@ impl Reader<'_> {
                     next.push(joined(component));
                 }
                 if next.len() > limit::FILES {
-                    break;
+                    return Err(Excess::Names);
                 }
             }
             found = next;
         }
         found.retain(|path| self.source.exists(path));
         paths.append(&mut found);
+        Ok(())
     }
+}
+
+/// A pattern asks for more than it may.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum Excess {
+    /// Its braces do.
+    #[error("more than {} alternatives", limit::BRACE_ALTERNATIVES)]
+    Alternatives,
+    /// What it matches does.
+    #[error("more than {} names match", limit::FILES)]
+    Names,
 }
 
 fn is_wild(pattern: &str) -> bool {
@@ -208,25 +240,22 @@ fn is_wild(pattern: &str) -> bool {
 }
 
 /// `a{b,c}d` as `abd` and `acd`, at most [`limit::BRACE_ALTERNATIVES`] of them.
-fn alternatives(pattern: &str) -> Vec<String> {
+fn alternatives(pattern: &str) -> Result<Vec<String>, Excess> {
     let mut done = Vec::new();
     let mut waiting = vec![pattern.to_owned()];
     while let Some(text) = waiting.pop() {
-        let Some((before, inside, after)) = first_braces(&text) else {
-            done.push(text);
-            if done.len() >= limit::BRACE_ALTERNATIVES {
-                break;
+        match first_braces(&text) {
+            None => done.push(text),
+            Some((before, inside, after)) => {
+                let parts = top_level_commas(inside);
+                waiting.extend(parts.into_iter().rev().map(|part| format!("{before}{part}{after}")));
             }
-            continue;
-        };
-        let expanded: Vec<String> =
-            top_level_commas(inside).into_iter().map(|part| format!("{before}{part}{after}")).collect();
-        waiting.extend(expanded.into_iter().rev());
-        if waiting.len() > limit::BRACE_ALTERNATIVES {
-            break;
+        }
+        if done.len().saturating_add(waiting.len()) > limit::BRACE_ALTERNATIVES {
+            return Err(Excess::Alternatives);
         }
     }
-    done
+    Ok(done)
 }
 
 fn first_braces(text: &str) -> Option<(&str, &str, &str)> {
@@ -332,6 +361,6 @@ mod tests {
 
     #[test]
     fn braces_multiply() {
-        assert_eq!(alternatives("a{b,c{d,e}}f"), ["abf", "acdf", "acef"]);
+        assert_eq!(alternatives("a{b,c{d,e}}f").unwrap(), ["abf", "acdf", "acef"]);
     }
 }

@@ -95,6 +95,8 @@ struct Reader<'a> {
 
 /// A definition whose lines continue.
 struct Continued {
+    /// Its first line.
+    span: Span,
     name: String,
     value: String,
 }
@@ -190,7 +192,7 @@ impl Reader<'_> {
         };
         let (span, line) = self.condition(span)?;
         if let Some((name, value)) = parameter::definition(&line) {
-            return self.define(name, value);
+            return self.define(span, name, value);
         }
         self.examine(span, &line, 0);
         None
@@ -213,8 +215,8 @@ impl Reader<'_> {
         }
     }
 
-    fn define(&mut self, name: &str, value: &str) -> Option<Continued> {
-        let first = Continued { name: name.to_owned(), value: String::new() };
+    fn define(&mut self, span: Span, name: &str, value: &str) -> Option<Continued> {
+        let first = Continued { span, name: name.to_owned(), value: String::new() };
         if value.ends_with('\\') {
             self.continuation(first, value)
         } else {
@@ -240,7 +242,7 @@ impl Reader<'_> {
         if definition.value.len() > limit::PARAMETER_BYTES {
             self.stop(Problem::error(
                 code::PARAMETER_LIMIT,
-                None,
+                definition.span,
                 format!("parameter {} holds more than {} bytes", definition.name, limit::PARAMETER_BYTES),
             ));
             return None;
@@ -313,12 +315,16 @@ impl Reader<'_> {
     /// Accounts for work; false when the limit is reached, which stops the reading.
     fn spend(&mut self, bytes: usize, span: Span) -> bool {
         self.work = self.work.saturating_add(bytes).saturating_add(limit::STEP_COST);
-        if self.work > limit::WORK_BYTES || self.out.texts.expanded_bytes() > limit::EXPANDED_BYTES {
-            self.stop(Problem::error(
-                code::EXPANSION_LIMIT,
-                span,
-                format!("substitution and repetition made more than {} bytes of text", limit::EXPANDED_BYTES),
-            ));
+        let excess = match () {
+            () if self.out.texts.expanded_bytes() > limit::EXPANDED_BYTES => {
+                Some(("made", limit::EXPANDED_BYTES, "of text"))
+            }
+            () if self.work > limit::WORK_BYTES => Some(("moved", limit::WORK_BYTES, "about")),
+            () => None,
+        };
+        if let Some((did, most, what)) = excess {
+            let message = format!("substitution and repetition {did} more than {most} bytes {what}");
+            self.stop(Problem::error(code::EXPANSION_LIMIT, span, message));
         }
         !self.stopped
     }

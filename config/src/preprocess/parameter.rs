@@ -103,16 +103,15 @@ impl Reader<'_> {
         let mut references: usize = 0;
         while let Some(reference) = next_reference(&line, from) {
             references = references.saturating_add(1);
-            if references > limit::REFERENCES || line.len() > limit::LINE_BYTES {
-                self.stop(Problem::error(
-                    code::PARAMETER_LIMIT,
-                    span,
-                    format!(
-                        "more than {} references or {} bytes in one line; does a parameter refer to itself?",
-                        limit::REFERENCES,
-                        limit::LINE_BYTES
-                    ),
-                ));
+            let excess = match () {
+                () if references > limit::REFERENCES => Some((limit::REFERENCES, "references")),
+                () if line.len() > limit::LINE_BYTES => Some((limit::LINE_BYTES, "bytes")),
+                () => None,
+            };
+            if let Some((most, what)) = excess {
+                let message =
+                    format!("more than {most} {what} in one line; does a parameter refer to itself?");
+                self.stop(Problem::error(code::PARAMETER_LIMIT, span, message));
                 return None;
             }
             let Some(value) = self.value(span, &reference) else {

@@ -14,6 +14,23 @@ fn lines(text: &str) -> (Vec<String>, Vec<&'static str>) {
     lines_with(&Memory::new().with("/etc/k/main.conf", text), "node1")
 }
 
+/// Code, line and message of what stops the reading.
+fn refusal(source: &Memory) -> String {
+    let mut problems = Collector::default();
+    let settings = Settings { config_id: "", seed: 7, strict_includes: false };
+    let out = preprocess(source, "/etc/k/main.conf", &settings, &mut problems);
+    let found = problems.finish(&out.texts);
+    let shown = found.iter().map(|problem| {
+        let line = problem.place.as_ref().map_or(0, |place| place.line);
+        format!("{} line {line}: {}", problem.code.0, problem.message)
+    });
+    shown.collect::<Vec<_>>().join("\n")
+}
+
+fn refused(text: &str) -> String {
+    refusal(&Memory::new().with("/etc/k/main.conf", text))
+}
+
 fn good(text: &str) -> Vec<String> {
     let (lines, codes) = lines(text);
     assert_eq!(codes, [""; 0], "{lines:?}");
@@ -89,6 +106,55 @@ fn repetitions_end_with_the_text_that_they_may_make() {
 }
 
 #[test]
+fn the_work_and_the_text_of_repetitions_have_limits() {
+    assert_eq!(
+        refused("a\n~SEQ(X, 1000000000) "),
+        "E0007 line 2: substitution and repetition moved more than 67108864 bytes about"
+    );
+    let long = "x".repeat(8_000);
+    assert_eq!(
+        refused(&format!("~SEQ(X, 1000000000) {long}")),
+        "E0007 line 1: substitution and repetition made more than 16777216 bytes of text"
+    );
+}
+
+#[test]
+fn repetitions_inside_each_other_have_a_limit() {
+    let nested = |depth: usize| "~SEQ(X, 1) ".repeat(depth) + "a";
+    assert_eq!(good(&nested(32)), ["a"]);
+    assert_eq!(
+        refused(&nested(33)),
+        "E0009 line 1: parameters and repetitions are nested more than 32 deep"
+    );
+}
+
+#[test]
+fn a_line_of_a_thousand_references_is_read_and_one_more_is_refused() {
+    let line = |references: usize| format!("$A=x\nk{}", " $A".repeat(references));
+    assert_eq!(good(&line(1_000)), [format!("k{}", " x".repeat(1_000))]);
+    assert_eq!(
+        refused(&line(1_001)),
+        "E0009 line 2: more than 1000 references in one line; does a parameter refer to itself?"
+    );
+    let long = "x".repeat(8_000);
+    assert_eq!(
+        refused(&format!("$A={long}\nk $A $A $A")),
+        "E0009 line 2: more than 8191 bytes in one line; does a parameter refer to itself?"
+    );
+}
+
+#[test]
+fn a_parameter_of_256_kib_is_read_and_one_more_byte_is_refused() {
+    // Lines of 1 023 bytes and the newline between them.
+    let lines = |count: usize, last: usize| {
+        let more = format!("{} \\\n", "x".repeat(1_023)).repeat(count);
+        format!("a\n$LONG=\\\n{more}{}\n", "y".repeat(last))
+    };
+    assert_eq!(good(&lines(255, 1_024)), ["a"]);
+    assert_eq!(refused(&lines(255, 1_025)), "E0009 line 2: parameter LONG holds more than 262144 bytes");
+}
+
+#[test]
 fn parameters_that_refer_to_themselves_are_refused() {
     assert_eq!(lines("$A=$A\n$A").1, ["E0009"]);
     assert_eq!(lines("$A=$A $A\nk $A").1, ["E0009"]);
@@ -126,6 +192,42 @@ fn the_seventeenth_file_inside_another_is_refused() {
     };
     assert_eq!(chain(16), (vec!["end".to_owned()], vec![]));
     assert_eq!(chain(17).1, ["E0004"]);
+}
+
+#[test]
+fn the_4097th_file_is_refused() {
+    let folder = |files: usize| {
+        let start = Memory::new().with("/etc/k/main.conf", "include d/*\ninclude e/*");
+        (1..files).fold(start, |source, number| {
+            let folder = if number % 2 == 0 { 'd' } else { 'e' };
+            source.with(&format!("/etc/k/{folder}/f{number:04}"), "a")
+        })
+    };
+    assert_eq!(lines_with(&folder(4_096), "").0.len(), 4_095);
+    assert_eq!(refusal(&folder(4_096)), "");
+    assert_eq!(
+        refusal(&folder(4_097)),
+        "E0004 line 2: /etc/k/e/f4095 is one more than 4096 files together"
+    );
+}
+
+#[test]
+fn a_pattern_of_more_than_4096_names_is_refused() {
+    let start = Memory::new().with("/etc/k/main.conf", "include */f");
+    let source = (0..4_097).fold(start, |source, number| source.with(&format!("/etc/k/{number}/f"), "a"));
+    assert_eq!(refusal(&source), "E0004 line 1: include /etc/k/*/f: more than 4096 names match");
+}
+
+#[test]
+fn an_include_of_256_alternatives_is_read_and_one_more_is_refused() {
+    let names = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    let include = |count: usize| format!("include {{{}}}", names(count));
+    assert_eq!(lines(&include(256)).1, ["W0003"; 256]);
+    let excess = refused(&include(257));
+    assert!(excess.starts_with("E0004 line 1: include /etc/k/{0,1,2,"), "{excess}");
+    assert!(excess.ends_with(",256}: more than 256 alternatives"), "{excess}");
+    let product = refused("include {a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}");
+    assert!(product.ends_with(": more than 256 alternatives"), "{product}");
 }
 
 #[test]
