@@ -130,7 +130,8 @@ fn judge(mode: Mode, adverts: &[Advert]) -> Result<(), Failure> {
             continue;
         }
         let peer = if advert.source.ends_with('1') { "2" } else { "1" };
-        let is_for_peer = ["10.77.0.", "fd77::"].iter().any(|net| advert.destination == format!("{net}{peer}"));
+        let is_for_peer =
+            ["10.77.0.", "fd77::"].iter().any(|net| advert.destination == format!("{net}{peer}"));
         require(is_for_peer == mode.extra[0].contains("unicast_peer"), || format!("sent to {advert:?}"))?;
     }
     for priority in [200, 100] {

@@ -232,7 +232,8 @@ fn vrrp_min_garp_leaves_one_announcement_but_to_who_asks_for_more() {
         let lan = Lan::new(&[("d1", 1)])?;
         let d1 = lan.host("d1")?;
         let capture = Capture::start(lab, lan.switch(), "least")?;
-        let garp = "garp_master_delay 1\ngarp_master_repeat 3\ngarp_master_refresh 2\ngarp_master_refresh_repeat 2";
+        let garp =
+            "garp_master_delay 1\ngarp_master_repeat 3\ngarp_master_refresh 2\ngarp_master_refresh_repeat 2";
         let mut other = VrrpInstance::new(3, "0.2", 200, front4(51)).with(garp);
         (other.name, other.vrid) = ("VI_2".to_owned(), 52);
         let one = VrrpInstance::new(3, "0.2", 200, front4(50));
@@ -261,7 +262,8 @@ fn states_are_written_again_by_a_reload_where_that_is_asked_for() {
         write("/run/lab/reader.sh", "#!/bin/sh\nexec cat $1 >/run/lab/told\n")?;
         fs::set_permissions(reader, fs::Permissions::from_mode(0o755))
             .map_err(|cause| Failure::instrument("the script behind the pipe", cause))?;
-        let fifo = "script_user root\nvrrp_notify_fifo /run/lab/fifo\nvrrp_notify_fifo_script /run/lab/reader.sh\n";
+        let fifo =
+            "script_user root\nvrrp_notify_fifo /run/lab/fifo\nvrrp_notify_fifo_script /run/lab/reader.sh\n";
         let config = |again: &str| {
             globals(&format!("{fifo}{again}")) + &VrrpInstance::new(3, "0.2", 200, front4(50)).text()
         };

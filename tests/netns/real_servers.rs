@@ -218,7 +218,8 @@ fn daemons(lab: &Lab) -> Result<(), Failure> {
     }
     drop(servers);
     s1.sysctl("net.ipv4.icmp_echo_ignore_all", "1")?;
-    fs::remove_file(directory.join("nginx.conf")).map_err(|cause| Failure::instrument("nginx.conf", cause))?;
+    fs::remove_file(directory.join("nginx.conf"))
+        .map_err(|cause| Failure::instrument("nginx.conf", cause))?;
     for (port, ..) in GOOD {
         let removed = format!("Removing service [10.77.0.11]:tcp:{port} from VS [10.77.0.50]:tcp:80");
         wait_until(&removed, FIRST, || director.logged(&removed) > 0)

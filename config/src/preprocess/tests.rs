@@ -122,10 +122,7 @@ fn the_work_and_the_text_of_repetitions_have_limits() {
 fn repetitions_inside_each_other_have_a_limit() {
     let nested = |depth: usize| "~SEQ(X, 1) ".repeat(depth) + "a";
     assert_eq!(good(&nested(32)), ["a"]);
-    assert_eq!(
-        refused(&nested(33)),
-        "E0009 line 1: parameters and repetitions are nested more than 32 deep"
-    );
+    assert_eq!(refused(&nested(33)), "E0009 line 1: parameters and repetitions are nested more than 32 deep");
 }
 
 #[test]
@@ -205,10 +202,7 @@ fn the_4097th_file_is_refused() {
     };
     assert_eq!(lines_with(&folder(4_096), "").0.len(), 4_095);
     assert_eq!(refusal(&folder(4_096)), "");
-    assert_eq!(
-        refusal(&folder(4_097)),
-        "E0004 line 2: /etc/k/e/f4095 is one more than 4096 files together"
-    );
+    assert_eq!(refusal(&folder(4_097)), "E0004 line 2: /etc/k/e/f4095 is one more than 4096 files together");
 }
 
 #[test]
