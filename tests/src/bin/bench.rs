@@ -1,4 +1,4 @@
-//! `make bench`: `lab-bench FILE` takes all figures, prints them and writes FILE. `inside`, `guest` and `table` are its parts:
+//! `make bench`: `lab-bench FILE` takes all figures, prints them and writes FILE. `inside`, `checks`, `guest` and `table` are its parts:
 //! it starts them itself, in a sandbox and in user-mode kernels.
 
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use serde_json::Value;
 use tests::bench::table::{self, Machine};
-use tests::bench::{Figure, ipvs, load, measure, memory, reload};
+use tests::bench::{Figure, checks, ipvs, load, measure, memory, reload};
 use tests::lab::guest::{self, Guest};
 use tests::lab::sandbox::{PATH, build_directory, private_run_directory, sandbox_command};
 use tests::lab::{Failure, Lab};
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         "" => return ExitCode::from(2),
         "inside" => inside(),
         "reload" => only(reload::figures),
+        "checks" => only(checks::figures),
         "guest" => guest(),
         "table" => ipvs_table(),
         file => whole(Path::new(file)),
@@ -34,24 +35,10 @@ fn main() -> ExitCode {
 
 fn whole(file: &Path) -> Result<bool, Failure> {
     let out = build_directory().join("lab-out/bench");
-    let (wire, site, table) = (out.join("wire"), out.join("site"), out.join("table"));
+    let [wire, checks, site, table] = ["wire", "checks", "site", "table"].map(|part| out.join(part));
     drop(std::fs::remove_dir_all(&out));
-    let program = std::env::current_exe().map_err(|cause| Failure::instrument("own path", cause))?;
-    let sandbox = sandbox_command(900);
-    // Real-time priority for everything in it: other work on the machine must not count.
-    let status = Command::new("chrt")
-        .args(["--rr", "1"])
-        .arg(sandbox.get_program())
-        .args(sandbox.get_args())
-        .arg(program)
-        .arg("inside")
-        .env("LAB_OUT", &wire)
-        .env("PATH", PATH)
-        .stdin(Stdio::null())
-        .status()
-        .map_err(|cause| Failure::instrument("sandbox", cause))?;
-    if !status.success() {
-        return Err(Failure::new(format!("the measurement in the sandbox failed, see {}", wire.display())));
+    for (argument, out) in [("inside", &wire), ("checks", &checks)] {
+        in_sandbox(argument, out)?;
     }
     for (argument, seconds, out) in [("guest", 180, &site), ("table", 400, &table)] {
         if !guest::boot(Guest::UserMode, seconds, out, "lab-bench", &[argument], &mut std::io::stderr())? {
@@ -59,7 +46,7 @@ fn whole(file: &Path) -> Result<bool, Failure> {
         }
     }
     let mut figures = Vec::new();
-    for out in [&wire, &site, &table] {
+    for out in [&wire, &checks, &site, &table] {
         figures.extend(read(out)?);
     }
     let noise = std::fs::read_to_string(wire.join(NOISE)).ok().and_then(|text| text.parse().ok());
@@ -68,6 +55,29 @@ fn whole(file: &Path) -> Result<bool, Failure> {
     writeln!(std::io::stdout(), "{document}").ok();
     table::save(file, &document)?;
     Ok(figures.iter().all(Figure::passes))
+}
+
+/// Runs this program in a sandbox, with real-time priority for everything in it: other work on the machine must not
+/// count.
+fn in_sandbox(argument: &str, out: &Path) -> Result<(), Failure> {
+    let program = std::env::current_exe().map_err(|cause| Failure::instrument("own path", cause))?;
+    let sandbox = sandbox_command(900);
+    let status = Command::new("chrt")
+        .args(["--rr", "1"])
+        .arg(sandbox.get_program())
+        .args(sandbox.get_args())
+        .arg(program)
+        .arg(argument)
+        .env("LAB_OUT", out)
+        .env("PATH", PATH)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .map_err(|cause| Failure::instrument("sandbox", cause))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("the measurement in the sandbox failed, see {}", out.display())))
 }
 
 fn machine(noise_ms: f64) -> Machine {
@@ -86,10 +96,11 @@ fn machine(noise_ms: f64) -> Machine {
 fn only(figures: fn(&Lab) -> Result<Vec<Figure>, Failure>) -> Result<bool, Failure> {
     private_run_directory()?;
     let lab = here()?;
-    for figure in figures(&lab)? {
+    let figures = figures(&lab)?;
+    for figure in &figures {
         writeln!(std::io::stdout(), "{}", figure.to_json()).ok();
     }
-    Ok(true)
+    write(&lab, &figures)
 }
 
 fn inside() -> Result<bool, Failure> {

@@ -90,6 +90,19 @@ pub fn processor_ticks(pid: i32) -> Option<u64> {
     Some(user.parse::<u64>().ok()?.saturating_add(system.parse().ok()?))
 }
 
+/// Processor time that the process has used, in nanoseconds.
+#[must_use]
+pub fn processor_nanoseconds(pid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
+/// How many descriptors the process has open.
+#[must_use]
+pub fn open_descriptors(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
 /// Proportional set size in KiB: private memory plus this process's share of what it shares.
 #[must_use]
 pub fn pss_kib(pid: i32) -> Option<u64> {

@@ -49,6 +49,18 @@ impl Director {
         config: &str,
         options: &[&str],
     ) -> Result<Self, Failure> {
+        Self::start_in(lab, host, subject, config, options, &[])
+    }
+
+    /// The same, with variables in its environment.
+    pub fn start_in(
+        lab: &Lab,
+        host: &Host,
+        subject: Subject,
+        config: &str,
+        options: &[&str],
+        environment: &[(&str, &Path)],
+    ) -> Result<Self, Failure> {
         let name = host.name();
         let conf = Path::new("/run/lab").join(format!("{name}.conf"));
         let run_dir = Path::new("/run/lab").join(format!("{name}.run"));
@@ -83,6 +95,7 @@ impl Director {
             .args(["-n", "-l", "-D", "-G", "-f"])
             .arg(&conf)
             .args(options)
+            .envs(environment.iter().copied())
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(sink)
