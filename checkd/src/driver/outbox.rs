@@ -101,19 +101,31 @@ impl Outbox {
             && self.states.is_empty()
     }
 
-    /// Sends what the parent takes.
+    /// Sends what the parent takes, many messages at once.
     ///
     /// # Errors
     /// The parent is gone.
     pub(super) fn send(&mut self, link: &mut Link, roster: Option<&Roster>) -> Result<(), SendError> {
+        loop {
+            link.cork();
+            let handed = self.hand_over(link, roster);
+            let taken = link.uncork()?;
+            if handed? || !taken {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Queues messages up to the mark; true when nothing is left here.
+    fn hand_over(&mut self, link: &mut Link, roster: Option<&Roster>) -> Result<bool, SendError> {
         for text in self.logs.drain(..) {
             link.log(Level::Info, text);
         }
         while link.queued() < HIGH_WATER {
-            let Some(message) = self.next(roster) else { return Ok(()) };
+            let Some(message) = self.next(roster) else { return Ok(true) };
             link.send(&message, &[])?;
         }
-        Ok(())
+        Ok(false)
     }
 
     /// A message that may be lost when the parent does not read for long.

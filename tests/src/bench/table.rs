@@ -25,7 +25,8 @@ pub fn document(machine: &Machine, figures: &[Figure]) -> String {
     let mut text = String::from(
         "# Benchmarks\n\nWritten by `make bench`. Both suites run the same configuration on the same machine, one \
          after the other, with real-time priority so that other work doesn't count; times are read from captures on \
-         the switch between the directors.\n\n",
+         the switch between the directors. Health checks run on the host's kernel, where a preloaded library confirms \
+         every IPVS order of keepalived; their servers count what arrives.\n\n",
     );
     writeln!(text, "Linux {kernel}, {processors} processors; reference: {reference}.").ok();
     writeln!(

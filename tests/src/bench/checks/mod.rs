@@ -17,6 +17,8 @@ use crate::lab::clock::now;
 use crate::lab::{Failure, Lab, Subject, pause, process, wait_until};
 
 const TCP: &str = "TCP_CHECK {\n            connect_timeout 5\n        }";
+/// Down at the first failure.
+const ONCE: &str = "TCP_CHECK {\n            connect_timeout 5\n            retry 0\n        }";
 /// The digest of what the server says: the body `hello` and a line feed.
 const HTTP: &str = "HTTP_GET {\n            url {\n                path /status\n                status_code 200\n\
                     digest b1946ac92492d2347c6235b4d2611184\n            }\n            connect_timeout 5\n        }";
@@ -25,7 +27,7 @@ const SILENT: &str = "HTTP_GET {\n            url {\n                path /\n   
 /// How long costs are measured.
 const LENGTH: Duration = Duration::from_secs(6);
 /// A start, and one interval of warm-up.
-const SETTLE: Duration = Duration::from_secs(4);
+const SETTLE: Duration = Duration::from_secs(3);
 
 /// Every figure of this file.
 pub fn figures(lab: &Lab) -> Result<Vec<Figure>, Failure> {
@@ -135,7 +137,7 @@ fn detection(lab: &Lab, stage: &Stage, news: &News) -> Result<Figure, Failure> {
         Ok(median(&beyond))
     };
     Ok(Figure {
-        what: "from the check that is due to the news of a closed server, ms (median of 120)".to_owned(),
+        what: "from the check that is due to the news of a closed server, ms (median of 80)".to_owned(),
         target: Some(1.0),
         ours: median_of(Subject::Ours)?,
         c: Some(median_of(Subject::C)?),
@@ -143,8 +145,8 @@ fn detection(lab: &Lab, stage: &Stage, news: &News) -> Result<Figure, Failure> {
 }
 
 fn one_detection(lab: &Lab, stage: &Stage, news: &News, subject: Subject) -> Result<Vec<f64>, Failure> {
-    let settings = "delay_loop 1\n    retry 0\n    warmup 1\n    alpha";
-    let text = config(CLOSING, CLOSING_PORT, settings, TCP);
+    let settings = "delay_loop 1\n    warmup 1";
+    let text = config(CLOSING, CLOSING_PORT, settings, ONCE);
     let (closed, last) = {
         let listeners = stage.host()?.enter(|| {
             (0..CLOSING)
@@ -234,8 +236,7 @@ fn all_die(lab: &Lab, stage: &Stage, news: &News) -> Result<Vec<Figure>, Failure
     const INTERVAL: Duration = Duration::from_secs(2);
     let beyond = |subject| -> Result<(f64, f64), Failure> {
         let server = stage.serve("tcp")?;
-        let settings = "delay_loop 2\n    retry 0";
-        let checker = stage.start(lab, subject, &config(SERVERS, PORT, settings, TCP))?;
+        let checker = stage.start(lab, subject, &config(SERVERS, PORT, "delay_loop 2", ONCE))?;
         pause(SETTLE + INTERVAL + INTERVAL);
         let memory = memory(&checker)?;
         news.forget();
@@ -297,7 +298,7 @@ fn count(number: u64) -> f64 {
     number as f64
 }
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
 /// Servers that close together.
 const CLOSING: u16 = 40;
 const CLOSING_PORT: u16 = 8081;

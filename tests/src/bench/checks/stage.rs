@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::Ipv4Addr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -246,7 +245,7 @@ impl News {
 
 /// Opened for writing, too, so that it never ends.
 fn open(path: &Path) -> std::io::Result<File> {
-    let fifo = OpenOptions::new().read(true).write(true).custom_flags(0).open(path)?;
+    let fifo = OpenOptions::new().read(true).write(true).open(path)?;
     nix::fcntl::fcntl(&fifo, nix::fcntl::FcntlArg::F_SETPIPE_SZ(1 << 20))?;
     Ok(fifo)
 }
