@@ -59,6 +59,9 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// The main file could not be read at all.
     pub missing: bool,
+    /// With `config_save_dir`: every line that counted, comments and outer blanks stripped, each file's name before its
+    /// own as a comment. It holds what the files hold, passwords included.
+    pub consolidated: Option<String>,
 }
 
 impl Loaded {
@@ -89,14 +92,16 @@ pub fn load(source: &dyn Source, names: &dyn Names, path: &str, options: &LoadOp
     let preprocessed = preprocess::preprocess(source, path, &settings, &mut problems);
     if preprocessed.missing {
         let diagnostics = problems.finish(&preprocessed.texts);
-        return Loaded { model: None, diagnostics, missing: true };
+        return Loaded { model: None, diagnostics, missing: true, consolidated: None };
     }
     let texts = preprocessed.texts;
     let tree = tree::build(&texts, &preprocessed.lines, &mut problems);
-    drop(preprocessed.lines);
     let draft = schema::lower(&mut schema::Lowering::new(&texts, &tree, &mut problems, options));
     drop(tree);
+    let saves = draft.globals.process.save_dir.is_some();
+    let consolidated = saves.then(|| texts.consolidated(&preprocessed.lines));
+    drop(preprocessed.lines);
     let model = resolve::resolve(draft, source, names, options, &mut problems);
     let model = (problems.errors() == 0).then_some(model);
-    Loaded { model, diagnostics: problems.finish(&texts), missing: false }
+    Loaded { model, diagnostics: problems.finish(&texts), missing: false, consolidated }
 }

@@ -141,6 +141,24 @@ impl Texts {
         }
     }
 
+    /// All of `lines`, the name of a file as a comment before the first of each stretch of its lines.
+    pub(crate) fn consolidated(&self, lines: &[Span]) -> String {
+        let mut out = String::new();
+        let mut from = None;
+        for line in lines {
+            let buffer = self.origin(*line).buffer;
+            if from.replace(buffer) != Some(buffer) {
+                let name = self.files.get(usize::from(buffer)).map_or("", |file| &file.name);
+                out.push_str("# ");
+                out.push_str(name);
+                out.push('\n');
+            }
+            out.push_str(self.text(*line));
+            out.push('\n');
+        }
+        out
+    }
+
     /// The file span that a substituted span came from; a file span is its own origin.
     fn origin(&self, span: Span) -> Span {
         if span.buffer != EXPANDED {

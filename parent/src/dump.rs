@@ -6,10 +6,14 @@
 mod json;
 mod text;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use config::model::process::{InstanceNotify, ProcessSettings};
-use config::model::vrrp::{Instance, VrrpGlobal};
+use config::model::parts::VrrpHead;
+use config::model::process::{InstanceNotify, ProcessSettings, Script};
+use config::model::track::ProcessPattern;
+use config::model::units::ScriptId;
+use config::model::vrrp::Instance;
 use ipc::messages::ctl::{InstanceStatus, ServiceStatus};
 use ipc::messages::vrrpd::VrrpState;
 
@@ -32,16 +36,35 @@ pub enum What {
 pub struct Snapshot {
     /// Settings of the processes.
     pub process: ProcessSettings,
-    /// Settings that all instances share.
-    pub global: VrrpGlobal,
+    /// What all instances share.
+    pub head: VrrpHead,
+    /// Commands that follow instances or are tracked by them.
+    pub commands: BTreeMap<ScriptId, Script>,
+    /// Tracked files with their numbers, indexed by their identifiers.
+    pub files: Vec<(String, i64)>,
+    /// What tracked processes are called and how many there are, as far as they have been counted.
+    pub processes: Vec<(ProcessPattern, Option<u32>)>,
     /// Instances with what is known of each.
     pub instances: Vec<(Instance, InstanceStatus)>,
     /// What follows the state of each.
     pub notify: Vec<InstanceNotify>,
     /// Sync groups: name, common state, members.
-    pub groups: Vec<(String, Option<VrrpState>, Vec<String>)>,
+    pub groups: Vec<GroupState>,
     /// Virtual servers.
     pub services: Vec<ServiceStatus>,
+}
+
+/// A sync group.
+#[derive(Debug)]
+pub struct GroupState {
+    /// Its name.
+    pub name: String,
+    /// The state that all members have.
+    pub state: Option<VrrpState>,
+    /// Their names.
+    pub members: Vec<String>,
+    /// What follows the state.
+    pub notify: InstanceNotify,
 }
 
 /// The files of one signal with their texts. Names that the configuration gives count from `directory` by their last
@@ -57,7 +80,7 @@ pub fn files(what: What, snapshot: &Snapshot, directory: &Path) -> Vec<(PathBuf,
             let given = settings.state.as_deref();
             let mut files = vec![(
                 name(given, "keepalived.data", "_parent"),
-                parent(&snapshot.process, &snapshot.global),
+                parent(&snapshot.process, &snapshot.head.global),
             )];
             if !snapshot.instances.is_empty() {
                 files.push((name(given, "keepalived.data", ""), vrrp(snapshot)));
@@ -73,7 +96,7 @@ pub fn files(what: What, snapshot: &Snapshot, directory: &Path) -> Vec<(PathBuf,
         }
         What::Json => {
             let given = settings.json.as_deref();
-            vec![(name(given, "keepalived.json", ""), json(&snapshot.instances, &snapshot.notify))]
+            vec![(name(given, "keepalived.json", ""), json(snapshot))]
         }
     }
 }
@@ -103,6 +126,12 @@ fn number(state: VrrpState) -> u8 {
         VrrpState::Master => 2,
         VrrpState::Fault => 3,
     }
+}
+
+/// A command as keepalived writes it: each word quoted.
+fn quoted(script: &Script) -> String {
+    let words: Vec<String> = script.argv.iter().map(|word| format!("'{word}'")).collect();
+    words.join(" ")
 }
 
 /// Adverts refused for one reason of [`ipc::messages::vrrpd::REJECT_REASONS`].

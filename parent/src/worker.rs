@@ -81,6 +81,8 @@ pub struct Parts {
     pub canonical: String,
     /// Mail is sent.
     pub has_mail: bool,
+    /// The consolidated text, with `config_save_dir`.
+    pub consolidated: OwnedFd,
 }
 
 /// Why there is no outcome.
@@ -126,7 +128,15 @@ impl Loading {
         now: MonoTime,
     ) -> Result<Self, WorkerError> {
         let (ours, theirs) = UnixStream::pair()?;
-        let names = ["parent-part", "vrrpd-part", "checkd-part", "ipvsd-part", "diagnostics", "canonical"];
+        let names: [&str; WORKER_MEMFDS] = [
+            "parent-part",
+            "vrrpd-part",
+            "checkd-part",
+            "ipvsd-part",
+            "diagnostics",
+            "canonical",
+            "consolidated",
+        ];
         let memfds = names.into_iter().map(memfd::create).collect::<io::Result<Vec<_>>>()?;
         let channel = Channel::new(ours, false)?;
         let variables = inherited();
@@ -189,14 +199,25 @@ impl Loading {
         let mut next = || memfds.next().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData));
         let (parent, vrrpd, checkd, ipvsd) = (next()?, next()?, next()?, next()?);
         let (text, canonical) = (read_text(next()?)?, read_text(next()?)?);
+        let consolidated = next()?;
         if errors > 0 || missing {
             return Ok(Outcome { parts: None, text, missing });
         }
         let parent = RecordReader::new(parent)?
             .read()?
             .ok_or_else(|| WorkerError::Talk("it wrote no part for the parent".to_owned()))?;
-        let parts =
-            Parts { parent, vrrpd, checkd, ipvsd, has_vrrp, has_checks, has_sync, has_mail, canonical };
+        let parts = Parts {
+            parent,
+            vrrpd,
+            checkd,
+            ipvsd,
+            has_vrrp,
+            has_checks,
+            has_sync,
+            has_mail,
+            canonical,
+            consolidated,
+        };
         Ok(Outcome { parts: Some(parts), text, missing })
     }
 
@@ -320,13 +341,16 @@ fn write_parts(
     use std::io::Write;
     let memfds: [OwnedFd; WORKER_MEMFDS] =
         memfds.try_into().map_err(|_| WorkerError::Talk("memfds are missing".to_owned()))?;
-    let [parent, vrrpd, checkd, ipvsd, text, print] = memfds;
+    let [parent, vrrpd, checkd, ipvsd, text, print, copy] = memfds;
     std::fs::File::from(text).write_all(human(&loaded.diagnostics).as_bytes())?;
     let count = |severity| u32::try_from(loaded.count(severity)).unwrap_or(u32::MAX);
     let errors = count(Severity::Error).max(u32::from(loaded.model.is_none()));
     if let Some(model) = loaded.model.as_ref().filter(|_| errors == 0) {
         if canonical {
             std::fs::File::from(print).write_all(config::print(model).as_bytes())?;
+        }
+        if let Some(text) = &loaded.consolidated {
+            std::fs::File::from(copy).write_all(text.as_bytes())?;
         }
         write_all(parent, &model.parent_part(), std::iter::empty::<()>())?;
         write_all(vrrpd, &model.vrrp_head(), model.instances.iter())?;

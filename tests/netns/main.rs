@@ -9,6 +9,7 @@ mod checks;
 mod container;
 mod control;
 mod digest;
+mod dumps;
 mod election;
 mod ending;
 mod faults;

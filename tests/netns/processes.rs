@@ -129,7 +129,7 @@ fn a_start_script_that_hangs_delays_the_daemons_by_its_time_only() {
 }
 
 /// Fields of `keepalived.json` as keepalived writes them for an instance without routes and rules.
-const JSON_FIELDS: &str = "accept adver_int auth_data auth_type base_priority dont_track_primary effective_priority evips \
+const JSON_FIELDS: &str = "accept adver_int auth_data auth_type base_priority dont_track_primary effective_priority \
     garp_delay garp_lower_prio_delay garp_lower_prio_rep garp_refresh garp_refresh_rep garp_rep higher_prio_send_advert \
     ifp_ifname iname last_transition lower_prio_no_advert master_adver_int master_priority nopreempt notify_deleted \
     preempt_delay promote_secondaries skip_check_adv_addr smtp_alert state strict_mode version vips vipset vmac_ifname \

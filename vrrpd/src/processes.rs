@@ -141,6 +141,7 @@ mod tests {
             quorum_max,
             fork_delay: Duration::from_millis(fork_ms),
             terminate_delay: Duration::from_millis(terminate_ms),
+            weight: 0,
         };
         Processes::default().replaced(vec![config], at(0))
     }

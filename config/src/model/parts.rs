@@ -23,7 +23,7 @@ use super::units::{InstanceId, Priority, ServerId, Vrid, Weight};
 use super::vrrp::{Family, Instance, SyncGroup, TrackedScript, VrrpGlobal};
 
 /// Head of vrrpd's part; [`Instance`] records follow, `instances` of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct VrrpHead {
     /// Settings that all instances share.
     pub global: VrrpGlobal,

@@ -178,6 +178,18 @@ pub struct DumpSettings {
     pub json: Option<String>,
     /// `data_use_instance`: network namespace and instance, which the names of the files carry.
     pub tag: Option<String>,
+    /// `json_version`.
+    pub layout: JsonLayout,
+}
+
+/// What the JSON file holds (`json_version`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum JsonLayout {
+    /// 1: a list of the instances.
+    #[default]
+    Instances,
+    /// 2: an object with that list and one of the tracked processes.
+    InstancesAndProcesses,
 }
 
 /// `reload_file`: it exists while a configuration is being read.
@@ -251,6 +263,8 @@ pub struct ProcessSettings {
     pub reload: ReloadSettings,
     /// `*_dump_file`.
     pub dumps: DumpSettings,
+    /// `config_save_dir`: each configuration that is read leaves a copy of its text there.
+    pub save_dir: Option<String>,
     /// `no_email_faults`: a change to Fault is not mailed.
     pub no_email_faults: bool,
 }
@@ -281,6 +295,7 @@ impl Default for ProcessSettings {
             symlink_paths: false,
             reload: ReloadSettings::default(),
             dumps: DumpSettings::default(),
+            save_dir: None,
             no_email_faults: false,
         }
     }

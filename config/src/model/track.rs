@@ -89,6 +89,8 @@ pub struct TrackedProcess {
     pub fork_delay: Duration,
     /// `terminate_delay`: a quorum that is lost counts after it.
     pub terminate_delay: Duration,
+    /// `weight`, negative with `reverse`: what lines of `track_process` without one have. State files show it.
+    pub weight: i16,
 }
 
 /// One line of `track_process` in an instance.

@@ -3,7 +3,7 @@
 use super::{Page, word};
 use crate::model::ipvs::ConnectionTimeouts;
 use crate::model::mail::Mailbox;
-use crate::model::process::{IpvsNamespace, ReloadFile, Tuning, UnknownCall};
+use crate::model::process::{IpvsNamespace, JsonLayout, ReloadFile, Tuning, UnknownCall};
 use crate::model::vrrp::Pace;
 use crate::schema::shown_seconds;
 use std::fmt::Write;
@@ -140,12 +140,16 @@ impl Page<'_> {
         }
         self.flag("reload_repeat", process.reload.repeat);
         self.flag("data_use_instance", process.dumps.tag.is_some());
+        if process.dumps.layout == JsonLayout::InstancesAndProcesses {
+            self.set("json_version", 2);
+        }
         for (keyword, path) in [
             ("reload_time_file", &process.reload.time_file),
             ("reload_check_config", &process.reload.check_log),
             ("state_dump_file", &process.dumps.state),
             ("stats_dump_file", &process.dumps.statistics),
             ("json_dump_file", &process.dumps.json),
+            ("config_save_dir", &process.save_dir),
         ] {
             if let Some(path) = path {
                 self.set(keyword, word(path));

@@ -42,6 +42,7 @@ impl Processes {
             quorum_max: block.quorum_max,
             fork_delay: block.fork_delay,
             terminate_delay: block.terminate_delay,
+            weight: if block.reverse { -block.weight } else { block.weight },
         });
         *place = Some(id);
         Some(id)

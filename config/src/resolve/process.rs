@@ -40,6 +40,7 @@ pub(super) fn settings(
         symlink_paths: draft.symlink_paths,
         reload: draft.reload.clone(),
         dumps: draft.dumps.clone(),
+        save_dir: draft.save_dir.clone(),
         ..ProcessSettings::default()
     };
     context.globals.process = draft;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::process::{DumpSettings, ReloadFile, ReloadSettings, Tuning};
+use crate::model::process::{DumpSettings, JsonLayout, ReloadFile, ReloadSettings, Tuning};
 
 /// The process settings of `global_defs` as written.
 #[derive(Debug, Default)]
@@ -24,6 +24,7 @@ pub(crate) struct ProcessDraft {
     pub(crate) reload: ReloadSettings,
     pub(crate) dumps: DumpSettings,
     pub(crate) dump_with_instance: bool,
+    pub(crate) save_dir: Option<String>,
 }
 
 pub(super) fn process_names(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -245,6 +246,18 @@ pub(super) fn stats_dump_file(draft: &mut GlobalDraft, lowering: &mut Lowering<'
 
 pub(super) fn json_dump_file(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.process.dumps.json = word(lowering, line);
+}
+
+pub(super) fn json_version(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.process.dumps.layout = match lowering.unsigned::<u8>(line, 1, 1, 2) {
+        Some(2) => JsonLayout::InstancesAndProcesses,
+        Some(_) | None => JsonLayout::Instances,
+    };
+    lowering.end(line, 2);
+}
+
+pub(super) fn config_save_dir(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.process.save_dir = word(lowering, line);
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use crate::channel::CarriesFds;
 /// Parent to worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ParentToWorker {
-    /// Read, check and lower a configuration. Six memfds travel with it, in this order: the parts of parent,
-    /// vrrpd, checkd and ipvsd, the diagnostics as text, the canonical text if it is wanted.
+    /// Read, check and lower a configuration. Seven memfds travel with it, in this order: the parts of parent,
+    /// vrrpd, checkd and ipvsd, the diagnostics as text, the canonical text if it is wanted, the consolidated text with
+    /// `config_save_dir`.
     Load {
         /// `-f`: path or glob.
         path: String,
@@ -50,7 +51,7 @@ pub enum WorkerToParent {
 }
 
 /// Memfds that travel with `Load`.
-pub const WORKER_MEMFDS: usize = 6;
+pub const WORKER_MEMFDS: usize = 7;
 
 impl CarriesFds for ParentToWorker {
     fn fds(&self) -> usize {

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
 use config::model::parts::VrrpHead;
+use config::model::process::Purpose;
+use config::model::units::{FileId, ProcessId, ScriptId};
 use config::model::vrrp::Instance;
 use ipc::memfd::{MemfdError, RecordReader};
 use ipc::messages::Level;
@@ -79,17 +81,30 @@ impl Suite {
         let groups = part
             .groups
             .iter()
-            .map(|known| {
-                (known.group.name.clone(), self.broker.group_state(known), names(&known.group.members))
+            .map(|known| dump::GroupState {
+                name: known.group.name.clone(),
+                state: self.broker.group_state(known),
+                members: names(&known.group.members),
+                notify: known.notify.clone(),
             })
             .collect();
+        let commands = (0_u32..).map(ScriptId::new).zip(&part.scripts);
+        let commands = commands
+            .filter(|(_, script)| matches!(script.purpose, Purpose::Tracked | Purpose::InstanceNotify))
+            .map(|(id, script)| (id, script.clone()))
+            .collect();
+        let files = (0_u32..).map(FileId::new).zip(&part.files);
+        let files = files.map(|(id, file)| (file.path.clone(), self.files.value(id))).collect();
+        let processes = (0_u32..).map(ProcessId::new).zip(&part.processes);
+        let processes = processes.map(|(id, pattern)| (pattern.clone(), self.counted.count(id))).collect();
         let notify = part.instances.iter().map(|known| known.notify.clone()).collect();
         let (process, services) = (part.process.clone(), self.broker.service_status());
         let model = self.parts.vrrpd.as_fd().try_clone_to_owned()?;
         let directory = self.settings.dump_dir.clone();
         let write = move || {
-            let (global, instances) = read(RecordReader::new(model)?, counted)?;
-            let snapshot = Snapshot { process, global, instances, notify, groups, services };
+            let (head, instances) = read(RecordReader::new(model)?, counted)?;
+            let snapshot =
+                Snapshot { process, head, commands, files, processes, instances, notify, groups, services };
             for (path, text) in dump::files(what, &snapshot, &directory) {
                 replace(&path, &text).map_err(|source| DumpError::Write { path, source })?;
             }
@@ -130,14 +145,14 @@ impl Suite {
 fn read(
     mut records: RecordReader,
     statuses: Vec<InstanceStatus>,
-) -> Result<(config::model::vrrp::VrrpGlobal, Vec<(Instance, InstanceStatus)>), DumpError> {
+) -> Result<(VrrpHead, Vec<(Instance, InstanceStatus)>), DumpError> {
     let head: Option<VrrpHead> = records.read()?;
     let mut instances = Vec::with_capacity(statuses.len());
     for status in statuses {
         let Some(instance) = records.read()? else { break };
         instances.push((instance, status));
     }
-    Ok((head.map(|head| head.global).unwrap_or_default(), instances))
+    Ok((head.unwrap_or_default(), instances))
 }
 
 /// Puts a fresh file, its owner's alone, in the place of whatever stands there; no link is followed.

@@ -15,6 +15,7 @@ mod processes;
 mod questions;
 mod release;
 mod reloading;
+mod saving;
 mod status;
 mod stopping;
 mod table;
@@ -63,6 +64,7 @@ use processes::Process;
 use questions::Questions;
 use release::Releasing;
 use reloading::{Committing, Stage};
+use saving::Saving;
 use stopping::Stopping;
 use table::TableTalk;
 
@@ -165,6 +167,7 @@ pub struct Suite {
     stopping: Option<Stopping>,
     table_talk: TableTalk,
     dumping: Dumping,
+    saving: Saving,
     events: Ring,
     questions: Questions,
     failovers: Failovers,
@@ -269,6 +272,7 @@ impl Suite {
             stopping: None,
             table_talk: TableTalk::default(),
             dumping: Dumping::default(),
+            saving: Saving::default(),
             events: Ring::default(),
             questions: Questions::default(),
             failovers: Failovers::default(),
@@ -294,6 +298,7 @@ impl Suite {
             let listener = self.key(Source::Listener(access));
             self.reactor.watch_reads(fd, listener)?;
         }
+        self.save_configuration(&Rc::clone(&self.parts));
         self.note_addresses();
         self.watch_addresses();
         let now = reactor::now();
@@ -382,6 +387,7 @@ impl Suite {
         self.tick_stop(now);
         self.tick_table(now);
         self.tick_dump();
+        self.tick_saving();
         self.tick_schedule(now);
         self.tick_failovers(now);
         self.answer_questions(now);
@@ -410,7 +416,7 @@ impl Suite {
             self.questions.deadline(),
             self.failovers.deadline(),
         ];
-        let pulse = if self.is_dumping() { DUMP_PULSE } else { PULSE };
+        let pulse = if self.is_dumping() || self.saving.is_busy() { DUMP_PULSE } else { PULSE };
         supervisors.chain(processes).chain(others.into_iter().flatten()).fold(now + pulse, MonoTime::min)
     }
 

@@ -169,8 +169,15 @@ pub(super) fn launch(
     Ok((spawn_tuned(&spec, &tuning, network)?, ours))
 }
 
+/// True when a daemon of these settings is started in another way: that needs a new process.
+pub(super) fn is_started_otherwise(old: &ProcessSettings, new: &ProcessSettings, daemon: Daemon) -> bool {
+    tuning(old, daemon) != tuning(new, daemon)
+        || process_name(old, daemon) != process_name(new, daemon)
+        || old.unknown_call != new.unknown_call
+}
+
 /// Scheduling that the configuration gives a daemon.
-pub(super) fn tuning(process: &ProcessSettings, daemon: Daemon) -> Option<&Tuning> {
+fn tuning(process: &ProcessSettings, daemon: Daemon) -> Option<&Tuning> {
     match daemon {
         Daemon::Vrrpd => Some(&process.vrrp_tuning),
         Daemon::Checkd => Some(&process.checker_tuning),

@@ -13,7 +13,7 @@ use ipc::messages::vrrpd::{ParentToVrrpd, VrrpState};
 use ipc::messages::{Level, Refusal, ToDaemon};
 use ipc::slots::Slots;
 
-use super::processes::{Link, lend, tuning};
+use super::processes::{Link, is_started_otherwise, lend};
 use super::{Source, Suite};
 use crate::broker::Whose;
 use crate::effects::fifo::{self, Subject};
@@ -130,6 +130,7 @@ impl Suite {
         match outcome {
             Ok(Some(worker::Outcome { parts: Some(parts), text, .. })) => {
                 self.note_check(&text);
+                self.save_configuration(&parts);
                 self.stage = Some(Stage::Held(Box::new(parts), text));
                 self.ask_when_settled(now);
             }
@@ -310,7 +311,7 @@ impl Suite {
         let mut waiting = BTreeSet::new();
         for (daemon, serial) in asked {
             waiting.insert(daemon);
-            let tuned = tuning(&old.process, daemon) != tuning(&self.parts.parent.process, daemon);
+            let tuned = is_started_otherwise(&old.process, &self.parts.parent.process, daemon);
             if wider.contains(&daemon) || tuned {
                 self.tell(serial, ToDaemon::Abort(generation));
                 let successor = self.serial();
@@ -339,11 +340,19 @@ impl Suite {
         for supervisor in self.supervisors.values_mut() {
             supervisor.set_stop_patience(new.child_wait_time);
         }
+        if let Some(name) = new.names.parent.as_ref().filter(|name| old.names.parent.as_ref() != Some(*name))
+            && let Err(error) = sandbox::name_process(name)
+        {
+            self.say(Level::Warning, &format!("process_name: {error}"));
+        }
         let fixed = [
             ("net_namespace", old.namespace != new.namespace),
             ("net_namespace_ipvs", old.ipvs_namespace != new.ipvs_namespace),
             ("instance", old.instance != new.instance),
             ("use_pid_dir", old.use_pid_dir != new.use_pid_dir),
+            ("daemon_uid_range", old.daemon_uid_range != new.daemon_uid_range),
+            ("control_group", old.control_group != new.control_group),
+            ("status_group", old.status_group != new.status_group),
         ];
         for (keyword, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
             self.say(
