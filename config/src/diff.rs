@@ -220,6 +220,9 @@ fn instance_settings(was: &Instance, is: &Instance) -> Vec<&'static str> {
     differ(&mut out, "virtual_routes", &was.routes, &is.routes);
     differ(&mut out, "track_interface", &was.track_interfaces, &is.track_interfaces);
     differ(&mut out, "vip_lease", &was.lease, &is.lease);
+    differ(&mut out, "vip_restore", &was.removed, &is.removed);
+    differ(&mut out, "promote_secondaries", &was.promote_secondaries, &is.promote_secondaries);
+    differ(&mut out, "kernel_rx_buf_size", &was.receive_buffer, &is.receive_buffer);
     differ(&mut out, "garp settings", &was.announce, &is.announce);
     differ(&mut out, "down_timer_adverts", &was.down_timer_adverts, &is.down_timer_adverts);
     differ(&mut out, "lower_prio_no_advert", &was.lower_priority_no_advert, &is.lower_priority_no_advert);

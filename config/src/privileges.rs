@@ -117,6 +117,11 @@ fn processes(list: &mut List, process: &ProcessSettings) {
             list.add("keepalived", "locked memory", [Need::Capability("SYS_RESOURCE")]);
         }
     }
+    if process.disable_local_igmp {
+        let needs =
+            [Need::Capability("NET_ADMIN"), Need::Path("/proc/sys/net/ipv4/igmp_link_local_mcast_reports")];
+        list.add("keepalived", "disable_local_igmp", needs);
+    }
     if process.namespace.is_some() {
         list.add("keepalived", "net_namespace", [Need::Capability("SYS_ADMIN"), Need::Path("/run/netns")]);
     }
@@ -157,6 +162,10 @@ fn vrrp(list: &mut List, instance: &Instance) {
             Need::Socket("rtnetlink"),
         ];
         list.add("vrrpd", "virtual_ipaddress", needs);
+    }
+    if instance.promote_secondaries {
+        let needs = [Need::Capability("NET_ADMIN"), Need::Path("/proc/sys/net/ipv4/conf")];
+        list.add("keepalived", "promote_secondaries", needs);
     }
     match instance.authentication {
         Authentication::None => {}

@@ -254,7 +254,9 @@ fn service(index: usize) -> BoxedStrategy<String> {
 /// Settings of the kernel's table.
 const TABLE: &str = "lvs_flush\nlvs_timeouts udp 9\nlvs_sync_daemon eth0 inst V2 ttl 4\n\
     lvs_netlink_cmd_rcv_bufs 65536\nlvs_netlink_cmd_rcv_bufs_force\nnftables_ipvs marks\nnftables_ipvs_priority -7\n\
-    nftables_ipvs_start_fwmark 77\nnftables_counters\n";
+    nftables_ipvs_start_fwmark 77\nnftables_counters\nvrrp_netlink_cmd_rcv_bufs 9\nvrrp_netlink_monitor_rcv_bufs_force\n\
+    process_monitor_rcv_bufs 8\nvrrp_rx_bufs_policy MTU\nvrrp_rx_bufs_multiplier 4\ndisable_local_igmp\n\
+    vip_restore upstream\n";
 
 /// Process keywords that stand in `global_defs`.
 const PROCESSES: &str = "process_names\nprocess_name top\nvrrp_process_name v\nvrrp_priority -5\nvrrp_no_swap\n\

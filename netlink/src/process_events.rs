@@ -10,7 +10,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use netlink_sys::{SocketAddr, protocols};
 use nix::errno::Errno;
@@ -77,6 +77,12 @@ impl ProcessEvents {
         }
     }
 
+    /// Asks for a receive buffer of exactly `bytes`, within the system's limit. A failure isn't told: what it was is
+    /// kept.
+    pub fn resize(&mut self, bytes: usize) {
+        let _what_it_was_is_kept = setsockopt(&self.inner, sockopt::RcvBuf, &bytes);
+    }
+
     /// Takes datagrams until one says something; `None` means that nothing is waiting. `Some(None)` is one that says
     /// nothing of interest.
     ///
@@ -92,6 +98,12 @@ impl ProcessEvents {
             Err(error) if errno_of(&error) == Errno::EINTR => Ok(Some(None)),
             Err(error) => Err(Lost { errno: errno_of(&error) }),
         }
+    }
+}
+
+impl AsFd for ProcessEvents {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
     }
 }
 

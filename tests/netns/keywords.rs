@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -304,5 +305,71 @@ fn a_lost_source_address_and_a_lost_interface_are_faults() {
         wait_until("it goes with the link", SOON, || !d1.has(front4(50)))?;
         d1.ip("link set eth0 up\n")?;
         wait_until("it comes back with it", SOON, || d1.has(front4(50))).map(|_| ())
+    });
+}
+
+/// Shows family, type and receive buffer of every socket of a process.
+const SOCKETS: &str = "import ctypes, os, socket, sys
+call = ctypes.CDLL(None, use_errno=True).syscall
+process = call(434, int(sys.argv[1]), 0)
+for number in os.listdir('/proc/%s/fd' % sys.argv[1]):
+    if os.readlink('/proc/%s/fd/%s' % (sys.argv[1], number)).startswith('socket:'):
+        copy = socket.socket(fileno=call(438, process, int(number), 0))
+        print(int(copy.family), int(copy.type), copy.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
+";
+
+/// The kernel counts twice what it is asked for.
+fn receive_buffers(director: &Director) -> Result<String, Failure> {
+    let pid = director.wait_daemon("vrrpd")?.to_string();
+    let said = Command::new("/usr/bin/python3").args(["-c", SOCKETS, &pid]).output();
+    let said = said.map_err(|cause| Failure::instrument("python3", cause))?;
+    Ok(String::from_utf8_lossy(&said.stdout).into_owned())
+}
+
+#[test]
+fn receive_buffers_are_those_of_the_configuration() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let lines = "vrrp_netlink_cmd_rcv_bufs 3000000\nvrrp_netlink_cmd_rcv_bufs_force\n\
+                     vrrp_netlink_monitor_rcv_bufs 100000\nvrrp_rx_bufs_policy ADVERT\nvrrp_rx_bufs_multiplier 50";
+        let other = VrrpInstance {
+            name: "VI_2".to_owned(),
+            vrid: 52,
+            ..VrrpInstance::new(3, "0.2", 200, front4(52))
+        };
+        let first = VrrpInstance::new(3, "0.2", 200, front4(50)).with("kernel_rx_buf_size 30000\ndebug 3");
+        let director = master(lab, d1, &(globals(lines) + &first.text() + &other.text()))?;
+        let sockets = receive_buffers(&director)?;
+        // 30 000 of one instance and fifty adverts of 32 bytes of the other one; then what is forced, and what isn't.
+        let expected = ["2 3 63200\n", "16 2 6000000\n", "16 2 200000\n"];
+        require(expected.iter().all(|line| sockets.contains(line)), || sockets.clone())?;
+        director.write_config(d1, &(globals("") + &first.text() + &other.text()))?;
+        director.ctl(&["reload"])?;
+        wait_until("one instance alone sizes the queue", SOON, || {
+            receive_buffers(&director).is_ok_and(|sockets| sockets.contains("2 3 60000\n"))
+        })
+        .map(|_| ())
+    });
+}
+
+#[test]
+fn settings_of_the_kernel_are_put_back_at_the_end() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let read = |file: &str| d1.run("cat", &[&format!("/proc/sys/net/ipv4/{file}")]);
+        let both = || -> Result<(String, String), Failure> {
+            Ok((read("conf/eth0/promote_secondaries")?, read("igmp_link_local_mcast_reports")?))
+        };
+        d1.sysctl("net.ipv4.conf.eth0.promote_secondaries", "0")?;
+        let before = both()?;
+        let instance = VrrpInstance::new(3, "0.2", 200, front4(50)).with("promote_secondaries");
+        let director = master(lab, d1, &(globals("disable_local_igmp") + &instance.text()))?;
+        let meanwhile = both()?;
+        require((meanwhile.0.trim(), meanwhile.1.trim()) == ("1", "0"), || format!("{meanwhile:?}"))?;
+        director.stop()?;
+        let after = both()?;
+        require(after == before, || format!("{after:?}, before: {before:?}"))
     });
 }

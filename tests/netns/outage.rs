@@ -359,3 +359,40 @@ fn with_a_lease_the_kernel_removes_the_address_of_a_dead_suite() {
         .map(|_| ())
     });
 }
+
+/// keepalived's own answer to an address that somebody removes, for whoever wants it.
+fn a_removed_address_costs_the_state(
+    lab: &Lab,
+    subject: Subject,
+    extra: &str,
+) -> Result<Vec<String>, Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let d1 = lan.host("d1")?;
+    let config = global("lab") + &VrrpInstance::new(3, "0.2", 200, ADDRESS).with(extra).text();
+    let director = Director::start(lab, d1, subject, &config, &[])?;
+    wait_until("d1 is Master", Duration::from_secs(10), || d1.has(ADDRESS))?;
+    let capture = Capture::start(lab, lan.switch(), subject.word())?;
+    pause(Duration::from_millis(500));
+    let removed = format!("Netlink reflector reports IP {ADDRESS} removed from eth0");
+    // The log of the other subject may stand before.
+    let before = (director.logged("Entering MASTER STATE"), director.logged(&removed));
+    d1.ip(&format!("addr del {ADDRESS}/24 dev eth0\n"))?;
+    wait_until("d1 is Master again", Duration::from_secs(10), || {
+        director.logged("Entering MASTER STATE") == before.0 + 1 && d1.has(ADDRESS)
+    })?;
+    require(director.logged(&removed) == before.1 + 1, || director.log())?;
+    pause(Duration::from_millis(300));
+    let mut priorities: Vec<String> =
+        capture::adverts(&capture.stop()?)?.iter().map(|advert| advert.priority.to_string()).collect();
+    priorities.dedup();
+    Ok(priorities)
+}
+
+#[test]
+fn with_vip_restore_upstream_a_removed_address_costs_the_state_as_with_c() {
+    sandboxed(60, |lab| {
+        let ours = a_removed_address_costs_the_state(lab, Subject::Ours, "vip_restore upstream")?;
+        let c = a_removed_address_costs_the_state(lab, Subject::C, "")?;
+        require(ours == ["200", "0", "200"] && c == ours, || format!("ours {ours:?}, C {c:?}"))
+    });
+}

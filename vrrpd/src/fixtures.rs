@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use config::model::units::{AdvertInterval, Priority, Vrid};
 use config::model::vrrp::{
-    Announce, Authentication, ChecksumRule, Family, Instance, Preempt, Transport, Version, VirtualAddress,
+    Announce, Authentication, ChecksumRule, Family, Instance, Preempt, Removed, Transport, Version,
+    VirtualAddress,
 };
 use netlink::route::{
     Address, AddressFlags, AddressScope, HardwareKind, Lifetime, Link, LinkFlags, RouteEvent,
@@ -40,6 +41,9 @@ pub(crate) fn instance(addresses: &[&str]) -> Instance {
         track_files: Vec::new(),
         track_processes: Vec::new(),
         lease: None,
+        removed: Removed::PutBack,
+        promote_secondaries: false,
+        receive_buffer: None,
         announce: Announce::default(),
         down_timer_adverts: 3,
         lower_priority_no_advert: false,

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use config::model::buffers::{Buffers, Queue};
 use config::model::hmac::HmacMode;
 use config::model::units::{IfIndex, MonoTime, Priority};
 use config::model::vrrp::{
@@ -321,6 +322,34 @@ impl Router {
         }
     }
 
+    /// Bytes that it adds to the queue of the socket that hears its adverts, when the configuration says how many.
+    #[must_use]
+    pub fn queue(&self, buffers: &Buffers) -> Option<usize> {
+        let packets =
+            |length: usize| usize::try_from(buffers.multiplier).unwrap_or(usize::MAX).saturating_mul(length);
+        let bytes = |bytes: u32| usize::try_from(bytes).unwrap_or(usize::MAX);
+        if let Some(size) = self.config.receive_buffer {
+            return Some(bytes(size));
+        }
+        Some(match buffers.adverts? {
+            Queue::Bytes(size) => bytes(size),
+            Queue::Mtu => packets(self.path.mtu.map_or(USUAL_MTU, bytes)),
+            Queue::Advert => packets(self.advert_length()),
+        })
+    }
+
+    /// Length of the packet that bears an advert.
+    fn advert_length(&self) -> usize {
+        let Instance { version, family, authentication, hmac, .. } = &self.config;
+        let header = match family {
+            Family::Inet => 20,
+            Family::Inet6 => 40,
+        };
+        let count = u8::try_from(self.carried.len()).unwrap_or(u8::MAX);
+        let message = advert::message_length(*version, *family, count);
+        message.saturating_add(header).saturating_add(auth::overhead(*authentication, hmac.as_deref()))
+    }
+
     /// In whose name adverts are sent. Peers that are told nothing when the address goes would wait for a whole
     /// down interval.
     fn speaker(&self) -> Option<IpAddr> {
@@ -533,6 +562,9 @@ impl Router {
         }
     }
 }
+
+/// MTU of an interface that isn't there.
+const USUAL_MTU: usize = 1500;
 
 /// How long before the end of its wait a Backup is awake.
 const HEAD_START: Duration = Duration::from_micros(300);

@@ -4,6 +4,7 @@ use super::*;
 use crate::fixtures::{address_added, instance, link, link_up, link_with_mtu, links};
 use crate::proto::machine::Input;
 use config::model::Model;
+use config::model::buffers::{Buffers, Queue};
 use config::model::parts::VrrpHead;
 use config::model::track::TrackFile;
 use config::model::units::{FileId, ScriptId};
@@ -247,6 +248,22 @@ fn an_ipv6_source_is_no_virtual_address() {
     config.family = Family::Inet6;
     config.transport = Transport::Multicast { group: ip("ff02::12"), source: None };
     assert_eq!(Router::new(config, &table).path.source, Some(ip("fe80::1")));
+}
+
+#[test]
+fn the_queue_is_what_the_instance_says_or_else_the_policy() {
+    let mut router = Router::new(instance(&["192.0.2.10/24"]), &links());
+    let mut buffers = Buffers::default();
+    assert_eq!(router.queue(&buffers), None);
+    buffers.adverts = Some(Queue::Mtu);
+    assert_eq!(router.queue(&buffers), Some(4500));
+    buffers.adverts = Some(Queue::Advert);
+    buffers.multiplier = 10;
+    assert_eq!(router.queue(&buffers), Some(320));
+    buffers.adverts = Some(Queue::Bytes(7000));
+    assert_eq!(router.queue(&buffers), Some(7000));
+    router.config.receive_buffer = Some(8000);
+    assert_eq!(router.queue(&buffers), Some(8000));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! per process ([`parts`]), so that each process sees only what it needs: commands, users and paths stay in
 //! the parent's part; the daemons know identifiers.
 
+pub mod buffers;
 pub mod check;
 pub mod hmac;
 pub mod ipvs;

@@ -107,6 +107,8 @@ pub struct ParentPart {
     pub processes: Vec<ProcessPattern>,
     /// What supervision and notification need of each instance.
     pub instances: Vec<ParentInstance>,
+    /// Interfaces of instances with `promote_secondaries`, each once.
+    pub promoted: Vec<String>,
     /// Instances that change state together, and what is notified of it.
     pub groups: Vec<ParentGroup>,
     /// Addresses and routes that follow no instance.
@@ -291,6 +293,7 @@ impl Model {
             files: self.files.clone(),
             processes: self.process_patterns.clone(),
             instances: self.instances.iter().zip(&self.instance_notify).map(parent_instance).collect(),
+            promoted: promoted(&self.instances),
             groups: self
                 .sync_groups
                 .iter()
@@ -405,6 +408,14 @@ fn parent_instance((instance, notify): (&Instance, &InstanceNotify)) -> ParentIn
         owner: instance.priority == Priority::OWNER,
         notify: notify.clone(),
     }
+}
+
+fn promoted(instances: &[Instance]) -> Vec<String> {
+    let promoting = instances.iter().filter(|instance| instance.promote_secondaries);
+    let mut names: Vec<String> = promoting.filter_map(|instance| instance.interface.clone()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Most addresses of one virtual server that are looked for on this machine.

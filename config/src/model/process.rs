@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::buffers::Buffer;
 use super::units::ScriptId;
 
 /// A command that may run.
@@ -265,6 +266,10 @@ pub struct ProcessSettings {
     pub dumps: DumpSettings,
     /// `config_save_dir`: each configuration that is read leaves a copy of its text there.
     pub save_dir: Option<String>,
+    /// `process_monitor_rcv_bufs`: events of processes.
+    pub process_buffer: Buffer,
+    /// `disable_local_igmp`: the kernel tells nobody of link-local groups.
+    pub disable_local_igmp: bool,
     /// `no_email_faults`: a change to Fault is not mailed.
     pub no_email_faults: bool,
 }
@@ -296,6 +301,8 @@ impl Default for ProcessSettings {
             reload: ReloadSettings::default(),
             dumps: DumpSettings::default(),
             save_dir: None,
+            process_buffer: Buffer::default(),
+            disable_local_igmp: false,
             no_email_faults: false,
         }
     }

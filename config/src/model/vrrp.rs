@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::buffers::Buffers;
 use super::hmac::HmacAuthentication;
 pub use super::network::{
     AddressOptions, Broadcast, Congestion, Metric, MetricKind, NextHop, Placement, PreferredLifetime,
@@ -58,6 +59,8 @@ pub struct VrrpGlobal {
     pub log_unknown_vrids: bool,
     /// How fast announcements may follow each other on an interface.
     pub paces: AnnouncePaces,
+    /// Receive buffers.
+    pub buffers: Buffers,
     /// `interface_up_down_delays`.
     pub link_delays: Vec<LinkDelay>,
 }
@@ -111,6 +114,7 @@ impl Default for VrrpGlobal {
             link_delays: Vec::new(),
             delay_after_boot: Duration::ZERO,
             log_unknown_vrids: false,
+            buffers: Buffers::default(),
         }
     }
 }
@@ -168,6 +172,12 @@ pub struct Instance {
     pub track_processes: Vec<TrackProcess>,
     /// `vip_lease`: the kernel removes addresses that were not renewed for so many seconds.
     pub lease: Option<u32>,
+    /// `vip_restore`: what becomes of a Master whose address somebody else removes.
+    pub removed: Removed,
+    /// `promote_secondaries`: the parent has the kernel keep the other addresses of a network whose first one goes.
+    pub promote_secondaries: bool,
+    /// `kernel_rx_buf_size`: bytes that it adds to the receive buffer of the socket that hears its adverts.
+    pub receive_buffer: Option<u32>,
     /// `garp_*`: gratuitous ARP and unsolicited neighbour advertisements.
     pub announce: Announce,
     /// `down_timer_adverts`, 1..=100: missed adverts before a Backup takes over.
@@ -187,6 +197,16 @@ pub struct Instance {
     /// `timer_expired_backup`: a Master that wakes up so late that a Backup of this priority has taken over
     /// leaves in silence.
     pub timer_expired_backup: Option<Priority>,
+}
+
+/// What becomes of a Master whose address somebody else removes (`vip_restore`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Removed {
+    /// `restore`: the address is put back, and that is all.
+    #[default]
+    PutBack,
+    /// `upstream`: it resigns, removes the others and is elected again.
+    StepDown,
 }
 
 /// Checksum of VRRPv3 over IPv4: what its pseudo header holds.

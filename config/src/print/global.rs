@@ -1,6 +1,7 @@
 //! global_defs: what holds for the whole suite.
 
 use super::{Page, word};
+use crate::model::buffers::Queue;
 use crate::model::ipvs::ConnectionTimeouts;
 use crate::model::mail::Mailbox;
 use crate::model::process::{IpvsNamespace, JsonLayout, ReloadFile, Tuning, UnknownCall};
@@ -37,6 +38,8 @@ impl Page<'_> {
             self.time("vrrp_delay_after_boot", vrrp.delay_after_boot);
         }
         self.flag("log_unknown_vrids", vrrp.log_unknown_vrids);
+        self.buffers();
+        self.flag("disable_local_igmp", process.disable_local_igmp);
         self.pace("vrrp_garp_interval", "vrrp_gna_interval", vrrp.paces.every);
         self.flag("enable_script_security", process.script_security);
         if let Some((first, last)) = process.daemon_uid_range {
@@ -70,6 +73,27 @@ impl Page<'_> {
             },
         );
         self.close();
+    }
+
+    fn buffers(&mut self) {
+        let buffers = self.model.vrrp_global.buffers;
+        for (keyword, buffer) in [
+            ("vrrp_netlink_cmd_rcv_bufs", buffers.requests),
+            ("vrrp_netlink_monitor_rcv_bufs", buffers.events),
+            ("process_monitor_rcv_bufs", self.model.process.process_buffer),
+        ] {
+            if let Some(bytes) = buffer.bytes {
+                self.set(keyword, bytes);
+            }
+            self.flag(&format!("{keyword}_force"), buffer.forced);
+        }
+        match buffers.adverts {
+            Some(Queue::Mtu) => self.line("vrrp_rx_bufs_policy MTU"),
+            Some(Queue::Advert) => self.line("vrrp_rx_bufs_policy ADVERT"),
+            Some(Queue::Bytes(bytes)) => self.set("vrrp_rx_bufs_policy", bytes),
+            None => {}
+        }
+        self.set("vrrp_rx_bufs_multiplier", buffers.multiplier);
     }
 
     fn pace(&mut self, arp: &str, neighbour: &str, pace: Pace) {

@@ -6,7 +6,7 @@ use super::{Page, command, user, word};
 use crate::model::process::{InstanceNotify, Script};
 use crate::model::track::{Parameters, ProcessPattern, TrackedProcess, WatchedFile};
 use crate::model::units::ScriptId;
-use crate::model::vrrp::{Family, Instance, Preempt, SyncGroup, TrackedScript, Transport, Version};
+use crate::model::vrrp::{Family, Instance, Preempt, Removed, SyncGroup, TrackedScript, Transport, Version};
 use crate::schema::shown_seconds;
 
 impl Page<'_> {
@@ -216,6 +216,17 @@ impl Page<'_> {
         match instance.lease {
             Some(seconds) => self.set("vip_lease", seconds),
             None => self.line("vip_lease off"),
+        }
+        self.set(
+            "vip_restore",
+            match instance.removed {
+                Removed::PutBack => "restore",
+                Removed::StepDown => "upstream",
+            },
+        );
+        self.flag("promote_secondaries", instance.promote_secondaries);
+        if let Some(bytes) = instance.receive_buffer {
+            self.set("kernel_rx_buf_size", bytes);
         }
         self.time("garp_master_refresh", announce.refresh);
         self.set("garp_master_refresh_repeat", announce.refresh_repeat);

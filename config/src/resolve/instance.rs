@@ -189,6 +189,9 @@ impl Context<'_> {
                 && draft.owner_ignore_adverts.unwrap_or(globals.owner_ignore_adverts),
             timer_expired_backup,
             lease: None,
+            removed: draft.removed.or(globals.removed).unwrap_or_default(),
+            promote_secondaries: draft.promote_secondaries,
+            receive_buffer: draft.receive_buffer,
             name: draft.name,
         };
         instance.lease = match lease {

@@ -331,5 +331,6 @@ fn vrrp_global(globals: &GlobalDraft, options: &LoadOptions) -> VrrpGlobal {
         link_delays: Vec::new(),
         delay_after_boot: globals.delay_after_boot.unwrap_or(Duration::ZERO),
         log_unknown_vrids: globals.log_unknown_vrids,
+        buffers: globals.buffers,
     }
 }

@@ -32,6 +32,8 @@ pub(super) fn settings(
         fifos,
         notify_priority_changes: globals.notify_priority_changes,
         fifo_states_on_reload: globals.fifo_states,
+        process_buffer: globals.process_buffer,
+        disable_local_igmp: globals.disable_local_igmp,
         no_email_faults: globals.mail.no_faults,
         names: names(&draft),
         vrrp_tuning: draft.vrrp.clone(),

@@ -92,7 +92,7 @@ it is active*: its silent absence would weaken security or change who is Master.
 `cargo run -p config --example compatibility`.
 
 Keywords of our own, which keepalived reports as unknown: `daemon_uid_range`, `control_group`, `status_group`, `seccomp_unknown`
-(`global_defs`), `vip_lease` (there and in `vrrp_instance`; `no_lease` behind an address).
+(`global_defs`), `vip_lease` and `vip_restore` (there and in `vrrp_instance`; `no_lease` behind an address).
 ";
 
 /// Every keyword and what becomes of it, as a Markdown table per block.

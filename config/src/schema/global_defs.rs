@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::global_process as process;
 use super::*;
+use crate::model::buffers::{Buffer, Buffers};
 use crate::model::ipvs::ConnectionTimeouts;
+use crate::model::vrrp::Removed;
 
 /// `global_defs` as written.
 #[derive(Debug, Default)]
@@ -53,6 +55,10 @@ pub(crate) struct GlobalDraft {
     pub(crate) iproute_etc: Option<String>,
     pub(crate) iproute_usr: Option<String>,
     pub(crate) process: ProcessDraft,
+    pub(crate) buffers: Buffers,
+    pub(crate) process_buffer: Buffer,
+    pub(crate) disable_local_igmp: bool,
+    pub(crate) removed: Option<Removed>,
     pub(crate) lvs_buffer: Option<u32>,
     pub(crate) lvs_buffer_forced: bool,
     pub(crate) mail: MailDraft,
@@ -408,6 +414,23 @@ fn notify_priority_changes(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>,
     draft.notify_priority_changes = lowering.boolean(line, 1).unwrap_or(false);
 }
 
+fn disable_local_igmp(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.disable_local_igmp = true;
+}
+
+fn vip_restore(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.removed = removed(lowering, line);
+}
+
+/// What becomes of a Master whose address somebody else removes.
+pub(super) fn removed(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Option<Removed> {
+    let choices = [Removed::PutBack, Removed::StepDown];
+    let found = lowering.choice(line, 1, &["restore", "upstream"])?;
+    lowering.end(line, 2);
+    choices.get(found).copied()
+}
+
 fn vip_lease(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.lease = lease::read(lowering, line);
 }
@@ -487,7 +510,7 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     active("dynamic_interfaces", dynamic_interfaces),
     active("no_email_faults", mail::no_faults),
     active("default_interface", default_interface),
-    inactive("disable_local_igmp", Shape::Flag),
+    active("disable_local_igmp", disable_local_igmp),
     active("v3_checksum_as_v2", v3_checksum_as_v2),
     active("lvs_timeouts", lvs_timeouts),
     active("lvs_flush", lvs_flush),
@@ -547,20 +570,20 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     inactive("enable_dbus", Shape::Flag),
     inactive("dbus_service_name", Shape::Words(1, 1)),
     inactive("dbus_no_interface_name", Shape::Words(1, 1)),
-    inactive("vrrp_netlink_cmd_rcv_bufs", Shape::Number(0, 4_294_967_295)),
-    inactive("vrrp_netlink_cmd_rcv_bufs_force", Shape::Bool),
-    inactive("vrrp_netlink_monitor_rcv_bufs", Shape::Number(0, 4_294_967_295)),
-    inactive("vrrp_netlink_monitor_rcv_bufs_force", Shape::Bool),
-    inactive("process_monitor_rcv_bufs", Shape::Number(0, 4_294_967_295)),
-    inactive("process_monitor_rcv_bufs_force", Shape::Bool),
+    active("vrrp_netlink_cmd_rcv_bufs", buffers::requests),
+    active("vrrp_netlink_cmd_rcv_bufs_force", buffers::requests_forced),
+    active("vrrp_netlink_monitor_rcv_bufs", buffers::events),
+    active("vrrp_netlink_monitor_rcv_bufs_force", buffers::events_forced),
+    active("process_monitor_rcv_bufs", buffers::processes),
+    active("process_monitor_rcv_bufs_force", buffers::processes_forced),
     active("lvs_netlink_cmd_rcv_bufs", lvs_buffer),
     active("lvs_netlink_cmd_rcv_bufs_force", lvs_buffer_forced),
     silent("lvs_netlink_monitor_rcv_bufs", Shape::Number(0, 4_294_967_295)),
     silent("lvs_netlink_monitor_rcv_bufs_force", Shape::Bool),
     active("rs_init_notifies", rs_init_notifies),
     active("no_checker_emails", mail::servers_only),
-    inactive("vrrp_rx_bufs_policy", Shape::ChoiceOrNumber(&["MTU", "ADVERT"], 0, 4_294_967_295)),
-    inactive("vrrp_rx_bufs_multiplier", Shape::Number(0, 4_294_967_295)),
+    active("vrrp_rx_bufs_policy", buffers::policy),
+    active("vrrp_rx_bufs_multiplier", buffers::multiplier),
     active("vrrp_delay_after_boot", delay_after_boot),
     active("log_unknown_vrids", log_unknown_vrids),
     active("vrrp_owner_ignore_adverts", owner_ignore_adverts),
@@ -588,5 +611,5 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     active("status_group", status_group),
     active("seccomp_unknown", seccomp_unknown),
     active("vip_lease", vip_lease),
-    inactive("vip_restore", Shape::Choice(&["restore", "upstream"])),
+    active("vip_restore", vip_restore),
 ];

@@ -5,6 +5,7 @@
 //! warns of what is known but does nothing yet. Values end in drafts, which `resolve` turns into the model.
 
 mod auth_hmac;
+mod buffers;
 pub(crate) mod catalogue;
 mod checker;
 mod garp;
@@ -87,8 +88,6 @@ pub(crate) enum Shape {
     OptionalNumber(i64, i64),
     /// One or more whole numbers within bounds.
     Numbers(i64, i64),
-    /// One of these words, or a whole number within bounds.
-    ChoiceOrNumber(&'static [&'static str], i64, i64),
     /// A whole number within bounds, then an optional `reverse` or `noreverse`.
     Weight(i64, i64),
     /// Seconds with a fraction, within bounds in microseconds.
@@ -99,8 +98,6 @@ pub(crate) enum Shape {
     Interface,
     /// A word of at most so many bytes.
     Text(usize),
-    /// One of these words.
-    Choice(&'static [&'static str]),
     /// A block of keywords that do nothing yet.
     Block(&'static inert::InertTable),
     /// A block of free lines with these words.

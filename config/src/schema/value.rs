@@ -369,7 +369,6 @@ impl<'t> Lowering<'t> {
             Shape::Number(..)
             | Shape::OptionalNumber(..)
             | Shape::Numbers(..)
-            | Shape::ChoiceOrNumber(..)
             | Shape::Weight(..)
             | Shape::Decimal(..)
             | Shape::Milliseconds(..) => self.check_number(shape, line),
@@ -382,10 +381,6 @@ impl<'t> Lowering<'t> {
                 self.end(line, 2);
             }
             Shape::Text(most) => self.text(line, most),
-            Shape::Choice(words) => {
-                self.choice(line, 1, words);
-                self.end(line, 2);
-            }
             Shape::Block(table) => inert::block(self, line, table),
             Shape::Lines(vocabulary) => {
                 self.entries(line, |lowering, line| vocabulary.check(lowering, line, 0));
@@ -399,10 +394,7 @@ impl<'t> Lowering<'t> {
         let mut last = 1;
         match shape {
             Shape::OptionalNumber(..) if line.word(1).is_none() => {}
-            Shape::ChoiceOrNumber(words, ..) if line.word(1).is_some_and(|w| words.contains(&w.text)) => {}
-            Shape::Number(low, high)
-            | Shape::OptionalNumber(low, high)
-            | Shape::ChoiceOrNumber(_, low, high) => {
+            Shape::Number(low, high) | Shape::OptionalNumber(low, high) => {
                 self.number(line, 1, low, high);
             }
             Shape::Numbers(low, high) => {
@@ -432,7 +424,6 @@ impl<'t> Lowering<'t> {
             | Shape::Address
             | Shape::Interface
             | Shape::Text(_)
-            | Shape::Choice(_)
             | Shape::Block(_)
             | Shape::Lines(_)
             | Shape::Options(_) => {}

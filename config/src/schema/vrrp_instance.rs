@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::model::vrrp::Peer;
+use crate::model::vrrp::{Peer, Removed};
 use auth_hmac::HmacDraft;
 pub(crate) use list::TrackDraft;
 
@@ -45,6 +45,9 @@ pub(crate) struct InstanceDraft {
     pub(crate) track_source: bool,
     pub(crate) garp: GarpDraft,
     pub(crate) lease: Option<Lease>,
+    pub(crate) removed: Option<Removed>,
+    pub(crate) promote_secondaries: bool,
+    pub(crate) receive_buffer: Option<u32>,
     pub(crate) down_timer_adverts: Option<u8>,
     pub(crate) lower_prio_no_advert: Option<bool>,
     pub(crate) higher_prio_send_advert: Option<bool>,
@@ -308,6 +311,20 @@ fn down_timer_adverts(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, li
     draft.down_timer_adverts = lowering.unsigned(line, 1, 1, 100);
 }
 
+fn vip_restore(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.removed = global_defs::removed(lowering, line);
+}
+
+fn promote_secondaries(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    lowering.end(line, 1);
+    draft.promote_secondaries = true;
+}
+
+fn kernel_rx_buf_size(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.receive_buffer = lowering.unsigned(line, 1, 0, 4_294_967_295).filter(|bytes| *bytes > 0);
+    lowering.end(line, 2);
+}
+
 fn vip_lease(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.lease = lease::read(lowering, line);
 }
@@ -439,14 +456,14 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     refused("track_bfd", Shape::Lines(&vocabulary::TRACK), "the session would not change who is Master"),
     active("mcast_dst_ip", mcast_dst_ip),
     active("track_src_ip", track_src_ip),
-    inactive("promote_secondaries", Shape::Flag),
+    active("promote_secondaries", promote_secondaries),
     silent("linkbeat_use_polling", Shape::Flag).old_for("linkbeat_interfaces"),
     active("v3_checksum_as_v2", v3_checksum_as_v2),
     active("virtual_routes", virtual_routes),
     inactive("virtual_rules", Shape::Lines(&vocabulary::RULE)),
     refused("no_accept", Shape::Flag, "packets to the addresses would be accepted"),
     active("strict_mode", strict_mode),
-    inactive("debug", Shape::Number(0, 4)),
+    silent("debug", Shape::Number(0, 4)),
     active("notify_deleted", notify::deleted).first_counts(),
     active("notify_master_rx_lower_pri", notify::lower_priority).first_counts(),
     active("smtp_alert", notify::mail),
@@ -457,8 +474,8 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     active("garp_extra_if", garp::extra_of_one),
     active("vmac_garp_intvl", garp::extra_of_one).old_for("garp_extra_if"),
     active("owner_ignore_adverts", owner_ignore_adverts),
-    inactive("kernel_rx_buf_size", Shape::Number(0, 4_294_967_295)),
+    active("kernel_rx_buf_size", kernel_rx_buf_size),
     active("auth_hmac", auth_hmac),
     active("vip_lease", vip_lease),
-    inactive("vip_restore", Shape::Choice(&["restore", "upstream"])),
+    active("vip_restore", vip_restore),
 ];

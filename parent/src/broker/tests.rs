@@ -39,6 +39,7 @@ fn part(names: &[&str]) -> Rc<ParentPart> {
                 notify: InstanceNotify::default(),
             })
             .collect(),
+        promoted: vec![],
         groups: vec![],
         statics: config::model::parts::Held::default(),
         services: vec![ParentService {

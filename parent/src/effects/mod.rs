@@ -1,8 +1,10 @@
-//! What the parent does for its daemons: runs scripts, in order and bounded, and opens sockets.
+//! What the parent does for its daemons: runs scripts, in order and bounded, opens sockets, and changes
+//! settings of the kernel.
 
 pub mod addresses;
 pub mod fifo;
 pub mod files;
+pub mod kernel_settings;
 pub mod mail;
 pub mod notify;
 pub mod ping_range;

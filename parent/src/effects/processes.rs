@@ -11,6 +11,7 @@ use std::io::Read;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
+use config::model::buffers::Buffer;
 use config::model::track::{Parameters, ProcessPattern};
 use config::model::units::{MonoTime, ProcessId};
 use netlink::process_events::{ProcessEvent, ProcessEvents};
@@ -24,6 +25,7 @@ pub struct Processes {
     counts: Vec<Count>,
     /// The counts are those of a finished scan, and events since.
     known: bool,
+    buffer: Buffer,
     events: Option<ProcessEvents>,
     listening: bool,
     scan: Option<Scan>,
@@ -64,12 +66,13 @@ const LONGEST: u64 = 4096;
 
 impl Processes {
     /// Takes the patterns of a configuration. False when nothing changed.
-    pub fn configure(&mut self, wanted: &[ProcessPattern], now: MonoTime) -> bool {
-        if self.patterns == wanted {
+    pub fn configure(&mut self, wanted: &[ProcessPattern], buffer: Buffer, now: MonoTime) -> bool {
+        if self.patterns == wanted && self.buffer == buffer {
             return false;
         }
         *self = Self {
             patterns: wanted.to_vec(),
+            buffer,
             counts: vec![Count::default(); wanted.len()],
             ..Self::default()
         };
@@ -77,7 +80,11 @@ impl Processes {
             self.scan_at = Some(now);
             self.events = ProcessEvents::open().ok();
             if let Some(events) = &mut self.events {
-                events.enlarge(BUFFER);
+                match buffer.bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
+                    Some(bytes) if buffer.forced => events.enlarge(bytes),
+                    Some(bytes) => events.resize(bytes),
+                    None => events.enlarge(BUFFER),
+                }
             }
         }
         true
@@ -295,6 +302,7 @@ fn matches(pattern: &ProcessPattern, name: &[u8], arguments: &[&[u8]]) -> bool {
 mod tests {
     use super::*;
     use ipc::reactor::now;
+    use nix::sys::socket::{getsockopt, sockopt};
     use std::process::{Child, Command};
 
     fn pattern(program: &str, parameters: Parameters) -> ProcessPattern {
@@ -346,10 +354,24 @@ mod tests {
         Command::new("/bin/sleep").arg(argument).spawn().unwrap()
     }
 
+    #[test]
+    fn the_queue_of_events_is_what_the_configuration_says() {
+        let mut processes = Processes::default();
+        let buffer = Buffer { bytes: Some(70_000), forced: true };
+        processes.configure(&[pattern("/bin/sleep", Parameters::Any)], buffer, now());
+        // The kernel counts twice what it is asked for, its own book-keeping included.
+        let size = processes.events.as_ref().map(|events| getsockopt(events, sockopt::RcvBuf).unwrap());
+        assert_eq!(size, Some(140_000));
+    }
+
     fn counts_come_and_go(listens: bool) {
         let argument = format!("100{}", std::process::id());
         let mut processes = Processes::default();
-        processes.configure(&[pattern("/bin/sleep", Parameters::Exactly(vec![argument.clone()]))], now());
+        processes.configure(
+            &[pattern("/bin/sleep", Parameters::Exactly(vec![argument.clone()]))],
+            Buffer::default(),
+            now(),
+        );
         if !listens {
             processes.events = None;
         }

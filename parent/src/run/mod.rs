@@ -44,6 +44,7 @@ use crate::broker::Broker;
 use crate::control::{Access, Control};
 use crate::effects::fifo::Pipes;
 use crate::effects::files::Files;
+use crate::effects::kernel_settings::KernelSettings;
 use crate::effects::mail::Postbox;
 use crate::effects::notify::Queues;
 use crate::effects::processes::Processes;
@@ -145,6 +146,7 @@ pub struct Suite {
     fifo_readers: BTreeSet<String>,
     files: Files,
     counted: Processes,
+    kernel_settings: KernelSettings,
     broker: Broker,
     vault: Vault,
     parts: Rc<Parts>,
@@ -251,6 +253,7 @@ impl Suite {
             fifo_readers: BTreeSet::new(),
             files: Files::default(),
             counted: Processes::default(),
+            kernel_settings: KernelSettings::default(),
             broker: Broker::new(generation, part),
             vault,
             parts: Rc::new(parts),
@@ -303,6 +306,7 @@ impl Suite {
         self.watch_addresses();
         let now = reactor::now();
         self.open_pipes(now);
+        self.settle_kernel();
         self.watch_tracked(now);
         self.note_event(EventKind::Suite, "keepalived", "started", env!("CARGO_PKG_VERSION"));
         self.begin(now);

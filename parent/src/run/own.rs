@@ -49,6 +49,14 @@ impl Suite {
         self.start_needed(now);
     }
 
+    /// Writes the settings of the kernel that the configuration asks for.
+    pub(super) fn settle_kernel(&mut self) {
+        let part = std::rc::Rc::clone(self.broker.part());
+        for problem in self.kernel_settings.want(&part) {
+            self.say(Level::Warning, &problem);
+        }
+    }
+
     /// The start script has ended, well or not: the service matters more.
     pub(super) fn end_startup(&mut self, outcome: RunOutcome, now: MonoTime) {
         if outcome != RunOutcome::Exited(0) {

@@ -307,6 +307,7 @@ impl Suite {
         let statuses = self.broker.instance_status().into_iter();
         let transitions = statuses.map(|status| (status.name, status.transitions)).collect();
         self.watch_addresses();
+        self.settle_kernel();
         self.watch_tracked(now);
         let mut waiting = BTreeSet::new();
         for (daemon, serial) in asked {

@@ -125,6 +125,7 @@ impl Suite {
 
     fn finish(&mut self) {
         self.count_undelivered();
+        self.kernel_settings.put_back();
         let status = self.stopping.as_ref().map_or(0, |stopping| stopping.status);
         self.say(Level::Info, &format!("Stopped Keepalived v{}", env!("CARGO_PKG_VERSION")));
         for client in std::mem::take(&mut self.stop_waiters) {

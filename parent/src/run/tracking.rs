@@ -20,7 +20,7 @@ impl Suite {
         if self.files.configure(&part.files, now) {
             self.watch_source(Source::Files, self.files.fd());
         }
-        if self.counted.configure(&part.processes, now) {
+        if self.counted.configure(&part.processes, part.process.process_buffer, now) {
             self.watch_source(Source::Processes, self.counted.fd());
         }
     }

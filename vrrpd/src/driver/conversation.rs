@@ -204,6 +204,8 @@ impl Driver {
         let global = &prepared.head.global;
         self.startup_delay = timers::startup_delay(global.startup_delay, global.delay_after_boot, now);
         self.log_unknown_vrids = global.log_unknown_vrids;
+        self.buffers = global.buffers;
+        self.kernel.size(&global.buffers);
         self.pacer.configure(global.paces.clone());
         self.kernel.delay(global.link_delays.clone(), now);
         self.trackers = std::mem::take(&mut self.trackers).replaced(&prepared.head, now);

@@ -25,6 +25,7 @@ use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use config::model::buffers::Buffers;
 use config::model::units::{Generation, InstanceId, MonoTime};
 use ipc::daemon::Link;
 use ipc::messages::vrrpd::{InstanceCounters, ParentToVrrpd, SocketKey, VrrpdToParent};
@@ -88,6 +89,7 @@ pub struct Driver {
     beat_at: MonoTime,
     startup_delay: Duration,
     log_unknown_vrids: bool,
+    buffers: Buffers,
     unknown_vrids: Box<Reasons<256>>,
     trackers: Trackers,
     routers: Vec<Router>,
@@ -181,6 +183,7 @@ impl Driver {
             beat_at: started,
             startup_delay: Duration::ZERO,
             log_unknown_vrids: false,
+            buffers: Buffers::default(),
             unknown_vrids: Box::default(),
             trackers: Trackers::default(),
             routers: Vec::new(),

@@ -42,6 +42,8 @@ pub(super) struct Wanted {
     pub(super) index: Option<IfIndex>,
     /// Virtual routers that listen to it.
     pub(super) vrids: Vec<Vrid>,
+    /// Bytes of its queue, when the configuration says how many.
+    pub(super) queue: Option<usize>,
 }
 
 impl Default for Receivers {
@@ -74,7 +76,10 @@ impl Receivers {
         for wish in wanted {
             let found = self.open.values_mut().find(|entry| entry.receiver.key() == &wish.key);
             let outcome = match found {
-                Some(entry) => entry.receiver.listen_to(wish.vrids.clone()),
+                Some(entry) => {
+                    entry.receiver.size(wish.queue);
+                    entry.receiver.listen_to(wish.vrids.clone())
+                }
                 None => self.add(wish, reactor, link),
             };
             if let Err(error) = outcome {
@@ -108,6 +113,7 @@ impl Receivers {
             Some(receiver) => receiver,
             None => Receiver::open(wish.key.clone(), wish.index, group(&wish.key))?,
         };
+        receiver.size(wish.queue);
         receiver.listen_to(wish.vrids.clone())?;
         reactor.watch_reads(receiver.as_raw_fd(), self.next)?;
         let mut entry = Entry { receiver, readable: true, vaulted };

@@ -1,6 +1,7 @@
 //! Following the kernel: interfaces that come, go, fall silent or are renamed; addresses that somebody removes.
 
 use config::model::units::{MonoTime, Vrid};
+use config::model::vrrp::Removed;
 use ipc::messages::Level;
 use netlink::route::{Address, PROTOCOL_KEEPALIVED, RouteEvent};
 use netlink::socket::RequestError;
@@ -135,11 +136,15 @@ impl Driver {
         for router in &self.routers {
             let Some(key) = router.socket_key() else { continue };
             let vrid = router.config.vrid;
+            let queue = router.queue(&self.buffers);
             match wanted.iter_mut().find(|wish| wish.key == key) {
-                Some(wish) => wish.vrids.push(vrid),
+                Some(wish) => {
+                    wish.vrids.push(vrid);
+                    wish.queue = wish.queue.into_iter().chain(queue).reduce(usize::saturating_add);
+                }
                 None => {
                     let index = if key.interface.is_empty() { None } else { router.path.interface };
-                    wanted.push(Wanted { key, index, vrids: vec![vrid] });
+                    wanted.push(Wanted { key, index, vrids: vec![vrid], queue });
                 }
             }
         }
@@ -187,6 +192,25 @@ impl Driver {
         }
     }
 
+    /// `vip_restore upstream`: whoever loses an address resigns and is elected again.
+    fn step_down(&mut self, removed: &[Place], now: MonoTime) {
+        for position in 0..self.routers.len() {
+            let Some(router) = self.routers.get(position) else { return };
+            if router.config.removed == Removed::PutBack || !router.machine.is_master() {
+                continue;
+            }
+            let lost: Vec<&Place> = removed.iter().filter(|place| router.holdings.holds(place)).collect();
+            for place in &lost {
+                let name = self.kernel.links().by_index(place.index).map_or("?", |link| &link.name);
+                let text = format!("Netlink reflector reports IP {} removed from {name}", place.ip);
+                self.outbox.log(Level::Info, text);
+            }
+            if !lost.is_empty() {
+                self.give(position, Input::StepDown, now);
+            }
+        }
+    }
+
     /// Routes that somebody else removed are put back at once, within the budget of addresses.
     fn put_back_routes(&mut self, now: MonoTime) {
         let with_routes =
@@ -201,8 +225,9 @@ impl Driver {
         }
     }
 
-    /// Addresses that somebody else removed are put back at once, within a budget.
+    /// Addresses that somebody else removed are put back at once, within a budget, or cost their instance its state.
     fn put_back_removed(&mut self, removed: &[Place], lost: bool, now: MonoTime) {
+        self.step_down(removed, now);
         for router in self.routers.iter_mut().filter(|router| router.machine.is_master()) {
             if !lost && !removed.iter().any(|place| router.holdings.holds(place)) {
                 continue;

@@ -18,6 +18,7 @@ use netlink::socket::{OpenError, Outcome, Protocol, ReceiveError, RequestError, 
 use nix::errno::Errno;
 
 use address::Order;
+use config::model::buffers::{Buffer, Buffers};
 use config::model::network::Statics;
 use config::model::units::MonoTime;
 use config::model::vrrp::LinkDelay;
@@ -82,6 +83,12 @@ impl Kernel {
         };
         kernel.read_tables()?;
         Ok(kernel)
+    }
+
+    /// Makes the receive buffers of both sockets as large as the configuration says.
+    pub fn size(&mut self, buffers: &Buffers) {
+        size(&mut self.requests, buffers.requests);
+        size(&mut self.events, buffers.events);
     }
 
     /// Hears of removed routes from now on; asked for only when there are some, since others may have a million.
@@ -220,6 +227,14 @@ impl Kernel {
             }
         }
         answers
+    }
+}
+
+fn size(socket: &mut Socket, buffer: Buffer) {
+    match buffer.bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
+        Some(bytes) if buffer.forced => socket.enlarge(bytes),
+        Some(bytes) => socket.resize(bytes),
+        None => socket.enlarge(EVENT_BUFFER),
     }
 }
 

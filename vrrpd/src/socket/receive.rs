@@ -36,6 +36,7 @@ pub struct Receiver {
     family: Family,
     socket: Socket,
     vrids: Vec<Vrid>,
+    queue: Option<usize>,
 }
 
 /// Outcome of one read.
@@ -77,7 +78,7 @@ impl Receiver {
                 setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
             }
         }
-        let receiver = Self { key, index, family, socket, vrids: Vec::new() };
+        let receiver = Self { key, index, family, socket, vrids: Vec::new(), queue: None };
         receiver.ask_for_times();
         if let (Some(group), Some(index)) = (group, index) {
             receiver.join(group, index)?;
@@ -95,7 +96,7 @@ impl Receiver {
         let same_kind = socket.r#type().is_ok_and(|kind| kind == Type::RAW)
             && socket.protocol().is_ok_and(|found| found == Some(protocol(&key)));
         (same_device && same_kind).then(|| {
-            let receiver = Self { key, index, family, socket, vrids: Vec::new() };
+            let receiver = Self { key, index, family, socket, vrids: Vec::new(), queue: None };
             receiver.ask_for_times();
             receiver
         })
@@ -127,6 +128,18 @@ impl Receiver {
             self.vrids = vrids;
         }
         Ok(())
+    }
+
+    /// Makes its queue as large as the configuration says, within the system's limit, or as large as is thought fit
+    /// here. A failure isn't told: what it was is kept.
+    pub fn size(&mut self, queue: Option<usize>) {
+        if queue != self.queue {
+            let _what_it_was_is_kept = match queue {
+                Some(bytes) => setsockopt(&self.socket, sockopt::RcvBuf, &bytes),
+                None => setsockopt(&self.socket, sockopt::RcvBufForce, &QUEUE),
+            };
+            self.queue = queue;
+        }
     }
 
     /// What it is in the vault.

@@ -34,6 +34,8 @@ pub enum Input {
     Promote,
     /// Another member of the sync group is no longer Master.
     Demote,
+    /// Somebody has removed an address, and the configuration says that this costs the state.
+    StepDown,
 }
 
 /// What a predecessor left of a virtual router.

@@ -146,6 +146,7 @@ impl Machine {
                 }
             }
             Input::Demote => self.demote(now, out),
+            Input::StepDown => self.step_down(now, out),
         }
     }
 
@@ -272,6 +273,18 @@ impl Machine {
             out.push(Action::SendAdvert(Priority::RESIGN));
             out.push(Action::ReleaseAddresses);
             self.become_backup(now, self.settings.interval, None, Notify::News, out);
+        }
+    }
+
+    /// Resigns as if somebody else had: the election takes a skew time (`vip_restore upstream`).
+    fn step_down(&mut self, now: MonoTime, out: &mut Vec<Action>) {
+        if !self.is_master() {
+            return;
+        }
+        self.demote(now, out);
+        let skew = timers::skew_time(self.settings.version, self.timer_priority(), self.settings.interval);
+        if let State::Backup(backup) = &mut self.state {
+            backup.down_at = backup.down_at.min(now + skew);
         }
     }
 

@@ -64,6 +64,7 @@ fn input() -> impl Strategy<Value = Input> {
         1 => settings().prop_map(Input::Configure),
         1 => Just(Input::Promote),
         1 => Just(Input::Demote),
+        1 => Just(Input::StepDown),
         1 => Just(Input::Shutdown),
         1 => (0..10_u64, faults())
             .prop_map(|(delay, faults)| Input::Startup { delay: Duration::from_secs(delay), faults }),

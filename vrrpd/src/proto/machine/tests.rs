@@ -416,6 +416,15 @@ fn a_group_lifts_its_members_and_lowers_them_with_priority_0() {
 }
 
 #[test]
+fn a_master_that_steps_down_resigns_and_is_elected_after_its_skew() {
+    let mut bench = Bench::started(settings(100));
+    bench.give(Input::Tick, us(3_609_375));
+    let out = bench.give(Input::StepDown, us(5_000_000));
+    assert_eq!(out, [Action::SendAdvert(Priority::RESIGN), Action::ReleaseAddresses, news(Entered::Backup)]);
+    assert_eq!(bench.deadline(), us(5_609_375));
+}
+
+#[test]
 fn owners_of_a_group_are_ready_at_once_when_all_are_owners() {
     let mut bench = Bench::started(settings(255).in_group(true));
     bench.give(Input::Tick, us(0));
