@@ -33,6 +33,7 @@ use crate::pid_file::PidFile;
 use crate::place::{self, Given, Place};
 use crate::predecessor;
 use crate::record::{Record, RecordError};
+use crate::resign;
 use crate::run::{self, Settings, Suite};
 use crate::worker::{self, Loading, Parts, What};
 
@@ -217,6 +218,11 @@ fn withdraw_leftovers(args: &Args) -> Result<ExitCode, Failure> {
         let named = named.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         records.extend(named.filter_map(|entry| Record::claim(&entry.path()).ok()));
     }
+    if let Some((_, left)) = records.first()
+        && let Err(why) = resign(args, left)
+    {
+        tell(&format!("peers are not told: {why}"));
+    }
     for (record, left) in records {
         let removed =
             addresses::withdraw(&left, reactor::now).map_err(|why| Failure::new(exit::FATAL, why))?;
@@ -226,6 +232,26 @@ fn withdraw_leftovers(args: &Args) -> Result<ExitCode, Failure> {
         record.remove();
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells the peers of instances that were Master when everything was killed; the configuration says how.
+fn resign(args: &Args, left: &Held) -> Result<(), String> {
+    let here = Held { addresses: addresses::still_here(left, reactor::now)?, routes: Vec::new() };
+    if here.is_empty() {
+        return Ok(());
+    }
+    let words = |failure: Failure| failure.text;
+    let executable = std::env::current_exe().map_err(|error| error.to_string())?;
+    let daemon_dir = daemon_dir(&executable).map_err(words)?;
+    let able = abilities().map_err(|error| error.to_string())?;
+    let identities = choose_users(able, None).map_err(words)?;
+    let parts = first_load(args, &executable, identities).map_err(words)?;
+    let identities = choose_users(able, parts.parent.process.daemon_uid_range).map_err(words)?;
+    let vrrpd = identities.map(|all| all[0]);
+    for line in resign::resign(&daemon_dir, vrrpd, &parts, &here, reactor::now)? {
+        tell(&line);
+    }
+    Ok(())
 }
 
 fn given(args: &Args) -> Given<'_> {

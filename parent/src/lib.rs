@@ -22,6 +22,7 @@ pub mod predecessor;
 pub mod record;
 pub mod reload;
 pub mod reload_time;
+pub mod resign;
 pub mod run;
 pub mod service;
 pub mod supervisor;

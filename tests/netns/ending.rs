@@ -1,14 +1,21 @@
 //! How the suite ends: in order, by a signal to everything at once, without its parent, and all at once. Nothing may
 //! stay behind, and the peer is told whenever somebody is left to tell it.
 
+use std::fs;
+use std::io::Write;
 use std::net::IpAddr;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use nix::mount::{MsFlags, mount};
 use nix::sys::signal::Signal;
 use tests::lab::config_text::{VrrpInstance, global};
 use tests::lab::failure::require;
 use tests::lab::lan::front4;
-use tests::lab::{Capture, Director, Failure, Lab, Lan, Subject, capture, process, sandboxed, wait_until};
+use tests::lab::subject::install_ours;
+use tests::lab::{
+    Capture, Director, Failure, Host, Lab, Lan, Subject, capture, clock, process, sandboxed, wait_until,
+};
 
 const ADDRESS: IpAddr = front4(50);
 /// The peer hears priority 0 and waits its skew: 156/256 of 0.2 s, and what this machine may add.
@@ -36,10 +43,20 @@ fn pair(lab: &Lab) -> Result<Pair, Failure> {
 }
 
 /// Priority 0 was heard, the address is gone from d1 and has come to d2 in time, and no process is left on d1.
-fn ends_well(lab: &Lab, end: impl FnOnce(&Director)) -> Result<(), Failure> {
+fn ends_well(lab: &Lab, end: impl FnOnce(&mut Director)) -> Result<(), Failure> {
+    ends_well_at_once(lab, |director, _| {
+        end(director);
+        Ok(())
+    })
+}
+
+fn ends_well_at_once(
+    lab: &Lab,
+    end: impl FnOnce(&mut Director, &Host) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut pair = pair(lab)?;
     let (d1, d2) = (pair.lan.host("d1")?, pair.lan.host("d2")?);
-    end(&pair.first);
+    end(&mut pair.first, d1)?;
     wait_until("d2 takes over", TOLD, || d2.has(ADDRESS) && !d1.has(ADDRESS))?;
     pair.first.wait_end(Duration::from_secs(5))?;
     wait_until("no process is left on d1", Duration::from_secs(5), || d1.processes().is_empty())?;
@@ -84,6 +101,91 @@ fn daemons_resign_and_end_when_their_parent_is_killed() {
     sandboxed(60, |lab| {
         ends_well(lab, |director| {
             director.signal(Signal::SIGKILL);
+        })
+    });
+}
+
+/// What a service manager does to a group that it has lost patience with, or the kernel to one that has used up its
+/// memory, and the command that the unit runs after it: nobody is left to resign but that.
+#[test]
+fn peers_are_told_of_a_group_that_was_killed_at_once() {
+    sandboxed(60, |lab| {
+        ends_well_at_once(lab, |director, d1| {
+            let group = Group::of(director)?;
+            group.kill()?;
+            require(d1.has(ADDRESS), || "somebody has outlived it: nothing to test".to_owned())?;
+            director.withdraw_leftovers(d1)
+        })
+    });
+}
+
+/// A control group of version 2 with every process of a suite in it; named by the time, for the machine has one tree.
+struct Group {
+    path: std::path::PathBuf,
+}
+
+impl Group {
+    fn of(director: &Director) -> Result<Self, Failure> {
+        let doing = |cause: std::io::Error| Failure::instrument("a control group", cause);
+        let root = std::path::Path::new("/run/lab/cgroup");
+        fs::create_dir_all(root).map_err(doing)?;
+        mount(None::<&str>, root, Some("cgroup2"), MsFlags::empty(), None::<&str>)
+            .map_err(|cause| doing(cause.into()))?;
+        let path = root.join(format!("keepalived-lab-{:.6}", clock::epoch()));
+        fs::create_dir(&path).map_err(doing)?;
+        let group = Self { path };
+        let daemons = director.daemons().into_iter().map(|process| process.pid);
+        for pid in daemons.chain([director.pid()]) {
+            fs::write(group.path.join("cgroup.procs"), pid.to_string()).map_err(doing)?;
+        }
+        Ok(group)
+    }
+
+    fn kill(&self) -> Result<(), Failure> {
+        let doing = |cause: std::io::Error| Failure::instrument("killing a control group", cause);
+        fs::write(self.path.join("cgroup.kill"), "1").map_err(doing)?;
+        wait_until("the group is empty", Duration::from_secs(5), || {
+            fs::read_to_string(self.path.join("cgroup.events")).is_ok_and(|text| text.contains("populated 0"))
+        })
+        .map(|_| ())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        drop(fs::remove_dir(&self.path));
+    }
+}
+
+/// Ctrl-C: the terminal signals its foreground group.
+#[test]
+fn an_interrupt_from_the_terminal_ends_in_order() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let capture = Capture::start(lab, lan.switch(), "terminal")?;
+        let doing = |cause: std::io::Error| Failure::instrument("a terminal", cause);
+        fs::create_dir_all("/run/lab")
+            .and_then(|()| fs::write("/run/lab/d1.conf", config(200)))
+            .map_err(doing)?;
+        let program = install_ours()?.join("keepalived");
+        let line = format!("{} -n -G -f /run/lab/d1.conf --run-dir /run/lab/d1.run", program.display());
+        // script(1) gives it a terminal of its own and types what it reads.
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        let mut terminal =
+            d1.spawn(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()))?;
+        wait_until("d1 holds the address", Duration::from_secs(5), || d1.has(ADDRESS))?;
+        let mut keyboard = terminal.stdin.take().ok_or_else(|| Failure::new("no keyboard"))?;
+        keyboard.write_all(b"\x03").and_then(|()| keyboard.flush()).map_err(doing)?;
+        wait_until("nothing is left", Duration::from_secs(5), || {
+            !d1.has(ADDRESS) && d1.processes().iter().all(|process| process.name == "script")
+        })?;
+        drop(keyboard);
+        terminal.wait().map_err(doing)?;
+        let adverts = capture::adverts(&capture.stop()?)?;
+        require(adverts.last().is_some_and(|advert| advert.priority == 0), || {
+            "the last advert is none of priority 0".to_owned()
         })
     });
 }

@@ -1,7 +1,7 @@
 //! What happens to the parent or to its surroundings, and must not reach the adverts or another suite.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
@@ -148,22 +148,121 @@ fn a_full_run_directory_stops_neither_adverts_nor_a_successor_nor_a_reload() {
     });
 }
 
+fn reload_while_hanging(lab: &Lab, daemon: &str) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let d1 = lan.host("d1")?;
+    let service = |vip: &str| http_service(vip, &["10.77.0.1"]);
+    let director = start(lab, d1, &(config() + &service("10.77.1.1")))?;
+    let hanging = director.wait_daemon(daemon)?;
+    undisturbed(lab, &lan, || {
+        process::signal(hanging, Signal::SIGSTOP);
+        director.write_config(d1, &(config() + &service("10.77.1.2")))?;
+        // It is refused, or done by a successor: nobody waits for it for ever.
+        let _either = director.ctl(&["reload"]);
+        process::signal(hanging, Signal::SIGCONT);
+        wait_until("a reload is done", SOON, || director.ctl(&["reload"]).is_ok()).map(|_| ())
+    })
+}
+
 #[test]
-fn a_reload_while_a_daemon_hangs_costs_no_advert() {
+fn a_reload_while_checkd_hangs_costs_no_advert() {
+    sandboxed(60, |lab| reload_while_hanging(lab, "checkd"));
+}
+
+#[test]
+fn a_reload_while_ipvsd_hangs_costs_no_advert() {
+    sandboxed(60, |lab| reload_while_hanging(lab, "ipvsd"));
+}
+
+/// Its successor speaks before a peer has lost its patience.
+#[test]
+fn a_reload_while_vrrpd_hangs_costs_no_state() {
+    sandboxed(60, |lab| reload_while_hanging(lab, "vrrpd"));
+}
+
+/// A /dev of our own with what programs need, so that a log reader can be put into it.
+fn private_devices() -> Result<(), Failure> {
+    let doing = |cause: std::io::Error| Failure::instrument("a private /dev", cause);
+    let bind = |from: &str, to: &str| mount(Some(from), to, None::<&str>, MsFlags::MS_BIND, None::<&str>);
+    let own = "/run/lab/dev";
+    fs::create_dir_all(own).map_err(doing)?;
+    for name in ["null", "zero", "full", "random", "urandom", "tty"] {
+        let place = format!("{own}/{name}");
+        fs::write(&place, "").map_err(doing)?;
+        bind(&format!("/dev/{name}"), &place).map_err(|cause| doing(cause.into()))?;
+    }
+    std::os::unix::fs::symlink("/proc/self/fd", format!("{own}/fd")).map_err(doing)?;
+    mount(Some(own), "/dev", None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
+        .map_err(|cause| doing(cause.into()))
+}
+
+#[test]
+fn a_log_reader_that_stands_still_stops_neither_start_nor_adverts_nor_a_reload() {
     sandboxed(60, |lab| {
         let lan = Lan::new(&[("d1", 1)])?;
         let d1 = lan.host("d1")?;
-        let service = |vip: &str| http_service(vip, &["10.77.0.1"]);
-        let director = start(lab, d1, &(config() + &service("10.77.1.1")))?;
-        let checkd = director.wait_daemon("checkd")?;
+        private_devices()?;
+        // Its queue takes a few lines, and nobody reads them.
+        let reader = std::os::unix::net::UnixDatagram::bind("/dev/log")
+            .map_err(|cause| Failure::instrument("/dev/log", cause))?;
+        let director = Director::start_logging(lab, d1, Subject::Ours, &config())?;
+        wait_until("d1 holds the address", SOON, || d1.has(ADDRESS))?;
         undisturbed(lab, &lan, || {
-            process::signal(checkd, Signal::SIGSTOP);
-            director.write_config(d1, &(config() + &service("10.77.1.2")))?;
-            // It is refused, or done by a successor: nobody waits for it for ever.
-            let _either = director.ctl(&["reload"]);
-            process::signal(checkd, Signal::SIGCONT);
-            wait_until("a reload is done", SOON, || director.ctl(&["reload"]).is_ok()).map(|_| ())
-        })
+            let old = director.wait_daemon("vrrpd")?;
+            process::signal(old, Signal::SIGKILL);
+            director.wait_successor("vrrpd", old)?;
+            wait_until("it has settled", SOON, || director.ctl(&["reload"]).is_ok())?;
+            let lost = director.status()?["parent"]["dropped_lines"].as_u64();
+            require(lost > Some(0), || format!("the queue took everything, {lost:?} lines lost"))
+        })?;
+        drop(reader);
+        director.stop().map(|_| ())
+    });
+}
+
+#[test]
+fn a_name_service_that_gives_no_answer_stops_neither_start_nor_adverts_nor_a_reload() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("client", 100), ("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let doing = |cause: std::io::Error| Failure::instrument("a silent name service", cause);
+        let _silent = lan.host("client")?.enter(|| UdpSocket::bind("10.77.0.100:53"))?.map_err(doing)?;
+        fs::create_dir_all("/run/lab")
+            .and_then(|()| fs::write("/run/lab/resolv.conf", "nameserver 10.77.0.100\n"))
+            .map_err(doing)?;
+        let (file, none) = ("/run/lab/resolv.conf", None::<&str>);
+        mount(Some(file), "/etc/resolv.conf", none, MsFlags::MS_BIND, none)
+            .map_err(|cause| doing(cause.into()))?;
+        let mail = "global_defs {\n    notification_email {\n        a@example.org\n    }\n    \
+                    smtp_server mail.example.org\n}\n";
+        let director = start(lab, d1, &(config() + mail))?;
+        undisturbed(lab, &lan, || director.ctl(&["reload"]).map(|_| ()))?;
+        require(director.logged("Configuration reloaded") > 0, || director.log())
+    });
+}
+
+#[test]
+fn a_run_directory_without_a_place_for_one_more_file_stops_nothing() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let doing = |cause: std::io::Error| Failure::instrument("a run directory of few files", cause);
+        fs::create_dir_all("/run/lab/d1.run").map_err(doing)?;
+        let few = Some("size=1m,mode=750,nr_inodes=64");
+        mount(Some("tmpfs"), "/run/lab/d1.run", Some("tmpfs"), MsFlags::empty(), few)
+            .map_err(|cause| doing(cause.into()))?;
+        let director = start(lab, d1, &config())?;
+        let full = (0..64).any(|number| fs::write(format!("/run/lab/d1.run/{number}"), "").is_err());
+        require(full, || "the directory took 64 files".to_owned())?;
+        undisturbed(lab, &lan, || {
+            let old = director.wait_daemon("vrrpd")?;
+            process::signal(old, Signal::SIGKILL);
+            director.wait_successor("vrrpd", old)?;
+            wait_until("it has settled", SOON, || director.ctl(&["reload"]).is_ok())?;
+            director.signal(Signal::SIGUSR1);
+            director.status().map(|_| ())
+        })?;
+        director.stop().map(|_| ())
     });
 }
 

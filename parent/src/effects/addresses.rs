@@ -8,6 +8,7 @@ use std::time::Duration;
 use config::model::network::VirtualRoute;
 use config::model::parts::Held;
 use config::model::units::MonoTime;
+use ipnetwork::IpNetwork;
 use netlink::frame::Message;
 use netlink::route::{self, Address, AddressSpec, RouteEvent, RouteSpec};
 use netlink::socket::{Outcome, Protocol, Socket};
@@ -25,36 +26,13 @@ pub fn withdraw(held: &Held, now: impl Fn() -> MonoTime) -> Result<Vec<String>, 
     let deadline = now() + PATIENCE;
     let left = || deadline.since(now());
     let mut socket = Socket::open(Protocol::Route).map_err(|error| error.to_string())?;
-    let mut names = BTreeMap::new();
-    let mut present = Vec::new();
-    let mut read = |kind: u16, payload: &[u8]| match route::decode(kind, payload) {
-        Some(RouteEvent::LinkChanged(link)) => {
-            names.insert(link.index, link.name);
-        }
-        Some(RouteEvent::AddressAdded(address)) => present.push(address),
-        Some(
-            RouteEvent::LinkGone(_)
-            | RouteEvent::AddressRemoved(_)
-            | RouteEvent::OwnRouteRemoved
-            | RouteEvent::Forwarding(..),
-        )
-        | None => {}
-    };
-    socket.dump(&route::dump_links(), left, &mut read).map_err(|error| error.to_string())?;
-    socket.dump(&route::dump_addresses(), left, &mut read).map_err(|error| error.to_string())?;
-    let is_wanted = |address: &&Address| {
-        held.addresses.iter().any(|(network, interface)| {
-            let here = |wanted: &String| names.get(&address.index).is_some_and(|name| name == wanted);
-            network.ip() == address.ip
-                && network.prefix() == address.prefix
-                && interface.as_ref().is_none_or(here)
-        })
-    };
+    let Here { names, addresses: present } = look(&mut socket, left)?;
     let index = |wanted: &String| names.iter().find(|(_, name)| *name == wanted).map(|(index, _)| *index);
     let routes = held.routes.iter().filter_map(|route| {
         let spec = route_spec(route, index)?;
         Some((format!("route {}", route.destination), spec.delete()))
     });
+    let is_wanted = |address: &&Address| held.addresses.iter().any(|wanted| is_at(wanted, address, &names));
     let addresses = present.iter().filter(is_wanted).map(|address| {
         let spec =
             AddressSpec { peer: address.peer, ..AddressSpec::new(address.index, address.ip, address.prefix) };
@@ -65,6 +43,54 @@ pub fn withdraw(held: &Held, now: impl Fn() -> MonoTime) -> Result<Vec<String>, 
     let outcomes = socket.request(&messages, left).map_err(|error| error.to_string())?;
     let removed = words.into_iter().zip(outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Done));
     Ok(removed.map(|(words, _)| words).collect())
+}
+
+/// Those addresses of `held` that are there.
+///
+/// # Errors
+/// What the kernel or its socket said, in words.
+pub fn still_here(held: &Held, now: impl Fn() -> MonoTime) -> Result<Vec<Wanted>, String> {
+    let deadline = now() + PATIENCE;
+    let mut socket = Socket::open(Protocol::Route).map_err(|error| error.to_string())?;
+    let Here { names, addresses } = look(&mut socket, || deadline.since(now()))?;
+    let is_here = |wanted: &&Wanted| addresses.iter().any(|address| is_at(wanted, address, &names));
+    Ok(held.addresses.iter().filter(is_here).cloned().collect())
+}
+
+/// An address and its interface; none means any.
+type Wanted = (IpNetwork, Option<String>);
+
+/// Interfaces by number, and their addresses.
+struct Here {
+    names: BTreeMap<u32, String>,
+    addresses: Vec<Address>,
+}
+
+fn is_at((network, interface): &Wanted, address: &Address, names: &BTreeMap<u32, String>) -> bool {
+    network.ip() == address.ip
+        && network.prefix() == address.prefix
+        && interface.as_ref().is_none_or(|wanted| names.get(&address.index) == Some(wanted))
+}
+
+fn look(socket: &mut Socket, left: impl Fn() -> Duration + Copy) -> Result<Here, String> {
+    let mut names = BTreeMap::new();
+    let mut addresses = Vec::new();
+    let mut read = |kind: u16, payload: &[u8]| match route::decode(kind, payload) {
+        Some(RouteEvent::LinkChanged(link)) => {
+            names.insert(link.index, link.name);
+        }
+        Some(RouteEvent::AddressAdded(address)) => addresses.push(address),
+        Some(
+            RouteEvent::LinkGone(_)
+            | RouteEvent::AddressRemoved(_)
+            | RouteEvent::OwnRouteRemoved
+            | RouteEvent::Forwarding(..),
+        )
+        | None => {}
+    };
+    socket.dump(&route::dump_links(), left, &mut read).map_err(|error| error.to_string())?;
+    socket.dump(&route::dump_addresses(), left, &mut read).map_err(|error| error.to_string())?;
+    Ok(Here { names, addresses })
 }
 
 /// What identifies a route that vrrpd made; `None` when its interface is gone, and the route with it.

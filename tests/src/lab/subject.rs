@@ -41,7 +41,7 @@ pub struct Director {
 }
 
 impl Director {
-    /// Starts the subject on `host` with a configuration, and additional options.
+    /// Starts the subject on `host` with a configuration, and additional options. It logs to a file of the laboratory.
     pub fn start(
         lab: &Lab,
         host: &Host,
@@ -54,6 +54,22 @@ impl Director {
 
     /// The same, with variables in its environment.
     pub fn start_in(
+        lab: &Lab,
+        host: &Host,
+        subject: Subject,
+        config: &str,
+        options: &[&str],
+        environment: &[(&str, &Path)],
+    ) -> Result<Self, Failure> {
+        Self::launch(lab, host, subject, config, &[&["-l", "-G"], options].concat(), environment)
+    }
+
+    /// The same with syslog for its log.
+    pub fn start_logging(lab: &Lab, host: &Host, subject: Subject, config: &str) -> Result<Self, Failure> {
+        Self::launch(lab, host, subject, config, &[], &[])
+    }
+
+    fn launch(
         lab: &Lab,
         host: &Host,
         subject: Subject,
@@ -92,7 +108,7 @@ impl Director {
             }
         };
         command
-            .args(["-n", "-l", "-D", "-G", "-f"])
+            .args(["-n", "-D", "-f"])
             .arg(&conf)
             .args(options)
             .envs(environment.iter().copied())
@@ -233,7 +249,9 @@ impl Director {
     pub fn withdraw_leftovers(&self, host: &Host) -> Result<(), Failure> {
         let run_dir = self.run_dir.to_string_lossy();
         let program = install_ours()?.join("keepalived");
-        host.run(&program.to_string_lossy(), &["--withdraw-leftovers", "--run-dir", &run_dir]).map(|_| ())
+        let conf = format!("/run/lab/{}.conf", host.name());
+        let options = ["--withdraw-leftovers", "--run-dir", &run_dir, "-f", &conf];
+        host.run(&program.to_string_lossy(), &options).map(|_| ())
     }
 }
 
