@@ -7,14 +7,13 @@ use std::net::IpAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use nix::mount::{MsFlags, mount};
 use nix::sys::signal::Signal;
 use tests::lab::config_text::{VrrpInstance, global};
 use tests::lab::failure::require;
 use tests::lab::lan::front4;
 use tests::lab::subject::install_ours;
 use tests::lab::{
-    Capture, Director, Failure, Host, Lab, Lan, Subject, capture, clock, process, sandboxed, wait_until,
+    Capture, Director, Failure, Group, Host, Lab, Lan, Subject, capture, process, sandboxed, wait_until,
 };
 
 const ADDRESS: IpAddr = front4(50);
@@ -111,50 +110,14 @@ fn daemons_resign_and_end_when_their_parent_is_killed() {
 fn peers_are_told_of_a_group_that_was_killed_at_once() {
     sandboxed(60, |lab| {
         ends_well_at_once(lab, |director, d1| {
-            let group = Group::of(director)?;
+            let group = Group::new()?;
+            let daemons = director.daemons().into_iter().map(|process| process.pid);
+            daemons.chain([director.pid()]).try_for_each(|pid| group.add(pid))?;
             group.kill()?;
             require(d1.has(ADDRESS), || "somebody has outlived it: nothing to test".to_owned())?;
             director.withdraw_leftovers(d1)
         })
     });
-}
-
-/// A control group of version 2 with every process of a suite in it; named by the time, for the machine has one tree.
-struct Group {
-    path: std::path::PathBuf,
-}
-
-impl Group {
-    fn of(director: &Director) -> Result<Self, Failure> {
-        let doing = |cause: std::io::Error| Failure::instrument("a control group", cause);
-        let root = std::path::Path::new("/run/lab/cgroup");
-        fs::create_dir_all(root).map_err(doing)?;
-        mount(None::<&str>, root, Some("cgroup2"), MsFlags::empty(), None::<&str>)
-            .map_err(|cause| doing(cause.into()))?;
-        let path = root.join(format!("keepalived-lab-{:.6}", clock::epoch()));
-        fs::create_dir(&path).map_err(doing)?;
-        let group = Self { path };
-        let daemons = director.daemons().into_iter().map(|process| process.pid);
-        for pid in daemons.chain([director.pid()]) {
-            fs::write(group.path.join("cgroup.procs"), pid.to_string()).map_err(doing)?;
-        }
-        Ok(group)
-    }
-
-    fn kill(&self) -> Result<(), Failure> {
-        let doing = |cause: std::io::Error| Failure::instrument("killing a control group", cause);
-        fs::write(self.path.join("cgroup.kill"), "1").map_err(doing)?;
-        wait_until("the group is empty", Duration::from_secs(5), || {
-            fs::read_to_string(self.path.join("cgroup.events")).is_ok_and(|text| text.contains("populated 0"))
-        })
-        .map(|_| ())
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        drop(fs::remove_dir(&self.path));
-    }
 }
 
 /// Ctrl-C: the terminal signals its foreground group.

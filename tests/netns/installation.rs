@@ -32,10 +32,10 @@ const FILES: [(&str, u32); 14] = [
     ("usr/share/man/man8/keepalived.8", 0o644),
 ];
 
-const ROOT: &str = "/run/lab/root";
+pub(super) const ROOT: &str = "/run/lab/root";
 
 /// Installs what has been built already: the recipe is tested here, not the release profile.
-fn install() -> Result<(), Failure> {
+pub(super) fn install() -> Result<(), Failure> {
     let doing = "make install";
     let target = Path::new("/run/lab/target");
     fs::create_dir_all(target)

@@ -36,3 +36,4 @@ mod supervision;
 mod sync_group;
 mod tracking;
 mod transport;
+mod units;
