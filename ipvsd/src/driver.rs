@@ -310,7 +310,7 @@ impl<K: KernelTable, C: FnOnce() -> Result<Confinement, ConfineError>> Driver<K,
             self.told_written = written;
         }
         self.answer()?;
-        let (count, last) = sandbox::system::process::unknown_calls();
+        let (count, last) = sandbox::system::trap::unknown_calls();
         if count != self.refused_calls {
             self.tell(FromDaemon::UnknownCalls { count, last })?;
             self.refused_calls = count;

@@ -114,7 +114,8 @@ impl Client {
             return Err(CallError::Malformed("the connection ended inside it".to_owned()));
         }
         if let Ok(Failure { error, parameters }) = serde_json::from_slice(&answer) {
-            return Err(CallError::Failed { error, message: parameters.message });
+            let message = if parameters.message.is_empty() { error.clone() } else { parameters.message };
+            return Err(CallError::Failed { error, message });
         }
         let reply: Reply<Value> =
             serde_json::from_slice(&answer).map_err(|error| CallError::Malformed(error.to_string()))?;

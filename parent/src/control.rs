@@ -16,11 +16,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use config::model::units::MonoTime;
-use ipc::messages::ctl::{Failure, FailureParameters, MAX_REQUEST, Reply, Request};
+use ipc::messages::ctl::{MAX_REQUEST, Reply, Request};
 use nix::sys::socket::{getsockopt, sockopt};
 
 use crate::events::Ring;
-use call::Call;
+use call::{Call, Refusal};
 use pace::Pace;
 
 /// Clients of one socket at once.
@@ -199,13 +199,14 @@ impl Control {
                 let door = self.doors.iter_mut().find(|door| door.access == access);
                 let call = call.and_then(|request| match door.is_none_or(|door| door.pace.admit(now)) {
                     true => Ok(request),
-                    false => Err(pace::too_many()),
+                    false => Err(Refusal::TooManyRequests),
                 });
                 return Some(match call {
                     Ok(request) => Asked::Request(request),
                     Err(refusal) => {
                         self.refused = self.refused.saturating_add(1);
-                        self.fail(key, refusal.error, &refusal.message);
+                        let (error, parameters) = refusal.answer();
+                        self.fail_with(key, error, parameters);
                         Asked::Failed
                     }
                 });
@@ -283,10 +284,20 @@ impl Control {
         }
     }
 
-    /// Tells a client that its call failed.
+    /// Tells a client that its call failed, and why in words.
     pub fn fail(&mut self, key: usize, error: &str, message: &str) {
-        let parameters = FailureParameters { message: message.to_owned() };
-        if let Ok(text) = serde_json::to_vec(&Failure { error: error.to_owned(), parameters }) {
+        self.fail_with(key, error, serde_json::json!({ "message": message }));
+    }
+
+    /// Tells a client that nobody here has an interface.
+    pub fn fail_interface(&mut self, key: usize, interface: &str) {
+        let (error, parameters) = Refusal::InterfaceNotFound(interface.to_owned()).answer();
+        self.fail_with(key, error, parameters);
+    }
+
+    fn fail_with(&mut self, key: usize, error: &str, parameters: serde_json::Value) {
+        let failure = serde_json::json!({ "error": error, "parameters": parameters });
+        if let Ok(text) = serde_json::to_vec(&failure) {
             self.queue(key, text);
         }
     }

@@ -14,6 +14,7 @@ pub mod environment;
 pub mod events;
 pub mod hang;
 pub mod log_file;
+pub mod log_quota;
 pub mod log_sink;
 pub mod pid_file;
 pub mod place;

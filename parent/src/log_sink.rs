@@ -89,9 +89,15 @@ impl LogSink {
         self.dropped
     }
 
+    /// True when lines of this level are wanted.
+    #[must_use]
+    pub fn keeps(&self, level: Level) -> bool {
+        level != Level::Debug || self.settings.detail
+    }
+
     /// Delivers one line, or counts it as dropped.
     pub fn write(&mut self, speaker: Speaker, pid: Option<i32>, level: Level, text: &str) {
-        if level == Level::Debug && !self.settings.detail {
+        if !self.keeps(level) {
             return;
         }
         if self.dropped > self.told {

@@ -1,7 +1,7 @@
 //! What a daemon does to itself before it reads a byte from the network: no inspection, landlock, seccomp last.
 //!
 //! Called once by each daemon's `main`. The grants come from the parent. After [`confine`] only the calls of the
-//! profile work; the number of refused ones is in [`crate::system::process::unknown_calls`].
+//! profile work; the number of refused ones is in [`crate::system::trap::unknown_calls`].
 
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
@@ -14,7 +14,7 @@ use crate::landlock::{self, LandlockError};
 use crate::profile::{Profile, Tcp};
 use crate::seccomp::{self, Extras, SeccompError};
 use crate::spawn::{LOCK_MEMORY, PROCESS_NAME};
-use crate::system::process;
+use crate::system::{capability, process, trap};
 
 /// What the configuration adds to a profile.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,7 +34,7 @@ pub struct Grants<'a> {
 pub enum UnknownCalls {
     /// Refused with ENOSYS and counted.
     Refuse,
-    /// One line to fd 2, then exit with status [`process::UNKNOWN_CALL_STATUS`].
+    /// One line to fd 2, then exit with status [`trap::UNKNOWN_CALL_STATUS`].
     Exit,
 }
 
@@ -145,8 +145,8 @@ fn panic_line(info: &PanicHookInfo<'_>) -> String {
 /// Drops what the profile does not list: nothing after a start by [`crate::spawn()`], much after one by hand.
 fn keep_capabilities(profile: &Profile) -> io::Result<()> {
     let listed = profile.capabilities.iter().fold(0, |mask, capability| mask | capability.bitmask());
-    let kept = process::all_held()? & listed;
-    process::set_capabilities(kept, kept)
+    let kept = capability::all_held()? & listed;
+    capability::set_capabilities(kept, kept)
 }
 
 /// Confines this process for ever. Open every socket and file that the profile does not allow before it.
@@ -164,7 +164,7 @@ pub fn confine(
     let extras = Extras { reading: !grants.read_paths.is_empty(), udp: grants.udp };
     let filters = seccomp::compile(profile, extras, pid, architecture)?;
     keep_capabilities(profile).map_err(ConfineError::Process)?;
-    process::install_trap_handler(unknown == UnknownCalls::Exit).map_err(ConfineError::Process)?;
+    trap::install_trap_handler(unknown == UnknownCalls::Exit).map_err(ConfineError::Process)?;
     let landlock_abi = landlock::restrict(profile, grants)?;
     seccomp::install(&filters)?;
     Ok(Confinement::under(landlock_abi, profile))

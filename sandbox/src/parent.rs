@@ -8,7 +8,7 @@ use std::io;
 use caps::Capability;
 use thiserror::Error;
 
-use crate::system::process;
+use crate::system::capability;
 
 /// Why the parent could not reduce itself.
 #[derive(Debug, Error)]
@@ -27,12 +27,12 @@ pub enum ReduceError {
 /// # Errors
 /// [`ReduceError`]; the bounding set needs CAP_SETPCAP.
 pub fn reduce_parent(needed: &[Capability], drop_bounding: bool) -> Result<Vec<Capability>, ReduceError> {
-    let held = process::all_held().map_err(ReduceError::Sets)?;
+    let held = capability::all_held().map_err(ReduceError::Sets)?;
     let wanted = mask(needed);
     if drop_bounding {
-        process::reduce_bounding(wanted).map_err(ReduceError::Bounding)?;
+        capability::reduce_bounding(wanted).map_err(ReduceError::Bounding)?;
     }
-    process::set_capabilities(held & wanted, 0).map_err(ReduceError::Sets)?;
+    capability::set_capabilities(held & wanted, 0).map_err(ReduceError::Sets)?;
     Ok(needed.iter().copied().filter(|capability| held & capability.bitmask() == 0).collect())
 }
 

@@ -1,7 +1,7 @@
 //! Turns the lists of a profile into BPF filters, and installs them.
 //!
 //! Three filters, because one filter has one action for its matches: the never-list kills; the quietly refused calls
-//! get ENOSYS; the allowlist traps everything else to the handler in `system::process`, which counts it and returns
+//! get ENOSYS; the allowlist traps everything else to the handler in `system::trap`, which counts it and returns
 //! ENOSYS. The kernel takes the strictest answer of the three. A call of another architecture kills. A listed call
 //! with arguments that the list does not allow (`socket(AF_UNIX, ..)`) is refused and counted like an unlisted one.
 

@@ -1,5 +1,5 @@
 //! Starts a daemon as a fresh program with its own identity: decides what the child does to itself and lets
-//! `system::process` do it.
+//! `system::child` do it.
 //!
 //! [`abilities`] looks at this process, [`plan`] is pure and says what will be done and what is missing (degraded
 //! mode), [`spawn`] does it. Called by the parent only; everything here comes from the parent itself.
@@ -15,7 +15,9 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use thiserror::Error;
 
 use crate::profile::Profile;
-use crate::system::process::{self, ChildPlan, Step};
+use crate::system::capability::all_held;
+use crate::system::child::{self, ChildPlan, Step};
+use crate::system::process;
 use crate::user::Ids;
 
 /// What to start.
@@ -145,7 +147,7 @@ impl Abilities {
 /// What capget(2) says; none is known.
 pub fn abilities() -> io::Result<Abilities> {
     let (_, most) = getrlimit(Resource::RLIMIT_MEMLOCK)?;
-    let able = Abilities::of(process::all_held()?);
+    let able = Abilities::of(all_held()?);
     Ok(Abilities { lock_memory: able.lock_memory || most == RLIM_INFINITY, ..able })
 }
 
@@ -267,7 +269,7 @@ pub fn spawn_tuned(
     command.args(spec.arguments).env_clear().envs(spec.environment.iter().copied()).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let network = network.map(|fd| fd.try_clone_to_owned()).transpose().map_err(SpawnError::Network)?;
-    let child = process::fork_and_exec(&mut command, spec.channel.as_fd(), network, plan.child)
+    let child = child::fork_and_exec(&mut command, spec.channel.as_fd(), network, plan.child)
         .map_err(|error| describe(spec, error))?;
     let pid = i32::try_from(child.id()).unwrap_or(0);
     match process::pidfd_open(pid) {
@@ -280,7 +282,7 @@ pub fn spawn_tuned(
 }
 
 fn describe(spec: &SpawnSpec<'_>, error: io::Error) -> SpawnError {
-    match process::failed_step(error) {
+    match child::failed_step(error) {
         (Some(step), source) => SpawnError::Prepare { name: spec.profile.name, step, source },
         (None, source) => SpawnError::Execute { executable: spec.executable.display().to_string(), source },
     }

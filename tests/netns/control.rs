@@ -82,7 +82,23 @@ fn who_may_only_look_asks_the_other_socket_with_a_client_of_its_own() {
             require(refused["error"] == expected, || format!("{method}: {refused}"))?;
         }
         let unknown = ask("org.keepalived.Control.Format", json!({}))?;
-        require(unknown["error"] == "org.varlink.service.InvalidParameter", || unknown.to_string())?;
+        require(
+            unknown["error"] == "org.varlink.service.MethodNotFound"
+                && unknown["parameters"] == json!({ "method": "org.keepalived.Control.Format" }),
+            || unknown.to_string(),
+        )?;
+        let nobody = ask("org.example.Ping", json!({}))?;
+        require(
+            nobody["error"] == "org.varlink.service.InterfaceNotFound"
+                && nobody["parameters"] == json!({ "interface": "org.example" }),
+            || nobody.to_string(),
+        )?;
+        let nameless = ask("org.keepalived.Control.Explain", json!({}))?;
+        require(
+            nameless["error"] == "org.varlink.service.InvalidParameter"
+                && nameless["parameters"] == json!({ "parameter": "name" }),
+            || nameless.to_string(),
+        )?;
         let once = ask("org.keepalived.Control.Watch", json!({}))?;
         require(once["error"] == "org.varlink.service.ExpectedMore", || once.to_string())?;
         for (group, socket) in [("54002", "control.sock"), ("54003", "status.sock")] {

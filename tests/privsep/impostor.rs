@@ -32,13 +32,17 @@ fn config() -> String {
 
 /// A director in which an impostor has the place of one daemon.
 fn start(lab: &Lab, lan: &Lan, daemon: &str, acts: &str) -> Result<Director, Failure> {
+    start_with(lab, lan, daemon, acts, &config())
+}
+
+fn start_with(lab: &Lab, lan: &Lan, daemon: &str, acts: &str, config: &str) -> Result<Director, Failure> {
     let suite = install_ours()?;
     let place = |cause| Failure::instrument("the impostor's place", cause);
     fs::copy(build_directory().join("impostor"), suite.join(daemon)).map_err(place)?;
     let file = suite.join("impostor-acts");
     fs::write(&file, acts).map_err(place)?;
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).map_err(place)?;
-    Director::start(lab, lan.host("d1")?, Subject::Ours, &config(), &[])
+    Director::start(lab, lan.host("d1")?, Subject::Ours, config, &[])
 }
 
 fn daemon(director: &Director, name: &str) -> Option<Value> {
@@ -115,11 +119,47 @@ fn a_frame_that_is_none_ends_the_daemon_and_nobody_else() {
                 director.logged("protocol violation") > before
                     && daemon(&director, name).is_some_and(|daemon| daemon["restarts"].as_u64() > Some(0))
             })?;
-            // The parent holds none of a hundred descriptors, and still answers.
-            let open = fs::read_dir(format!("/proc/{}/fd", director.pid())).map_or(0, Iterator::count);
-            require(open < 90, || format!("{act} of {name}: the parent holds {open} descriptors"))?;
+            // The parent keeps none of a hundred descriptors, and still answers.
+            let open = || fs::read_dir(format!("/proc/{}/fd", director.pid())).map_or(0, Iterator::count);
+            wait_until(&format!("{act} of {name} leaves no descriptors"), SOON, || open() < 90)?;
             director.stop()?;
         }
         Ok(())
+    });
+}
+
+#[test]
+fn a_flood_of_lines_is_cut_and_counted() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let director = start(lab, &lan, "checkd", "flood")?;
+        wait_until("the flood is over", SOON, || {
+            daemon(&director, "checkd").is_some_and(|daemon| daemon["dropped_lines"].as_u64() > Some(0))
+                && director.logged("log lines of checkd were suppressed") > 0
+        })?;
+        // What one burst allows, and what is earned in the time that this takes at most.
+        let lines = director.logged("flood ");
+        require((20_000..27_000).contains(&lines), || format!("{lines} lines"))?;
+        require(director.logged("log lines of checkd were suppressed") < 4, || "told too often".to_owned())?;
+        require(director.status().is_ok(), || "the parent is silent".to_owned())
+    });
+}
+
+#[test]
+fn one_script_is_not_run_without_pause() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let notify = "notify_up \"/bin/sh -c 'echo x >>/run/lab/hammered'\" root\n        HTTP_GET {";
+        let config = config().replacen("HTTP_GET {", notify, 1);
+        let director = start_with(lab, &lan, "checkd", "hammer", &config)?;
+        let took = || -> Option<usize> {
+            let log = director.log();
+            log.split("hammered for ").nth(1)?.split(' ').next()?.parse().ok()
+        };
+        wait_until("the hammering is over", SOON, || took().is_some())?;
+        let runs = || fs::read_to_string("/run/lab/hammered").map_or(0, |text| text.lines().count());
+        wait_until("the script has run", SOON, || runs() > 0)?;
+        let most = took().unwrap_or(0) / 10 + 2;
+        require(runs() <= most, || format!("{} runs, at most {most}", runs()))
     });
 }

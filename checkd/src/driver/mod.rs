@@ -590,7 +590,7 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
             let text = format!("{count} checks could not start and are postponed. reason=\"{reason}\"");
             self.link.log(Level::Warning, text);
         }
-        let (count, last) = sandbox::system::process::unknown_calls();
+        let (count, last) = sandbox::system::trap::unknown_calls();
         if count > self.refused_calls {
             self.refused_calls = count;
             self.link.tell(FromDaemon::UnknownCalls { count, last })?;

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use config::model::units::MonoTime;
 
-use super::call::Refusal;
-
 /// Requests of one moment.
 const BURST: u32 = 200;
 /// Time after which another one may come.
@@ -30,14 +28,6 @@ impl Pace {
         }
         self.paid_until = paid_until;
         true
-    }
-}
-
-/// What is said to one that came too early.
-pub(super) fn too_many() -> Refusal {
-    Refusal {
-        error: "org.keepalived.Control.TooManyRequests",
-        message: "at most 200 requests at once and 200 a second".to_owned(),
     }
 }
 

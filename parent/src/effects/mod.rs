@@ -7,6 +7,7 @@ pub mod files;
 pub mod kernel_settings;
 pub mod mail;
 pub mod notify;
+pub mod pace;
 pub mod ping_range;
 pub mod presence;
 pub mod processes;

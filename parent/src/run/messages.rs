@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use config::model::process::InstanceNotify;
-use config::model::units::{Generation, MonoTime};
+use config::model::units::{Generation, MonoTime, ScriptId};
 use ipc::channel::{Channel, ReceiveError};
 use ipc::handshake;
 use ipc::messages::checkd::{CheckdToParent, DesiredEntry, ParentToCheckd};
@@ -278,6 +278,17 @@ impl Suite {
         }
     }
 
+    fn run_notify(&mut self, generation: Generation, script: ScriptId, now: MonoTime) {
+        self.start_script(&Job { generation, script, extra: Vec::new() }, Purpose::Nobody, now);
+    }
+
+    /// Scripts that came too soon after themselves have their turn.
+    pub(super) fn tick_paces(&mut self, now: MonoTime) {
+        for (generation, script) in self.paces.due(now) {
+            self.run_notify(generation, script, now);
+        }
+    }
+
     /// Does what the broker has found out.
     pub(super) fn apply(&mut self, effects: Vec<Effect>, now: MonoTime) {
         for effect in effects {
@@ -285,20 +296,23 @@ impl Suite {
                 Effect::RunTracked(generation, script) => {
                     let job = Job { generation, script, extra: Vec::new() };
                     let purpose = Purpose::Tracked(generation, script);
-                    if !self.start_script(&job, purpose.clone(), now) {
+                    let paced = self.paces.admits((generation, script), now);
+                    if !paced || !self.start_script(&job, purpose.clone(), now) {
                         self.deliver(purpose, RunOutcome::NotRun);
                     }
                 }
                 Effect::RunCheck(generation, check, script) => {
                     let job = Job { generation, script, extra: Vec::new() };
                     let purpose = Purpose::Check(generation, check);
-                    if !self.start_script(&job, purpose.clone(), now) {
+                    let paced = self.paces.admits((generation, script), now);
+                    if !paced || !self.start_script(&job, purpose.clone(), now) {
                         self.deliver(purpose, RunOutcome::NotRun);
                     }
                 }
                 Effect::RunNotify(generation, script) => {
-                    let job = Job { generation, script, extra: Vec::new() };
-                    self.start_script(&job, Purpose::Nobody, now);
+                    if self.paces.admits_or_keeps((generation, script), now) {
+                        self.run_notify(generation, script, now);
+                    }
                 }
                 Effect::ServiceChanged { service, server, up } => {
                     let word = if up { "UP" } else { "DOWN" };

@@ -47,9 +47,11 @@ use crate::effects::files::Files;
 use crate::effects::kernel_settings::KernelSettings;
 use crate::effects::mail::Postbox;
 use crate::effects::notify::Queues;
+use crate::effects::pace::Paces;
 use crate::effects::processes::Processes;
 use crate::effects::script::Runner;
 use crate::events::Ring;
+use crate::log_quota::Quota;
 use crate::log_sink::{LogSink, Speaker};
 use crate::place::Place;
 use crate::record::Record;
@@ -136,10 +138,12 @@ pub struct Suite {
     unfinished: Vec<usize>,
     signals: SignalFd,
     log: LogSink,
+    quotas: BTreeMap<Daemon, Quota>,
     control: Control,
     record: Record,
     runner: Runner,
     queues: Queues,
+    paces: Paces,
     postbox: Postbox,
     mail_quiet_until: MonoTime,
     pipes: Pipes,
@@ -243,10 +247,12 @@ impl Suite {
             unfinished: Vec::new(),
             signals,
             log,
+            quotas: BTreeMap::new(),
             control,
             record,
             runner: Runner::default(),
             queues: Queues::default(),
+            paces: Paces::default(),
             postbox: Postbox::default(),
             mail_quiet_until: now,
             pipes: Pipes::default(),
@@ -384,6 +390,8 @@ impl Suite {
         for (name, jobs) in self.queues.tick(now) {
             self.start_jobs(&name, jobs, now);
         }
+        self.tick_paces(now);
+        self.tell_suppressed(now);
         self.tick_tracked(now);
         self.tick_reload(now);
         self.tick_release(now);
@@ -411,6 +419,7 @@ impl Suite {
         let others = [
             self.runner.deadline(),
             self.queues.deadline(),
+            self.paces.deadline(),
             self.files.deadline(),
             self.counted.deadline(),
             self.reload_deadline(),

@@ -127,7 +127,7 @@ impl Suite {
             Some(description) => {
                 self.control.reply(client, Description { description: description.to_owned() });
             }
-            None => self.control.fail(client, "org.varlink.service.InterfaceNotFound", name),
+            None => self.control.fail_interface(client, name),
         }
     }
 

@@ -17,6 +17,7 @@ use ipc::messages::ctl::{Daemon, Restarted};
 use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd, TableState, Written};
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
 use ipc::messages::{Confined, Level, StopMode, ToDaemon};
+use ipc::reactor;
 use sandbox::profile::{CHECKD, IPVSD, Profile, VRRPD};
 use sandbox::spawn::{Missing, PROCESS_NAME, SpawnError, SpawnSpec, Spawned, spawn_tuned};
 use sandbox::system::process::{Ending, pidfd_send_signal, wait_pidfd};
@@ -26,6 +27,7 @@ use super::{Settings, Source, Suite};
 use crate::effects::ping_range::PingRange;
 use crate::effects::sockets;
 use crate::hang::HangWatch;
+use crate::log_quota::{Quota, RATE};
 use crate::log_sink::{LogSink, Speaker};
 use crate::supervisor::{Action, Fault, Serial};
 
@@ -486,9 +488,32 @@ impl Suite {
         }
     }
 
-    /// A line of a daemon for the sink.
+    /// A line of a daemon for the sink, as long as its quota lasts.
     pub(super) fn relay(&mut self, daemon: Daemon, pid: i32, level: Level, text: &str) {
-        self.log.write(Speaker::Daemon(daemon), Some(pid), level, text);
+        if !self.log.keeps(level) {
+            return;
+        }
+        let now = reactor::now();
+        if self.quotas.entry(daemon).or_insert_with(|| Quota::new(now)).admits(now) {
+            self.log.write(Speaker::Daemon(daemon), Some(pid), level, text);
+        }
+        self.tell_suppressed(now);
+    }
+
+    /// Says now and then how many lines of a daemon its quota has suppressed.
+    pub(super) fn tell_suppressed(&mut self, now: MonoTime) {
+        for (daemon, quota) in &mut self.quotas {
+            let Some(count) = quota.notice(now) else { continue };
+            let text = format!(
+                "{count} log lines of {} were suppressed: more than {RATE} a second in the long run",
+                daemon.name()
+            );
+            self.log.write(Speaker::Parent, None, Level::Warning, &text);
+            let process = self.processes.values_mut().find(|process| process.daemon == *daemon);
+            if let Some(process) = process {
+                process.dropped_lines = process.dropped_lines.saturating_add(count);
+            }
+        }
     }
 }
 

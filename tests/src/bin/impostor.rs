@@ -19,6 +19,7 @@ use ipc::messages::vrrpd::{
     InstanceCounters, ParentToVrrpd, REJECT_REASONS, SocketKey, VrrpState, VrrpdToParent,
 };
 use ipc::messages::{FromDaemon, Level, StopMode, ToDaemon};
+use ipc::reactor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tests::lab::pause;
@@ -40,6 +41,7 @@ fn main() -> io::Result<()> {
                 _ => None,
             },
             strangers_of_vrrpd,
+            |_| Vec::new(),
         ),
         Some("checkd") => Impostor::new(socket, raw, &acts)?.serve(
             |message| match message {
@@ -47,6 +49,7 @@ fn main() -> io::Result<()> {
                 _ => None,
             },
             strangers_of_checkd,
+            hammering_checkd,
         ),
         _ => Impostor::new(socket, raw, &acts)?.serve(
             |message| match message {
@@ -54,6 +57,7 @@ fn main() -> io::Result<()> {
                 _ => None,
             },
             |_| Vec::<IpvsdToParent>::new(),
+            |_| Vec::new(),
         ),
     }
 }
@@ -79,6 +83,7 @@ where
         mut self,
         common: impl Fn(In) -> Option<ToDaemon>,
         strangers: impl Fn(Generation) -> Vec<Out>,
+        hammer: impl Fn(Generation) -> Vec<Out>,
     ) -> io::Result<()> {
         loop {
             self.link.flush()?;
@@ -95,7 +100,7 @@ where
                 Some(ToDaemon::Prepare { generation }) => self.tell(FromDaemon::Prepared(generation)),
                 Some(ToDaemon::Commit(generation)) => {
                     self.tell(FromDaemon::Committed(generation));
-                    self.act(generation, &strangers)?;
+                    self.act(generation, &strangers, &hammer)?;
                 }
                 Some(ToDaemon::Ping(number)) => self.tell(FromDaemon::Pong(number)),
                 Some(ToDaemon::Quiesce) => self.tell(FromDaemon::Quiesced),
@@ -109,7 +114,12 @@ where
         }
     }
 
-    fn act(&mut self, generation: Generation, strangers: &impl Fn(Generation) -> Vec<Out>) -> io::Result<()> {
+    fn act(
+        &mut self,
+        generation: Generation,
+        strangers: &impl Fn(Generation) -> Vec<Out>,
+        hammer: &impl Fn(Generation) -> Vec<Out>,
+    ) -> io::Result<()> {
         for act in self.acts {
             match *act {
                 "strangers" => {
@@ -142,8 +152,34 @@ where
                     let sent = sandbox::system::fd::send_with_fds(self.raw.as_fd(), &[0, 0], &fds);
                     self.log(&format!("descriptors sent: {}", sent.is_ok()));
                 }
+                "flood" => {
+                    for number in 0..60_000 {
+                        let text = format!("flood {number}");
+                        self.insist(&Out::from(FromDaemon::Log { level: Level::Info, text }))?;
+                    }
+                }
+                "hammer" => {
+                    let begin = reactor::now();
+                    for _ in 0..500 {
+                        for message in hammer(generation) {
+                            self.insist(&message)?;
+                        }
+                        pause(Duration::from_millis(1));
+                    }
+                    let took = reactor::now().since(begin).as_millis();
+                    self.log(&format!("hammered for {took} ms"));
+                }
                 other => self.log(&format!("no such act: {other}")),
             }
+        }
+        Ok(())
+    }
+
+    /// Sends a message, however long the parent takes to read those before it.
+    fn insist(&mut self, message: &Out) -> io::Result<()> {
+        while self.link.send(message, &[]).is_err() {
+            self.link.flush()?;
+            pause(Duration::from_millis(1));
         }
         Ok(())
     }
@@ -226,6 +262,12 @@ fn strangers_of_vrrpd(generation: Generation) -> Vec<VrrpdToParent> {
             sealed: false,
         }),
     ]
+}
+
+/// Every script by its number, whichever of them is checkd's to have run.
+fn hammering_checkd(generation: Generation) -> Vec<CheckdToParent> {
+    let notify = |script| CheckdToParent::RunNotify { generation, script: ScriptId::new(script) };
+    (0..4).map(notify).collect()
 }
 
 /// What checkd may not name.

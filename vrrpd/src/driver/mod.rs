@@ -371,7 +371,7 @@ impl Driver {
     }
 
     fn tell_refused_calls(&mut self) {
-        let (count, last) = sandbox::system::process::unknown_calls();
+        let (count, last) = sandbox::system::trap::unknown_calls();
         if count != self.refused_calls {
             self.refused_calls = count;
             self.tell(FromDaemon::UnknownCalls { count, last });

@@ -20,7 +20,7 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::unistd::Uid;
 use sandbox::system::fd::{receive_with_fds, send_link_layer, send_with_fds, take_channel};
-use sandbox::system::process;
+use sandbox::system::{capability, process};
 
 use crate::fixture::Fixture;
 use crate::raw::{call, own};
@@ -170,6 +170,9 @@ pub(crate) const ACTS: &[Act] = &[
     act("socket-netfilter", |_| socket(libc::AF_NETLINK, libc::SOCK_RAW, 12), [OK, OK, NOSYS, NOSYS, NOSYS, OK]),
     act("socket-generic", |_| socket(libc::AF_NETLINK, libc::SOCK_RAW, 16), [OK, OK, NOSYS, NOSYS, NOSYS, OK]),
     act("socket-crypto", |_| socket(libc::AF_ALG, libc::SOCK_SEQPACKET, 0), [OPEN, OPEN, NOSYS, NOSYS, NOSYS, OPEN]),
+    // The kernel's tables.
+    act("add-address", add_address, [OK, PERM, OK, NOSYS, NOSYS, PERM]),
+    act("add-route", add_route, [OK, PERM, OK, NOSYS, NOSYS, PERM]),
     // Ways round the socket rules.
     act("set-interface-flags", set_interface_flags, [OK, PERM, NOSYS, NOSYS, NOSYS, PERM]),
     act("netfilter-option", netfilter_option, [OPEN, PERM, NOSYS, NOSYS, NOSYS, PERM]),
@@ -288,6 +291,47 @@ fn announce(_: &Fixture) -> io::Result<()> {
     if sent == 42 { Ok(()) } else { Err(Errno::EMSGSIZE.into()) }
 }
 
+/// RTM_NEWADDR and RTM_DELADDR: an address of the loopback network on its interface, and away again.
+fn add_address(_: &Fixture) -> io::Result<()> {
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    // ifaddrmsg: AF_INET, /32, no flags, global scope, interface 1; IFA_LOCAL.
+    let body = [2, 32, 0, 0, 1, 0, 0, 0, 8, 0, 2, 0, 127, high, low, 99];
+    change_and_undo(20, 21, &body)
+}
+
+/// RTM_NEWROUTE and RTM_DELROUTE: a host route over the loopback interface, and away again.
+fn add_route(_: &Fixture) -> io::Result<()> {
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    // rtmsg: AF_INET, /32 from anywhere, table main, protocol static, scope link, unicast; RTA_DST, RTA_OIF.
+    let head = [2, 32, 0, 0, 254, 4, 253, 1, 0, 0, 0, 0];
+    let attributes = [8, 0, 1, 0, 127, high, low, 98, 8, 0, 4, 0, 1, 0, 0, 0];
+    change_and_undo(24, 25, &[head.as_slice(), &attributes].concat())
+}
+
+/// Two requests with this body over a route socket, each with its answer.
+fn change_and_undo(add: u16, remove: u16, body: &[u8]) -> io::Result<()> {
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+    let raw = call(libc::SYS_socket, [number(libc::AF_NETLINK), number(kind), 0, 0, 0, 0])?;
+    let socket = own(c_int::try_from(raw).map_err(io::Error::other)?);
+    let length = u32::try_from(body.len()).map_err(io::Error::other)?.saturating_add(16);
+    for (kind, flags) in [(add, 0x605_u16), (remove, 0x5)] {
+        // nlmsghdr: NLM_F_REQUEST and NLM_F_ACK, the first with NLM_F_CREATE and NLM_F_EXCL.
+        let mut request = length.to_ne_bytes().to_vec();
+        request.extend([kind.to_ne_bytes(), flags.to_ne_bytes()].concat());
+        request.extend([0; 8]);
+        request.extend(body);
+        nix::sys::socket::send(socket.as_raw_fd(), &request, MsgFlags::empty())?;
+        let mut answer = [0_u8; 256];
+        nix::sys::socket::recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+        // nlmsgerr behind the header: 0, or the negative number of the error.
+        let errno = answer.get(16..20).and_then(|bytes| bytes.try_into().ok()).map_or(0, i32::from_ne_bytes);
+        if errno != 0 {
+            return Err(io::Error::from_raw_os_error(errno.saturating_neg()));
+        }
+    }
+    Ok(())
+}
+
 /// The channel has one owner: a second call is refused.
 fn take_channel_again(_: &Fixture) -> io::Result<()> {
     match take_channel() {
@@ -380,7 +424,7 @@ fn take_parent_descriptor(fixture: &Fixture) -> io::Result<()> {
 
 /// CAP_SYS_ADMIN, by capset.
 fn raise_capability(_: &Fixture) -> io::Result<()> {
-    process::set_capabilities(process::all_held()? | 1 << 21, 0)
+    capability::set_capabilities(capability::all_held()? | 1 << 21, 0)
 }
 
 fn allow_inspection(_: &Fixture) -> io::Result<()> {

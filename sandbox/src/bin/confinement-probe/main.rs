@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use nix::errno::Errno;
 use sandbox::profile::{CHECKD, IPVSD, Profile, VRRPD, WORKER};
-use sandbox::system::{fd, process};
+use sandbox::system::{fd, trap};
 use sandbox::{Confinement, Grants, UnknownCalls, confine, start_daemon};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
@@ -78,7 +78,7 @@ fn run() -> io::Result<()> {
     for act in ACTS.iter().filter(|act| is_wanted(act, place, &wanted)) {
         attempt(act, place, &fixture, &mut output)?;
     }
-    let (count, last) = process::unknown_calls();
+    let (count, last) = trap::unknown_calls();
     output.line(format_args!("refused {count} {last}"))?;
     output.line(format_args!("done"))?;
     channel.map_or(Ok(()), wait_for_end)
