@@ -152,6 +152,12 @@ mod tests {
             name: name.to_owned(),
             vrid: Vrid::new(1).unwrap(),
             family: Family::Inet,
+            identity: config::model::vrrp::RouterIdentity {
+                vrid: Vrid::new(1).unwrap(),
+                family: Family::Inet,
+                interface: None,
+                group: None,
+            },
             patience: Duration::from_millis(300),
             held: config::model::parts::Held::default(),
             owner: false,

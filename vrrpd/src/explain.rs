@@ -43,7 +43,13 @@ impl Trail {
             (Note::Resigned(heard), _) => Some(Led::Resigned(heard)),
             // The silence that follows a farewell is explained by it.
             (Note::AdvertTimeout, Some(Led::Resigned(heard))) => Some(Led::Resigned(heard)),
-            (Note::PriorityChanged { .. } | Note::LowerDiscarded(_) | Note::LowerAnswered(_), led) => led,
+            (
+                Note::PriorityChanged { .. }
+                | Note::LowerDiscarded(_)
+                | Note::LowerAnswered(_)
+                | Note::PreemptDelay(_),
+                led,
+            ) => led,
             (note, _) => Some(Led::Note(note)),
         };
     }

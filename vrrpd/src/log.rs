@@ -116,6 +116,10 @@ pub fn note(name: &str, note: Note, ours: Priority) -> (Level, String) {
         Note::Resigned(heard) => {
             (Level::Debug, format!("({name}) Backup received priority 0 advertisement from {}", heard.source))
         }
+        Note::PreemptDelay(delay) => {
+            let (seconds, micros) = (delay.as_secs(), delay.subsec_micros());
+            (Level::Info, format!("({name}) start preempt delay ({seconds}.{micros:06})"))
+        }
         Note::AdvertTimeout => (Level::Debug, format!("({name}) Receive advertisement timeout")),
         Note::PriorityChanged { from, to } => {
             (Level::Info, format!("({name}) Changing effective priority from {from} to {to}"))
@@ -139,9 +143,11 @@ pub enum Limit {
 pub fn limit(note: Note) -> Limit {
     match note {
         Note::PriorityChanged { .. } | Note::TimerExpired => Limit::None,
-        Note::AdvertTimeout | Note::HigherHeard(_) | Note::HigherAddressHeard(_) | Note::Resigned(_) => {
-            Limit::Transition
-        }
+        Note::AdvertTimeout
+        | Note::PreemptDelay(_)
+        | Note::HigherHeard(_)
+        | Note::HigherAddressHeard(_)
+        | Note::Resigned(_) => Limit::Transition,
         Note::LowerDiscarded(_) => Limit::Reason(LOWER_DISCARDED),
         Note::LowerAnswered(_) => Limit::Reason(LOWER_ANSWERED),
         Note::OwnAddressHeard(_) => Limit::Reason(OWN_ADDRESS),
@@ -200,6 +206,12 @@ mod tests {
             note("VI_1", Note::LowerAnswered(heard), Priority::new(100)).1,
             "(VI_1) Received advert from 192.0.2.1 with lower priority 50, ours 100, forcing new election"
         );
+    }
+
+    #[test]
+    fn a_preempt_delay_is_told_with_six_decimals() {
+        let delay = Note::PreemptDelay(std::time::Duration::from_millis(2500));
+        assert_eq!(note("VI_1", delay, Priority::new(100)).1, "(VI_1) start preempt delay (2.500000)");
     }
 
     #[test]

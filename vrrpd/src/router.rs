@@ -64,6 +64,8 @@ pub struct Router {
     pub started: bool,
     /// Effective priority of the predecessor, until all scripts have reported.
     pub assumed: Option<Priority>,
+    /// A reload has brought addresses that are not in place yet.
+    pub sets_addresses: bool,
     /// News of Master that waits until the addresses are in place.
     pub master_news: bool,
     /// When it last became Master.
@@ -185,6 +187,7 @@ impl Router {
             send_failed: false,
             started: false,
             assumed: None,
+            sets_addresses: false,
             master_news: false,
             verify_at: None,
             renew_at: None,
@@ -201,22 +204,10 @@ impl Router {
         }
     }
 
-    /// True when another configuration is the same virtual router, so that state and timers go on. It may speak
-    /// another version: whoever moves a pair from 2 to 3 keeps the service.
+    /// True when another configuration is the same virtual router, so that state and timers go on.
     #[must_use]
     pub fn is_same_router(&self, other: &Instance) -> bool {
-        let ours = &self.config;
-        ours.vrid == other.vrid
-            && ours.family == other.family
-            && ours.interface == other.interface
-            && match (&ours.transport, &other.transport) {
-                (Transport::Multicast { group: ours, .. }, Transport::Multicast { group, .. }) => {
-                    ours == group
-                }
-                (Transport::Unicast { .. }, Transport::Unicast { .. }) => true,
-                (Transport::Multicast { .. }, Transport::Unicast { .. })
-                | (Transport::Unicast { .. }, Transport::Multicast { .. }) => false,
-            }
+        self.config.identity() == other.identity()
     }
 
     /// What the machine has to know of the configuration.

@@ -20,7 +20,7 @@ use super::process::{InstanceNotify, ProcessSettings, Script};
 use super::tls::TlsFiles;
 use super::track::{ProcessPattern, TrackedProcess, WatchedFile};
 use super::units::{InstanceId, Priority, ServerId, Vrid, Weight};
-use super::vrrp::{Family, Instance, SyncGroup, TrackedScript, VrrpGlobal};
+use super::vrrp::{Family, Instance, RouterIdentity, SyncGroup, TrackedScript, VrrpGlobal};
 
 /// Head of vrrpd's part; [`Instance`] records follow, `instances` of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -150,6 +150,8 @@ pub struct ParentInstance {
     pub vrid: Vrid,
     /// Family of the adverts.
     pub family: Family,
+    /// What makes it the same virtual router after a reload.
+    pub identity: RouterIdentity,
     /// The least time that any peer waits before it takes over.
     pub patience: Duration,
     /// What the parent deletes when nothing else can.
@@ -399,6 +401,7 @@ fn parent_instance((instance, notify): (&Instance, &InstanceNotify)) -> ParentIn
         name: instance.name.clone(),
         vrid: instance.vrid,
         family: instance.family,
+        identity: instance.identity(),
         patience: instance.patience(),
         held: Held::of(
             instance.addresses.iter().chain(&instance.excluded),

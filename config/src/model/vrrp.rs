@@ -199,6 +199,20 @@ pub struct Instance {
     pub timer_expired_backup: Option<Priority>,
 }
 
+/// What makes a virtual router the same one after a reload, beside its name. It may speak another version: whoever moves
+/// a pair from 2 to 3 keeps the service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterIdentity {
+    /// `virtual_router_id`.
+    pub vrid: Vrid,
+    /// Family of the adverts.
+    pub family: Family,
+    /// `interface`.
+    pub interface: Option<String>,
+    /// Group that adverts go to; none for unicast.
+    pub group: Option<IpAddr>,
+}
+
 /// What becomes of a Master whose address somebody else removes (`vip_restore`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Removed {
@@ -400,6 +414,16 @@ impl Instance {
     #[must_use]
     pub fn patience(&self) -> Duration {
         self.advert_interval.duration().saturating_mul(u32::from(self.down_timer_adverts))
+    }
+
+    /// What makes it the same virtual router after a reload.
+    #[must_use]
+    pub fn identity(&self) -> RouterIdentity {
+        let group = match &self.transport {
+            Transport::Multicast { group, .. } => Some(*group),
+            Transport::Unicast { .. } => None,
+        };
+        RouterIdentity { vrid: self.vrid, family: self.family, interface: self.interface.clone(), group }
     }
 
     /// Seconds of a lease that nobody has chosen: longer than any Backup waits, so that the address goes when its

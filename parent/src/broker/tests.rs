@@ -33,6 +33,12 @@ fn part(names: &[&str]) -> Rc<ParentPart> {
                 name: (*name).to_owned(),
                 vrid: Vrid::new(1).unwrap(),
                 family: Family::Inet,
+                identity: config::model::vrrp::RouterIdentity {
+                    vrid: Vrid::new(1).unwrap(),
+                    family: Family::Inet,
+                    interface: None,
+                    group: None,
+                },
                 patience: Duration::from_secs(3),
                 held: config::model::parts::Held::default(),
                 owner: false,

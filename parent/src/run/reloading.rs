@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use config::model::process::ProcessSettings;
 use config::model::units::{Generation, MonoTime, Priority};
+use config::model::vrrp::RouterIdentity;
 use ipc::messages::ctl::events::EventKind;
 use ipc::messages::ctl::{Daemon, Reloaded};
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpState};
@@ -390,14 +391,14 @@ impl Suite {
         });
     }
 
-    /// An instance that the new file no longer has is told as DELETED with `notify_deleted`, else as FAULT.
+    /// An instance that the new file no longer has, or has as another virtual router, is told as DELETED with `notify_deleted`, else as FAULT.
     fn notify_removed(&mut self, parts: &Parts, now: MonoTime) {
         let old = Rc::clone(self.broker.part());
         let generation = self.broker.generation();
-        let kept: BTreeSet<&str> =
-            parts.parent.instances.iter().map(|instance| instance.name.as_str()).collect();
+        let kept: BTreeMap<&str, &RouterIdentity> =
+            parts.parent.instances.iter().map(|known| (known.name.as_str(), &known.identity)).collect();
         for (instance, status) in old.instances.iter().zip(self.broker.instance_status()) {
-            if kept.contains(instance.name.as_str()) {
+            if kept.get(instance.name.as_str()) == Some(&&instance.identity) {
                 continue;
             }
             let told = match instance.notify.tells_deleted {

@@ -96,6 +96,8 @@ impl Driver {
                 self.outbox.log(Level::Debug, line);
             }
         }
+        self.say_group_follows(position, state);
+        let Some(router) = self.routers.get_mut(position) else { return };
         router.master_news = false;
         if state == Entered::Master {
             router.master_since = (notify == Notify::News).then_some(now);

@@ -9,7 +9,7 @@ use ipc::reactor::now as clock;
 use super::Driver;
 use crate::holdings::{self, Progress, Step};
 use crate::log;
-use crate::proto::machine::Notify;
+use crate::proto::machine::{Entered, Notify};
 use crate::router::Refusal;
 
 /// Most addresses whose first announcement is named in the log.
@@ -81,7 +81,7 @@ impl Driver {
                 router.renew_at = router.config.lease.map(|lease| now + lease_half(lease));
                 let news = std::mem::take(&mut router.master_news);
                 let because = router.trail.because.clone();
-                self.say_announcing(position);
+                self.say_all_announcing(position);
                 if news {
                     self.tell_transition(position, Notify::News, because);
                 }
@@ -89,24 +89,40 @@ impl Driver {
             Progress::Verified(added) => {
                 router.announcer.resumed(now);
                 router.renew_at = router.config.lease.map(|_| now);
+                let configured = std::mem::take(&mut router.sets_addresses);
+                if configured {
+                    for line in log::holding(&router.config, Entered::Master, true) {
+                        self.outbox.log(Level::Debug, line);
+                    }
+                }
                 for address in added {
-                    self.put_back(position, address, now);
+                    if configured {
+                        self.say_announcing(position, address);
+                    } else {
+                        self.say_put_back(position, address, now);
+                    }
+                    self.announce_added(position, address, now);
                 }
             }
             Progress::Refused(address, words) => self.address_refused(position, address, &words, now),
         }
     }
 
-    /// An address that somebody else had removed is in place again: that one alone is announced.
-    fn put_back(&mut self, position: usize, address: usize, now: MonoTime) {
+    /// An address that somebody else had removed is in place again.
+    fn say_put_back(&mut self, position: usize, address: usize, now: MonoTime) {
         let Some(router) = self.routers.get_mut(position) else { return };
-        let repeat = router.config.announce.repeat;
         if let Some(suppressed) = router.limits.allow(log::RESTORED, now, &mut self.budget)
             && let Some(configured) = holdings::configured(&router.config, address)
         {
             let text = format!("({}) put back address {}", router.config.name, configured.network);
             self.outbox.log(Level::Warning, log::with_suppressed(text, suppressed));
         }
+    }
+
+    /// An address that has come to those that were there: that one alone is announced.
+    fn announce_added(&mut self, position: usize, address: usize, now: MonoTime) {
+        let Some(router) = self.routers.get(position) else { return };
+        let repeat = router.config.announce.repeat;
         for _ in 0..repeat.min(MAX_REPEAT) {
             self.announce(position, address, now);
         }
@@ -126,16 +142,22 @@ impl Driver {
     }
 
     /// Names the first addresses that are announced now: everybody's, but not thousands.
-    fn say_announcing(&mut self, position: usize) {
+    fn say_all_announcing(&mut self, position: usize) {
+        let Some(router) = self.routers.get(position) else { return };
+        let held = (0..holdings::count(&router.config)).filter(|address| router.holdings.has(*address));
+        let named: Vec<usize> = held.take(NAMED_ADDRESSES).collect();
+        for address in named {
+            self.say_announcing(position, address);
+        }
+    }
+
+    fn say_announcing(&mut self, position: usize, address: usize) {
         let Some(router) = self.routers.get(position) else { return };
         let links = self.kernel.links();
-        let held = (0..holdings::count(&router.config)).filter(|address| router.holdings.has(*address));
-        for address in held.take(NAMED_ADDRESSES) {
-            let Some(place) = holdings::place(&router.config, address, links) else { continue };
-            let Some(link) = links.by_index(place.index) else { continue };
-            for line in log::announcing(&router.config.name, place.ip, &link.name) {
-                self.outbox.log(Level::Debug, line);
-            }
+        let Some(place) = holdings::place(&router.config, address, links) else { return };
+        let Some(link) = links.by_index(place.index) else { return };
+        for line in log::announcing(&router.config.name, place.ip, &link.name) {
+            self.outbox.log(Level::Debug, line);
         }
     }
 }

@@ -16,7 +16,8 @@ use super::{Driver, Incoming, Phase, Purpose, instance_id};
 use crate::handover;
 use crate::holdings::Trust;
 use crate::kernel::STEP;
-use crate::proto::machine::{Input, Memory};
+use crate::log;
+use crate::proto::machine::{Entered, Input, Memory};
 use crate::proto::timers;
 use crate::router::{Router, Verdict};
 
@@ -267,6 +268,7 @@ impl Driver {
         // Other settings move deadlines and cause no action.
         router.machine.handle(Input::Configure(settings), now, &mut settled);
         if router.machine.is_master() {
+            router.sets_addresses = true;
             router.holdings.verify();
         }
         router
@@ -361,11 +363,18 @@ impl Driver {
     }
 
     fn shut_down_all(&mut self, now: MonoTime) {
+        let is_master = |router: &Router| router.machine.is_master();
+        let masters: Vec<bool> = self.routers.iter().map(is_master).collect();
         self.gather(now, |driver| {
             for position in 0..driver.routers.len() {
                 driver.give(position, Input::Shutdown, now);
             }
         });
+        for (router, _) in self.routers.iter().zip(masters).filter(|(_, was_master)| *was_master) {
+            for line in log::holding(&router.config, Entered::Backup, router.holdings.holds_anything()) {
+                self.outbox.log(Level::Debug, line);
+            }
+        }
     }
 
     /// Nothing is left to withdraw.

@@ -99,7 +99,7 @@ impl Driver {
             router.counters.mismatches = router.counters.mismatches.saturating_add(1);
             if let Some(suppressed) = router.limits.allow(log::MISMATCH, now, &mut self.budget) {
                 let name = &router.config.name;
-                let text = format!("({name}) advert from {}: {mismatch}", datagram.source);
+                let text = format!("({name}) {mismatch} source={}", datagram.source);
                 self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
             }
         }

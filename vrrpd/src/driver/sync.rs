@@ -8,7 +8,7 @@ use ipc::messages::vrrpd::VrrpState;
 use super::Driver;
 use crate::log;
 use crate::proto::faults::Reason;
-use crate::proto::machine::{Input, Memory};
+use crate::proto::machine::{Entered, Input, Memory, State};
 use crate::proto::sync_group::{Move, Troubles, settle};
 use crate::router::{Membership, Router, Verdict};
 
@@ -86,6 +86,27 @@ impl Driver {
             }
         }
         self.settling = false;
+    }
+
+    /// The first member that falls into FAULT takes the others with it, and the first one that leaves it, too.
+    pub(super) fn say_group_follows(&mut self, position: usize, state: Entered) {
+        let faulty = |member: &usize| {
+            let router = self.routers.get(*member).filter(|_| *member != position);
+            router.map(|router| matches!(router.machine.state(), State::Fault(_)))
+        };
+        let others: Vec<bool> = self.companions(position).iter().filter_map(faulty).collect();
+        if others.is_empty() {
+            return;
+        }
+        match state {
+            Entered::Fault if others.iter().all(|faulty| !faulty) => {
+                self.say_syncing(position, VrrpState::Fault);
+            }
+            Entered::Backup if others.iter().all(|faulty| *faulty) => {
+                self.say_syncing(position, VrrpState::Backup);
+            }
+            Entered::Fault | Entered::Backup | Entered::BackupAtStart | Entered::Master => {}
+        }
     }
 
     fn say_syncing(&mut self, position: usize, state: VrrpState) {

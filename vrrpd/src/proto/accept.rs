@@ -75,7 +75,7 @@ pub enum Remark {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
     /// Another number of them.
-    #[error("address count {got}, ours {ours}")]
+    #[error("received an unexpected ip number count {got}, expected {ours}!")]
     Count {
         /// How many we carry.
         ours: usize,
@@ -83,8 +83,13 @@ pub enum Mismatch {
         got: u8,
     },
     /// As many, but others.
-    #[error("address set differs from ours")]
-    Set,
+    #[error("ip address associated with VRID {vrid} not present in MASTER advert: {missing}")]
+    Set {
+        /// Ours.
+        vrid: Vrid,
+        /// An address of ours that it doesn't carry.
+        missing: IpAddr,
+    },
 }
 
 /// Why a datagram is refused.
@@ -467,7 +472,8 @@ impl Rules {
         }
         let mut theirs: Vec<IpAddr> = advert::addresses(payload, self.family, header.count).collect();
         theirs.sort_unstable();
-        (theirs != self.addresses).then_some(Mismatch::Set)
+        let missing = self.addresses.iter().find(|ours| theirs.binary_search(ours).is_err());
+        missing.map(|missing| Mismatch::Set { vrid: self.vrid, missing: *missing })
     }
 
     fn check_peer(&self, datagram: &Datagram<'_>) -> Result<(), Reject> {

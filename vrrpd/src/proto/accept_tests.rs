@@ -170,7 +170,7 @@ fn other_addresses_are_noted_and_still_accepted() {
     assert_eq!(accepted.mismatch, Some(Mismatch::Count { ours: 2, got: 1 }));
     theirs.addresses = vec![ip("192.0.2.10"), ip("192.0.2.10")];
     let accepted = ours.judge(&datagram(&multicast(&theirs)), None).unwrap();
-    assert_eq!(accepted.mismatch, Some(Mismatch::Set));
+    assert_eq!(accepted.mismatch, Some(Mismatch::Set { vrid: ours.vrid, missing: ip("192.0.2.11") }));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What follows from an input.
 
+use std::time::Duration;
+
 use config::model::units::Priority;
 
 use crate::proto::accept::Heard;
@@ -71,6 +73,8 @@ pub enum Note {
     TimerExpired,
     /// Backup: the Master resigns.
     Resigned(Heard),
+    /// Backup: a lower priority is heard, and `preempt_delay` begins.
+    PreemptDelay(Duration),
     /// Backup: the Master has fallen silent.
     AdvertTimeout,
     /// The effective priority has changed.

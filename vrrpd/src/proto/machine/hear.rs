@@ -37,6 +37,9 @@ impl Machine {
         if heard.priority >= own {
             backup.preempt_at = None;
         } else if let Preempt::After(delay) = preempt {
+            if backup.preempt_at.is_none() && !delay.is_zero() {
+                out.push(Action::Note(Note::PreemptDelay(delay)));
+            }
             let due = *backup.preempt_at.get_or_insert(now + delay);
             if now >= due {
                 // "Else: discard the ADVERTISEMENT": the timer runs out and we take over.

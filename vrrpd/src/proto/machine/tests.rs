@@ -164,10 +164,11 @@ fn nopreempt_respects_a_lower_priority() {
 fn preempt_delay_runs_from_the_first_lower_advert_and_is_cancelled_by_a_higher_one() {
     let preempt = Preempt::After(Duration::from_secs(5));
     let mut bench = Bench::started(Settings { preempt, ..settings(100) });
-    bench.hear(50, LOWER, us(1_000_000));
+    let begins = [Action::Note(Note::PreemptDelay(Duration::from_secs(5)))];
+    assert_eq!(bench.hear(50, LOWER, us(1_000_000)), begins);
     assert_eq!(bench.deadline(), us(4_609_375));
     bench.hear(150, HIGHER, us(2_000_000));
-    bench.hear(50, LOWER, us(3_000_000));
+    assert_eq!(bench.hear(50, LOWER, us(3_000_000)), begins);
     bench.hear(50, LOWER, us(7_999_999));
     assert_eq!(bench.deadline(), us(11_609_374));
     bench.hear(50, LOWER, us(8_000_000));
