@@ -36,6 +36,7 @@ groups! {
     nodes_that_direct_and_serve: "deployment" with "ours" in Guest::UserMode;
     confined_daemons_serve: "powers" with "ours" in Guest::Emulated;
     marks_equal_those_of_keepalived: "marks" with "ours" in Guest::Emulated;
+    steps_of_the_clock_move_nothing: "clocks" with "ours" in Guest::UserMode;
     checks_end_as_those_of_keepalived: "checks" with "ours" in Guest::UserMode;
     tables_equal_those_of_keepalived_1: "oracle-1" with "ours" in Guest::UserMode;
     tables_equal_those_of_keepalived_2: "oracle-2" with "ours" in Guest::UserMode;

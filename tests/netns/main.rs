@@ -29,6 +29,7 @@ mod real_servers;
 mod reload;
 mod restart;
 mod routes;
+mod scale;
 mod service;
 mod settings;
 mod startup;

@@ -1,22 +1,20 @@
 //! What takes services down elsewhere: here it costs little or nothing. Default settings; the client asks a thousand
 //! times a second.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use socket2::{Domain, Protocol, Socket, Type};
 use tests::lab::capture::{self, Capture, announcements};
 use tests::lab::config_text::{VrrpInstance, global};
 use tests::lab::failure::require;
+use tests::lab::forged::{advert, flood};
 use tests::lab::lan::front4;
 use tests::lab::{
     Director, Echo, Failure, Host, Lab, Lan, Probe, Subject, clock, pause, process, sandboxed, wait_until,
 };
 
 const ADDRESS: IpAddr = front4(50);
-const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
-const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 const ELECTED: Duration = Duration::from_secs(5);
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// Seconds without an advert of 0.2 s that no peer forgives; the capture itself may lose a frame in a flood.
@@ -160,43 +158,6 @@ fn a_stronger_node_that_overslept_says_so_once() {
         // One for itself, and a burst at most for the conflict that its peer saw.
         require(announced <= 6, || format!("{announced} announcements"))
     });
-}
-
-/// The internet checksum (RFC 1071).
-fn checksum(bytes: &[u8]) -> u16 {
-    let mut sum: u32 =
-        bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0))).sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).unwrap_or(0)
-}
-
-/// A good advert of version 3 with this priority.
-fn advert(priority: u8) -> Vec<u8> {
-    let mut bytes = vec![0x31, 51, priority, 1, 0, 20, 0, 0, 10, 77, 0, 50];
-    let pseudo = [&SOURCE.octets()[..], &GROUP.octets(), &[0, 112, 0, 12]].concat();
-    let sum = checksum(&[pseudo, bytes.clone()].concat());
-    bytes[6..8].copy_from_slice(&sum.to_be_bytes());
-    bytes
-}
-
-/// Sends a frame so many times in a row, spread over a second.
-fn flood(host: &Host, frame: &[u8], ttl: u32, count: u32) -> Result<(), Failure> {
-    host.enter(|| -> std::io::Result<()> {
-        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(112)))?;
-        socket.bind(&SocketAddrV4::new(SOURCE, 0).into())?;
-        socket.set_multicast_if_v4(&SOURCE)?;
-        socket.set_multicast_ttl_v4(ttl)?;
-        for number in 0..count {
-            socket.send_to(frame, &SocketAddrV4::new(GROUP, 0).into())?;
-            if number % (count / 100).max(1) == 0 {
-                pause(Duration::from_millis(10));
-            }
-        }
-        Ok(())
-    })?
-    .map_err(|cause| Failure::instrument("sending frames", cause))
 }
 
 /// Floods a Master and returns its adverts and announcements meanwhile.

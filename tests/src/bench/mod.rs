@@ -1,10 +1,10 @@
 //! `make bench`: figures of ours beside those of Debian's keepalived, taken in one run on one machine.
 //!
-//! [`measure`], [`load`], [`reload`] and [`checks`] take them in a sandbox on the host's kernel, [`memory`] also inside a
-//! user-mode kernel, where the
-//! reference can check servers too, and [`ipvs`] there alone. [`table`] prints and writes them.
+//! [`measure`], [`load`], [`hostile`], [`reload`] and [`checks`] take them in a sandbox on the host's kernel, [`memory`]
+//! also inside a user-mode kernel, where the reference can check servers too, and [`ipvs`] there alone. [`table`] prints and writes them.
 
 pub mod checks;
+pub mod hostile;
 pub mod ipvs;
 pub mod load;
 pub mod measure;

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use serde_json::Value;
 use tests::bench::table::{self, Machine};
-use tests::bench::{Figure, checks, ipvs, load, measure, memory, reload};
+use tests::bench::{Figure, checks, hostile, ipvs, load, measure, memory, reload};
 use tests::lab::guest::{self, Guest};
 use tests::lab::sandbox::{PATH, build_directory, private_run_directory, sandbox_command};
 use tests::lab::{Failure, Lab};
@@ -110,6 +110,7 @@ fn inside() -> Result<bool, Failure> {
         .map_err(|cause| Failure::instrument("noise floor", cause))?;
     let mut figures = measure::figures(&lab)?;
     figures.extend(load::figures(&lab)?);
+    figures.extend(hostile::figures(&lab)?);
     figures.extend(reload::figures(&lab)?);
     figures.extend(memory::vrrp_alone(&lab)?);
     write(&lab, &figures)

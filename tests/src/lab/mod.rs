@@ -6,6 +6,7 @@ pub mod clients;
 pub mod clock;
 pub mod config_text;
 pub mod failure;
+pub mod forged;
 pub mod frr;
 pub mod guest;
 pub mod host;
