@@ -74,7 +74,7 @@ pub(super) fn resolve(
             };
             if !first.shares(&claim, key) {
                 is_free = false;
-                let message = format!("{key} is served by two virtual servers or twice by one");
+                let message = format!("{key} is served by two virtual servers");
                 context.report(Problem::error(code::DUPLICATE, span, message));
             } else if model.virtual_servers.get(first.position).map(|first| &first.options)
                 != Some(&service.options)
@@ -285,10 +285,17 @@ impl Context<'_> {
                     Family::Inet
                 };
                 let group = groups.get(&name.text)?;
-                let keys = match group.marking {
+                let mut keys = match group.marking {
                     Marking::ByNftables => marking::firsts(&group.draft, protocol),
                     Marking::None => group_keys(&group.draft, protocol, family),
                 };
+                let (all, mut seen) = (keys.len(), HashSet::with_capacity(keys.len()));
+                keys.retain(|key| seen.insert(*key));
+                if keys.len() < all {
+                    let message =
+                        format!("virtual_server_group {}: an address or mark is listed twice", name.text);
+                    self.report(Problem::warning(code::GIVEN_TWICE, name.span, message));
+                }
                 if keys.is_empty() {
                     let message = format!("virtual_server_group {} is empty", name.text);
                     self.report(Problem::error(code::MISSING_VALUE, name.span, message));
@@ -381,8 +388,9 @@ impl Context<'_> {
             let span = draft.span;
             let Some(server) = self.server(*draft, outer, checks) else { continue };
             if !seen.insert(SocketAddr::new(server.destination.address, server.destination.port)) {
-                let message = format!("{}: real_server {} is listed twice", outer.name, server.name);
-                self.report(Problem::error(code::DUPLICATE, span, message));
+                let message =
+                    format!("{}: real_server {} is listed twice, the first counts", outer.name, server.name);
+                self.report(Problem::warning(code::GIVEN_TWICE, span, message));
                 continue;
             }
             out.push(server);

@@ -12,7 +12,9 @@ mod oracle;
 mod powers;
 mod restart;
 mod spread;
+mod synchronised;
 mod traffic;
+mod tunnels;
 
 use std::io::Write;
 
@@ -56,11 +58,12 @@ const SCENARIOS: &[Scenario] = &[
     both("forwarding", "tunnel", forwarding::tunnel),
     both("forwarding", "services_by_mark", forwarding::mark),
     ours("forwarding", "direct_routing_over_ipv6", traffic::direct6),
-    ours("forwarding", "tunnel_by_gre", traffic::gre),
-    ours("forwarding", "tunnel_by_gue", traffic::gue),
-    both("forwarding", "tunnel_through_ipv6_of_both_families", traffic::tunnel6),
-    both("forwarding", "tunnel_of_ipv6_through_ipv4", traffic::tunnel6_in_4),
+    both("forwarding", "tunnel_through_ipv6_of_both_families", tunnels::through_ipv6),
+    both("forwarding", "tunnel_of_ipv6_through_ipv4", tunnels::ipv6_through_ipv4),
+    ours("spread", "tunnels_of_every_form", tunnels::every_form),
     ours("forwarding", "persistence", traffic::persistence),
+    ours("spread", "persistence_by_networks", traffic::granularity),
+    ours("spread", "services_of_ipv6_by_mark", traffic::mark6),
     ours("forwarding", "datagrams_with_and_without_one_packet_scheduling", traffic::datagrams),
     ours("spread", "connections_are_spread_by_every_scheduler", spread::schedulers),
     ours("newer", "connections_are_spread_by_twos", spread::twos),
@@ -68,6 +71,8 @@ const SCENARIOS: &[Scenario] = &[
     ours("traffic", "an_established_connection_survives", traffic::established),
     ours("traffic", "foreign_edits_are_undone", traffic::repair),
     ours("traffic", "a_sync_daemon_comes_and_goes", traffic::sync_comes_and_goes),
+    ours("traffic", "connections_outlive_their_director", synchronised::takeover),
+    ours("traffic", "an_order_that_the_kernel_leaves_unanswered", synchronised::unanswered),
     ours("traffic", "the_table_of_another_namespace", traffic::namespace),
     ours("deployment", "two_nodes_that_direct_and_serve", deployment::two_nodes),
     ours("deployment", "three_nodes_with_weights_from_scripts", deployment::three_nodes),

@@ -112,7 +112,7 @@ fn sequences() -> std::io::Result<Vec<Case>> {
 
 /// Runs one subject on every host with the files of the same place.
 fn observe(lab: &Lab, cases: &[Case], hosts: &[&Host], subject: Subject) -> Result<Vec<Seen>, Failure> {
-    let mut started = now();
+    let mut started;
     let patience = cases.iter().map(Case::patience).max().unwrap_or_default();
     let mut directors = Vec::new();
     for (case, host) in cases.iter().zip(hosts) {
@@ -124,6 +124,10 @@ fn observe(lab: &Lab, cases: &[Case], hosts: &[&Host], subject: Subject) -> Resu
         let text = case.texts.first().map_or("", String::as_str);
         directors.push(Director::start(lab, host, subject, text, &options)?);
     }
+    for (case, director) in cases.iter().zip(&directors) {
+        wait_until(&format!("{} starts", case.name), STARTED, || director.logged("Startup complete") > 0)?;
+    }
+    started = now();
     let mut running = vec![Vec::new(); cases.len()];
     for step in 0..cases.iter().map(|case| case.texts.len()).max().unwrap_or(0) {
         if step > 0 {
@@ -252,4 +256,6 @@ pub(super) const CHECKED: Duration = Duration::from_secs(5);
 /// Programs that run at the same time.
 const BATCH: usize = 9;
 const LONGEST: Duration = Duration::from_secs(12);
+/// Nine programs on one processor that others use too.
+const STARTED: Duration = Duration::from_secs(40);
 const END: Duration = Duration::from_secs(20);

@@ -13,7 +13,7 @@ use crate::lab::lan::{front4, front6};
 use crate::lab::{Director, Failure, Host, Lab, Lan, Subject, ipvs, pause, process, wait_until};
 
 pub(super) const VIP: IpAddr = front4(50);
-const VIP6: IpAddr = front6(0x50);
+pub(super) const VIP6: IpAddr = front6(0x50);
 const PORT: u16 = 3000;
 
 /// A client, a director, two servers `w1` and `w2` on one network, with services over TCP and UDP.
@@ -74,6 +74,11 @@ impl Place {
         wait_until(&format!("an answer from {target}"), START, || {
             Flow::open(client, target).and_then(|mut flow| flow.ask()).is_ok()
         })?;
+        self.ask_now(vip, count)
+    }
+
+    fn ask_now(&self, vip: IpAddr, count: usize) -> Result<BTreeMap<String, usize>, Failure> {
+        let (client, target) = (self.lan.host("client")?, SocketAddr::new(vip, PORT));
         let mut answers = BTreeMap::new();
         for _ in 0..count {
             *answers.entry(Flow::open(client, target)?.ask()?).or_default() += 1;
@@ -81,12 +86,20 @@ impl Place {
         Ok(answers)
     }
 
+    /// Round robin over both servers, without waiting for a first answer.
+    pub(super) fn both_now(&self, vip: IpAddr) -> Result<(), Failure> {
+        evenly(&self.ask_now(vip, 4)?, 2)
+    }
+
     /// Round robin over both servers, by this way.
     pub(super) fn both(&self, vip: IpAddr) -> Result<(), Failure> {
-        let answers = self.ask(vip, 6)?;
-        let expected: BTreeMap<String, usize> = [("w1".to_owned(), 3), ("w2".to_owned(), 3)].into();
-        require(answers == expected, || format!("round robin over two servers gave {answers:?}"))
+        evenly(&self.ask(vip, 6)?, 3)
     }
+}
+
+fn evenly(answers: &BTreeMap<String, usize>, each: usize) -> Result<(), Failure> {
+    let expected: BTreeMap<String, usize> = [("w1".to_owned(), each), ("w2".to_owned(), each)].into();
+    require(*answers == expected, || format!("round robin over two servers gave {answers:?}"))
 }
 
 /// A virtual server without checks.
@@ -100,7 +113,7 @@ pub(super) fn service(key: &str, lines: &str, servers: &[&str]) -> String {
 }
 
 pub(super) const FRONT4: [&str; 2] = ["10.77.0.11 3000", "10.77.0.12 3000"];
-const FRONT6: [&str; 2] = ["fd77::11 3000", "fd77::12 3000"];
+pub(super) const FRONT6: [&str; 2] = ["fd77::11 3000", "fd77::12 3000"];
 
 /// The servers own the addresses on this device.
 pub(super) fn owns(host: &Host, device: &str) -> Result<(), Failure> {
@@ -114,65 +127,69 @@ pub(super) fn direct6(lab: &Lab, subject: Subject) -> Result<(), Failure> {
     place.both(VIP6)
 }
 
-/// A device that takes packets out of their outer ones, and the addresses behind it.
-fn far_end(host: &Host, module: &str, device: &str) -> Result<(), Failure> {
-    host.run("modprobe", &[module])?;
-    host.ip(&format!("link set {device} up\n"))?;
-    owns(host, device)?;
-    host.sysctl("net.ipv4.conf.all.rp_filter", "0")?;
-    host.sysctl(&format!("net.ipv4.conf.{device}.rp_filter"), "0")
-}
-
-pub(super) fn gre(lab: &Lab, subject: Subject) -> Result<(), Failure> {
-    let place = Place::new()?.serve(|host| far_end(host, "ip_gre", "gre0"))?;
-    let lines = "    lb_algo rr\n    lb_kind TUN type gre\n    protocol TCP\n";
-    let _director = place.start(lab, subject, &service("10.77.0.50 3000", lines, &FRONT4))?;
-    place.both(VIP)
-}
-
-pub(super) fn gue(lab: &Lab, subject: Subject) -> Result<(), Failure> {
-    let place = Place::new()?.serve(|host| {
-        far_end(host, "ipip", "tunl0")?;
-        host.run("modprobe", &["fou"])?;
-        host.run("ip", &["fou", "add", "port", "6080", "gue"]).map(drop)
-    })?;
-    let lines = "    lb_algo rr\n    lb_kind TUN type gue port 6080\n    protocol TCP\n";
-    let _director = place.start(lab, subject, &service("10.77.0.50 3000", lines, &FRONT4))?;
-    place.both(VIP)
-}
-
-/// Takes whatever comes in a packet of IPv6.
-fn far_end6(host: &Host) -> Result<(), Failure> {
-    host.run("modprobe", &["ip6_tunnel"])?;
-    let own = if host.name() == "w1" { "fd77::11" } else { "fd77::12" };
-    host.ip(&format!("link add in6 type ip6tnl mode any local {own} remote ::\nlink set in6 up\n"))?;
-    owns(host, "in6")?;
-    host.sysctl("net.ipv4.conf.all.rp_filter", "0")?;
-    host.sysctl("net.ipv4.conf.in6.rp_filter", "0")
-}
-
-const TUNNEL: &str = "    lb_algo rr\n    lb_kind TUN\n    protocol TCP\n";
-
-pub(super) fn tunnel6(lab: &Lab, subject: Subject) -> Result<(), Failure> {
-    let place = Place::new()?.serve(far_end6)?;
-    let text = service("fd77::50 3000", TUNNEL, &FRONT6) + &service("10.77.0.50 3000", TUNNEL, &FRONT6);
-    let _director = place.start(lab, subject, &text)?;
-    place.both(VIP6)?;
-    place.both(VIP)
-}
-
-pub(super) fn tunnel6_in_4(lab: &Lab, subject: Subject) -> Result<(), Failure> {
-    let place = Place::new()?.serve(|host| far_end(host, "sit", "sit0"))?;
-    let _director = place.start(lab, subject, &service("fd77::50 3000", TUNNEL, &FRONT4))?;
-    place.both(VIP6)
-}
-
 pub(super) fn persistence(lab: &Lab, subject: Subject) -> Result<(), Failure> {
     let place = Place::new()?.serve(|host| owns(host, "lo"))?;
     let lines = "    lb_algo rr\n    lb_kind DR\n    persistence_timeout 60\n    protocol TCP\n";
     let _director = place.start(lab, subject, &service("10.77.0.50 3000", lines, &FRONT4))?;
     let answers = place.ask(VIP, 6)?;
     require(answers.len() == 1, || format!("one client was sent to {answers:?}"))
+}
+
+/// Clients of one network go to one server, and the next network to the next, over both families.
+pub(super) fn granularity(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let mut place = Place::new()?.serve(|host| owns(host, "lo"))?;
+    for name in ["w1", "w2"] {
+        let own = Service::datagrams(place.lan.host(name)?, &[(VIP, PORT).into(), (VIP6, PORT).into()])?;
+        place.services.push(own);
+    }
+    let lines = "    lb_algo rr\n    lb_kind DR\n    protocol UDP\n    persistence_timeout 60\n";
+    let by = |network: &str| format!("{lines}    persistence_granularity {network}\n");
+    let text = service("10.77.0.50 3000", &by("255.255.255.240"), &FRONT4)
+        + &service("fd77::50 3000", &by("124"), &FRONT6);
+    let _director = place.start(lab, subject, &text)?;
+    let client = place.client()?;
+    // Three of one network, two of the next.
+    let sources: [&[IpAddr]; 2] = [
+        &[front4(0x81), front4(0x82), front4(0x8e), front4(0x91), front4(0x92)],
+        &[front6(0x81), front6(0x82), front6(0x8e), front6(0x91), front6(0x92)],
+    ];
+    for source in sources.into_iter().flatten() {
+        let rest = if source.is_ipv4() { "/24 dev eth0" } else { "/64 dev eth0 nodad" };
+        client.ip(&format!("addr add {source}{rest}\n"))?;
+    }
+    let ask = |source: IpAddr, vip: IpAddr| -> String {
+        let answer = client.enter(|| {
+            let socket = UdpSocket::bind((source, 0)).ok()?;
+            socket.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+            socket.send_to(b"?", (vip, PORT)).ok()?;
+            let mut name = [0; 2];
+            socket.recv_from(&mut name).ok()?;
+            Some(String::from_utf8_lossy(&name).into_owned())
+        });
+        answer.ok().flatten().unwrap_or_default()
+    };
+    for (vip, sources) in [VIP, VIP6].into_iter().zip(sources) {
+        wait_until(&format!("an answer from {vip}"), START, || {
+            sources.first().is_some_and(|source| !ask(*source, vip).is_empty())
+        })?;
+        let names: Vec<String> = sources.iter().map(|source| ask(*source, vip)).collect();
+        let (first, second) = names.split_at(3);
+        let one = |names: &[String]| names.iter().all(|name| Some(name) == names.first());
+        let apart = one(first) && one(second) && first.first() != second.first();
+        require(apart, || format!("by networks of sixteen at {vip}: {names:?}"))?;
+    }
+    Ok(())
+}
+
+/// Packets of IPv6 that have a mark, whatever their address.
+pub(super) fn mark6(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let place = Place::new()?.serve(|host| owns(host, "lo"))?;
+    let rule = ["-t", "mangle", "-A", "PREROUTING", "-d", "fd77::50", "-p", "tcp"];
+    let rule = [&rule[..], &["-j", "MARK", "--set-mark", "9"]].concat();
+    place.host()?.run("ip6tables-legacy", &rule)?;
+    let lines = "    ip_family inet6\n    lb_algo rr\n    lb_kind DR\n";
+    let _director = place.start(lab, subject, &service("fwmark 9", lines, &["fd77::11 0", "fd77::12 0"]))?;
+    place.both(VIP6)
 }
 
 /// Datagrams from one port: those of a flow go one way, with `ops` each goes its own.
@@ -210,9 +227,13 @@ pub(super) fn datagrams(lab: &Lab, subject: Subject) -> Result<(), Failure> {
 /// An established connection by NAT goes on over a reload, another weight, and the restart and death of each daemon.
 pub(super) fn established(lab: &Lab, subject: Subject) -> Result<(), Failure> {
     let place = Place::behind()?;
+    // The suite holds the address here.
+    place.host()?.ip(&format!("addr del {VIP}/32 dev eth0\n"))?;
     let text = |weight: u8| {
         let lines = format!("    lb_algo wrr\n    lb_kind NAT\n    weight {weight}\n    protocol TCP\n");
-        "virtual_server 10.77.0.50 3000 {\n".to_owned()
+        "vrrp_instance front {\n    interface eth0\n    virtual_router_id 51\n    version 3\n    advert_int 0.3\n    \
+         virtual_ipaddress {\n        10.77.0.50/24\n    }\n}\nvirtual_server 10.77.0.50 3000 {\n"
+            .to_owned()
             + &lines
             + "    real_server 10.78.0.11 3000 {\n    }\n    real_server 10.78.0.12 3000 {\n        weight 2\n    }\n}\n"
     };
@@ -233,7 +254,7 @@ pub(super) fn established(lab: &Lab, subject: Subject) -> Result<(), Failure> {
         ipvs::destinations(host) == ["10.78.0.11:3000 weight 5", "10.78.0.12:3000 weight 2"]
     })?;
     still("another weight")?;
-    for daemon in ["ipvsd", "checkd"] {
+    for daemon in ["ipvsd", "checkd", "vrrpd"] {
         let old = director.wait_daemon(daemon)?;
         director.ctl(&["restart", daemon])?;
         let new = director.wait_successor(daemon, old)?;

@@ -37,6 +37,8 @@ pub struct Director {
     subject: Subject,
     child: Child,
     log: PathBuf,
+    /// Where its part of the log begins: those that ran on the same host before wrote to the same file.
+    log_start: usize,
     run_dir: PathBuf,
 }
 
@@ -116,8 +118,9 @@ impl Director {
             .stdin(Stdio::null())
             .stdout(sink)
             .stderr(errors);
+        let log_start = fs::read(&log).map_or(0, |before| before.len());
         let child = host.spawn(&mut command)?;
-        Ok(Self { subject, child, log, run_dir })
+        Ok(Self { subject, child, log, log_start, run_dir })
     }
 
     /// Which implementation this is.
@@ -166,7 +169,8 @@ impl Director {
     /// What it has logged so far.
     #[must_use]
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+        let whole = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(whole.get(self.log_start..).unwrap_or_default()).into_owned()
     }
 
     /// How often a text stands in the log.
