@@ -322,6 +322,7 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     let place = Place::of(&given(args), &process);
     let (record, mut left) = claim(&place.run_dir)?;
     let pid_file = claim_pid_file(args, &place)?;
+    let vrrp_was_killed = predecessor::was_killed(&place.vrrp);
     let old_vrrpd = predecessor::await_end(&place.vrrp, &daemon_dir.join(Daemon::Vrrpd.name()));
     let control = Control::listen(&place.run_dir, process.control_group, process.status_group)
         .map_err(|error| Failure::new(exit::FATAL, format!("control socket: {error}")))?;
@@ -365,7 +366,9 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
         None => {}
     }
     // Whoever was killed and has left no record of ours was another keepalived: what it left is what it was to hold.
-    let killed = left.is_empty() && pid_file.as_ref().is_ok_and(PidFile::was_stale);
+    // A service manager removes the file of the main process, and nobody that of its VRRP process.
+    let was_killed = vrrp_was_killed || pid_file.as_ref().is_ok_and(PidFile::was_stale);
+    let killed = left.is_empty() && was_killed;
     if args.release_addresses || killed {
         left.add(&parts.parent.leftovers(args.release_addresses));
     }

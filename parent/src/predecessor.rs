@@ -26,12 +26,26 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Time that a killed process has to be gone.
 const DEATH: Duration = Duration::from_secs(1);
 
+fn named(pid_file: &Path) -> Option<i32> {
+    let mut text = String::new();
+    fs::File::open(pid_file).ok()?.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// True when this pid file names a process that is gone, reaped or not: who ends in order removes the file.
+#[must_use]
+pub fn was_killed(pid_file: &Path) -> bool {
+    let is_gone = |pid| {
+        let program = fs::read_link(format!("/proc/{pid}/exe"));
+        program.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    };
+    named(pid_file).is_some_and(is_gone)
+}
+
 /// Waits for the vrrpd that this pid file names; `None` when there is none.
 #[must_use]
 pub fn await_end(pid_file: &Path, program: &Path) -> Option<End> {
-    let mut text = String::new();
-    fs::File::open(pid_file).ok()?.take(32).read_to_string(&mut text).ok()?;
-    let pid: i32 = text.trim().parse().ok()?;
+    let pid = named(pid_file)?;
     let pidfd = pidfd_open(pid).ok()?;
     // Asked after the process has been opened: its number can't have gone to another one.
     if !executes(pid, program) {
@@ -75,6 +89,7 @@ mod tests {
         let text = pid_file("text", "x\n");
         assert_eq!(await_end(&text, Path::new("/bin/sleep")), None);
         assert_eq!(await_end(Path::new("/nonexistent/vrrp.pid"), Path::new("/bin/sleep")), None);
+        assert!(!was_killed(&own) && !was_killed(&text) && !was_killed(Path::new("/nonexistent/vrrp.pid")));
         fs::remove_file(own).unwrap();
         fs::remove_file(text).unwrap();
     }
@@ -86,6 +101,7 @@ mod tests {
         let file = pid_file("sleep", &format!("{}\n", child.id()));
         assert_eq!(await_end(&file, &program), Some(End::Own));
         child.wait().unwrap();
+        assert!(was_killed(&file));
         fs::remove_file(file).unwrap();
     }
 }

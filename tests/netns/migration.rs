@@ -104,25 +104,30 @@ rolls! {
     a_pair_of_ours_becomes_c_again_master_first: ["d1", "d2"], Subject::Ours => Subject::C;
 }
 
-/// Both have the same pid file, as an installation has it: it tells that somebody was killed.
+/// Both have the same pid files, as an installation has it: they tell that somebody was killed.
 const PID_FILE: [&str; 2] = ["-p", "/run/lab/d1.parent.pid"];
+const VRRP_PID_FILE: [&str; 2] = ["-r", "/run/lab/d1.vrrp.pid"];
 
 #[test]
 fn what_a_killed_c_has_left_is_not_taken_for_somebody_elses() {
     sandboxed(60, |lab| {
         let lan = Lan::new(&[("d1", 1)])?;
         let d1 = lan.host("d1")?;
-        let mut c = Director::start(lab, d1, Subject::C, &config("d1"), &[])?;
-        wait_until("d1 holds both addresses", SOON, || holds(d1, true))?;
-        c.freeze_and_kill();
-        require(holds(d1, true), || "the addresses went with the processes: nothing to test".to_owned())?;
-        let ours = Director::start(lab, d1, Subject::Ours, &config("d1"), &PID_FILE)?;
-        wait_until("ours is Master and holds both", SOON, || {
-            let state = ours.status().map(|status| status["instances"][0]["state"].clone());
-            state.is_ok_and(|state| state == "Master") && holds(d1, true)
-        })?;
-        ours.stop()?;
-        require(holds(d1, false), || format!("a stop has left {:?}", d1.addresses()))
+        // A service manager removes the first file when it sees the process die.
+        for options in [PID_FILE, VRRP_PID_FILE] {
+            let mut c = Director::start(lab, d1, Subject::C, &config("d1"), &[])?;
+            wait_until("d1 holds both addresses", SOON, || holds(d1, true))?;
+            c.freeze_and_kill();
+            require(holds(d1, true), || "the addresses went with the processes: nothing to test".to_owned())?;
+            let ours = Director::start(lab, d1, Subject::Ours, &config("d1"), &options)?;
+            wait_until("ours is Master and holds both", SOON, || {
+                let state = ours.status().map(|status| status["instances"][0]["state"].clone());
+                state.is_ok_and(|state| state == "Master") && holds(d1, true)
+            })?;
+            ours.stop()?;
+            require(holds(d1, false), || format!("{options:?}: a stop has left {:?}", d1.addresses()))?;
+        }
+        Ok(())
     });
 }
 
