@@ -110,8 +110,11 @@ fn tell(text: &str) {
     let _unheard = writeln!(io::stderr(), "{}", text.trim_end());
 }
 
+/// The version of keepalived whose behaviour this is: programs read from it what they may expect.
+const BEHAVES_AS: &str = "2.4.3";
+
 fn version() -> Result<ExitCode, Failure> {
-    tell(&format!("Keepalived v{} (Rust; behaves as 2.4.3)", env!("CARGO_PKG_VERSION")));
+    tell(&format!("Keepalived v{BEHAVES_AS} (this suite: {}, in Rust)\n\n{}", env!("CARGO_PKG_VERSION"), running_on()));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -239,6 +239,100 @@ fn state_files_are_called_what_the_configuration_says() {
     })
 }
 
+/// Two scripts leave behind who ran them: one says so itself, the other leaves it to `script_user`.
+#[test]
+fn scripts_run_as_script_user_unless_they_name_another() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let id = d1.run("/usr/bin/id", &["-u", "frr"])?;
+        let left = ["/tmp/ran-as-script-user", "/tmp/ran-as-root", "/tmp/ran-at-master"];
+        left.iter().for_each(|path| drop(fs::remove_file(path)));
+        let script = |name: &str, path: &str, user: &str| {
+            format!("vrrp_script {name} {{\n    script \"/bin/cp /proc/self/status {path}\"\n{user}}}\n")
+        };
+        let tracked = VrrpInstance::new(3, "0.2", 200, front4(50)).with(&format!(
+            "track_script {{\n    mine weight 1\n    roots weight 1\n}}\nnotify_master \"/bin/cp /proc/self/status {}\"",
+            left[2]
+        ));
+        let config = globals("script_user frr\nenable_script_security")
+            + &script("mine", left[0], "")
+            + &script("roots", left[1], "    user root\n")
+            + &tracked.text();
+        let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+        for (path, user) in [(left[0], id.trim()), (left[1], "0"), (left[2], id.trim())] {
+            let ran_as = || {
+                let status = read(path);
+                let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+                ids.split_whitespace().next().map(str::to_owned)
+            };
+            wait_until(&format!("{path} is of user {user}"), SOON, || ran_as().as_deref() == Some(user))
+                .map_err(|failure| Failure::new(format!("{failure}: {:?}\n{}", ran_as(), director.log())))?;
+        }
+        left.iter().for_each(|path| drop(fs::remove_file(path)));
+        Ok(())
+    })
+}
+
+/// The kernel's pattern is a file of this test, so that no other process of the machine sees it change.
+#[test]
+fn the_pattern_of_core_files_lasts_as_long_as_the_suite() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        fs::create_dir_all("/run/lab").map_err(|cause| Failure::instrument("/run/lab", cause))?;
+        fs::write("/run/lab/pattern", "before").map_err(|cause| Failure::instrument("the pattern", cause))?;
+        let kernels = "/proc/sys/kernel/core_pattern";
+        nix::mount::mount(
+            Some("/run/lab/pattern"),
+            kernels,
+            None::<&str>,
+            nix::mount::MsFlags::MS_BIND,
+            None::<&str>,
+        )
+        .map_err(|cause| Failure::instrument("the pattern's place", cause))?;
+        let director = Director::start(lab, d1, Subject::Ours, &(global("lab") + &instance()), &["-Mcore.%p"])?;
+        let vrrpd = director.wait_daemon("vrrpd")?;
+        require(read(kernels) == "core.%p", || read(kernels))?;
+        let limit = |pid: i32| {
+            let limits = read(&format!("/proc/{pid}/limits"));
+            let line = limits.lines().find(|line| line.starts_with("Max core file size")).map(str::to_owned);
+            line.unwrap_or_default()
+        };
+        require(limit(director.pid()).contains("unlimited"), || limit(director.pid()))?;
+        require(!limit(vrrpd).contains("unlimited"), || limit(vrrpd))?;
+        director.stop()?;
+        require(read(kernels) == "before", || read(kernels))
+    })
+}
+
+#[test]
+fn the_version_is_that_of_the_behaviour_and_signals_have_their_numbers() {
+    sandboxed(60, |_| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let ours = install_ours()?.join("keepalived");
+        let run = |program: &Path, option: &str| -> Result<(Option<i32>, String, String), Failure> {
+            let mut command = Command::new(program);
+            let output = command.arg(option).stdin(Stdio::null()).output();
+            let output = output.map_err(|cause| Failure::instrument("keepalived", cause))?;
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            Ok((output.status.code(), text(&output.stdout), text(&output.stderr)))
+        };
+        for option in ["-v", "--version"] {
+            let (code, out, err) = run(&ours, option)?;
+            require(code == Some(0) && out.is_empty() && err.starts_with("Keepalived v2.4.3 ("), || err.clone())?;
+            require(err.contains("\nRunning on Linux "), || err.clone())?;
+        }
+        let theirs = Path::new("/usr/sbin/keepalived");
+        for name in ["STOP", "RELOAD", "DATA", "STATS", "STATS_CLEAR", "JSON", "stop", "NONE"] {
+            let option = format!("--signum={name}");
+            let ((code, number, _), known) = (run(&ours, &option)?, run(theirs, &option)?);
+            require((code, &number) == (known.0, &known.1), || format!("{name}: {code:?} {number}, {known:?}"))?;
+        }
+        lan.host("d1").map(|_| ())
+    })
+}
+
 /// One script writes the name that it was started by, the other its groups.
 #[test]
 fn scripts_get_all_groups_of_their_user_and_the_name_that_is_written() {
