@@ -114,7 +114,11 @@ fn tell(text: &str) {
 const BEHAVES_AS: &str = "2.4.3";
 
 fn version() -> Result<ExitCode, Failure> {
-    tell(&format!("Keepalived v{BEHAVES_AS} (this suite: {}, in Rust)\n\n{}", env!("CARGO_PKG_VERSION"), running_on()));
+    tell(&format!(
+        "Keepalived v{BEHAVES_AS} (this suite: {}, in Rust)\n\n{}",
+        env!("CARGO_PKG_VERSION"),
+        running_on()
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -291,7 +291,8 @@ fn the_pattern_of_core_files_lasts_as_long_as_the_suite() {
             None::<&str>,
         )
         .map_err(|cause| Failure::instrument("the pattern's place", cause))?;
-        let director = Director::start(lab, d1, Subject::Ours, &(global("lab") + &instance()), &["-Mcore.%p"])?;
+        let director =
+            Director::start(lab, d1, Subject::Ours, &(global("lab") + &instance()), &["-Mcore.%p"])?;
         let vrrpd = director.wait_daemon("vrrpd")?;
         require(read(kernels) == "core.%p", || read(kernels))?;
         let limit = |pid: i32| {
@@ -320,14 +321,18 @@ fn the_version_is_that_of_the_behaviour_and_signals_have_their_numbers() {
         };
         for option in ["-v", "--version"] {
             let (code, out, err) = run(&ours, option)?;
-            require(code == Some(0) && out.is_empty() && err.starts_with("Keepalived v2.4.3 ("), || err.clone())?;
+            require(code == Some(0) && out.is_empty() && err.starts_with("Keepalived v2.4.3 ("), || {
+                err.clone()
+            })?;
             require(err.contains("\nRunning on Linux "), || err.clone())?;
         }
         let theirs = Path::new("/usr/sbin/keepalived");
         for name in ["STOP", "RELOAD", "DATA", "STATS", "STATS_CLEAR", "JSON", "stop", "NONE"] {
             let option = format!("--signum={name}");
             let ((code, number, _), known) = (run(&ours, &option)?, run(theirs, &option)?);
-            require((code, &number) == (known.0, &known.1), || format!("{name}: {code:?} {number}, {known:?}"))?;
+            require((code, &number) == (known.0, &known.1), || {
+                format!("{name}: {code:?} {number}, {known:?}")
+            })?;
         }
         lan.host("d1").map(|_| ())
     })

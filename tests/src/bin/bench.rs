@@ -1,4 +1,5 @@
-//! `make bench`: `lab-bench FILE` takes all figures, prints them and writes FILE. `inside`, `checks`, `guest` and `table` are its parts:
+//! `make bench`: `lab-bench FILE` takes all figures, prints them and writes FILE. `inside`, `checks`, `guest` and `table` are its parts,
+//! `reload` and `load` some of those:
 //! it starts them itself, in a sandbox and in user-mode kernels.
 
 use std::io::Write;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         "inside" => inside(),
         "reload" => only(reload::figures),
         "checks" => only(checks::figures),
+        "load" => only(load::figures),
         "guest" => guest(),
         "table" => ipvs_table(),
         file => whole(Path::new(file)),
