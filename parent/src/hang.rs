@@ -15,13 +15,18 @@ pub const OTHERS: Duration = Duration::from_secs(5);
 /// Processor time that a daemon may use without progress and still count as starved: a turn of its loop takes less.
 pub const MOST_RAN: Duration = Duration::from_millis(10);
 
-/// What the scheduler has done with a process so far (the first two fields of /proc/PID/schedstat).
+/// What the scheduler has done with a process so far (the first two fields of /proc/PID/schedstat), and what the
+/// machine beneath this one has taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Scheduled {
-    /// Time on a processor.
+    /// Time on a processor. What was stolen meanwhile may count as such.
     pub ran: Duration,
     /// Time that it was ready to run and another one ran.
     pub waited: Duration,
+    /// The processor that it is on.
+    pub processor: u32,
+    /// Time that a hypervisor has stolen from that processor.
+    pub stolen: Duration,
 }
 
 /// Watch over one process.
@@ -65,12 +70,16 @@ impl HangWatch {
         self.doubt = Some((now, scheduled));
     }
 
-    /// True when the process can't be blamed: since doubt arose it has waited for a processor most of the time, and
-    /// has not had one for longer than a turn takes. Asked after [`Self::check`]; the watch begins anew.
+    /// True when the process can't be blamed: since doubt arose it has waited for a processor most of the time, be it
+    /// that another process had it or another machine, and has not had one for longer than a turn takes. Asked after [`Self::check`]; the watch begins anew.
     pub fn was_starved(&mut self, scheduled: Scheduled, now: MonoTime) -> bool {
         let Some((at, before)) = self.doubt else { return false };
-        let ran = scheduled.ran.saturating_sub(before.ran);
-        let waited = scheduled.waited.saturating_sub(before.waited);
+        let stolen = match scheduled.processor == before.processor {
+            true => scheduled.stolen.saturating_sub(before.stolen),
+            false => Duration::ZERO,
+        };
+        let ran = scheduled.ran.saturating_sub(before.ran).saturating_sub(stolen);
+        let waited = scheduled.waited.saturating_sub(before.waited).saturating_add(stolen);
         let starved = ran < MOST_RAN && waited > now.since(at) / 2;
         if starved {
             self.begin_anew(now);
@@ -164,7 +173,8 @@ mod tests {
     }
 
     fn scheduled(ran_ms: u64, waited_ms: u64) -> Scheduled {
-        Scheduled { ran: Duration::from_millis(ran_ms), waited: Duration::from_millis(waited_ms) }
+        let (ran, waited) = (Duration::from_millis(ran_ms), Duration::from_millis(waited_ms));
+        Scheduled { ran, waited, processor: 1, stolen: Duration::from_millis(7_000) }
     }
 
     /// The watch when it has found a hang at 125 ms; doubt arose at 75 ms.
@@ -187,6 +197,17 @@ mod tests {
         let mut watch = suspicious();
         assert!(watch.was_starved(scheduled(501, 1_045), at(125)));
         assert!(!watch.check(LIMIT, at(150)), "the limit counts anew");
+    }
+
+    #[test]
+    fn a_daemon_whose_processor_was_stolen_is_not_blamed() {
+        let stolen = Duration::from_millis(7_040);
+        assert!(suspicious().was_starved(Scheduled { stolen, ..scheduled(545, 1_000) }, at(125)));
+        // What was stolen from another processor says nothing.
+        let elsewhere = Scheduled { stolen, processor: 0, ..scheduled(545, 1_000) };
+        assert!(!suspicious().was_starved(elsewhere, at(125)));
+        let little = Duration::from_millis(7_010);
+        assert!(!suspicious().was_starved(Scheduled { stolen: little, ..scheduled(545, 1_000) }, at(125)));
     }
 
     #[test]

@@ -82,5 +82,23 @@ fn scheduled(pid: i32) -> Scheduled {
     let mut fields =
         text.split_whitespace().map(|field| field.parse().map_or(Duration::ZERO, Duration::from_nanos));
     let mut next = || fields.next().unwrap_or_default();
-    Scheduled { ran: next(), waited: next() }
+    let processor = processor(pid).unwrap_or_default();
+    Scheduled { ran: next(), waited: next(), processor, stolen: stolen(processor).unwrap_or_default() }
+}
+
+/// The processor that a process is on: field 39 of its line (proc(5)), 37th behind the name.
+fn processor(pid: i32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(')').next()?.split_whitespace().nth(36)?.parse().ok()
+}
+
+/// What a hypervisor has taken from a processor since the machine was started: eighth number of its line, in
+/// hundredths of a second.
+fn stolen(processor: u32) -> Option<Duration> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let name = format!("cpu{processor}");
+    let mut lines = stat.lines().map(str::split_whitespace);
+    let mut fields = lines.find_map(|mut fields| (fields.next()? == name).then_some(fields))?;
+    let ticks: u64 = fields.nth(7)?.parse().ok()?;
+    Some(Duration::from_millis(ticks.saturating_mul(10)))
 }
