@@ -132,8 +132,8 @@ impl Reactor {
         }
         for event in &self.events {
             if event.token() == TIMER {
+                // Not read: it is watched edge-triggered, and arming it again makes it unexpired.
                 self.armed = None;
-                let _expired = self.timer.wait();
                 continue;
             }
             ready.push(Ready {

@@ -63,14 +63,21 @@ pub fn compile(
         filter(never, SeccompAction::Allow, SeccompAction::KillProcess, architecture)?,
         filter(rules(&quiet, pid)?, SeccompAction::Allow, not_implemented, architecture)?,
     ];
-    if let Calls::Listed(lists) = profile.calls {
-        let files = if extras.reading { READ_FILES } else { &[] };
-        let datagrams = if extras.udp { UDP_SOCKETS } else { &[] };
-        let listed: Vec<&Rule> =
-            lists.iter().copied().flatten().chain(files).chain(datagrams).chain(QUIETLY_REFUSED).collect();
+    if matches!(profile.calls, Calls::Listed(_)) {
+        let mut listed = allowed(profile, extras);
+        listed.extend(QUIETLY_REFUSED);
         filters.push(filter(rules(&listed, pid)?, SeccompAction::Trap, SeccompAction::Allow, architecture)?);
     }
     Ok(filters)
+}
+
+/// What a profile with a list allows; nothing for one without.
+#[must_use]
+pub fn allowed(profile: &Profile, extras: Extras) -> Vec<&'static Rule> {
+    let Calls::Listed(lists) = profile.calls else { return Vec::new() };
+    let files = if extras.reading { READ_FILES } else { &[] };
+    let datagrams = if extras.udp { UDP_SOCKETS } else { &[] };
+    lists.iter().copied().flatten().chain(files).chain(datagrams).collect()
 }
 
 /// Installs the filters for every thread, the allowlist last. It cannot be undone.

@@ -23,6 +23,7 @@ tshark=tshark
 ip=iproute2
 nft=nftables
 ps=procps
+strace=strace
 killall=psmisc
 busybox=busybox-static
 nginx=nginx-light

@@ -1,6 +1,7 @@
 //! What each confined daemon holds and what it is refused, on processes that the real parent started. On the host's
 //! kernel: it has what the daemons ask of it, landlock included.
 
+mod calls;
 mod impostor;
 
 use std::collections::BTreeMap;

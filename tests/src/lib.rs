@@ -3,6 +3,7 @@
 //! Everything runs as root in namespaces of its own that end with the run; nothing here is installed.
 
 pub mod bench;
+pub mod calls;
 pub mod chaos;
 pub mod demo;
 pub mod fuzz;

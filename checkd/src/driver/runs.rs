@@ -93,6 +93,8 @@ struct Postponed {
 
 /// Most runs started in one turn.
 const STARTS: usize = 128;
+/// How much before its time a run may start: those that are due together cost one wake-up. The rhythm stays.
+const EARLY: Duration = Duration::from_millis(1);
 /// When a run that could not start is tried again.
 const POSTPONE: Duration = Duration::from_secs(1);
 /// Least time between two lines about runs that could not start.
@@ -252,11 +254,13 @@ impl Runs {
         }
         self.take_answers(steps);
         for _ in 0..STARTS {
-            let Some((position, at)) = self.alarms.pop_due(now) else { return };
-            if self.active.get(position).copied().flatten().is_some() {
-                self.late(position, roster, steps);
-            } else {
-                self.start(position, at, roster, reactor, now, steps);
+            let Some((position, at)) = self.alarms.pop_due(now + EARLY) else { return };
+            let runs = self.active.get(position).copied().flatten().is_some();
+            match runs {
+                // A time-out is never early.
+                true if at > now => return self.alarms.set(position, at),
+                true => self.late(position, roster, steps),
+                false => self.start(position, at, roster, reactor, now, steps),
             }
         }
     }

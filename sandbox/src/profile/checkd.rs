@@ -22,34 +22,19 @@ const OWN: &[Rule] = &[
     when(
         libc::SYS_socket,
         &[
-            &[is(0, AF_INET), socket_type(SOCK_STREAM), is(2, 0)],
             &[is(0, AF_INET), socket_type(SOCK_STREAM), is(2, IPPROTO_TCP)],
-            &[is(0, AF_INET6), socket_type(SOCK_STREAM), is(2, 0)],
             &[is(0, AF_INET6), socket_type(SOCK_STREAM), is(2, IPPROTO_TCP)],
         ],
         "TCP checks and mail; multipath TCP (262) would pass by landlock",
     ),
     call(libc::SYS_connect, "checks; landlock says to which ports"),
     call(libc::SYS_bind, "checks with bindto; landlock says to which ports"),
-    when(
-        libc::SYS_setsockopt,
-        &[
-            &[is(1, SOL_SOCKET)],
-            &[is(1, libc::IPPROTO_IP), is(2, libc::IP_TOS)],
-            &[is(1, libc::IPPROTO_IP), is(2, libc::IP_TTL)],
-            &[is(1, libc::IPPROTO_IP), is(2, libc::IP_BIND_ADDRESS_NO_PORT)],
-            &[is(1, libc::IPPROTO_IPV6), is(2, libc::IPV6_V6ONLY)],
-            &[is(1, libc::IPPROTO_IPV6), is(2, libc::IPV6_UNICAST_HOPS)],
-            &[is(1, libc::IPPROTO_IPV6), is(2, libc::IPV6_TCLASS)],
-            // Named one by one: TCP_FASTOPEN_CONNECT passes by landlock, TCP_ULP loads kernel code.
-            &[is(1, IPPROTO_TCP), is(2, libc::TCP_NODELAY)],
-            &[is(1, IPPROTO_TCP), is(2, libc::TCP_QUICKACK)],
-            &[is(1, IPPROTO_TCP), is(2, libc::TCP_SYNCNT)],
-            &[is(1, IPPROTO_TCP), is(2, libc::TCP_USER_TIMEOUT)],
-            &[is(1, IPPROTO_TCP), is(2, libc::TCP_LINGER2)],
-        ],
-        "linger, interface, type of service, time-outs",
-    ),
+    // No other level: TCP_FASTOPEN_CONNECT passes by landlock, TCP_ULP loads kernel code.
+    when(libc::SYS_setsockopt, &[&[is(1, SOL_SOCKET)]], "interface, address in use, end by a reset"),
     call(libc::SYS_getsockopt, "result of a connect"),
-    call(libc::SYS_shutdown, "end of a request"),
+    when(
+        libc::SYS_fcntl,
+        &[&[is(1, libc::F_GETFD)], &[is(1, libc::F_GET_SEALS)]],
+        "std's own doubts in debug builds; seals of a memfd",
+    ),
 ];

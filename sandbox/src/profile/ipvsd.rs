@@ -4,7 +4,7 @@
 use libc::SOL_SOCKET;
 
 use super::rule::{is, when};
-use super::shared::{LOOP, MESSAGES, RUNTIME};
+use super::shared::{LOOP, MESSAGES, NETLINK, RUNTIME};
 use super::{Calls, Capability, Files, Limits, Profile, Rule, Tcp};
 
 /// The page of ipvsd.
@@ -12,7 +12,7 @@ pub const IPVSD: Profile = Profile {
     name: "ipvsd",
     user: "_ka_ipvs",
     capabilities: &[Capability::CAP_NET_ADMIN], // every IPVS command asks for it
-    calls: Calls::Listed(&[RUNTIME, LOOP, MESSAGES, OWN]),
+    calls: Calls::Listed(&[RUNTIME, LOOP, MESSAGES, NETLINK, OWN]),
     limits: Limits { open_files: 64, memory_mib: 512 },
     files: Files::OnlyGranted,
     tcp: Tcp::OnlyGranted,

@@ -91,22 +91,17 @@ pub const QUIETLY_REFUSED: &[Rule] =
 
 /// Memory, time, randomness, ending: what the language and libc need in any process.
 pub(super) const RUNTIME: &[Rule] = &[
-    when(libc::SYS_mmap, &[&[lacks(2, PROT_EXEC)]], "heap; memfds of a generation; never executable"),
-    when(libc::SYS_mprotect, &[&[lacks(2, PROT_EXEC)]], "heap growth; never executable"),
+    when(libc::SYS_mmap, &[&[lacks(2, PROT_EXEC)]], "heap; never executable"),
     call(libc::SYS_munmap, "heap"),
     call(libc::SYS_mremap, "heap"),
-    call(libc::SYS_madvise, "heap trimming"),
     call(libc::SYS_brk, "heap"),
     when(libc::SYS_prctl, &[&[is(0, PR_SET_VMA)]], "newer libc names its heap areas"),
     call(libc::SYS_futex, "std locks, even uncontended ones at exit"),
-    call(libc::SYS_sched_yield, "std spin waits"),
-    call(libc::SYS_getrandom, "hash seeds; random ids"),
+    call(libc::SYS_getrandom, "hash seeds; random ids; TLS"),
     call(libc::SYS_clock_gettime, "reactor, where the vDSO has no fast clock"),
-    call(libc::SYS_gettimeofday, "libc time, where the vDSO has no fast clock"),
     call(libc::SYS_rt_sigreturn, "return from the SIGSYS handler"),
     call(libc::SYS_rt_sigprocmask, "abort"),
     call(libc::SYS_sigaltstack, "std at exit"),
-    call(libc::SYS_restart_syscall, "a wait interrupted by SIGSTOP and SIGCONT"),
     call(libc::SYS_getpid, "abort"),
     call(libc::SYS_gettid, "abort"),
     when(
@@ -114,34 +109,51 @@ pub(super) const RUNTIME: &[Rule] = &[
         &[&[Test { argument: 0, compare: Compare::OwnPid }]],
         "abort signals itself; never another process",
     ),
-    call(libc::SYS_exit, "end"),
     call(libc::SYS_exit_group, "end"),
 ];
 
 /// The event loop and the descriptors it holds.
 pub(super) const LOOP: &[Rule] = &[
-    call(libc::SYS_epoll_create1, "reactor: mio poll"),
     call(libc::SYS_epoll_ctl, "reactor: mio registration"),
     call(libc::SYS_epoll_pwait, "reactor: mio wait, by libc's choice"),
     #[cfg(target_arch = "x86_64")]
     call(libc::SYS_epoll_wait, "reactor: mio wait"),
+    call(libc::SYS_timerfd_settime, "reactor: next deadline"),
+    call(libc::SYS_write, "panic line; word of an unknown call"),
+    call(libc::SYS_close, "descriptors"),
+    call(libc::SYS_pread64, "memfds: a generation read in slices"),
+    when(libc::SYS_statx, &[&[has(2, AT_EMPTY_PATH)]], "memfds: length, as std asks"),
+];
+
+/// Sending and receiving, but for TCP fast open, which connects without asking landlock.
+pub(super) const MESSAGES: &[Rule] = &[
+    call(libc::SYS_recvfrom, "sockets"),
+    call(libc::SYS_recvmsg, "channel with descriptors; packet information"),
+    when(libc::SYS_sendto, &[&[lacks(3, MSG_FASTOPEN)]], "sockets; never TCP fast open"),
+    when(libc::SYS_sendmsg, &[&[lacks(2, MSG_FASTOPEN)]], "channel; sockets; never TCP fast open"),
+];
+
+/// What the daemons that program the kernel are allowed beyond these.
+pub(super) const NETLINK: &[Rule] = &[
+    when(libc::SYS_mprotect, &[&[lacks(2, PROT_EXEC)]], "heap growth; never executable"),
+    call(libc::SYS_madvise, "heap trimming"),
+    call(libc::SYS_sched_yield, "std spin waits"),
+    call(libc::SYS_gettimeofday, "libc time, where the vDSO has no fast clock"),
+    call(libc::SYS_restart_syscall, "a wait interrupted by SIGSTOP and SIGCONT"),
+    call(libc::SYS_exit, "end"),
+    call(libc::SYS_epoll_create1, "reactor: mio poll"),
     call(libc::SYS_eventfd2, "reactor: mio waker"),
     call(libc::SYS_timerfd_create, "reactor: the one timer"),
-    call(libc::SYS_timerfd_settime, "reactor: next deadline"),
     call(libc::SYS_ppoll, "netlink: wait for an answer until its deadline"),
     #[cfg(target_arch = "x86_64")]
     call(libc::SYS_poll, "netlink: wait for an answer until its deadline"),
     call(libc::SYS_read, "channel; timer"),
-    call(libc::SYS_write, "channel; waker; panic line"),
     call(libc::SYS_readv, "channel"),
     call(libc::SYS_writev, "channel"),
-    call(libc::SYS_close, "descriptors"),
     call(libc::SYS_dup, "a copy of a socket for the parent's vault"),
     call(libc::SYS_lseek, "memfds: length and position"),
-    call(libc::SYS_pread64, "memfds: a generation read in slices"),
     call(libc::SYS_fstat, "memfds: length"),
     when(libc::SYS_newfstatat, &[&[has(3, AT_EMPTY_PATH)]], "memfds: length, as newer libc asks"),
-    when(libc::SYS_statx, &[&[has(2, AT_EMPTY_PATH)]], "memfds: length, as std asks"),
     when(
         libc::SYS_fcntl,
         &[
@@ -159,15 +171,7 @@ pub(super) const LOOP: &[Rule] = &[
         &[&[is(1, FIONBIO)]],
         "std: non-blocking; any other on any socket lets NET_ADMIN change interfaces",
     ),
-];
-
-/// Sending and receiving, but for TCP fast open, which connects without asking landlock.
-pub(super) const MESSAGES: &[Rule] = &[
-    call(libc::SYS_recvfrom, "channel; sockets"),
-    call(libc::SYS_recvmsg, "channel with descriptors; packet information"),
     call(libc::SYS_recvmmsg, "queues drained in batches"),
-    when(libc::SYS_sendto, &[&[lacks(3, MSG_FASTOPEN)]], "sockets; never TCP fast open"),
-    when(libc::SYS_sendmsg, &[&[lacks(2, MSG_FASTOPEN)]], "channel; sockets; never TCP fast open"),
     when(libc::SYS_sendmmsg, &[&[lacks(3, MSG_FASTOPEN)]], "batches; never TCP fast open"),
     call(libc::SYS_getsockname, "local address"),
     call(libc::SYS_getpeername, "remote address"),
@@ -183,12 +187,10 @@ pub(crate) const READ_FILES: &[Rule] = &[
 pub(crate) const UDP_SOCKETS: &[Rule] = &[when(
     libc::SYS_socket,
     &[
-        &[is(0, libc::AF_INET), socket_type(libc::SOCK_DGRAM), is(2, 0)],
         &[is(0, libc::AF_INET), socket_type(libc::SOCK_DGRAM), is(2, libc::IPPROTO_UDP)],
-        &[is(0, libc::AF_INET6), socket_type(libc::SOCK_DGRAM), is(2, 0)],
         &[is(0, libc::AF_INET6), socket_type(libc::SOCK_DGRAM), is(2, libc::IPPROTO_UDP)],
     ],
-    "DNS and UDP checks; protocol 0 of a datagram socket is UDP",
+    "DNS and UDP checks",
 )];
 
 const WRITING: i32 = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;

@@ -3,7 +3,7 @@
 use libc::{AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, SOCK_DGRAM, SOCK_RAW, SOL_SOCKET};
 
 use super::rule::{below, call, is, is_not, socket_type, when};
-use super::shared::{LOOP, MESSAGES, RUNTIME};
+use super::shared::{LOOP, MESSAGES, NETLINK, RUNTIME};
 use super::{Calls, Capability, Files, Limits, Profile, Rule, Tcp};
 
 /// The page of vrrpd.
@@ -14,7 +14,7 @@ pub const VRRPD: Profile = Profile {
         Capability::CAP_NET_ADMIN, // addresses, routes, rules, links by rtnetlink
         Capability::CAP_NET_RAW,   // VRRP, ARP and neighbour advertisement sockets
     ],
-    calls: Calls::Listed(&[RUNTIME, LOOP, MESSAGES, OWN]),
+    calls: Calls::Listed(&[RUNTIME, LOOP, MESSAGES, NETLINK, OWN]),
     // One socket pair per interface and family, plus their spares.
     limits: Limits { open_files: 4096, memory_mib: 256 },
     files: Files::OnlyGranted,

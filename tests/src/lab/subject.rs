@@ -32,6 +32,17 @@ impl Subject {
     }
 }
 
+/// How a subject is started.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Outfit<'a> {
+    /// Additional options.
+    pub options: &'a [&'a str],
+    /// Variables of its environment.
+    pub environment: &'a [(&'a str, &'a Path)],
+    /// A program with its arguments that is to start it, and becomes it.
+    pub through: &'a [&'a str],
+}
+
 /// A keepalived that runs on a host.
 pub struct Director {
     subject: Subject,
@@ -51,24 +62,24 @@ impl Director {
         config: &str,
         options: &[&str],
     ) -> Result<Self, Failure> {
-        Self::start_in(lab, host, subject, config, options, &[])
+        Self::start_as(lab, host, subject, config, &Outfit { options, ..Outfit::default() })
     }
 
-    /// The same, with variables in its environment.
-    pub fn start_in(
+    /// The same, with more than options.
+    pub fn start_as(
         lab: &Lab,
         host: &Host,
         subject: Subject,
         config: &str,
-        options: &[&str],
-        environment: &[(&str, &Path)],
+        outfit: &Outfit<'_>,
     ) -> Result<Self, Failure> {
-        Self::launch(lab, host, subject, config, &[&["-l", "-G"], options].concat(), environment)
+        let options = [&["-l", "-G"], outfit.options].concat();
+        Self::launch(lab, host, subject, config, &Outfit { options: &options, ..*outfit })
     }
 
     /// The same with syslog for its log.
     pub fn start_logging(lab: &Lab, host: &Host, subject: Subject, config: &str) -> Result<Self, Failure> {
-        Self::launch(lab, host, subject, config, &[], &[])
+        Self::launch(lab, host, subject, config, &Outfit::default())
     }
 
     fn launch(
@@ -76,8 +87,7 @@ impl Director {
         host: &Host,
         subject: Subject,
         config: &str,
-        options: &[&str],
-        environment: &[(&str, &Path)],
+        outfit: &Outfit<'_>,
     ) -> Result<Self, Failure> {
         let name = host.name();
         let conf = Path::new("/run/lab").join(format!("{name}.conf"));
@@ -92,28 +102,36 @@ impl Director {
             .open(&log)
             .map_err(|cause| Failure::instrument(&doing, cause))?;
         let errors = sink.try_clone().map_err(|cause| Failure::instrument(&doing, cause))?;
-        let mut command = match subject {
-            Subject::Ours => {
-                let mut command = Command::new(install_ours()?.join("keepalived"));
-                command.arg("--run-dir").arg(&run_dir);
+        let program = match subject {
+            Subject::Ours => install_ours()?.join("keepalived"),
+            Subject::C => PathBuf::from("/usr/sbin/keepalived"),
+        };
+        let mut command = match outfit.through {
+            [] => Command::new(program),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
                 command
             }
+        };
+        match subject {
+            Subject::Ours => {
+                command.arg("--run-dir").arg(&run_dir);
+            }
             Subject::C => {
-                let mut command = Command::new("/usr/sbin/keepalived");
                 for (option, file) in [("-p", "parent"), ("-r", "vrrp"), ("-c", "check"), ("-b", "bfd")] {
                     let path = format!("/run/lab/{name}.{file}.pid");
                     // A killed one leaves its files, and here its processes stay listed until the sandbox ends.
                     drop(fs::remove_file(&path));
                     command.arg(option).arg(path);
                 }
-                command
             }
-        };
+        }
         command
             .args(["-n", "-D", "-f"])
             .arg(&conf)
-            .args(options)
-            .envs(environment.iter().copied())
+            .args(outfit.options)
+            .envs(outfit.environment.iter().copied())
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(sink)

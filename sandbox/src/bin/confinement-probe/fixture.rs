@@ -21,17 +21,19 @@ pub(crate) struct Fixture {
     /// A pidfd of it.
     pub parent_pidfd: OwnedFd,
     /// Listens on a TCP port that is granted to checkd.
-    pub granted: TcpListener,
+    pub granted: Listening,
     /// Listens on a TCP port that is granted to nobody.
-    pub other: TcpListener,
+    pub other: Listening,
     /// An unconnected TCP socket for each act that uses one up.
     pub tcp: [OwnedFd; 5],
     /// An unconnected Unix socket.
     pub unix: OwnedFd,
     /// An Internet datagram socket.
     pub udp: UdpSocket,
-    /// Listens on an abstract Unix address.
-    pub abstract_listener: UnixListener,
+    /// Name of an abstract Unix address where somebody listens.
+    pub abstract_name: String,
+    /// Listens there.
+    pub _abstract_listener: UnixListener,
     /// A copy of /bin/true in memory.
     pub program: File,
     /// A file in memory, as vrrpd's slots.
@@ -42,6 +44,20 @@ pub(crate) struct Fixture {
     pub netlink: OwnedFd,
     /// The network namespace of the process.
     pub namespace: File,
+}
+
+/// A TCP port where somebody listens; no profile of a daemon has to let the probe ask which.
+pub(crate) struct Listening {
+    /// The port.
+    pub port: u16,
+    _listener: TcpListener,
+}
+
+impl Listening {
+    fn new() -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        Ok(Self { port: listener.local_addr()?.port(), _listener: listener })
+    }
 }
 
 impl Fixture {
@@ -56,12 +72,13 @@ impl Fixture {
             parent,
             parent_address: mapped_address(parent).unwrap_or(0x10000),
             parent_pidfd: pidfd_open(parent)?,
-            granted: TcpListener::bind("127.0.0.1:0")?,
-            other: TcpListener::bind("127.0.0.1:0")?,
+            granted: Listening::new()?,
+            other: Listening::new()?,
             tcp: [tcp()?, tcp()?, tcp()?, tcp()?, tcp()?],
             unix: socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?,
             udp: UdpSocket::bind("127.0.0.1:0")?,
-            abstract_listener: UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?,
+            _abstract_listener: UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?,
+            abstract_name: name,
             program,
             slots: File::from(memfd_create("slots", MFdFlags::MFD_CLOEXEC).map_err(io::Error::from)?),
             pair: UnixStream::pair()?.into(),

@@ -5,7 +5,7 @@
 //! by the real parent), the file name is the place, and the acts are the words of the file `acts` in the directory
 //! `probe-results` beside the executable. Without acts, all that the process survives are tried.
 //! `confinement-probe list` names the acts. More words may stand among the acts: `strict` (an unlisted system call ends
-//! the process), `panic` (panics before the first act), `reading` (/etc/passwd is a granted path),
+//! the process), `panic` (panics before the first act), `abort` (aborts then), `reading` (/etc/passwd is a granted path),
 //! `no-landlock` (as on a kernel without it).
 //!
 //! It opens what the acts need, confines itself as the daemon of that name would, and writes one line for each act:
@@ -19,12 +19,14 @@ mod fixture;
 mod raw;
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 use sandbox::profile::{CHECKD, IPVSD, Profile, VRRPD, WORKER};
 use sandbox::system::{fd, trap};
 use sandbox::{Confinement, Grants, UnknownCalls, confine, start_daemon};
@@ -61,6 +63,10 @@ fn run() -> io::Result<()> {
         (None, None) => return Err(io::Error::other("no such place")),
     };
     let channel = fd::take_channel().ok();
+    // No profile lets it change that later.
+    if let Some(channel) = &channel {
+        channel.set_nonblocking(false)?;
+    }
     let mut output = Output::choose(&executable, place, channel.as_ref())?;
     let fixture = Fixture::open()?;
     if place == Place::Unconfined {
@@ -75,13 +81,16 @@ fn run() -> io::Result<()> {
         output.line(format_args!("landlock {} {}", confinement.landlock_abi, confinement.scopes))?;
     }
     assert!(!has_word("panic"), "as asked\nin two lines");
+    if has_word("abort") {
+        std::process::abort();
+    }
     for act in ACTS.iter().filter(|act| is_wanted(act, place, &wanted)) {
         attempt(act, place, &fixture, &mut output)?;
     }
     let (count, last) = trap::unknown_calls();
     output.line(format_args!("refused {count} {last}"))?;
     output.line(format_args!("done"))?;
-    channel.map_or(Ok(()), wait_for_end)
+    channel.as_ref().map_or(Ok(()), wait_for_end)
 }
 
 /// The words of the file that chooses the acts where the command line belongs to somebody else.
@@ -131,7 +140,7 @@ fn confine_as_daemon(
     if has_word("no-landlock") {
         hide_landlock().map_err(io::Error::other)?;
     }
-    let ports = [fixture.granted.local_addr()?.port()];
+    let ports = [fixture.granted.port];
     let tcp_connect_ports: &[u16] = if place == Place::Checkd { &ports } else { &[] };
     let read_paths: &[&Path] = if has_word("reading") { &[Path::new("/etc/passwd")] } else { &[] };
     let grants = Grants { tcp_connect_ports, tcp_bind_ports: &[], read_paths, udp: false };
@@ -199,9 +208,8 @@ impl Output {
 }
 
 /// Stays to be looked at until the other end closes.
-fn wait_for_end(mut channel: UnixStream) -> io::Result<()> {
-    channel.set_nonblocking(false)?;
+fn wait_for_end(channel: &UnixStream) -> io::Result<()> {
     let mut buffer = [0_u8; 64];
-    while channel.read(&mut buffer)? > 0 {}
+    while recv(channel.as_raw_fd(), &mut buffer, MsgFlags::empty())? > 0 {}
     Ok(())
 }

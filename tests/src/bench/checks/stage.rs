@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::lab::clock::now;
+use crate::lab::subject::Outfit;
 use crate::lab::{Director, Failure, Host, Lab, Lan, Subject, process};
 
 /// The port that [`Server`] listens on.
@@ -82,7 +83,8 @@ impl Stage {
     pub(super) fn start(&self, lab: &Lab, subject: Subject, config: &str) -> Result<Checker, Failure> {
         let environment = [("LD_PRELOAD", self.no_ipvs.as_path())];
         let environment: &[(&str, &Path)] = if subject == Subject::C { &environment } else { &[] };
-        let director = Director::start_in(lab, self.host()?, subject, config, &["-C"], environment)?;
+        let outfit = Outfit { options: &["-C"], environment, ..Outfit::default() };
+        let director = Director::start_as(lab, self.host()?, subject, config, &outfit)?;
         Ok(Checker { director })
     }
 }
