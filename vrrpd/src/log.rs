@@ -9,6 +9,7 @@ use config::model::vrrp::Instance;
 use ipc::messages::Level;
 use ipc::messages::vrrpd::VrrpState;
 
+use crate::kernel::link::Condition;
 use crate::proto::accept::Reject;
 use crate::proto::machine::{Entered, Note};
 
@@ -36,7 +37,9 @@ pub fn holding(config: &Instance, state: Entered, held: bool) -> Vec<String> {
     let word = match state {
         Entered::Master => "setting",
         Entered::BackupAtStart | Entered::Backup | Entered::Fault => {
-            kinds.reverse();
+            // Routes go first.
+            let routes = usize::from(!config.routes.is_empty());
+            kinds.rotate_right(routes);
             "removing"
         }
     };
@@ -44,6 +47,16 @@ pub fn holding(config: &Instance, state: Entered, held: bool) -> Vec<String> {
         return Vec::new();
     }
     kinds.into_iter().map(|kind| format!("({name}) {word} {kind}")).collect()
+}
+
+/// Line for an interface that matters.
+#[must_use]
+pub fn link(name: &str, condition: Condition) -> Option<String> {
+    match condition {
+        Condition::Up => Some(format!("Netlink reports {name} up")),
+        Condition::Down => Some(format!("Netlink reports {name} down")),
+        Condition::Missing => None,
+    }
 }
 
 /// Line for a sync group whose members follow each other.
@@ -225,7 +238,7 @@ mod tests {
         );
         assert_eq!(
             holding(&instance, Entered::Backup, true),
-            [format!("({name}) removing E-VIPs."), format!("({name}) removing VIPs.")]
+            [format!("({name}) removing VIPs."), format!("({name}) removing E-VIPs.")]
         );
         assert_eq!(holding(&instance, Entered::Backup, false), Vec::<String>::new());
     }

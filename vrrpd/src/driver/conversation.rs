@@ -265,8 +265,12 @@ impl Driver {
         }
         let mut settled = Vec::new();
         let settings = router.settings();
-        // Other settings move deadlines and cause no action.
+        // Other settings move deadlines and cause no action; a priority that is written is no news.
         router.machine.handle(Input::Configure(settings), now, &mut settled);
+        let verdict = router.judge(self.kernel.links(), &self.trackers, self.receivers.deaf(), now);
+        if router.started && !verdict.provisional {
+            router.machine.handle(Input::Priority(verdict.priority), now, &mut settled);
+        }
         if router.machine.is_master() {
             router.sets_addresses = true;
             router.holdings.verify();

@@ -142,7 +142,7 @@ impl Driver {
         }
         if let Some(suppressed) = router.limits.allow(kind, now, &mut self.budget) {
             let name = &router.config.name;
-            let text = format!("({name}) advert from {} refused: {reject}", datagram.source);
+            let text = format!("({name}) {reject} source={}", datagram.source);
             self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
         }
     }

@@ -8,7 +8,9 @@ use netlink::socket::RequestError;
 
 use super::receivers::Wanted;
 use super::{Driver, Phase, SECOND, instance_id};
-use crate::kernel::link::Place;
+use crate::holdings;
+use crate::kernel::link::{Condition, Place};
+use crate::log;
 use crate::proto::faults::Reason;
 use crate::proto::machine::{Input, State};
 use crate::router::Router;
@@ -36,9 +38,14 @@ impl Driver {
                     self.judge_all |= self.may_be_a_source(address);
                     removed.push(place);
                 }
-                RouteEvent::LinkChanged(_) => {
+                RouteEvent::LinkChanged(link) => {
                     statics_concerned = true;
                     self.judge_all = true;
+                    let name = link.name.clone();
+                    let before = self.kernel.links().condition(&name);
+                    self.kernel.note(event);
+                    self.say_link(&name, before);
+                    continue;
                 }
                 // A lease that was renewed, ours or another's, concerns nobody.
                 RouteEvent::AddressAdded(address) if self.kernel.links().knows(address) => {
@@ -74,6 +81,22 @@ impl Driver {
         }
         if lost || !removed.is_empty() {
             self.put_back_removed(&removed, lost, now);
+        }
+    }
+
+    /// Interfaces that some instance has to do with are told of when they come up or go down.
+    fn say_link(&mut self, name: &str, before: Condition) {
+        let condition = self.kernel.links().condition(name);
+        let matters = |router: &Router| {
+            let tracked = router.config.track_interfaces.iter().any(|track| track.interface == name);
+            let holds = || holdings::all(&router.config).any(|one| one.interface.as_deref() == Some(name));
+            tracked || router.config.interface.as_deref() == Some(name) || holds()
+        };
+        if condition != before
+            && self.routers.iter().any(matters)
+            && let Some(text) = log::link(name, condition)
+        {
+            self.outbox.log(Level::Info, text);
         }
     }
 

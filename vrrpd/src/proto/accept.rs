@@ -96,7 +96,7 @@ pub enum Mismatch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Reject {
     /// Shorter than a header, or not as long as its address count says.
-    #[error("length {got}, expected {expected}")]
+    #[error("vrrp packet too {}, length {got} and expect {expected}", deviation(.got, .expected))]
     Length {
         /// Bytes that it should have.
         expected: usize,
@@ -104,10 +104,10 @@ pub enum Reject {
         got: usize,
     },
     /// Multicast with a TTL that a router has touched (RFC 9568 section 5.1.1.3).
-    #[error("TTL {0}, expected 255")]
+    #[error("invalid TTL/HL. Received {0} and expect 255")]
     Ttl(u8),
     /// Unicast from further away, or nearer, than its peer may be.
-    #[error("TTL {got}, expected {least} to {most}")]
+    #[error("invalid TTL/HL. Received {got} and expect {least} to {most}")]
     PeerTtl {
         /// `min_ttl`.
         least: u8,
@@ -117,7 +117,7 @@ pub enum Reject {
         got: u8,
     },
     /// Another VRRP version.
-    #[error("version {got}, expected {expected}")]
+    #[error("wrong version. Received {got} and expect {expected}")]
     Version {
         /// Configured.
         expected: u8,
@@ -125,7 +125,7 @@ pub enum Reject {
         got: u8,
     },
     /// VRRPv2 with another authentication type.
-    #[error("authentication type {got}, expected {expected}")]
+    #[error("received a {got} auth, expecting {expected}!")]
     AuthenticationType {
         /// Configured.
         expected: u8,
@@ -133,22 +133,25 @@ pub enum Reject {
         got: u8,
     },
     /// VRRPv2 with another password.
-    #[error("authentication failed")]
+    #[error("received an invalid passwd!")]
     Password,
-    /// VRRPv2 with another interval, or an interval of 0.
-    #[error("advertisement interval {got}, expected {expected}")]
+    /// VRRPv2 with another interval, in seconds.
+    #[error("advertisement interval mismatch mine={expected} sec rcv'd={got} sec")]
     Interval {
-        /// Configured, in the unit of the version.
-        expected: u16,
-        /// Found, in the unit of the version.
-        got: u16,
+        /// Configured.
+        expected: u8,
+        /// Found.
+        got: u8,
     },
+    /// VRRPv3 with an interval of 0.
+    #[error("advertisement interval 0")]
+    NoInterval,
     /// Not an advertisement.
-    #[error("type {0}, expected 1")]
+    #[error("Invalid packet type. {0} and expect 1")]
     Kind(u8),
     /// The message is damaged or was made for other addresses.
-    #[error("checksum wrong")]
-    Checksum,
+    #[error("Invalid VRRPv{} checksum", number(.0))]
+    Checksum(Version),
     /// Another virtual router, or none.
     #[error("VRID {0} is another virtual router")]
     Vrid(u8),
@@ -159,7 +162,7 @@ pub enum Reject {
     #[error("sent to {0}, which the instance doesn't listen to")]
     Destination(IpAddr),
     /// From an address that is no configured peer.
-    #[error("{0} is no unicast_peer")]
+    #[error("unicast source address {0} not a unicast peer")]
     UnknownPeer(IpAddr),
     /// `auth_hmac` asks for a signature.
     #[error("not signed")]
@@ -197,9 +200,9 @@ impl Reject {
             Self::Version { .. } => 2,
             Self::AuthenticationType { .. } => 3,
             Self::Password => 4,
-            Self::Interval { .. } => 5,
+            Self::Interval { .. } | Self::NoInterval => 5,
             Self::Kind(_) => 6,
-            Self::Checksum => 7,
+            Self::Checksum(_) => 7,
             Self::Vrid(_) => 8,
             Self::Interface => 9,
             Self::Destination(_) => 10,
@@ -400,7 +403,9 @@ impl Rules {
                 Transport::Unicast { group, .. },
                 ChecksumRule::Detect | ChecksumRule::OldUnicast,
             ) if is_right(*group) => Ok(Some(Remark::OldChecksum)),
-            (Version::V2 | Version::V3, Family::Inet | Family::Inet6, _, _) => Err(Reject::Checksum),
+            (Version::V2 | Version::V3, Family::Inet | Family::Inet6, _, _) => {
+                Err(Reject::Checksum(self.version))
+            }
         }
     }
 
@@ -445,17 +450,15 @@ impl Rules {
             return Err(Reject::Password);
         }
         if header.sixth != self.interval.whole_seconds() {
-            let expected = u16::from(self.interval.whole_seconds());
-            return Err(Reject::Interval { expected, got: u16::from(header.sixth) });
+            let expected = self.interval.whole_seconds();
+            return Err(Reject::Interval { expected, got: header.sixth });
         }
         Ok(self.interval)
     }
 
     /// RFC 9568 section 6.4.2: a Backup takes over the Master's interval; 0 is none.
     fn learn_interval(&self, header: &Header) -> Result<AdvertInterval, Reject> {
-        let got = header.centiseconds();
-        AdvertInterval::from_centiseconds(got)
-            .map_err(|_| Reject::Interval { expected: self.interval.centiseconds(), got })
+        AdvertInterval::from_centiseconds(header.centiseconds()).map_err(|_| Reject::NoInterval)
     }
 
     fn check_destination(&self, datagram: &Datagram<'_>) -> Result<(), Reject> {
@@ -486,6 +489,14 @@ impl Rules {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+fn deviation(got: &usize, expected: &usize) -> &'static str {
+    if got < expected { "short" } else { "long" }
+}
+
+fn number(version: &Version) -> u8 {
+    advert::version_number(*version)
 }
 
 #[cfg(test)]
