@@ -81,8 +81,22 @@ fn seed(options: &LoadOptions) -> u64 {
 }
 
 /// Reads the configuration at `path`, a file or pattern, with everything that it includes.
+///
+/// What compatible reading leaves out has left its traces: numbers that were given away, names that are longer than
+/// needed. Such a model is that of its own canonical text.
 #[must_use]
 pub fn load(source: &dyn Source, names: &dyn Names, path: &str, options: &LoadOptions) -> Loaded {
+    let (mut loaded, ignored) = load_once(source, names, path, options);
+    if let Some(model) = loaded.model.as_ref().filter(|_| ignored) {
+        let canonical = Canonical { text: print(model), source };
+        let (settled, _) = load_once(&canonical, names, Canonical::PATH, options);
+        loaded.model = settled.model.or(loaded.model);
+    }
+    loaded
+}
+
+/// The same as it stands; true when errors were ignored.
+fn load_once(source: &dyn Source, names: &dyn Names, path: &str, options: &LoadOptions) -> (Loaded, bool) {
     let mut problems = Collector::new(options.compatible);
     let settings = preprocess::Settings {
         config_id: &options.config_id,
@@ -92,7 +106,7 @@ pub fn load(source: &dyn Source, names: &dyn Names, path: &str, options: &LoadOp
     let preprocessed = preprocess::preprocess(source, path, &settings, &mut problems);
     if preprocessed.missing {
         let diagnostics = problems.finish(&preprocessed.texts);
-        return Loaded { model: None, diagnostics, missing: true, consolidated: None };
+        return (Loaded { model: None, diagnostics, missing: true, consolidated: None }, false);
     }
     let texts = preprocessed.texts;
     let tree = tree::build(&texts, &preprocessed.lines, &mut problems);
@@ -103,5 +117,39 @@ pub fn load(source: &dyn Source, names: &dyn Names, path: &str, options: &LoadOp
     drop(preprocessed.lines);
     let model = resolve::resolve(draft, source, names, options, &mut problems);
     let model = (problems.errors() == 0).then_some(model);
-    Loaded { model, diagnostics: problems.finish(&texts), missing: false, consolidated }
+    let ignored = problems.faults() > problems.errors();
+    (Loaded { model, diagnostics: problems.finish(&texts), missing: false, consolidated }, ignored)
+}
+
+/// The canonical text of a model in front of the files that it was read from.
+struct Canonical<'a> {
+    text: String,
+    source: &'a dyn Source,
+}
+
+impl Canonical<'_> {
+    /// No file has this name.
+    const PATH: &'static str = "\0";
+}
+
+impl Source for Canonical<'_> {
+    fn read(&self, path: &str) -> Result<Vec<u8>, source::ReadProblem> {
+        if path == Self::PATH { Ok(self.text.clone().into_bytes()) } else { self.source.read(path) }
+    }
+
+    fn list(&self, directory: &str) -> Vec<String> {
+        self.source.list(directory)
+    }
+
+    fn is_exposed(&self, path: &str) -> bool {
+        self.source.is_exposed(path)
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        path == Self::PATH || self.source.exists(path)
+    }
+
+    fn environment(&self, name: &str) -> Option<String> {
+        self.source.environment(name)
+    }
 }

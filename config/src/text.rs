@@ -96,6 +96,11 @@ impl Texts {
         Self::span(EXPANDED, start, start.saturating_add(line.len()))
     }
 
+    /// Lines of substituted text so far.
+    pub(crate) fn expanded_lines(&self) -> usize {
+        self.expansions.len()
+    }
+
     /// Bytes of substituted text so far.
     pub(crate) fn expanded_bytes(&self) -> usize {
         self.expanded.len()

@@ -4,6 +4,8 @@
 //! Exit code 0 accepts; everything else refuses, an end that never comes included. Runs in a sandbox as root, with
 //! the interfaces that the files speak of.
 
+mod values;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

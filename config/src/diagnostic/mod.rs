@@ -136,8 +136,10 @@ impl Collector {
     pub(crate) fn report(&mut self, mut problem: Problem) {
         if self.compatible && problem.severity == Severity::Error && !problem.fatal {
             problem.severity = Severity::Warning;
-            problem.notes.push((None, "ignored in compatible reading, as keepalived does".to_owned()));
             self.ignored = self.ignored.saturating_add(1);
+            if self.warnings < Self::KEPT {
+                problem.notes.push((None, "ignored in compatible reading, as keepalived does".to_owned()));
+            }
         }
         let count = match problem.severity {
             Severity::Error => &mut self.errors,

@@ -16,6 +16,8 @@ pub const PARAMETER_BYTES: usize = 256 * 1024;
 pub const DEPTH: usize = 32;
 /// References in one line.
 pub const REFERENCES: usize = 1_000;
+/// Lines made by substitution and repetition.
+pub const EXPANDED_LINES: usize = 250_000;
 /// Bytes of lines made by substitution and repetition.
 pub const EXPANDED_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes moved while making them.

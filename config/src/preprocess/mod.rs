@@ -316,14 +316,17 @@ impl Reader<'_> {
     fn spend(&mut self, bytes: usize, span: Span) -> bool {
         self.work = self.work.saturating_add(bytes).saturating_add(limit::STEP_COST);
         let excess = match () {
-            () if self.out.texts.expanded_bytes() > limit::EXPANDED_BYTES => {
-                Some(("made", limit::EXPANDED_BYTES, "of text"))
+            () if self.out.texts.expanded_lines() >= limit::EXPANDED_LINES => {
+                Some(("made", limit::EXPANDED_LINES, "lines"))
             }
-            () if self.work > limit::WORK_BYTES => Some(("moved", limit::WORK_BYTES, "about")),
+            () if self.out.texts.expanded_bytes() > limit::EXPANDED_BYTES => {
+                Some(("made", limit::EXPANDED_BYTES, "bytes of text"))
+            }
+            () if self.work > limit::WORK_BYTES => Some(("moved", limit::WORK_BYTES, "bytes about")),
             () => None,
         };
         if let Some((did, most, what)) = excess {
-            let message = format!("substitution and repetition {did} more than {most} bytes {what}");
+            let message = format!("substitution and repetition {did} more than {most} {what}");
             self.stop(Problem::error(code::EXPANSION_LIMIT, span, message));
         }
         !self.stopped

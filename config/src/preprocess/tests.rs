@@ -106,7 +106,12 @@ fn repetitions_end_with_the_text_that_they_may_make() {
 }
 
 #[test]
-fn the_work_and_the_text_of_repetitions_have_limits() {
+fn the_work_the_lines_and_the_text_of_repetitions_have_limits() {
+    assert_eq!(good("~SEQ(X, 250000) a").len(), 250_000);
+    assert_eq!(
+        refused("~SEQ(X, 250001) a\nb"),
+        "E0007 line 1: substitution and repetition made more than 250000 lines"
+    );
     assert_eq!(
         refused("a\n~SEQ(X, 1000000000) "),
         "E0007 line 2: substitution and repetition moved more than 67108864 bytes about"

@@ -454,17 +454,16 @@ impl<'t> Lowering<'t> {
             self.misplace(line, inner, opened, Some(home));
             return;
         }
+        if self.problems.is_full() {
+            // It is counted and not shown, so that a million of them cost little.
+            return self.report(Problem::error(code::UNKNOWN_KEYWORD, span, String::new()));
+        }
         let place = self.open.last().map_or_else(String::new, |(block, _)| format!(" in {block}"));
         let problem =
             Problem::error(code::UNKNOWN_KEYWORD, span, format!("Unknown keyword '{keyword}'{place}"));
-        let names = table.iter().map(|row| row.name);
-        let nearest = if self.problems.is_full() { None } else { suggest::nearest(keyword, names) };
-        self.report(match nearest {
+        self.report(match suggest::nearest(keyword, table.iter().map(|row| row.name)) {
             Some(name) => problem.help(format!("did you mean {name}?")),
-            None => match self.problems.is_full() {
-                false => elsewhere(problem, keyword),
-                true => problem,
-            },
+            None => elsewhere(problem, keyword),
         });
     }
 
