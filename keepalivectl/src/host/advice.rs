@@ -112,9 +112,9 @@ impl<H: Host> Advice<'_, H> {
         }
         if self.serves_from_loopback(model) {
             let reason = "this machine answers ARP for an address that is on lo only to serve it";
-            self.at_least("net/ipv4/conf/all/arp_ignore", 1, "1", true, reason);
+            self.on_networks(model, "arp_ignore", 1, "1", reason);
             let reason = "this machine asks for neighbours in the name of an address that is on lo";
-            self.at_least("net/ipv4/conf/all/arp_announce", 2, "2", true, reason);
+            self.on_networks(model, "arp_announce", 2, "2", reason);
         }
         for interface in multicast_interfaces(model) {
             self.reverse_path(interface);
@@ -127,6 +127,26 @@ impl<H: Host> Advice<'_, H> {
                 let path = format!("net/ipv4/conf/{interface}/promote_secondaries");
                 self.at_least(&path, 1, "1", false, reason);
             }
+        }
+    }
+
+    /// A setting that every interface of an instance needs. The kernel takes the greater one of the interface's value
+    /// and that of `all` (ip-sysctl, `arp_ignore`).
+    fn on_networks(
+        &mut self,
+        model: &Model,
+        name: &str,
+        least: i64,
+        wanted: &'static str,
+        reason: &'static str,
+    ) {
+        let interfaces: BTreeSet<&str> =
+            model.instances.iter().filter_map(|instance| instance.interface.as_deref()).collect();
+        let value = |interface: &str| self.number(&format!("net/ipv4/conf/{interface}/{name}"));
+        let is_met = !interfaces.is_empty()
+            && interfaces.iter().all(|interface| value(interface).is_some_and(|value| value >= least));
+        if !is_met {
+            self.at_least(&format!("net/ipv4/conf/all/{name}"), least, wanted, true, reason);
         }
     }
 
@@ -314,6 +334,14 @@ mod tests {
             said(DR, &loud, true, &["127.0.0.1", "192.0.2.1"]),
             ["true net.ipv4.conf.all.arp_ignore 0", "true net.ipv4.conf.all.arp_announce 0"]
         );
+        let quiet_there = [
+            ("net/ipv4/conf/all/arp_ignore", "0"),
+            ("net/ipv4/conf/eth0/arp_ignore", "1"),
+            ("net/ipv4/conf/all/arp_announce", "2"),
+            ("net/ipv4/conf/eth0/arp_announce", "0"),
+        ];
+        let text = DR.to_owned() + &instance("A", 1, "192.0.2.1");
+        assert_eq!(said(&text, &quiet_there, true, &["192.0.2.1"]), [""; 0]);
     }
 
     #[test]

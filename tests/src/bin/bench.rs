@@ -1,6 +1,5 @@
-//! `make bench`: `lab-bench FILE` takes all figures, prints them and writes FILE. `inside`, `checks`, `guest` and `table` are its parts,
-//! `reload` and `load` some of those:
-//! it starts them itself, in a sandbox and in user-mode kernels.
+//! `make bench`: `lab-bench FILE` takes all figures, prints them and writes FILE. `inside`, `checks`, `guest` and `table`
+//! are its parts: it starts them itself, in a sandbox and in user-mode kernels. `reload` and `load` are pieces of `inside`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
