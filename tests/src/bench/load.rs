@@ -1,12 +1,11 @@
 //! What 250 instances with ten adverts a second cost, how regular their adverts are, and how fast all of them fail over.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use super::measure::{BOUND, many, sender};
+use super::measure::{BOUND, by_instance, many, sender};
 use super::{Figure, median};
 use crate::lab::{
     Advert, Capture, Director, Failure, Lab, Lan, Subject, capture, pause, process, wait_until,
@@ -127,14 +126,6 @@ fn ask(director: &Director) -> Result<(), Failure> {
         pause(Duration::from_millis(10));
     }
     Ok(())
-}
-
-fn by_instance(adverts: &[Advert]) -> BTreeMap<&str, Vec<f64>> {
-    let mut times: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for advert in adverts {
-        times.entry(&advert.vrid).or_default().push(advert.at);
-    }
-    times
 }
 
 /// From the last advert of each Master that lost its power to the first of its successor, the worst of all.
