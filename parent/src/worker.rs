@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
 use config::diagnostic::{Severity, human};
@@ -64,7 +65,7 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Parts {
     /// What the parent knows.
-    pub parent: ParentPart,
+    pub parent: Rc<ParentPart>,
     /// vrrpd's part.
     pub vrrpd: OwnedFd,
     /// checkd's part.
@@ -203,11 +204,11 @@ impl Loading {
         if errors > 0 || missing {
             return Ok(Outcome { parts: None, text, missing });
         }
-        let parent = RecordReader::new(parent)?
+        let parent: ParentPart = RecordReader::new(parent)?
             .read()?
             .ok_or_else(|| WorkerError::Talk("it wrote no part for the parent".to_owned()))?;
         let parts = Parts {
-            parent,
+            parent: Rc::new(parent),
             vrrpd,
             checkd,
             ipvsd,

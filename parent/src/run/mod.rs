@@ -234,7 +234,7 @@ impl Suite {
         let reactor = Reactor::new()?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let generation = Generation::new(1);
-        let part = Rc::new(parts.parent.clone());
+        let part = Rc::clone(&parts.parent);
         let vault = Vault::new(part.instances.len())?;
         let supervisors = Daemon::ALL
             .map(|daemon| (daemon, Supervisor::new(daemon, settings.respawn, part.process.child_wait_time)));

@@ -303,7 +303,7 @@ impl Suite {
         self.vault.use_slots(slots);
         self.show_reload(false);
         self.settle_processes(&old.process, &parts.parent.process);
-        self.broker.commit(generation, Rc::new(parts.parent.clone()));
+        self.broker.commit(generation, Rc::clone(&parts.parent));
         self.parts = parts;
         let statuses = self.broker.instance_status().into_iter();
         let transitions = statuses.map(|status| (status.name, status.transitions)).collect();
