@@ -7,8 +7,16 @@ use tests::fuzz::TARGETS;
 use tests::fuzz::mutation::{Numbers, mutate};
 
 /// Mutations of each target; a configuration takes a hundred times as long as a datagram.
-const ROUNDS: &[(&str, usize)] =
-    &[("config", 200), ("adverts", 60_000), ("answers", 6_000), ("netlink", 60_000), ("frames", 60_000)];
+const ROUNDS: &[(&str, usize)] = &[
+    ("config", 200),
+    ("adverts", 60_000),
+    ("http", 6_000),
+    ("smtp", 30_000),
+    ("dns", 60_000),
+    ("datagrams", 60_000),
+    ("netlink", 60_000),
+    ("frames", 60_000),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -61,8 +69,23 @@ fn adverts_of_any_bytes_are_judged() {
 }
 
 #[test]
-fn answers_of_any_bytes_are_judged() {
-    replay("answers");
+fn answers_of_web_servers_of_any_bytes_are_judged() {
+    replay("http");
+}
+
+#[test]
+fn answers_of_mail_servers_of_any_bytes_are_judged() {
+    replay("smtp");
+}
+
+#[test]
+fn answers_of_name_servers_of_any_bytes_are_judged() {
+    replay("dns");
+}
+
+#[test]
+fn datagrams_of_any_bytes_are_judged() {
+    replay("datagrams");
 }
 
 #[test]

@@ -19,7 +19,10 @@ use rustls::pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer, ServerName,
     UnixTime,
 };
-use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, CipherSuite, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+    SupportedCipherSuite,
+};
 
 /// Algorithms, authorities and the own certificate: what the settings of checkers are made from.
 #[derive(Debug)]
@@ -34,7 +37,12 @@ impl Trust {
     /// That of a configuration.
     #[must_use]
     pub fn new(files: Arc<TlsFiles>) -> Self {
-        Self { provider: Arc::new(ring::default_provider()), files, verifiers: BTreeMap::new() }
+        let mut provider = ring::default_provider();
+        // Processors have instructions for SHA-256, not for the SHA-384 of the suites with AES-256: a handshake hashes
+        // more than a check has to encrypt.
+        let (quick, other): (Vec<_>, Vec<_>) = provider.cipher_suites.drain(..).partition(is_quick);
+        provider.cipher_suites = quick.into_iter().chain(other).collect();
+        Self { provider: Arc::new(provider), files, verifiers: BTreeMap::new() }
     }
 
     /// The library's algorithms.
@@ -78,6 +86,16 @@ impl Trust {
         };
         Some((chain, key))
     }
+}
+
+/// Suites of TLS 1.3 and 1.2 with AES-128.
+fn is_quick(suite: &SupportedCipherSuite) -> bool {
+    matches!(
+        suite.suite(),
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+    )
 }
 
 const DAY: Duration = Duration::from_secs(86_400);

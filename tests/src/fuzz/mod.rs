@@ -1,14 +1,13 @@
 //! What must hold for any bytes: nothing here panics, whatever it is given. Called by the targets in `fuzz/` with
 //! bytes that libFuzzer makes up, and by the suite `replay` with the stored corpus and bounded mutations of it.
 
+pub mod answers;
 pub mod mutation;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use checkd::probe;
-use config::model::check::{CheckKind, HttpCheck, SmtpCheck, UdpCheck};
 use config::model::units::IfIndex;
 use config::model::vrrp::{Family, Instance};
 use config::names::OfflineNames;
@@ -30,7 +29,10 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("config", configuration),
     ("adverts", adverts),
-    ("answers", answers),
+    ("http", answers::http),
+    ("smtp", answers::smtp),
+    ("dns", answers::dns),
+    ("datagrams", answers::datagrams),
     ("netlink", netlink_messages),
     ("frames", frames),
 ];
@@ -103,39 +105,6 @@ pub fn adverts(bytes: &[u8]) {
         let destination = if way & 1 == 0 { group } else { source };
         let ttl = if way & 2 == 0 { 255 } else { way };
         judge(&Datagram { source, destination, ttl, interface, payload: rest, sealed: None });
-    }
-}
-
-/// What servers answer to checks, in pieces whose length the first byte chooses.
-///
-/// # Panics
-/// Never: that is what is tested.
-pub fn answers(bytes: &[u8]) {
-    let (step, rest) =
-        bytes.split_first().map_or((1, bytes), |(step, rest)| (usize::from(*step).max(1), rest));
-    for check in &CHECKS.http {
-        for url in &check.urls {
-            let mut request = Vec::new();
-            let mut exchange = probe::http::Exchange::start(check, url, &mut request);
-            let ended = rest.chunks(step).find_map(|piece| exchange.receive(url, piece));
-            if ended.is_none() {
-                looked_at(exchange.close(url));
-            }
-        }
-    }
-    for check in &CHECKS.smtp {
-        let mut dialogue = probe::smtp::Dialogue::default();
-        let mut said = Vec::new();
-        let ended =
-            rest.chunks(step).any(|piece| dialogue.receive(&check.helo_name, piece, &mut said).is_some());
-        assert!(said.len() < 4_096, "an SMTP server makes us say {} bytes, ended: {ended}", said.len());
-    }
-    looked_at(probe::dns::judge(0x1234, rest));
-    for check in &CHECKS.udp {
-        looked_at(probe::udp::judge(check, rest));
-    }
-    for family in [Family::Inet, Family::Inet6] {
-        looked_at(probe::ping::answered(family, 7, rest));
     }
 }
 
@@ -213,38 +182,4 @@ static INSTANCES: LazyLock<Vec<Instance>> = LazyLock::new(|| {
         read(text.concat().as_bytes(), &LoadOptions { allow_inactive: true, ..LoadOptions::default() });
     let said = config::diagnostic::human(&loaded.diagnostics);
     loaded.model.map(|model| model.instances).unwrap_or_else(|| unreachable!("{said}"))
-});
-
-struct Checks {
-    http: Vec<HttpCheck>,
-    smtp: Vec<SmtpCheck>,
-    udp: Vec<UdpCheck>,
-}
-
-/// Checkers that read what servers send.
-static CHECKS: LazyLock<Checks> = LazyLock::new(|| {
-    let text = "virtual_server 192.0.2.1 80 {\nlb_algo rr\nlb_kind NAT\nprotocol TCP\nreal_server 203.0.113.1 80 {\n\
-                HTTP_GET {\nurl {\npath /\nstatus_code 200\n}\nurl {\npath /\n\
-                digest 00112233445566778899aabbccddeeff\n}\nurl {\npath /\nregex \"a[b-z]+c\"\n}\n}\n\
-                HTTP_GET {\nhttp_protocol 1.1\nurl { path / }\n}\nSMTP_CHECK { }\n\
-                UDP_CHECK {\npayload 00\nrequire_reply 01XX03\nmin_reply_length 3\n}\nUDP_CHECK {\npayload 00\nrequire_reply\n}\n\
-                }\n}\n";
-    let loaded = read(text.as_bytes(), &LoadOptions::default());
-    let mut out = Checks { http: Vec::new(), smtp: Vec::new(), udp: Vec::new() };
-    let services = loaded.model.map(|model| model.virtual_servers).unwrap_or_default();
-    for check in
-        services.into_iter().flat_map(|service| service.real_servers).flat_map(|server| server.checks)
-    {
-        match check.kind {
-            CheckKind::Http(http) => out.http.push(http),
-            CheckKind::Smtp(smtp) => out.smtp.push(smtp),
-            CheckKind::Udp(udp) => out.udp.push(udp),
-            CheckKind::Tcp(_)
-            | CheckKind::Misc { .. }
-            | CheckKind::Dns(_)
-            | CheckKind::Ping(_)
-            | CheckKind::File(_) => {}
-        }
-    }
-    out
 });
