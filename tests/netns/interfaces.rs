@@ -102,6 +102,7 @@ fn an_interface_that_flaps_twenty_times_is_master_again_at_the_end() {
         require(state(&first).as_deref() == Some("Master"), || "d1 isn't Master".to_owned())?;
         wait_until("d2 is Backup", ELECTED, || state(&second).as_deref() == Some("Backup"))?;
         require(first.daemon("vrrpd") == Some(speaker), || "vrrpd was replaced".to_owned())?;
+        require(first.logged("Netlink reports lan0 down") > 0, || first.log())?;
         let more = first.log().lines().count() - lines;
         require(more < 400, || format!("{more} log lines"))
     });
@@ -120,15 +121,21 @@ fn an_interruption_counts_after_its_delay_and_not_before() {
             || director.status().ok().and_then(|status| status["instances"][0]["transitions"].as_u64());
         wait_until("d1 is Master", ELECTED, || state(&director).as_deref() == Some("Master"))?;
         let before = transitions();
+        let mut longest = Duration::ZERO;
         for _ in 0..3 {
+            let went = clock::now();
             d1.ip("link set lan0 down\n")?;
             pause(Duration::from_millis(300));
             d1.ip("link set lan0 up\n")?;
+            longest = longest.max(went.elapsed());
             pause(Duration::from_millis(300));
         }
-        require(transitions() == before && d1.has(ADDRESS), || {
+        // A kernel that is busy with other networks' interfaces may take longer than the delay for one command.
+        let short = longest < Duration::from_millis(1_400);
+        require(!short || (transitions() == before && d1.has(ADDRESS)), || {
             format!("{before:?} became {:?}, address {}", transitions(), d1.has(ADDRESS))
         })?;
+        wait_until("d1 is Master still", ELECTED, || state(&director).as_deref() == Some("Master"))?;
         let went = clock::now();
         d1.ip("link set lan0 down\n")?;
         wait_until("d1 is in FAULT", ELECTED, || state(&director).as_deref() == Some("Fault"))?;

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::fixtures::{address_added, instance, link, link_up, link_with_mtu, links};
+use crate::proto::faults::Faults;
 use crate::proto::machine::Input;
+use crate::trackers::Trackers;
 use config::model::Model;
 use config::model::buffers::{Buffers, Queue};
 use config::model::parts::VrrpHead;

@@ -48,7 +48,7 @@ const OWN: &[Rule] = &[
             &[is(1, libc::SOL_RAW), is(2, libc::IPV6_CHECKSUM)],
             &[is(1, libc::SOL_NETLINK)],
         ],
-        "groups, hop limits, packet information, kernel filters",
+        "groups, hop limits, packet information, time stamps, kernel filters",
     ),
     when(
         libc::SYS_getsockopt,

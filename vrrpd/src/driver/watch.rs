@@ -42,7 +42,7 @@ impl Driver {
                     statics_concerned = true;
                     self.judge_all = true;
                     let name = link.name.clone();
-                    let before = self.kernel.links().condition(&name);
+                    let before = self.kernel.links().present_condition(&name);
                     self.kernel.note(event);
                     self.say_link(&name, before);
                     continue;
@@ -86,7 +86,7 @@ impl Driver {
 
     /// Interfaces that some instance has to do with are told of when they come up or go down.
     fn say_link(&mut self, name: &str, before: Condition) {
-        let condition = self.kernel.links().condition(name);
+        let condition = self.kernel.links().present_condition(name);
         let matters = |router: &Router| {
             let tracked = router.config.track_interfaces.iter().any(|track| track.interface == name);
             let holds = || holdings::all(&router.config).any(|one| one.interface.as_deref() == Some(name));
