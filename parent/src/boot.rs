@@ -243,7 +243,7 @@ fn withdraw_leftovers(args: &Args) -> Result<ExitCode, Failure> {
 
 /// Tells the peers of instances that were Master when everything was killed; the configuration says how.
 fn resign(args: &Args, left: &Held) -> Result<(), String> {
-    let here = Held { addresses: addresses::still_here(left, reactor::now)?, routes: Vec::new() };
+    let here = addresses::still_here(left, reactor::now)?;
     if here.is_empty() {
         return Ok(());
     }

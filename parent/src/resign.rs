@@ -30,8 +30,8 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 const DEATH: Duration = Duration::from_secs(1);
 const GENERATION: Generation = Generation::new(1);
 
-/// Resigns and withdraws for the instances of `parts` that hold one of the addresses `here`, by `vrrpd --release`. Returns what it had
-/// to say.
+/// Resigns and withdraws for the instances of `parts` that hold one of the addresses `here`, by `vrrpd --release`.
+/// Returns what it had to say.
 ///
 /// # Errors
 /// It can't be started, or didn't end in time.

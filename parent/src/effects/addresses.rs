@@ -45,20 +45,18 @@ pub fn withdraw(held: &Held, now: impl Fn() -> MonoTime) -> Result<Vec<String>, 
     Ok(removed.map(|(words, _)| words).collect())
 }
 
-/// Those addresses of `held` that are there.
+/// Those addresses of `held` that are there, without its routes.
 ///
 /// # Errors
 /// What the kernel or its socket said, in words.
-pub fn still_here(held: &Held, now: impl Fn() -> MonoTime) -> Result<Vec<Wanted>, String> {
+pub fn still_here(held: &Held, now: impl Fn() -> MonoTime) -> Result<Held, String> {
     let deadline = now() + PATIENCE;
     let mut socket = Socket::open(Protocol::Route).map_err(|error| error.to_string())?;
     let Here { names, addresses } = look(&mut socket, || deadline.since(now()))?;
-    let is_here = |wanted: &&Wanted| addresses.iter().any(|address| is_at(wanted, address, &names));
-    Ok(held.addresses.iter().filter(is_here).cloned().collect())
+    let here = held.addresses.iter();
+    let here = here.filter(|wanted| addresses.iter().any(|address| is_at(wanted, address, &names)));
+    Ok(Held { addresses: here.cloned().collect(), routes: Vec::new() })
 }
-
-/// An address and its interface; none means any.
-type Wanted = (IpNetwork, Option<String>);
 
 /// Interfaces by number, and their addresses.
 struct Here {
@@ -66,7 +64,12 @@ struct Here {
     addresses: Vec<Address>,
 }
 
-fn is_at((network, interface): &Wanted, address: &Address, names: &BTreeMap<u32, String>) -> bool {
+/// True for an address on its interface; none means any.
+fn is_at(
+    (network, interface): &(IpNetwork, Option<String>),
+    address: &Address,
+    names: &BTreeMap<u32, String>,
+) -> bool {
     network.ip() == address.ip
         && network.prefix() == address.prefix
         && interface.as_ref().is_none_or(|wanted| names.get(&address.index) == Some(wanted))
