@@ -58,7 +58,10 @@ impl Trust {
             return Some(Arc::new(AcceptAnyone { schemes }));
         };
         let inner = self.authorities(verify)?;
-        Some(Arc::new(Verifier { inner, ahead: DAY.saturating_mul(u32::from(verify.min_days)) }))
+        match verify.min_days {
+            0 => Some(inner),
+            days => Some(Arc::new(Ahead { inner, ahead: DAY.saturating_mul(u32::from(days)) })),
+        }
     }
 
     fn authorities(&mut self, verify: Verify) -> Option<Arc<WebPkiServerVerifier>> {
@@ -127,14 +130,14 @@ pub(super) fn explain(error: &CertificateError) -> &'static str {
     words.iter().find(|(is, _)| *is).map_or("is not accepted", |(_, words)| words)
 }
 
-/// Verifies now and ahead.
+/// Verifies now and some days ahead.
 #[derive(Debug)]
-struct Verifier {
+struct Ahead {
     inner: Arc<WebPkiServerVerifier>,
     ahead: Duration,
 }
 
-impl ServerCertVerifier for Verifier {
+impl ServerCertVerifier for Ahead {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -144,12 +147,9 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let verified = self.inner.verify_server_cert(certificate, intermediates, name, ocsp, now)?;
-        if !self.ahead.is_zero() {
-            let later = Duration::from_secs(now.as_secs()).saturating_add(self.ahead);
-            let later = UnixTime::since_unix_epoch(later);
-            let expiring = |_| CertificateError::Other(OtherError(Arc::new(Expiring)));
-            self.inner.verify_server_cert(certificate, intermediates, name, ocsp, later).map_err(expiring)?;
-        }
+        let later = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()).saturating_add(self.ahead));
+        let expiring = |_| CertificateError::Other(OtherError(Arc::new(Expiring)));
+        self.inner.verify_server_cert(certificate, intermediates, name, ocsp, later).map_err(expiring)?;
         Ok(verified)
     }
 
