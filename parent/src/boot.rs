@@ -140,6 +140,7 @@ fn signal_number(name: &str) -> Result<ExitCode, Failure> {
 
 /// `-t`: 0 accepted, 5 refused, 6 without a file.
 fn config_test(args: &Args, log: &str) -> Result<ExitCode, Failure> {
+    facility(&args.log_facility).map_err(|problem| Failure { code: exit::TEST_FAILED, ..problem })?;
     let loaded = worker::load_system(&what(args));
     let text = config::diagnostic::human(&loaded.diagnostics);
     if log.is_empty() {

@@ -20,7 +20,7 @@ use tests::lab::{Failure, Lab};
 const DIFFERENCES: &str = include_str!("differences.tsv");
 
 /// Folders of configurations below `tests/corpus`.
-const FOLDERS: [&str; 5] = ["", "ipvs", "language", "values", "habits"];
+const FOLDERS: [&str; 6] = ["", "ipvs", "language", "values", "habits", "forms"];
 
 /// Sample files of Debian's package.
 const SAMPLES: &str = "/usr/share/doc/keepalived/samples";
@@ -31,7 +31,7 @@ fn the_same_files_are_accepted_and_refused() {
         make_interfaces()?;
         let ours = install_ours()?.join("keepalived");
         let files = files()?;
-        require(files.len() > 300, || format!("only {} files were found", files.len()))?;
+        require(files.len() > 600, || format!("only {} files were found", files.len()))?;
         let mut known = known_differences();
         let mut wrong = Vec::new();
         for (name, path) in &files {
@@ -81,13 +81,14 @@ fn exit_codes_of_a_test_are_those_of_the_manual() {
         let warned = write("warned", "global_defs {\n router_id a b\n}\n")?;
         let wrong = write("wrong", "global_defs {\n nonsense\n}\n")?;
         let strict = write("strict", "includem /run/nothing\n")?;
-        let cases: [(&[&str], i32); 7] = [
+        let cases: [(&[&str], i32); 8] = [
             (&["-t", "-f", &good], 0),
             (&["-t", "-f", &warned], 0),
             (&["-t", "-f", &wrong], 5),
             (&["-t", "--compat", "-f", &wrong], 0),
             (&["-t", "-f", &strict], 5),
             (&["-t", "-f", "/run/no-such.conf"], 6),
+            (&["-t", "-S", "9", "-f", &good], 5),
             (&["--no-such-option"], 1),
         ];
         for (arguments, expected) in cases {

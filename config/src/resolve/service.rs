@@ -260,6 +260,11 @@ impl Context<'_> {
     ) -> Option<Vec<ServiceKey>> {
         match &draft.target {
             ServiceTarget::Address(address) => {
+                if let Some(family) = draft.family.filter(|family| *family != Family::of(&address.ip())) {
+                    let word = if family == Family::Inet { "inet" } else { "inet6" };
+                    let message = format!("ip_family {word} is not the family of {}", address.ip());
+                    self.report(Problem::error(code::WRONG_FAMILY, draft.span, message));
+                }
                 Some(vec![ServiceKey::Address { address: address.ip(), port: address.port(), protocol }])
             }
             ServiceTarget::Mark(mark) => {

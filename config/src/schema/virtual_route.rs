@@ -158,9 +158,14 @@ fn keyless(
         draft.route.kind = kind;
     } else if let Some(found) = destination(text).filter(|_| draft.destination.is_none()) {
         draft.destination = Some(found);
-    } else {
+    } else if INACTIVE.contains(&text) {
         let message = format!("{}: accepted, not active yet: the route is not installed", word.text);
         lowering.report(Problem::warning(code::NOT_ACTIVE, word.span, message));
+        return None;
+    } else {
+        let expected = if draft.destination.is_none() { "a destination or an option" } else { "an option" };
+        let message = format!("unknown route keyword {}: expected {expected}", word.text);
+        lowering.report(Problem::error(code::UNKNOWN_WORD, word.span, message));
         return None;
     }
     Some(())
@@ -306,7 +311,11 @@ fn time(lowering: &mut Lowering<'_>, kind: MetricKind, parts: u32, word: Word<'_
 }
 
 fn destination(text: &str) -> Option<Destination> {
-    if text == "default" { Some(Destination::Default) } else { parse(text).map(Destination::Network) }
+    match text {
+        "default" | "any" | "all" => Some(Destination::Default),
+        "default6" => parse("::/0").map(Destination::Network),
+        _ => parse(text).map(Destination::Network),
+    }
 }
 
 fn parse(text: &str) -> Option<IpNetwork> {
