@@ -68,6 +68,7 @@ const SCENARIOS: &[Scenario] = &[
     ours("spread", "connections_are_spread_by_every_scheduler", spread::schedulers),
     ours("newer", "connections_are_spread_by_twos", spread::twos),
     ours("newer", "daemons_under_landlock_and_seccomp_serve", powers::confined_and_serving),
+    ours("newer", "requests_are_spread_by_mark", marks::packets),
     ours("traffic", "an_established_connection_survives", traffic::established),
     ours("traffic", "foreign_edits_are_undone", traffic::repair),
     ours("traffic", "a_sync_daemon_comes_and_goes", traffic::sync_comes_and_goes),
