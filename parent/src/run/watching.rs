@@ -42,7 +42,11 @@ impl Suite {
             }
             watch.tighten(limit, now);
             if watch.doubts(limit, now) {
-                watch.note(scheduled(process.pid), now);
+                match state(process.pid) {
+                    // See `blame`: it may wait for the same lock again and again, and be seen between two of them.
+                    Some('D') => watch.begin_anew(now),
+                    _ => watch.note(scheduled(process.pid), now),
+                }
             }
             if now >= watch.deadline()
                 && watch.check(limit, now)
