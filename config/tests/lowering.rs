@@ -113,6 +113,12 @@ fn stage(block: &str, line: &str) -> Option<String> {
         "interface_up_down_delays:entry" => {
             instance("") + &format!("interface_up_down_delays {{\n{line}\n}}\n")
         }
+        "linkbeat_interfaces:entry" => instance("") + &format!("linkbeat_interfaces {{\n{line}\n}}\n"),
+        "virtual_server/real_server/HTTP_GET/url/regex_options:option" => {
+            let options = if line.is_empty() { "" } else { "regex_options " };
+            let url = format!("url {{\npath /a\nregex a\n{options}{line}\n}}");
+            service("", &format!("HTTP_GET {{\nurl {{ path / }}\n{url}\n}}"))
+        }
         "global_defs/lvs_sync_daemon:option" => {
             instance("") + &format!("global_defs {{\nlvs_sync_daemon eth0 {line}\n}}\n")
         }

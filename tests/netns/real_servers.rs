@@ -337,6 +337,65 @@ const HOSTILE: [(u16, Behaviour, &str, Option<&str>); 11] = [
     (9011, trickles_greeting, "SMTP_CHECK { }", Some("SMTP_CHECK Read timeout")),
 ];
 
+fn three_lines(mut stream: TcpStream) {
+    hear(&mut stream);
+    say(&mut stream, "HTTP/1.0 200 OK\r\n\r\nOne\ntwo\n\u{e9}\n".as_bytes());
+}
+
+/// A pattern, its options, and whether the body of [`three_lines`] matches.
+const PATTERNS: [(&str, &str, bool); 16] = [
+    ("^one", "", false),
+    ("^one", "caseless", true),
+    ("^two", "", false),
+    ("^two", "multiline", true),
+    ("One.two", "", false),
+    ("One.two", "dotall", true),
+    ("two$", "multiline dollar_endonly", true),
+    ("\\xa9$", "", true),
+    ("\\xa9$", "dollar_endonly", false),
+    ("t w o", "", false),
+    ("t w o", "extended", true),
+    ("two", "firstline", false),
+    ("O.+e", "firstline ungreedy", true),
+    ("^.$", "multiline", false),
+    ("^.$", "multiline utf ucp", true),
+    (
+        "two",
+        "auto_callout never_ucp never_utf no_auto_capture no_auto_possess no_dotstar_anchor no_start_optimize \
+         never_backslash_c alt_verbnames use_offset_limit",
+        true,
+    ),
+];
+
+fn patterns(lab: &Lab) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1), ("s1", 11)])?;
+    let (d1, s1) = (lan.host("d1")?, lan.host("s1")?);
+    let checks = PATTERNS.map(|(pattern, options, _)| {
+        let options = if options.is_empty() { String::new() } else { format!("regex_options {options}\n") };
+        format!("HTTP_GET {{ url {{\n path /\n regex \"{pattern}\"\n {options}}} }}")
+    });
+    let servers: Vec<(u16, &str)> = (9101..).zip(checks.iter().map(String::as_str)).collect();
+    for (port, _) in &servers {
+        serve(s1, *port, three_lines)?;
+    }
+    let director = Director::start(lab, d1, Subject::Ours, &service(&servers), &[])?;
+    for (port, (pattern, options, matches)) in (9101..).zip(PATTERNS) {
+        let verdict = match matches {
+            true => format!("Remote Web server [10.77.0.11]:tcp:{port} succeed on service."),
+            false => format!("Removing service [10.77.0.11]:tcp:{port} from VS [10.77.0.50]:tcp:80"),
+        };
+        let what = format!("'{pattern}' with '{options}': {verdict}");
+        wait_until(&what, FIRST, || director.logged(&verdict) > 0)
+            .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn options_of_regex_decide_what_a_body_is() {
+    sandboxed(60, patterns);
+}
+
 fn serve(host: &Host, port: u16, behaviour: Behaviour) -> Result<(), Failure> {
     let listener = host
         .enter(|| TcpListener::bind(("10.77.0.11", port)))?

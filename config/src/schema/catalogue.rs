@@ -182,6 +182,11 @@ fn vocabulary_use(block: &str, name: &str) -> KeywordUse {
         "vrrp_instance/virtual_routes:entry" if virtual_route::INACTIVE.contains(&name) => {
             KeywordUse::Inactive
         }
+        "virtual_server/real_server/HTTP_GET/url/regex_options:option"
+            if url::UNKNOWN_TO_THE_MATCHER.contains(&name) =>
+        {
+            KeywordUse::Inactive
+        }
         "vrrp_instance/virtual_ipaddress:entry"
         | "vrrp_instance/virtual_ipaddress_excluded:entry"
         | "vrrp_instance/virtual_routes:entry"
@@ -201,7 +206,9 @@ fn vocabulary_use(block: &str, name: &str) -> KeywordUse {
         | "virtual_server/lb_kind:option"
         | "global_defs/lvs_sync_daemon:option"
         | "global_defs/lvs_timeouts:option"
-        | "global_defs/include_check:option" => KeywordUse::Active,
+        | "global_defs/include_check:option"
+        | "virtual_server/real_server/HTTP_GET/url/regex_options:option"
+        | "linkbeat_interfaces:entry" => KeywordUse::Active,
         "vrrp_instance/track_bfd:entry"
         | "vrrp_sync_group/track_bfd:entry"
         | "vrrp_instance/use_vmac:option"
