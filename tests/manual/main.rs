@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use config::{KeywordUse, keywords};
+use config::names::OfflineNames;
+use config::source::Memory;
+use config::{KeywordUse, LoadOptions, keywords, load};
 use tests::lab::sandbox::build_directory;
 
 fn page(name: &str) -> String {
@@ -66,6 +68,97 @@ fn keepalivectl_1_names_every_command() {
         names.iter().filter(|name| **name != "help" && !page.contains(&format!(".It Cm {name}"))).collect();
     assert!(names.len() > 3 && missing.is_empty(), "of {names:?} the page lacks {missing:?}");
 }
+
+/// Words of `Ic` macros on the lines that name what is described: keywords of the language.
+fn described(page: &str) -> BTreeSet<String> {
+    let lines = page.lines().filter(|line| line.starts_with(".It ") || line.starts_with(".Ic "));
+    let mut out = BTreeSet::new();
+    for line in lines {
+        let mut is_keyword = line.starts_with(".Ic ");
+        for word in line.split_whitespace().skip(1) {
+            match word {
+                "Ic" => is_keyword = true,
+                "Ar" | "Op" | "Oo" | "Oc" | "Cm" | "Brq" | "No" | "Ns" | "Xo" | "Xc" | "Fl" | "Pq" => {
+                    is_keyword = false;
+                }
+                word if is_keyword && word.starts_with(|first: char| first.is_ascii_alphabetic()) => {
+                    out.insert(word.to_owned());
+                }
+                _ => {}
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn keepalived_conf_5_describes_no_keyword_that_is_not_known() {
+    let known: BTreeSet<&str> = keywords().iter().map(|keyword| keyword.name).collect();
+    let described = described(&page("keepalived.conf.5"));
+    assert!(described.len() > 300, "only {} words", described.len());
+    let unknown: Vec<_> = described.iter().filter(|word| !known.contains(word.as_str())).collect();
+    assert!(unknown.is_empty(), "on the page, but not known: {unknown:?}");
+}
+
+#[test]
+fn every_example_of_keepalived_conf_5_is_accepted_without_a_warning() {
+    let page = page("keepalived.conf.5");
+    let mut blocks: BTreeSet<String> = BTreeSet::new();
+    let mut examples = 0;
+    for part in page.split(".Bd -literal").skip(1) {
+        let (_, text) = part.split_once('\n').expect("a line ends the macro");
+        let (text, _) = text.split_once(".Ed").expect("the display ends");
+        let text = text.replace("\\e", "\\");
+        let pem = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
+        let source = Memory::new()
+            .with("/keepalived.conf", text.clone())
+            .with("/etc/keepalived/client.pem", pem("CERTIFICATE"))
+            .with("/etc/keepalived/client.key", pem("PRIVATE KEY"))
+            .with("/etc/ssl/certs/ca-certificates.crt", pem("CERTIFICATE"));
+        let loaded = load(&source, &OfflineNames, "/keepalived.conf", &LoadOptions::default());
+        let told = config::diagnostic::human(&loaded.diagnostics);
+        assert!(loaded.model.is_some() && told.is_empty(), "{text}\n{told}");
+        let starts = text.lines().filter(|line| line.ends_with('{') && !line.starts_with('$'));
+        blocks.extend(starts.filter_map(|line| line.split_whitespace().next()).map(str::to_owned));
+        examples += 1;
+    }
+    assert!(examples > 20, "only {examples} examples");
+    let without: Vec<_> = BLOCKS.iter().filter(|block| !blocks.contains(**block)).collect();
+    assert!(without.is_empty(), "no example has {without:?}");
+}
+
+/// Blocks that work here: each has an example.
+const BLOCKS: [&str; 29] = [
+    "DNS_CHECK",
+    "HTTP_GET",
+    "MISC_CHECK",
+    "SMTP_CHECK",
+    "SSL",
+    "SSL_GET",
+    "UDP_CHECK",
+    "auth_hmac",
+    "authentication",
+    "garp_group",
+    "global_defs",
+    "interface_up_down_delays",
+    "notification_email",
+    "real_server",
+    "static_ipaddress",
+    "static_routes",
+    "track_file",
+    "track_group",
+    "unicast_peer",
+    "url",
+    "virtual_ipaddress",
+    "virtual_ipaddress_excluded",
+    "virtual_routes",
+    "virtual_server",
+    "virtual_server_group",
+    "vrrp_instance",
+    "vrrp_sync_group",
+    "vrrp_script",
+    "vrrp_track_process",
+];
 
 #[test]
 fn keepalived_conf_5_names_every_active_keyword() {
