@@ -98,6 +98,26 @@ fn a_signed_advert_wins_and_every_forgery_is_counted() {
     });
 }
 
+/// A stamp of a minute ago, which is refused by default.
+#[test]
+fn an_old_stamp_is_believed_by_who_has_a_wide_window_or_none() {
+    sandboxed(60, |lab| {
+        for line in ["time_window 100", "anti_replay monotonic"] {
+            let lan = Lan::new(&[("client", 100), ("d1", 1)])?;
+            let d1 = lan.host("d1")?;
+            let block = hmac("enforce", &[(7, KEY)]).replacen('{', &format!("{{\n        {line}"), 1);
+            let director = Director::start(lab, d1, Subject::Ours, &config(100, &block), &[])?;
+            wait_until("d1 holds the address", Duration::from_secs(5), || d1.has(ADDRESS))?;
+            let before = transitions(&director);
+            python(lan.host("client")?, &["send", "10.77.0.100", "250", "stale", "0.3", "7", KEY])?;
+            let yields = || transitions(&director) > before;
+            wait_until(line, Duration::from_secs(5), yields)
+                .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
+        }
+        Ok(())
+    });
+}
+
 /// Rollout and rotation as the manual says, by reloads: nobody ever leaves its state.
 #[test]
 fn signatures_are_rolled_out_and_keys_rotated_without_a_transition() {

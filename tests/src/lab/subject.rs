@@ -223,6 +223,14 @@ impl Director {
         serde_json::from_str(&text).map_err(|cause| Failure::instrument("status --json", cause))
     }
 
+    /// What `status` says of one instance; null while there is none of this name, or no answer.
+    #[must_use]
+    pub fn instance(&self, name: &str) -> Value {
+        let status = self.status().unwrap_or_default();
+        let instances = status["instances"].as_array().cloned().unwrap_or_default();
+        instances.into_iter().find(|instance| instance["name"] == name).unwrap_or_default()
+    }
+
     /// Replaces the configuration file; nothing reads it before a reload.
     pub fn write_config(&self, host: &Host, config: &str) -> Result<(), Failure> {
         let conf = Path::new("/run/lab").join(format!("{}.conf", host.name()));
