@@ -222,3 +222,37 @@ fn numbers(lab: &Lab) -> Result<(), Failure> {
 fn a_number_in_a_file_takes_servers_out_and_changes_weights() {
     sandboxed(60, numbers);
 }
+
+/// What a real server says of itself counts before what its virtual server says.
+fn own_times(lab: &Lab) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1), ("s1", 11)])?;
+    let s1 = lan.host("s1")?;
+    let _awaited = listener(s1, "10.77.0.11:81")?;
+    let _present = listener(s1, "10.77.0.11:82")?;
+    let servers = [
+        ("10.77.0.11 81", "alpha\n TCP_CHECK { }"),
+        ("10.77.0.11 82", "TCP_CHECK { }"),
+        ("10.77.0.11 83", "retry 2\n delay_before_retry 0.3\n TCP_CHECK { }"),
+        ("10.77.0.11 84", "delay_loop 0.5\n delay_before_retry 0.3\n TCP_CHECK { }"),
+    ];
+    let slow = "delay_loop 60\n    delay_before_retry 60\n    retry 1";
+    let inhibited = service(&[("10.77.0.11 85", "TCP_CHECK { }")])
+        .replacen("10.77.0.50", "10.77.0.51", 1)
+        .replacen("delay_loop 1", "delay_loop 1\n    delay_before_retry 0.3\n    inhibit_on_failure", 1);
+    let config = service(&servers).replacen("delay_loop 1", slow, 1) + &inhibited;
+    let director = Director::start(lab, lan.host("d1")?, Subject::Ours, &config, &[])?;
+    logs(&director, "Adding service [10.77.0.11]:tcp:81 to VS")?;
+    logs(&director, "Removing service [10.77.0.11]:tcp:83 from VS")?;
+    logs(&director, "Removing service [10.77.0.11]:tcp:84 from VS")?;
+    logs(&director, "Disabling service [10.77.0.11]:tcp:85 of VS [10.77.0.51]:tcp:80")?;
+    let _back = (listener(s1, "10.77.0.11:84")?, listener(s1, "10.77.0.11:85")?);
+    logs(&director, "Adding service [10.77.0.11]:tcp:84 to VS")?;
+    logs(&director, "Enabling service [10.77.0.11]:tcp:85 of VS [10.77.0.51]:tcp:80")?;
+    let added = director.logged("Adding service [10.77.0.11]:tcp:82");
+    require(added == 0, || format!("82 was there from the start\n{}", director.log()))
+}
+
+#[test]
+fn times_of_real_servers_are_their_own_and_an_inhibited_one_stays_in_the_table() {
+    sandboxed(60, own_times);
+}

@@ -101,6 +101,96 @@ fn letters_go_where_instances_and_groups_ask_for_them() {
     });
 }
 
+/// A cable that is pulled and put back, told by letters but for the trouble itself.
+fn without_faults(lab: &Lab, subject: Subject, port: u16) -> Result<Vec<String>, Failure> {
+    let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+    let d1 = lan.host("d1")?;
+    let mail = MailServer::start(d1, port)?;
+    let silent = "smtp_alert_vrrp on\n    no_email_faults";
+    let text = config("127.0.0.1").replace("2525", &port.to_string()).replace("smtp_alert_vrrp on", silent);
+    let director = Director::start(lab, d1, subject, &text, &["-P"])?;
+    wait_until("letters of Backup and Master", PATIENCE, || mail.taken().len() >= 6)?;
+    lan.set_cable("d1", Cable::Pulled)?;
+    wait_until("the address goes", PATIENCE, || !d1.has(ADDRESS))?;
+    lan.set_cable("d1", Cable::Plugged)?;
+    wait_until("letters of Backup and Master again", PATIENCE, || mail.taken().len() >= 12)?;
+    director.stop()?;
+    let mut subjects = mail.subjects();
+    subjects.retain(|subject| !subject.ends_with("Stopping"));
+    Ok(subjects)
+}
+
+#[test]
+fn no_letter_tells_of_faults_where_no_email_faults_stands() {
+    sandboxed(90, |lab| {
+        let ours = without_faults(lab, Subject::Ours, 2525)?;
+        require(ours.len() == 12 && !ours.iter().any(|subject| subject.contains("FAULT")), || {
+            format!("{ours:#?}")
+        })?;
+        let theirs = without_faults(lab, Subject::C, 2526)?;
+        require(ours == theirs, || format!("ours {ours:#?}\ntheirs {theirs:#?}"))
+    });
+}
+
+/// Letters about two virtual servers of one dead server each, which two checkers find.
+fn about_servers(lab: &Lab, port: u16, globals_more: &str, first_more: &str) -> Result<Vec<String>, Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let d1 = lan.host("d1")?;
+    let mail = MailServer::start(d1, port)?;
+    let service = |address: &str, more: &str| {
+        let check =
+            |port: u16| format!("        TCP_CHECK {{\n            connect_port {port}\n        }}\n");
+        format!(
+            "virtual_server {address} 80 {{\n    delay_loop 1\n    warmup 0\n    delay_before_retry 0.2\n    \
+             lb_algo rr\n    lb_kind NAT\n    protocol TCP\n    {more}\n    real_server 10.77.0.1 80 {{\n{}{}    }}\n}}\n",
+            check(81),
+            check(82)
+        )
+    };
+    let globals =
+        globals("127.0.0.1").replace("2525", &port.to_string()).replace("smtp_alert_vrrp on", globals_more);
+    let text = globals + &service("10.77.0.50", first_more) + &service("10.77.0.51", "");
+    let director = Director::start(lab, d1, Subject::Ours, &text, &["-C"])?;
+    for address in ["50", "51"] {
+        let lost = format!("Lost quorum 1-0=1 > 0 for VS [10.77.0.{address}]:tcp:80");
+        wait_until(&lost, PATIENCE, || director.logged(&lost) > 0)
+            .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
+    }
+    wait_until("every checker has failed", PATIENCE, || {
+        director.logged("TCP_CHECK on service [10.77.0.1]:tcp:81 failed") == 2
+            && director.logged("TCP_CHECK on service [10.77.0.1]:tcp:82 failed") == 2
+    })?;
+    director.stop()?;
+    Ok(mail.subjects())
+}
+
+#[test]
+fn letters_about_servers_are_those_that_the_configuration_asks_for() {
+    sandboxed(90, |lab| {
+        let (silent, told) = ("smtp_alert_checker off", "smtp_alert_checker on");
+        // Which of the two virtual servers have letters of their own, and how many letters each of the real servers has.
+        for (port, globals, first, services, of_each) in [
+            (2525, silent, "smtp_alert", &["50"][..], 0),
+            (2526, told, "", &["50", "51"], 2),
+            (2527, &format!("{told}\n    no_checker_emails"), "", &["50", "51"], 1),
+        ] {
+            let mut expected = Vec::new();
+            for address in ["50", "51"] {
+                let service = format!("virtual server [10.77.0.{address}]:tcp:80");
+                let real = format!("[lab] Realserver [10.77.0.1]:tcp:80 of {service} - DOWN");
+                expected.extend(std::iter::repeat_n(real, of_each));
+            }
+            for address in services {
+                let service = format!("[lab] Virtualserver [10.77.0.{address}]:tcp:80");
+                expected.extend([format!("{service} - DOWN"), format!("{service} - UP")]);
+            }
+            let found = about_servers(lab, port, globals, first)?;
+            require(found == expected, || format!("with {globals} {first}: {found:#?}"))?;
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn letters_survive_checkd_and_a_mail_server_that_is_away_and_a_stop_sends_the_last() {
     sandboxed(90, |lab| {

@@ -36,6 +36,7 @@ mod settings;
 mod startup;
 mod supervision;
 mod sync_group;
+mod telling;
 mod tracking;
 mod transport;
 mod units;

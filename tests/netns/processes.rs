@@ -488,6 +488,28 @@ fn a_daemon_in_the_background_is_found_by_its_pid_file_and_logs_to_its_file() {
 }
 
 #[test]
+fn pid_files_lie_in_the_run_directory_with_use_pid_dir() {
+    sandboxed(60, |_| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let doing = |cause: std::io::Error| Failure::instrument("configuration", cause);
+        fs::create_dir_all("/run/lab").map_err(doing)?;
+        fs::write("/run/lab/d1.conf", "use_pid_dir\n".to_owned() + &global("lab") + &instance())
+            .map_err(doing)?;
+        let keepalived = install_ours()?.join("keepalived");
+        d1.run(&keepalived.to_string_lossy(), &["-f", "/run/lab/d1.conf", "-G", "-g/run/lab/k.log"])?;
+        wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
+        let pid: i32 = read("/run/keepalived/keepalived.pid").trim().parse().unwrap_or(0);
+        require(process::is_alive(pid), || format!("pid file: {pid}"))?;
+        let elsewhere = ["keepalived", "vrrp"].map(|name| Path::new(&format!("/run/{name}.pid")).exists());
+        require(elsewhere == [false; 2], || format!("{elsewhere:?}"))?;
+        require(Path::new("/run/keepalived/vrrp.pid").exists(), || "vrrpd has no pid file".to_owned())?;
+        process::signal(pid, Signal::SIGTERM);
+        wait_until("it has stopped", SOON, || !process::is_alive(pid)).map(|_| ())
+    })
+}
+
+#[test]
 fn addresses_that_somebody_else_has_put_there_go_at_the_start_when_asked() {
     sandboxed(60, |lab| {
         let lan = Lan::new(&[("d1", 1)])?;

@@ -132,8 +132,8 @@ const GOOD: [(u16, &str, &str); 13] = [
     ),
     (
         81,
-        "HTTP_GET { OWN connect_port 80\n http_protocol 1.1\n virtualhost www.example.com\n url {\n path /\n \
-         regex \"hello, w(or)?ld\"\n }\n url {\n path /moved\n status_code 301\n }\n url {\n path /gone\n \
+        "HTTP_GET { OWN connect_port 80\n enable_sni\n sni_name www.example.com\n http_protocol 1.1\n \
+         virtualhost www.example.com\n url {\n path /\n regex \"hello, w(or)?ld\"\n regex_stack 1 64\n }\n url {\n path /moved\n status_code 301\n }\n url {\n path /gone\n \
          status_code 500-599\n } }",
         "Regex match success to [10.77.0.11]:tcp:80 url(/)",
     ),
@@ -462,4 +462,55 @@ fn hostile(lab: &Lab) -> Result<(), Failure> {
 #[test]
 fn hostile_servers_get_their_verdict_in_time_and_cost_little() {
     sandboxed(60, hostile);
+}
+
+/// Answers over TLS and closes without a word of leave.
+const RUDE: &str = "import socket, ssl
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain('cert', 'key')
+listener = socket.create_server(('10.77.0.11', 449))
+while True:
+    try:
+        stream = context.wrap_socket(listener.accept()[0], server_side=True)
+        stream.recv(4096)
+        stream.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\nhello')
+        stream.close()
+    except OSError:
+        pass
+";
+
+fn leaves(lab: &Lab) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1), ("s1", 11)])?;
+    let (d1, s1) = (lan.host("d1")?, lan.host("s1")?);
+    let directory = Path::new("/run/lab/servers");
+    let _servers = start_servers(s1, directory)?;
+    let _rude = Server::start(s1, directory, "/usr/bin/python3", &["-c", RUDE])?;
+    for port in ["443", "449"] {
+        wait_until(&format!("port {port} is served"), Duration::from_secs(20), || {
+            s1.enter(|| TcpStream::connect(format!("10.77.0.11:{port}"))).is_ok_and(|stream| stream.is_ok())
+        })?;
+    }
+    let config = service(&[
+        (451, "SSL_GET { alpha\n connect_port 449\n url { path / } }"),
+        (452, "SSL_GET { connect_port 449\n tls_compliant\n url { path / } }"),
+        (453, "SSL_GET { connect_port 449\n url {\n path /\n tls_compliant\n } }"),
+        (454, "SSL_GET { alpha\n connect_port 443\n tls_compliant\n url { path / } }"),
+    ]);
+    let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+    for line in [
+        "Adding service [10.77.0.11]:tcp:451 to VS",
+        "Removing service [10.77.0.11]:tcp:452 from VS",
+        "Removing service [10.77.0.11]:tcp:453 from VS",
+        "Adding service [10.77.0.11]:tcp:454 to VS",
+        "without close_notify",
+    ] {
+        wait_until(line, FIRST, || director.logged(line) > 0)
+            .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_end_without_leave_is_a_failure_where_tls_compliant_stands() {
+    sandboxed(60, leaves);
 }

@@ -1,6 +1,7 @@
 //! What the parent promises when several things happen at once: a stop, a reload or a signal beside a death.
 
 use std::net::IpAddr;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -147,5 +148,43 @@ fn a_dead_server_stays_out_when_a_reload_needs_a_wider_confinement() {
         })?;
         let seen = dead_server(&director.status()?);
         require(seen == (None, 2), || format!("weight and generation of the dead server: {seen:?}"))
+    });
+}
+
+/// strace makes vrrpd ask for its parent where it would write that it is alive: no page lists that call. Ends when `seen`.
+fn asks_for_its_parent(pid: i32, what: &str, seen: impl Fn() -> bool) -> Result<(), Failure> {
+    let mut strace = Command::new("strace")
+        .args(["-o", "/dev/null", "-p", &pid.to_string(), "-e", "trace=pwrite64"])
+        .args(["-e", "inject=pwrite64:retval=0:syscall=getppid:when=1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|cause| Failure::instrument("strace", cause))?;
+    let waited = wait_until(what, Duration::from_secs(10), seen);
+    process::signal(i32::try_from(strace.id()).unwrap_or(0), Signal::SIGTERM);
+    let ended = strace.wait();
+    waited.and(ended.map(|_| ()).map_err(|cause| Failure::instrument("strace", cause)))
+}
+
+#[test]
+fn a_system_call_that_no_page_lists_is_refused_or_ends_the_daemon_as_seccomp_unknown_says() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let director = master(lab, &lan)?;
+        let old = director.wait_daemon("vrrpd")?;
+        let refused = "system call 110 refused by the filter";
+        asks_for_its_parent(old, refused, || director.logged(refused) > 0)
+            .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
+        require(director.wait_daemon("vrrpd")? == old, || director.log())?;
+        director.stop()?;
+        let strict = config().replacen("router_id lab", "router_id lab\n    seccomp_unknown exit", 1);
+        let director = Director::start(lab, lan.host("d1")?, Subject::Ours, &strict, &[])?;
+        let old = director.wait_daemon("vrrpd")?;
+        let ended = "died with exit status 159";
+        asks_for_its_parent(old, ended, || director.logged(ended) > 0)
+            .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
+        director.wait_successor("vrrpd", old)?;
+        require(director.logged(refused) == 0, || director.log())
     });
 }

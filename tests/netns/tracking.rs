@@ -122,3 +122,106 @@ fn started_again() -> Result<Option<Child>, Failure> {
 fn the_address_follows_the_number_of_processes() {
     sandboxed(60, |lab| processes_move_the_address(lab, Subject::Ours));
 }
+
+/// Waits for the line of a tracked process; where its last one stands in the log.
+fn judged(director: &Director, name: &str, word: &str) -> Result<usize, Failure> {
+    let line = format!("Process tracking of {name} {word} its quorum");
+    wait_until(&line, 2 * MOVE, || director.logged(&line) > 0)
+        .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
+    Ok(director.log().rfind(&line).unwrap_or_default())
+}
+
+const PROGRAM: &str = "/run/lab/track/tracked-sleep";
+
+/// Name, program and keywords of tracked processes, and whether they have their quorum while `tracked-sleep 1000` and
+/// `tracked-sleep 1000 0` run.
+const MATCHING: [(&str, &str, &str, bool); 8] = [
+    ("name", "tracked-sleep", "", true),
+    ("command", "tracked-sleep", "full_command", false),
+    ("path", PROGRAM, "full_command\n    quorum 2", true),
+    ("exactly", "PROGRAM 1000", "param_match\n    quorum_max 1", true),
+    ("part", "PROGRAM 10", "", false),
+    ("partial", "PROGRAM 1000", "param_match partial\n    quorum 2", true),
+    ("initial", "PROGRAM 10", "param_match initial\n    quorum 2", true),
+    ("most", PROGRAM, "full_command\n    quorum_max 1", false),
+];
+
+/// Waits until the priority is its base of 1 and the weights of those tracked processes that have their quorum: a bit
+/// for each, by position.
+fn counted(director: &Director, good: impl IntoIterator<Item = bool>) -> Result<(), Failure> {
+    let weights: u32 = (0..).zip(good).filter(|(_, good)| *good).map(|(position, _)| 1_u32 << position).sum();
+    let priority = || director.status().map(|status| status["instances"][0]["priority"].clone());
+    wait_until(&format!("weights make {weights}"), 2 * MOVE, || {
+        priority().is_ok_and(|found| found == weights + 1)
+    })
+    .map(|_| ())
+    .map_err(|failure| Failure::new(format!("{failure}: {:?}\n{}", priority(), director.log())))
+}
+
+/// Those that wait stand in front of the one that doesn't: without a delay their lines would stand there, too.
+const WAITING: [(&str, &str); 4] =
+    [("both", "delay 1"), ("end", "terminate_delay 1"), ("fork", "fork_delay 1"), ("none", "")];
+
+fn tracked(blocks: &[(&str, &str, &str)]) -> String {
+    let block = |(position, (name, program, lines)): (usize, &(&str, &str, &str))| {
+        let (program, weight) = (program.replace("PROGRAM", PROGRAM), 1_u32 << position);
+        format!("vrrp_track_process {name} {{\n    process {program}\n    weight {weight}\n    {lines}\n}}\n")
+    };
+    let names: String = blocks.iter().map(|(name, ..)| format!("        {name}\n")).collect();
+    let lines = format!("track_process {{\n{names}    }}");
+    let instance = VrrpInstance::new(3, "0.2", 1, ADDRESS).with(&lines).text();
+    global("d1") + &blocks.iter().enumerate().map(block).collect::<String>() + &instance
+}
+
+#[test]
+fn processes_are_told_apart_by_their_parameters_and_counted_between_quorum_and_quorum_max() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let mut children = started(1)?;
+        let failed = |cause| Failure::instrument("starting a tracked process", cause);
+        children.push(Command::new(PROGRAM).args(["1000", "0"]).spawn().map_err(failed)?);
+        let blocks: Vec<_> =
+            MATCHING.iter().map(|(name, program, lines, _)| (*name, *program, *lines)).collect();
+        let director = Director::start(lab, lan.host("d1")?, Subject::Ours, &tracked(&blocks), &[])?;
+        let mut judge = || {
+            counted(&director, MATCHING.map(|(.., good)| good))?;
+            end(children.pop());
+            let with_one = ["name", "exactly", "most"];
+            counted(&director, MATCHING.map(|(name, ..)| with_one.contains(&name)))?;
+            judged(&director, "most", "gained").and(judged(&director, "partial", "lost")).map(|_| ())
+        };
+        let outcome = judge();
+        children.into_iter().for_each(|child| end(Some(child)));
+        outcome
+    });
+}
+
+#[test]
+fn ends_and_starts_of_processes_count_after_their_delays() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let mut children = started(1)?;
+        let blocks = WAITING.map(|(name, lines)| (name, "tracked-sleep", lines));
+        let director = Director::start(lab, lan.host("d1")?, Subject::Ours, &tracked(&blocks), &[])?;
+        let mut order = |word: &str, started: bool| -> Result<[bool; 3], Failure> {
+            match started {
+                true => children.extend(started_again()?),
+                false => end(children.pop()),
+            }
+            let count =
+                |name: &str| director.logged(&format!("Process tracking of {name} {word} its quorum"));
+            wait_until(&format!("all have {word} their quorum"), 2 * MOVE, || {
+                WAITING.iter().all(|(name, _)| count(name) == 1)
+            })
+            .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
+            let at = judged(&director, "none", word)?;
+            let behind = |name| judged(&director, name, word).map(|found| found > at);
+            Ok([behind("both")?, behind("end")?, behind("fork")?])
+        };
+        counted(&director, WAITING.map(|_| true))?;
+        let (ends, starts) = (order("lost", false), order("gained", true));
+        children.into_iter().for_each(|child| end(Some(child)));
+        let orders = (ends?, starts?);
+        require(orders == ([true, true, false], [true, false, true]), || director.log())
+    });
+}
