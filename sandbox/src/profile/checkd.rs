@@ -32,6 +32,8 @@ const OWN: &[Rule] = &[
     // No other level: TCP_FASTOPEN_CONNECT passes by landlock, TCP_ULP loads kernel code.
     when(libc::SYS_setsockopt, &[&[is(1, SOL_SOCKET)]], "interface, address in use, end by a reset"),
     call(libc::SYS_getsockopt, "result of a connect"),
+    call(libc::SYS_epoll_ctl, "reactor: sockets come and go"),
+    call(libc::SYS_sched_yield, "between the slices of a large configuration"),
     when(
         libc::SYS_fcntl,
         &[&[is(1, libc::F_GETFD)], &[is(1, libc::F_GET_SEALS)]],

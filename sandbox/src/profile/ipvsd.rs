@@ -3,7 +3,7 @@
 
 use libc::SOL_SOCKET;
 
-use super::rule::{is, when};
+use super::rule::{call, is, when};
 use super::shared::{LOOP, MESSAGES, NETLINK, RUNTIME};
 use super::{Calls, Capability, Files, Limits, Profile, Rule, Tcp};
 
@@ -18,12 +18,17 @@ pub const IPVSD: Profile = Profile {
     tcp: Tcp::OnlyGranted,
 };
 
-/// No socket(): those that are needed are open already.
+/// No socket(): those that are needed are open already, and so is the reactor.
 const OWN: &[Rule] = &[
     when(
         libc::SYS_setsockopt,
-        &[&[is(1, SOL_SOCKET)], &[is(1, libc::SOL_NETLINK)]],
-        "netlink: buffer size, extended acknowledgements; no level that configures netfilter or IPVS",
+        &[&[is(1, SOL_SOCKET)]],
+        "netlink: buffer sizes; no level that configures netfilter or IPVS",
     ),
-    when(libc::SYS_getsockopt, &[&[is(1, SOL_SOCKET)], &[is(1, libc::SOL_NETLINK)]], "netlink: buffer size"),
+    when(
+        libc::SYS_fcntl,
+        &[&[is(1, libc::F_GETFD)], &[is(1, libc::F_GET_SEALS)]],
+        "std's own doubts in debug builds; seals of a memfd",
+    ),
+    call(libc::SYS_sched_yield, "between the slices of a large list"),
 ];

@@ -2,7 +2,7 @@
 
 use libc::{
     AT_EMPTY_PATH, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER,
-    CLONE_NEWUTS, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_SETFD, F_SETFL, MSG_FASTOPEN, PROT_EXEC,
+    CLONE_NEWUTS, MSG_FASTOPEN, PROT_EXEC,
 };
 
 use super::Rule;
@@ -114,7 +114,6 @@ pub(super) const RUNTIME: &[Rule] = &[
 
 /// The event loop and the descriptors it holds.
 pub(super) const LOOP: &[Rule] = &[
-    call(libc::SYS_epoll_ctl, "reactor: mio registration"),
     call(libc::SYS_epoll_pwait, "reactor: mio wait, by libc's choice"),
     #[cfg(target_arch = "x86_64")]
     call(libc::SYS_epoll_wait, "reactor: mio wait"),
@@ -133,48 +132,13 @@ pub(super) const MESSAGES: &[Rule] = &[
     when(libc::SYS_sendmsg, &[&[lacks(2, MSG_FASTOPEN)]], "channel; sockets; never TCP fast open"),
 ];
 
-/// What the daemons that program the kernel are allowed beyond these.
+/// Waiting for the kernel's answer over netlink. It is there when the request has been sent, unless it was lost.
 pub(super) const NETLINK: &[Rule] = &[
-    when(libc::SYS_mprotect, &[&[lacks(2, PROT_EXEC)]], "heap growth; never executable"),
-    call(libc::SYS_madvise, "heap trimming"),
-    call(libc::SYS_sched_yield, "std spin waits"),
-    call(libc::SYS_gettimeofday, "libc time, where the vDSO has no fast clock"),
-    call(libc::SYS_restart_syscall, "a wait interrupted by SIGSTOP and SIGCONT"),
-    call(libc::SYS_exit, "end"),
-    call(libc::SYS_epoll_create1, "reactor: mio poll"),
-    call(libc::SYS_eventfd2, "reactor: mio waker"),
-    call(libc::SYS_timerfd_create, "reactor: the one timer"),
-    call(libc::SYS_ppoll, "netlink: wait for an answer until its deadline"),
     #[cfg(target_arch = "x86_64")]
     call(libc::SYS_poll, "netlink: wait for an answer until its deadline"),
-    call(libc::SYS_read, "channel; timer"),
-    call(libc::SYS_readv, "channel"),
-    call(libc::SYS_writev, "channel"),
-    call(libc::SYS_dup, "a copy of a socket for the parent's vault"),
-    call(libc::SYS_lseek, "memfds: length and position"),
-    call(libc::SYS_fstat, "memfds: length"),
-    when(libc::SYS_newfstatat, &[&[has(3, AT_EMPTY_PATH)]], "memfds: length, as newer libc asks"),
-    when(
-        libc::SYS_fcntl,
-        &[
-            &[is(1, F_DUPFD_CLOEXEC)],
-            &[is(1, F_GETFD)],
-            &[is(1, F_SETFD)],
-            &[is(1, F_GETFL)],
-            &[is(1, F_SETFL)],
-            &[is(1, F_GET_SEALS)],
-        ],
-        "descriptors: copies, flags, seals of a memfd",
-    ),
-    when(
-        libc::SYS_ioctl,
-        &[&[is(1, FIONBIO)]],
-        "std: non-blocking; any other on any socket lets NET_ADMIN change interfaces",
-    ),
-    call(libc::SYS_recvmmsg, "queues drained in batches"),
-    when(libc::SYS_sendmmsg, &[&[lacks(3, MSG_FASTOPEN)]], "batches; never TCP fast open"),
-    call(libc::SYS_getsockname, "local address"),
-    call(libc::SYS_getpeername, "remote address"),
+    #[cfg(not(target_arch = "x86_64"))]
+    call(libc::SYS_ppoll, "netlink: wait for an answer until its deadline"),
+    call(libc::SYS_restart_syscall, "that wait, interrupted by SIGSTOP and SIGCONT"),
 ];
 
 /// Added when the configuration grants paths to read; landlock says which.
@@ -195,4 +159,3 @@ pub(crate) const UDP_SOCKETS: &[Rule] = &[when(
 
 const WRITING: i32 = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
 const PR_SET_VMA: i32 = 0x5356_4d41;
-const FIONBIO: i32 = 0x5421;

@@ -1,8 +1,8 @@
 //! vrrpd: holds the addresses. Speaks VRRP, ARP, neighbour discovery and rtnetlink; never TCP, a file or a program.
 
-use libc::{AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, SOCK_DGRAM, SOCK_RAW, SOL_SOCKET};
+use libc::{AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, MSG_FASTOPEN, SOCK_DGRAM, SOCK_RAW, SOL_SOCKET};
 
-use super::rule::{below, call, is, is_not, socket_type, when};
+use super::rule::{below, call, is, is_not, lacks, socket_type, when};
 use super::shared::{LOOP, MESSAGES, NETLINK, RUNTIME};
 use super::{Calls, Capability, Files, Limits, Profile, Rule, Tcp};
 
@@ -28,15 +28,18 @@ const OWN: &[Rule] = &[
             &[is(0, AF_INET), socket_type(SOCK_RAW), is(2, PROTOCOL_VRRP)],
             &[is(0, AF_INET), socket_type(SOCK_RAW), is(2, libc::IPPROTO_AH)],
             &[is(0, AF_INET6), socket_type(SOCK_RAW), is(2, PROTOCOL_VRRP)],
-            &[is(0, AF_INET6), socket_type(SOCK_RAW), is(2, libc::IPPROTO_ICMPV6)],
             &[is(0, AF_PACKET), socket_type(SOCK_RAW), is(2, 0)],
-            &[is(0, AF_PACKET), socket_type(SOCK_RAW), is(2, ETH_P_ARP_BE)],
             &[is(0, AF_NETLINK), socket_type(SOCK_DGRAM), is(2, libc::NETLINK_ROUTE)],
         ],
-        "adverts, also in authentication headers; unsolicited neighbour advertisements; gratuitous ARP; addresses and link events",
+        "adverts, also in authentication headers; gratuitous ARP and neighbour advertisements as frames; addresses and link events",
     ),
     call(libc::SYS_bind, "sockets to an address or interface; netlink groups"),
-    call(libc::SYS_connect, "netlink: the kernel as the only peer"),
+    call(libc::SYS_getsockname, "the port that netlink gave"),
+    when(
+        libc::SYS_ioctl,
+        &[&[is(1, FIONBIO)]],
+        "netlink never waits; any other on any socket lets NET_ADMIN change interfaces",
+    ),
     when(
         libc::SYS_setsockopt,
         &[
@@ -44,24 +47,27 @@ const OWN: &[Rule] = &[
             // From 64 up these levels configure netfilter and ARP tables.
             &[is(1, libc::IPPROTO_IP), below(2, 64)],
             &[is(1, libc::IPPROTO_IPV6), is_not(2, 64), is_not(2, 65)],
-            &[is(1, libc::IPPROTO_ICMPV6), is(2, ICMPV6_FILTER)],
-            &[is(1, libc::SOL_RAW), is(2, libc::IPV6_CHECKSUM)],
             &[is(1, libc::SOL_NETLINK)],
         ],
         "groups, hop limits, packet information, time stamps, kernel filters",
     ),
     when(
         libc::SYS_getsockopt,
-        &[&[is(1, SOL_SOCKET)], &[is(1, libc::SOL_NETLINK)]],
-        "socket errors, buffer sizes",
+        &[&[is(1, SOL_SOCKET)]],
+        "what a predecessor's socket is and where it is bound",
     ),
-    call(libc::SYS_shutdown, "sockets given back"),
+    when(libc::SYS_sendmmsg, &[&[lacks(3, MSG_FASTOPEN)]], "adverts in batches; never TCP fast open"),
+    when(
+        libc::SYS_fcntl,
+        &[&[is(1, libc::F_DUPFD_CLOEXEC)], &[is(1, libc::F_GETFD)], &[is(1, libc::F_GET_SEALS)]],
+        "a copy of a socket for the parent's vault; std's own doubts in debug builds; seals of a memfd",
+    ),
+    call(libc::SYS_epoll_ctl, "reactor: sockets come and go"),
+    call(libc::SYS_epoll_create1, "reactor: opened once confined"),
+    call(libc::SYS_timerfd_create, "reactor: opened once confined"),
     call(libc::SYS_pwrite64, "slots memfd: the lease that a successor reads"),
 ];
 
 /// IANA protocol number of VRRP.
 const PROTOCOL_VRRP: i32 = 112;
-/// ETH_P_ARP (0x0806) in network byte order on a little-endian machine.
-const ETH_P_ARP_BE: i32 = 0x0608;
-/// linux/icmpv6.h.
-const ICMPV6_FILTER: i32 = 1;
+const FIONBIO: i32 = 0x5421;

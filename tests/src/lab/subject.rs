@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use super::failure::require;
 use super::process::{self, Process};
 use super::sandbox::build_directory;
 use super::{Failure, Host, Lab, wait_for};
@@ -242,10 +243,14 @@ impl Director {
         process::signal(self.pid(), signal)
     }
 
-    /// Ends it in order (TERM) and waits for the end.
+    /// Ends it in order (TERM) and waits for the end. No daemon may have made a system call that its profile lacks.
     pub fn stop(mut self) -> Result<ExitStatus, Failure> {
         self.signal(Signal::SIGTERM);
-        self.wait_end(STOP_PATIENCE)
+        let status = self.wait_end(STOP_PATIENCE)?;
+        require(self.logged("refused by the filter") == 0, || {
+            format!("a profile lacks a system call: {}", self.log())
+        })?;
+        Ok(status)
     }
 
     /// Waits until the parent has ended by itself.
