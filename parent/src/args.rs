@@ -90,7 +90,7 @@ pub struct Args {
     /// Work as genhash; must be the first option.
     #[arg(short = 'T', long = "genhash")]
     pub genhash: bool,
-    /// Log changes of addresses that others make; accepted, not active yet.
+    /// Log addresses that others add to interfaces or remove.
     #[arg(short = 'a', long = "address-monitoring")]
     pub address_monitoring: bool,
     /// SNMP, which this suite doesn't have.

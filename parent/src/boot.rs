@@ -198,7 +198,6 @@ fn outside(args: &Args) -> Vec<&'static str> {
             "SNMP (-x, -A) is not part of this suite: ask keepalivectl",
         ),
         (args.no_bfd || args.bfd_pid_file.is_some(), "BFD (-B, -b) is not part of this suite"),
-        (args.address_monitoring, "-a: accepted, not active yet"),
         (
             args.core_dump || args.core_pattern.is_some(),
             "core files (-m, -M) are the parent's only: daemons hold secrets",
@@ -426,6 +425,7 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
         dump_dir: if args.compatible_dumps { std::env::temp_dir() } else { place.run_dir.clone() },
         place,
         umask: args.umask,
+        address_monitoring: args.address_monitoring,
     };
     let suite = Suite::new(settings, parts, log, control, record, signals).map_err(fatal)?;
     let code = suite.run().map_err(fatal)?;

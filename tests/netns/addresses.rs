@@ -173,3 +173,27 @@ fn who_loses_the_source_address_says_farewell_in_its_name() {
         require(weak.logged(heard) == 1, || weak.log())
     });
 }
+
+#[test]
+fn addresses_that_others_add_and_remove_are_logged_when_asked_for() {
+    sandboxed(30, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let config = global("lab") + &VrrpInstance::new(3, "0.2", 200, front4(50)).text();
+        let director = Director::start(lab, d1, Subject::Ours, &config, &["-a"])?;
+        let told = |words: &str| {
+            let line = format!("Netlink reflector reports IP {words} eth0");
+            wait_until(&line, MOVE, || director.logged(&line) > 0)
+        };
+        told("10.77.0.1 added to")?;
+        wait_until("d1 holds the address", MOVE, || d1.has(front4(50)))?;
+        d1.ip("addr add 10.77.0.99/24 dev eth0\n")?;
+        told("10.77.0.99 added to")?;
+        d1.ip("addr del 10.77.0.99/24 dev eth0\n")?;
+        told("10.77.0.99 removed from")?;
+        d1.ip("addr del 10.77.0.50/24 dev eth0\n")?;
+        told("10.77.0.50 removed from")?;
+        wait_until("the address is back", MOVE, || d1.has(front4(50)))?;
+        Ok(())
+    });
+}

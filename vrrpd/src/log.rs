@@ -78,6 +78,12 @@ pub fn announcing(name: &str, address: IpAddr, interface: &str) -> [String; 2] {
     ]
 }
 
+/// Line for an address that somebody else has `added to` an interface or `removed from` it.
+#[must_use]
+pub fn address(address: IpAddr, interface: &str, word: &str) -> String {
+    format!("Netlink reflector reports IP {address} {word} {interface}")
+}
+
 /// Line for a note.
 #[must_use]
 pub fn note(name: &str, note: Note, ours: Priority) -> (Level, String) {

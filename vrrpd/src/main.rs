@@ -16,6 +16,7 @@ use vrrpd::kernel::Kernel;
 fn main() -> ExitCode {
     let release = std::env::args_os().any(|option| option == "--release");
     let purpose = if release { Purpose::Release } else { Purpose::Serve };
+    let tells_addresses = std::env::args_os().any(|option| option == "--address-monitoring");
     if start_daemon(&VRRPD).is_err() {
         return ExitCode::FAILURE;
     }
@@ -26,7 +27,10 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     match open(&mut link) {
-        Ok((reactor, kernel)) => Driver::new(purpose, link, reactor, kernel).run(),
+        Ok((reactor, kernel)) => {
+            let driver = Driver::new(purpose, link, reactor, kernel);
+            if tells_addresses { driver.telling_addresses().run() } else { driver.run() }
+        }
         Err(error) => {
             link.log(Level::Error, format!("can't start: {error}"));
             ExitCode::FAILURE

@@ -108,6 +108,8 @@ pub struct Settings {
     pub dump_dir: PathBuf,
     /// `-u`, which comes before the configuration's.
     pub umask: Option<u16>,
+    /// `-a`: vrrpd tells of addresses that come and go.
+    pub address_monitoring: bool,
 }
 
 /// What a descriptor belongs to.

@@ -270,8 +270,11 @@ impl Suite {
     fn try_spawn(&mut self, daemon: Daemon, serial: Serial, now: MonoTime) -> Result<i32, SpawnError> {
         let failed = |source| SpawnError::Execute { executable: daemon.name().to_owned(), source };
         let strict = self.broker.part().process.unknown_call == UnknownCall::Exit;
-        let arguments: &[&str] = if strict { &[STRICT_ARGUMENT] } else { &[] };
-        let (spawned, socket) = launch(&self.settings, &self.broker.part().process, daemon, arguments)?;
+        let tells_addresses = self.settings.address_monitoring && daemon == Daemon::Vrrpd;
+        let options = [(strict, STRICT_ARGUMENT), (tells_addresses, "--address-monitoring")];
+        let arguments: Vec<&str> =
+            options.iter().filter(|(given, _)| *given).map(|(_, word)| *word).collect();
+        let (spawned, socket) = launch(&self.settings, &self.broker.part().process, daemon, &arguments)?;
         let keys = [self.key(Source::Channel(serial)), self.key(Source::Pidfd(serial))];
         let link = Link::new(daemon, socket).and_then(|link| {
             self.reactor.watch(link.fd(), keys[0])?;

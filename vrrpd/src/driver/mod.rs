@@ -64,6 +64,7 @@ pub enum Purpose {
 #[derive(Debug)]
 pub struct Driver {
     purpose: Purpose,
+    tells_addresses: bool,
     phase: Phase,
     reactor: Reactor,
     link: Link<VrrpdToParent, ParentToVrrpd>,
@@ -148,6 +149,12 @@ const SECOND: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Driver {
+    /// The same, and it logs addresses that come and go.
+    #[must_use]
+    pub fn telling_addresses(self) -> Self {
+        Self { tells_addresses: true, ..self }
+    }
+
     /// A daemon that waits for its first configuration.
     #[must_use]
     pub fn new(
@@ -159,6 +166,7 @@ impl Driver {
         let started = now();
         Self {
             purpose,
+            tells_addresses: false,
             phase: Phase::Waiting,
             reactor,
             link,
@@ -216,6 +224,7 @@ impl Driver {
             self.link.log(Level::Error, format!("event loop can't start: {error}"));
             return ExitCode::FAILURE;
         }
+        self.say_present_addresses();
         let mut ready = Vec::new();
         while self.phase != Phase::Over {
             let deadline = self.deadline();

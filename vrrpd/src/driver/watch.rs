@@ -31,6 +31,7 @@ impl Driver {
         let mut routes_removed = false;
         let mut statics_concerned = lost;
         for event in events {
+            self.say_address(&event);
             match &event {
                 RouteEvent::AddressRemoved(address) => {
                     let place = Place::of(address);
@@ -82,6 +83,50 @@ impl Driver {
         if lost || !removed.is_empty() {
             self.put_back_removed(&removed, lost, now);
         }
+    }
+
+    /// With `-a`: the addresses of all interfaces when the process starts.
+    pub(super) fn say_present_addresses(&mut self) {
+        if !self.tells_addresses {
+            return;
+        }
+        let links = self.kernel.links();
+        let named = links.present_addresses().filter_map(|(ip, index)| Some((ip, links.name_of(index)?)));
+        let lines: Vec<String> = named.map(|(ip, name)| log::address(ip, name, "added to")).collect();
+        for line in lines {
+            self.outbox.log(Level::Info, line);
+        }
+    }
+
+    /// With `-a`: an address that somebody else has added or removed. What we do ourselves has its own lines.
+    fn say_address(&mut self, event: &RouteEvent) {
+        if !self.tells_addresses {
+            return;
+        }
+        let links = self.kernel.links();
+        let ours = |address: &Address| address.protocol == Some(PROTOCOL_KEEPALIVED);
+        let (address, word) = match event {
+            RouteEvent::AddressAdded(address) if !links.knows(address) && !ours(address) => {
+                (address, "added to")
+            }
+            RouteEvent::AddressRemoved(address) if !ours(address) || self.is_held(&Place::of(address)) => {
+                (address, "removed from")
+            }
+            RouteEvent::AddressAdded(_)
+            | RouteEvent::AddressRemoved(_)
+            | RouteEvent::LinkChanged(_)
+            | RouteEvent::LinkGone(_)
+            | RouteEvent::OwnRouteRemoved
+            | RouteEvent::Forwarding(..) => return,
+        };
+        if let Some(name) = links.name_of(address.index) {
+            let line = log::address(address.ip, name, word);
+            self.outbox.log(Level::Info, line);
+        }
+    }
+
+    fn is_held(&self, place: &Place) -> bool {
+        self.statics.holdings.holds(place) || self.routers.iter().any(|router| router.holdings.holds(place))
     }
 
     /// Interfaces that some instance has to do with are told of when they come up or go down.

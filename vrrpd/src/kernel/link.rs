@@ -95,6 +95,17 @@ impl Links {
         }
     }
 
+    /// Every address, with the interface that has it.
+    pub fn present_addresses(&self) -> impl Iterator<Item = (IpAddr, u32)> {
+        self.addresses.values().map(|address| (address.ip, address.index))
+    }
+
+    /// Name of an interface.
+    #[must_use]
+    pub fn name_of(&self, index: u32) -> Option<&str> {
+        self.links.get(&index).map(|link| link.name.as_str())
+    }
+
     /// A link has another name now, or none; the name may have gone to another link already.
     fn unname(&mut self, index: u32) {
         if let Some(link) = self.links.get(&index)
