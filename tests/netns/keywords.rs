@@ -4,7 +4,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -308,48 +307,41 @@ fn a_lost_source_address_and_a_lost_interface_are_faults() {
     });
 }
 
-/// Shows family, type and receive buffer of every socket of a process.
-const SOCKETS: &str = "import ctypes, os, socket, sys
-call = ctypes.CDLL(None, use_errno=True).syscall
-process = call(434, int(sys.argv[1]), 0)
-for number in os.listdir('/proc/%s/fd' % sys.argv[1]):
-    if os.readlink('/proc/%s/fd/%s' % (sys.argv[1], number)).startswith('socket:'):
-        copy = socket.socket(fileno=call(438, process, int(number), 0))
-        print(int(copy.family), int(copy.type), copy.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
-";
-
-/// The kernel counts twice what it is asked for.
-fn receive_buffers(director: &Director) -> Result<String, Failure> {
-    let pid = director.wait_daemon("vrrpd")?.to_string();
-    let said = Command::new("/usr/bin/python3").args(["-c", SOCKETS, &pid]).output();
-    let said = said.map_err(|cause| Failure::instrument("python3", cause))?;
-    Ok(String::from_utf8_lossy(&said.stdout).into_owned())
-}
-
 #[test]
 fn receive_buffers_are_those_of_the_configuration() {
     sandboxed(60, |lab| {
         let lan = Lan::new(&[("d1", 1)])?;
         let d1 = lan.host("d1")?;
         let lines = "vrrp_netlink_cmd_rcv_bufs 3000000\nvrrp_netlink_cmd_rcv_bufs_force\n\
-                     vrrp_netlink_monitor_rcv_bufs 100000\nvrrp_rx_bufs_policy ADVERT\nvrrp_rx_bufs_multiplier 50";
+                     vrrp_netlink_monitor_rcv_bufs 100000\nvrrp_rx_bufs_policy ADVERT\nvrrp_rx_bufs_multiplier 50\n\
+                     lvs_netlink_cmd_rcv_bufs 3000000\nlvs_netlink_cmd_rcv_bufs_force\n\
+                     lvs_netlink_monitor_rcv_bufs 90000\nlvs_netlink_monitor_rcv_bufs_force";
         let other = VrrpInstance {
             name: "VI_2".to_owned(),
             vrid: 52,
             ..VrrpInstance::new(3, "0.2", 200, front4(52))
         };
         let first = VrrpInstance::new(3, "0.2", 200, front4(50)).with("kernel_rx_buf_size 30000\ndebug 3");
-        let director = master(lab, d1, &(globals(lines) + &first.text() + &other.text()))?;
-        let sockets = receive_buffers(&director)?;
+        let rest = first.text() + &other.text() + &http_service("10.77.0.50", &["10.77.0.1"]);
+        let director = master(lab, d1, &(globals(lines) + &rest))?;
+        let of = |daemon: &str| process::receive_buffers(director.wait_daemon(daemon)?);
+        let sockets = of("vrrpd")?;
         // 30 000 of one instance and fifty adverts of 32 bytes of the other one; then what is forced, and what isn't.
         let expected = ["2 3 63200\n", "16 2 6000000\n", "16 2 200000\n"];
         require(expected.iter().all(|line| sockets.contains(line)), || sockets.clone())?;
-        director.write_config(d1, &(globals("") + &first.text() + &other.text()))?;
+        let forced = "16 2 6000000\n";
+        wait_until("ipvsd has what is forced", SOON, || {
+            of("ipvsd").is_ok_and(|found| found.contains(forced))
+        })?;
+        director.write_config(d1, &(globals("lvs_netlink_cmd_rcv_bufs 70000") + &rest))?;
         director.ctl(&["reload"])?;
         wait_until("one instance alone sizes the queue", SOON, || {
-            receive_buffers(&director).is_ok_and(|sockets| sockets.contains("2 3 60000\n"))
-        })
-        .map(|_| ())
+            of("vrrpd").is_ok_and(|sockets| sockets.contains("2 3 60000\n"))
+        })?;
+        let within = "16 2 140000\n";
+        wait_until("ipvsd has another one", SOON, || of("ipvsd").is_ok_and(|found| found.contains(within)))
+            .map_err(|failure| Failure::new(format!("{failure}: {:?}", of("ipvsd"))))
+            .map(|_| ())
     });
 }
 

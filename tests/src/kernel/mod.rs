@@ -92,6 +92,7 @@ const SCENARIOS: &[Scenario] = &[
     ours("restart", "a_bad_reload_changes_nothing", restart::bad_reload),
     ours("chaos", "nobody_notices_chaos_in_twelve_rounds", chaos::nobody_notices),
     ours("powers", "daemons_under_landlock_and_seccomp_serve", powers::confined_and_serving),
+    ours("powers", "processes_are_counted_by_events_of_the_kernel", powers::events_of_processes),
     ours("clocks", "steps_of_an_hour_move_nothing", clocks::steps_of_an_hour),
     ours("marks", "tables_of_marks_equal_those_of_keepalived", marks::equal),
     ours("marks", "requests_are_spread_by_mark", marks::packets),
