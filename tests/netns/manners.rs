@@ -77,7 +77,7 @@ fn a_stronger_router_takes_over_when_its_configuration_says() {
 
 /// What d1 says to a lower priority and to a higher one; owners, so that nobody waits for adverts of ten seconds.
 const ALL_OWNERS: &str = "vrrp_garp_master_delay 0\n    vrrp_garp_master_repeat 1\n    vrrp_garp_lower_prio_delay 1\n    \
-    vrrp_garp_lower_prio_repeat 4\n    vrrp_lower_prio_no_advert true\n    vrrp_higher_prio_send_advert true\n    \
+    vrrp_garp_lower_prio_repeat 4\n    vrrp_lower_prio_no_advert true\n    vrrp_higher_prio_send_advert false\n    \
     vrrp_owner_ignore_adverts true";
 const LISTENS: &str = "owner_ignore_adverts false";
 
@@ -87,8 +87,8 @@ fn owners() -> String {
     globals(ALL_OWNERS)
         + &instance(71, "10", 255, LISTENS)
         + &instance(72, "10", 255, &says(quiet))
-        + &instance(73, "10", 255, LISTENS)
-        + &instance(74, "10", 255, &says("higher_prio_send_advert false"))
+        + &instance(73, "10", 255, &says("higher_prio_send_advert true"))
+        + &instance(74, "10", 255, LISTENS)
         + &instance(75, "10", 255, "")
 }
 
