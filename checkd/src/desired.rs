@@ -252,7 +252,9 @@ impl Service {
             let Some(config) = self.config.real_servers.get(index).filter(|config| gone(config)) else {
                 continue;
             };
-            out.push(Effect::Log(format!("Removing service {} from VS {}", config.name, self.config.name)));
+            let inhibited = self.inhibited(index);
+            let (name, service) = (&config.name, &self.config.name);
+            out.push(Effect::Log(format!("Removing {inhibited}service {name} from VS {service}")));
             self.bury(index, Some("=> Removing <="), out);
         }
     }
@@ -272,13 +274,20 @@ impl Service {
         for index in 0..self.servers.len() {
             let Some(config) = self.config.real_servers.get(index) else { continue };
             let (name, service) = (&config.name, &self.config.name);
-            out.push(Effect::Log(format!("Shutting down service {name} from VS {service}")));
+            let inhibited = self.inhibited(index);
+            out.push(Effect::Log(format!("Shutting down {inhibited}service {name} from VS {service}")));
             self.bury(index, farewell, out);
         }
         self.quorum_up = false;
         if self.config.omega {
             self.tell_quorum("Lost quorum", out);
         }
+    }
+
+    /// A word for a server that is down and stays in the table with weight 0.
+    fn inhibited(&self, index: usize) -> &'static str {
+        let stays = self.config.real_servers.get(index).is_some_and(|config| config.inhibit_on_failure);
+        if stays && !self.is_alive(index) { "(inhibited) " } else { "" }
     }
 
     /// Takes a server out; with a farewell everybody is told.

@@ -171,6 +171,15 @@ fn inhibit_on_failure_keeps_a_dead_server_with_weight_0() {
         ]
     );
     assert_eq!(set(&mut service, 0, false).last().unwrap(), "0=0");
+    let mut out = Vec::new();
+    service.stop(&mut out);
+    assert_eq!(
+        words(out)[..2],
+        [
+            "Shutting down (inhibited) service [192.0.2.1]:tcp:80 from VS [198.51.100.1]:tcp:80",
+            "Shutting down service [192.0.2.2]:tcp:80 from VS [198.51.100.1]:tcp:80"
+        ]
+    );
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub enum Change {
         /// Why the last run failed.
         failure: Failure,
     },
-    /// The checker started as down (`alpha`) and its first result agrees.
+    /// The checker started as down (`alpha`) and its first result agrees; never told of HTTP checks.
     ConfirmedDown(Failure),
     /// A failure that is forgiven for now.
     Retrying(Failure),
@@ -104,8 +104,9 @@ impl Standing {
         let first = !std::mem::replace(&mut self.tested, true);
         if !self.up {
             self.url_failed = true;
-            let change = if first { Change::ConfirmedDown(failure) } else { Change::None };
-            return (change, after);
+            // keepalived's HTTP checks say nothing of a server that has never been up.
+            let is_told = first && !matches!(check.kind, CheckKind::Http(_));
+            return (if is_told { Change::ConfirmedDown(failure) } else { Change::None }, after);
         }
         if !first && self.failures < check.retry {
             self.failures = self.failures.saturating_add(1);
@@ -210,6 +211,13 @@ mod tests {
         assert_eq!(standing.take(&tcp(3), FAIL), (confirmed, LOOP));
         assert_eq!(standing.take(&tcp(3), FAIL), (Change::None, LOOP));
         assert_eq!(standing.take(&tcp(3), PASS), (Change::Up, LOOP));
+    }
+
+    #[test]
+    fn an_alpha_checker_of_http_fails_at_first_in_silence() {
+        let mut standing = Standing::new(true);
+        assert_eq!(standing.take(&http(1, false), FAIL), (Change::None, LOOP));
+        assert!(!standing.up && standing.tested);
     }
 
     #[test]

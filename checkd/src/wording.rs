@@ -16,9 +16,7 @@ use crate::verdict::Change;
 pub struct Subject<'a> {
     /// What was checked.
     pub check: &'a Check,
-    /// `[ADDR]:proto:PORT` of what the checker connects to.
-    pub label: &'a str,
-    /// Name of the real server.
+    /// Name of the real server, `[ADDR]:proto:PORT`, wherever the checker connects to.
     pub server: &'a str,
     /// Name of the virtual server.
     pub service: &'a str,
@@ -64,7 +62,7 @@ pub fn smtp_trouble(endpoint: &Endpoint, failure: Failure) -> String {
 
 impl Subject<'_> {
     fn success(&self) -> Option<String> {
-        let label = self.label;
+        let label = self.server;
         Some(match &self.check.kind {
             CheckKind::Tcp(_) => format!("TCP connection to {label} success."),
             CheckKind::Udp(_) => format!("UDP connection to {label} success."),
@@ -89,7 +87,7 @@ impl Subject<'_> {
 
     /// What went wrong in one run.
     fn trouble(&self, failure: Failure) -> Option<String> {
-        let label = self.label;
+        let label = self.server;
         Some(match &self.check.kind {
             CheckKind::Tcp(_) if failure == Failure::ConnectTimeout => {
                 format!("TCP connection to {label} timeout.")
@@ -115,7 +113,7 @@ impl Subject<'_> {
 
     /// It goes down, after so many retries; `None` for a first run.
     fn down(&self, failure: Failure, retries: Option<u32>) -> String {
-        let (label, retry) = (self.label, self.check.retry);
+        let (label, retry) = (self.server, self.check.retry);
         let summary = |name: &str, whose: &str, retries: u32| {
             let after = if retries > 0 { format!(" after {retries} retries") } else { String::new() };
             let of = if retries > 0 { whose } else { "" };
@@ -134,6 +132,7 @@ impl Subject<'_> {
             CheckKind::Misc { command, .. } if retry == 0 => {
                 self.script(command, failure, " with retry disabled")
             }
+            CheckKind::Misc { command, .. } if retry == 1 => self.script(command, failure, " after 1 retry"),
             CheckKind::Misc { command, .. } => {
                 self.script(command, failure, &format!(" after {retry} retries"))
             }
@@ -157,7 +156,7 @@ impl Subject<'_> {
         } else {
             format!("read error occurred. ({failure})")
         };
-        format!("DNS_CHECK ({}) {what}", self.label)
+        format!("DNS_CHECK ({}) {what}", self.server)
     }
 
     fn misc(&self, command: &str) -> String {
@@ -224,8 +223,8 @@ mod tests {
             warmup: Duration::from_secs(6),
             log_all_failures: true,
         };
-        let (label, server, service) = ("[192.0.2.1]:tcp:80", "[192.0.2.1]:tcp:80", "[198.51.100.1]:tcp:80");
-        lines(&Subject { check: &check, label, server, service, was_up }, change)
+        let (server, service) = ("[192.0.2.1]:tcp:80", "[198.51.100.1]:tcp:80");
+        lines(&Subject { check: &check, server, service, was_up }, change)
     }
 
     fn down(failure: Failure, retries: Option<u32>) -> Change {
@@ -281,6 +280,11 @@ mod tests {
         );
         let (script, command) = (ScriptId::new(0), "/bin/check 1".to_owned());
         let misc = CheckKind::Misc { script, command, timeout: Duration::ZERO, dynamic: false };
+        let once = said(misc.clone(), 1, down(Failure::Exit(3), Some(1)), true);
+        assert!(
+            once.iter().all(|line| line.ends_with("failed after 1 retry (exited with status 3).")),
+            "{once:?}"
+        );
         assert_eq!(
             said(misc, 0, down(Failure::Exit(3), Some(0)), true),
             [

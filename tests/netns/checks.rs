@@ -79,9 +79,9 @@ fn pings(lab: &Lab) -> Result<(), Failure> {
     ]);
     let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
     logs(&director, "ICMP connection to [10.77.0.11]:tcp:80 success.")?;
-    logs(&director, "ICMP connection to [fd77::11]:tcp:80 success.")?;
+    logs(&director, "ICMP connection to [10.77.0.13]:tcp:80 success.")?;
     logs(&director, "ICMP CHECK on service [10.77.0.12]:tcp:80 failed. reason=\"no answer\"")?;
-    logs(&director, "ICMP CHECK on service [192.0.2.1]:tcp:80 failed. reason=\"network unreachable\"")?;
+    logs(&director, "ICMP CHECK on service [10.77.0.14]:tcp:80 failed. reason=\"network unreachable\"")?;
     logs(&director, "Removing service [10.77.0.12]:tcp:80 from VS [10.77.0.50]:tcp:80")?;
     let closed = range()?.unwrap_or_default();
     require(closed.split_whitespace().eq(["1", "0"]), || format!("the range stays open: {closed}"))?;
@@ -96,7 +96,7 @@ fn pings(lab: &Lab) -> Result<(), Failure> {
     director.wait_successor("checkd", old)?;
     lan.host("s1")?.ip("addr add 10.77.0.11/24 dev eth0\n")?;
     wait_until("the successor pings", FIRST, || {
-        director.logged("ICMP connection to [10.77.0.11]:tcp:80 success.") >= 3
+        director.logged("ICMP connection to [10.77.0.11]:tcp:80 success.") >= 2
     })
     .map(|_| ())
 }
@@ -124,10 +124,10 @@ fn borrowed(lab: &Lab) -> Result<(), Failure> {
     ]);
     let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
     logs(&director, "TCP connection to [192.0.2.1]:tcp:80 success.")?;
-    logs(&director, "TCP_CHECK on service [192.0.2.1]:tcp:80 failed. reason=\"network unreachable\"")?;
+    logs(&director, "TCP_CHECK on service [192.0.2.2]:tcp:80 failed. reason=\"network unreachable\"")?;
     logs(&director, "TCP connection to [10.77.0.11]:tcp:81 success.")?;
     logs(&director, "UDP connection to [192.0.2.1]:tcp:82 success.")?;
-    logs(&director, "ICMP connection to [192.0.2.1]:tcp:80 success.")?;
+    logs(&director, "ICMP connection to [192.0.2.3]:tcp:80 success.")?;
     // The same sockets connect again and again.
     for _check in 0..3 {
         let port = low.recv_timeout(FIRST).map_err(|_| Failure::new("no further check from the low port"))?;

@@ -135,14 +135,14 @@ const GOOD: [(u16, &str, &str); 13] = [
         "HTTP_GET { OWN connect_port 80\n enable_sni\n sni_name www.example.com\n http_protocol 1.1\n \
          virtualhost www.example.com\n url {\n path /\n regex \"hello, w(or)?ld\"\n regex_stack 1 64\n }\n url {\n path /moved\n status_code 301\n }\n url {\n path /gone\n \
          status_code 500-599\n } }",
-        "Regex match success to [10.77.0.11]:tcp:80 url(/)",
+        "Regex match success to [10.77.0.11]:tcp:81 url(/)",
     ),
     (443, "SSL_GET { OWN url { path / } }", "Remote Web server [10.77.0.11]:tcp:443"),
     (
         445,
         "SSL_GET { OWN connect_port 443\n enable_sni\n http_protocol 1.1\n url {\n path /name\n \
          virtualhost www.example.com\n regex \"^www.example.com www.example.com$\"\n } }",
-        "Regex match success to [10.77.0.11]:tcp:443 url(/name)",
+        "Regex match success to [10.77.0.11]:tcp:445 url(/name)",
     ),
     (
         446,
@@ -150,17 +150,17 @@ const GOOD: [(u16, &str, &str); 13] = [
          http_protocol 1.1\n fast_recovery\n url {\n path /name\n regex \"WWW.*OTHER[.]example\"\n \
          regex_options caseless\n regex_min_offset 0\n regex_max_offset 500\n regex_stack 1 64\n }\n \
          url {\n path /gone\n status_code 503\n regex nothing\n regex_no_match\n } }",
-        "Regex match success to [10.77.0.11]:tcp:443 url(/name)",
+        "Regex match success to [10.77.0.11]:tcp:446 url(/name)",
     ),
     (444, "SSL_GET { OWN nb_get_retry 1\n url { path / } }", "Remote Web server [10.77.0.11]:tcp:444"),
     (25, "SMTP_CHECK { OWN helo_name d1.example.com }", "Remote SMTP server [10.77.0.11]:tcp:25"),
     (
         27,
         "SMTP_CHECK { host { OWN\n connect_ip 10.77.0.11\n connect_port 25 } }",
-        "Remote SMTP server [10.77.0.11]:tcp:25",
+        "Remote SMTP server [10.77.0.11]:tcp:27",
     ),
     (53, "DNS_CHECK { OWN type A\n name www.example.com }", "Adding service [10.77.0.11]:tcp:53 to VS"),
-    (26, "TCP_CHECK { OWN connect_port 25 }", "TCP connection to [10.77.0.11]:tcp:25"),
+    (26, "TCP_CHECK { OWN connect_port 25 }", "TCP connection to [10.77.0.11]:tcp:26"),
     (54, "UDP_CHECK { OWN connect_port 53\n payload 00 }", "UDP connection to [10.77.0.11]:"),
     (55, "PING_CHECK { OWN }", "ICMP connection to [10.77.0.11]:"),
     (
@@ -180,7 +180,7 @@ const FORGIVEN: [(&str, usize); 8] = [
     ("Error connecting server [10.77.0.11]:tcp:443.", 1),
     ("server [10.77.0.11]:25", 4),
     ("DNS_CHECK ([10.77.0.11]:tcp:53) failed to read socket", 2),
-    ("TCP connection to [10.77.0.11]:tcp:25 failed.", 1),
+    ("TCP connection to [10.77.0.11]:tcp:26 failed.", 1),
     ("UDP connection to [10.77.0.11]:", 2),
     ("ICMP connection to address [10.77.0.11]:", 1),
     ("by [/usr/bin/test] failed", 2),

@@ -11,14 +11,14 @@ mod succession;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use config::model::check::{Carrier, Check, CheckKind, Endpoint, HttpUrl, RealServer, VirtualServer};
+use config::model::check::{Carrier, Check, CheckKind, HttpUrl, RealServer, VirtualServer};
 use config::model::mail::MailSettings;
 use config::model::parts::CheckHead;
 use config::model::tls::TlsFiles;
 use config::model::units::{CheckId, FileId, Generation, MonoTime, ScriptId, ServerId, ServiceId, Weight};
 use ipc::messages::checkd::{DesiredEntry, QuorumState, ServiceState, Verdict};
 
-use crate::desired::{Effect, Occasion, Service, protocol};
+use crate::desired::{Effect, Occasion, Service};
 use crate::mail::news::{self, News};
 use crate::probe::Outcome;
 use crate::probe::file as file_probe;
@@ -332,8 +332,8 @@ impl Roster {
                 (None, Some(_)) => "MD5 digest",
                 (None, None) => "HTTP status code",
             };
-            let label = self.label(position)?;
-            out.push(Effect::Log(format!("{what} success to {label} url({})", url.path)));
+            let server = &self.real_server(place)?.name;
+            out.push(Effect::Log(format!("{what} success to {server} url({})", url.path)));
         }
         let mut standing = old;
         let (change, next) = standing.take(self.check(position)?, outcome);
@@ -489,16 +489,6 @@ impl Roster {
         (alive, Weight::clamped(i64::from(weight.value()).saturating_add(added)))
     }
 
-    /// `[ADDR]:proto:PORT` of what a checker connects to, with the protocol of its virtual server.
-    fn label(&self, position: usize) -> Option<String> {
-        let place = self.checkers.get(position)?.place;
-        let Some(Endpoint { target, .. }) = self.check(position)?.kind.endpoint() else {
-            return Some(self.real_server(place)?.name.clone());
-        };
-        let protocol = protocol(self.services.get(place.service)?.config());
-        Some(format!("[{}]:{protocol}:{}", target.ip(), target.port()))
-    }
-
     /// What is mailed of a checker's change, and of what that makes of its server.
     fn news(&self, position: usize, change: Change, (was_alive, alive): (bool, bool)) -> Option<News> {
         let failure = match change {
@@ -520,7 +510,7 @@ impl Roster {
 
     /// What the log says of a change.
     fn lines(&self, position: usize, change: Change, was_up: bool) -> Vec<String> {
-        let Some((check, label)) = self.check(position).zip(self.label(position)) else { return Vec::new() };
+        let Some(check) = self.check(position) else { return Vec::new() };
         let place = self.checkers.get(position).map(|checker| checker.place);
         let Some((server, service)) =
             place.and_then(|place| self.real_server(place).zip(self.services.get(place.service)))
@@ -528,10 +518,7 @@ impl Roster {
             return Vec::new();
         };
         let service = &service.config().name;
-        wording::lines(
-            &wording::Subject { check, label: &label, server: &server.name, service, was_up },
-            change,
-        )
+        wording::lines(&wording::Subject { check, server: &server.name, service, was_up }, change)
     }
 }
 

@@ -135,7 +135,7 @@ fn a_refused_connection_takes_the_server_out_with_upstreams_words() {
     assert_eq!(
         logs(&out),
         [
-            "TCP_CHECK on service [192.0.2.1]:tcp:80 failed. reason=\"connection refused\"",
+            "TCP_CHECK on service [192.0.2.2]:tcp:80 failed. reason=\"connection refused\"",
             "Removing service [192.0.2.2]:tcp:80 from VS [198.51.100.1]:tcp:80"
         ]
     );
@@ -149,7 +149,7 @@ fn a_refused_connection_takes_the_server_out_with_upstreams_words() {
     assert_eq!(
         logs(&out),
         [
-            "TCP connection to [192.0.2.1]:tcp:80 success.",
+            "TCP connection to [192.0.2.2]:tcp:80 success.",
             "Adding service [192.0.2.2]:tcp:80 to VS [198.51.100.1]:tcp:80"
         ]
     );

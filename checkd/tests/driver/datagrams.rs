@@ -90,9 +90,9 @@ fn datagrams_are_judged_by_their_answers() {
     let mut parent = Parent::start(false);
     parent.load(1, &[service(servers)]);
     parent.until_table(&[0, 1, 2, 3, 4].map(|server| (0, Some(server), 1)));
-    for (check, reason) in &cases {
+    for (index, (_, reason)) in (1000..).zip(&cases) {
         let Some(reason) = reason else { continue };
-        let label = format!("[127.0.0.1]:tcp:{}", check.kind.endpoint().unwrap().target.port());
+        let label = format!("[192.0.2.1]:tcp:{index}");
         let logs = parent.logs();
         let told = logs.iter().any(|line| line.contains(&label) && line.contains(reason));
         assert!(told, "{reason} of {label} in {logs:#?}");
