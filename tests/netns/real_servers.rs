@@ -133,7 +133,8 @@ const GOOD: [(u16, &str, &str); 13] = [
     (
         81,
         "HTTP_GET { OWN connect_port 80\n enable_sni\n sni_name www.example.com\n http_protocol 1.1\n \
-         virtualhost www.example.com\n url {\n path /\n regex \"hello, w(or)?ld\"\n regex_stack 1 64\n }\n url {\n path /moved\n status_code 301\n }\n url {\n path /gone\n \
+         virtualhost www.example.com\n url {\n path /\n regex \"hello, w(or)?ld\"\n regex_stack 1 64\n }\n \
+         url {\n path /moved\n status_code 301\n }\n url {\n path /gone\n \
          status_code 500-599\n } }",
         "Regex match success to [10.77.0.11]:tcp:81 url(/)",
     ),
