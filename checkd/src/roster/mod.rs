@@ -491,10 +491,14 @@ impl Roster {
 
     /// What is mailed of a checker's change, and of what that makes of its server.
     fn news(&self, position: usize, change: Change, (was_alive, alive): (bool, bool)) -> Option<News> {
+        let kind = &self.check(position)?.kind;
+        // keepalived's scripts tell their first result in any case.
+        let always = matches!(kind, CheckKind::Misc { .. });
         let failure = match change {
             Change::None | Change::Retrying(_) => return None,
-            // A server that was taken for good is no news.
-            Change::Up if was_alive => return None,
+            // A server that was taken for good, or for bad, is no news.
+            Change::Up if was_alive && !always => return None,
+            Change::ConfirmedDown(_) if !always => return None,
             Change::Up => None,
             Change::Down { failure, .. } | Change::ConfirmedDown(failure) => Some(failure),
         };
@@ -504,7 +508,7 @@ impl Roster {
         if settings.servers_only && was_alive == alive {
             return None;
         }
-        let body = news::found(&self.check(position)?.kind, failure);
+        let body = news::found(kind, failure);
         Some(News::of_server(&server.name, &self.services.get(place.service)?.config().name, alive, body))
     }
 
