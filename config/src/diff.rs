@@ -3,11 +3,12 @@
 //! An instance is known by its name, a virtual server by its key, a real server by its address and port. What
 //! keeps its identity keeps its state; only what is listed here is touched. Decides nothing about timing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::model::Model;
 use crate::model::check::VirtualServer;
+use crate::model::identity;
 use crate::model::ipvs::{AddressRange, IpvsSettings};
 use crate::model::network::Statics;
 use crate::model::process::{InstanceNotify, Script};
@@ -291,15 +292,15 @@ fn ranges(service: &VirtualServer) -> Option<&[AddressRange]> {
 }
 
 fn services(out: &mut Vec<Change>, old: &Model, new: &Model) {
-    let before: HashMap<&str, &VirtualServer> =
-        old.virtual_servers.iter().map(|service| (service.name.as_str(), service)).collect();
-    let after: HashMap<&str, ()> =
-        new.virtual_servers.iter().map(|service| (service.name.as_str(), ())).collect();
-    for gone in old.virtual_servers.iter().filter(|service| !after.contains_key(service.name.as_str())) {
-        comes_or_goes(out, Kind::VirtualServer, &gone.name, Fate::Removed);
+    let continued = identity::continued(&old.virtual_servers, &new.virtual_servers);
+    let stays: HashSet<usize> = continued.iter().copied().flatten().collect();
+    for (position, gone) in old.virtual_servers.iter().enumerate() {
+        if !stays.contains(&position) {
+            comes_or_goes(out, Kind::VirtualServer, &gone.name, Fate::Removed);
+        }
     }
-    for service in &new.virtual_servers {
-        let Some(was) = before.get(service.name.as_str()) else {
+    for (service, was) in new.virtual_servers.iter().zip(continued) {
+        let Some(was) = was.and_then(|position| old.virtual_servers.get(position)) else {
             comes_or_goes(out, Kind::VirtualServer, &service.name, Fate::Added);
             continue;
         };

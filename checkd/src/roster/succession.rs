@@ -1,11 +1,12 @@
 //! What a reload keeps: the states of services, servers and checkers that are in both configurations.
 //!
-//! Decides by identity: a service and a server by name, a checker by what it does. Called by [`Roster::replace`]; nothing
+//! Decides by identity: a service as `config` says, a server by name, a checker by what it does. Called by [`Roster::replace`]; nothing
 //! here comes from the network.
 
 use std::collections::{HashMap, HashSet};
 
 use config::model::check::{Check, CheckKind, RealServer};
+use config::model::identity::continued;
 
 use super::{Checker, Roster};
 use crate::desired::{Effect, Occasion, Service};
@@ -22,14 +23,11 @@ impl Roster {
     ) -> Vec<Option<usize>> {
         let mut kept = vec![None; self.checkers.len()];
         self.assume_states();
-        let mut names: HashMap<String, usize> = HashMap::new();
-        for (index, service) in old.services.iter().enumerate() {
-            names.insert(service.config().name.clone(), index);
-        }
+        let twins =
+            continued(old.services.iter().map(Service::config), self.services.iter().map(Service::config));
         let mut starts = OldPositions::of(&old);
-        for service in 0..self.services.len() {
-            let Some(model) = self.services.get(service) else { continue };
-            let Some(twin) = names.remove(&model.config().name) else { continue };
+        for (service, twin) in twins.iter().enumerate() {
+            let Some(twin) = *twin else { continue };
             self.adopt(service, &old, twin, &mut starts, &mut kept, after);
             let Some(model) = self.services.get(service) else { continue };
             let staying: HashSet<&str> =
@@ -38,10 +36,9 @@ impl Roster {
                 old_service.retire(|server| !staying.contains(server.name.as_str()), before);
             }
         }
-        let mut gone: Vec<usize> = names.into_values().collect();
-        gone.sort_unstable();
-        for index in gone {
-            if let Some(service) = old.services.get_mut(index) {
+        let staying: HashSet<usize> = twins.into_iter().flatten().collect();
+        for (index, service) in old.services.iter_mut().enumerate() {
+            if !staying.contains(&index) {
                 service.retire_all(before);
             }
         }

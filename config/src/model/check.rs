@@ -13,7 +13,7 @@ use super::units::{CheckId, FileId, ScriptId, Weight};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtualServer {
     /// Its name in log lines, FIFO records and mail: `[ADDR]:proto:PORT`, `FWM n` or `[group]:0`;
-    /// the identity across reloads.
+    /// [`super::identity`] says which is which across reloads.
     pub name: String,
     /// What stands in the kernel's table for it; more than one for a group. For direct routing and
     /// tunnels the destination's port is that of the key it stands under, whatever [`RealServer::destination`] says.

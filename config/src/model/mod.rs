@@ -7,6 +7,7 @@
 pub mod buffers;
 pub mod check;
 pub mod hmac;
+pub mod identity;
 pub mod ipvs;
 pub mod lent;
 pub mod mail;

@@ -98,6 +98,9 @@ impl Page<'_> {
         if tracked.quorum > 0 {
             self.set("quorum", tracked.quorum);
         }
+        if tracked.weight != 0 {
+            self.set("weight", tracked.weight);
+        }
         if let Some(most) = tracked.quorum_max {
             self.set("quorum_max", most);
         }
