@@ -96,7 +96,7 @@ impl Page {
             title("    HTTP Header Buffer    "),
             dump(self.header()),
             title(" HTTP Header Ascii Buffer "),
-            String::from_utf8_lossy(self.header()).replace('\r', ""),
+            String::from_utf8_lossy(self.header()),
             title("        HTML Buffer        "),
             dump(self.body()),
             title("    HTML hash resulting    "),
@@ -123,7 +123,7 @@ fn dump(bytes: &[u8]) -> String {
                 None => out.push_str("   "),
             }
             if column == 7 {
-                out.push_str(if row.len() > 8 { "- " } else { "  " });
+                out.push_str("- ");
             }
         }
         out.push_str("  ");
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(
             dump(b"close\r\n\r\n\xff0123456"),
             "0000  63 6c 6f 73 65 0d 0a 0d - 0a ff 30 31 32 33 34 35   close.....012345\n\
-             0016  36                                                  6               \n"
+             0016  36                      -                           6               \n"
         );
     }
 }

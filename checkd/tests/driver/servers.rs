@@ -188,7 +188,8 @@ fn a_server_leaves_when_it_stops_listening_and_comes_back() {
 
 #[test]
 fn bindto_gives_the_connection_its_source() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Nobody else comes to this address, as to a port of 127.0.0.1 that another test has closed.
+    let listener = TcpListener::bind("127.0.0.8:0").unwrap();
     let mut check = tcp(listener.local_addr().unwrap());
     if let config::model::check::CheckKind::Tcp(endpoint) = &mut check.kind {
         endpoint.bind_to = Some("127.0.0.9".parse().unwrap());
