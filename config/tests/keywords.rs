@@ -64,16 +64,6 @@ fn the_compatibility_table_has_a_line_for_each_keyword() {
 }
 
 #[test]
-fn the_page_of_compatibility_is_that_of_the_tables() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/compatibility.md");
-    let page = std::fs::read_to_string(path).expect("docs/compatibility.md");
-    assert!(
-        page == config::compatibility_page(),
-        "docs/compatibility.md is out of date: cargo run -p config --example compatibility > docs/compatibility.md"
-    );
-}
-
-#[test]
 fn every_active_keyword_names_a_test_that_exists() {
     let mut missing = Vec::new();
     for keyword in keywords().into_iter().filter(|keyword| keyword.usage == KeywordUse::Active) {

@@ -7,6 +7,7 @@ pub mod append;
 pub mod args;
 pub mod boot;
 pub mod broker;
+pub mod compatibility;
 pub mod control;
 pub mod dump;
 pub mod effects;

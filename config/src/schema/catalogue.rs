@@ -77,7 +77,7 @@ pub fn keywords() -> Vec<Keyword> {
     out
 }
 
-/// The text of `docs/compatibility.md`, which a test holds against the file.
+/// The keywords of `docs/compatibility.md`; the parent adds its options.
 #[must_use]
 pub fn compatibility_page() -> String {
     format!("{INTRODUCTION}{}", compatibility())
@@ -88,8 +88,8 @@ const INTRODUCTION: &str = "\
 
 Every keyword of keepalived 2.4.3, block by block. *active*: it does here what it does there, apart from what
 `docs/differences.md` says, and the test that is named drives a daemon with it. *accepted, not active yet*: it is read and checked, and draws one warning. *refused until
-it is active*: its silent absence would weaken security or change who is Master. Made from the keyword tables by
-`cargo run -p config --example compatibility`.
+it is active*: its silent absence would weaken security or change who is Master. Options of the command line
+stand at the end. Made from the tables by `cargo run -p parent --example compatibility`.
 
 Keywords of our own, which keepalived reports as unknown: `daemon_uid_range`, `control_group`, `status_group`, `seccomp_unknown`
 (`global_defs`), `vip_lease` and `vip_restore` (there and in `vrrp_instance`; `no_lease` behind an address).
