@@ -274,6 +274,10 @@ pub(super) const CASES: &[Case] = &[
     ),
     same("alpha", "alpha\nreal_server %A 7010 {\n TCP_CHECK {\n }\n}"),
     same(
+        "alpha-of-http",
+        "real_server %A 7100 {\n notify_up \"%NOTE up\"\n notify_down \"%NOTE down\"\n HTTP_GET {\n  alpha\n  url {\n   path /\n   status_code 200\n  }\n }\n}",
+    ),
+    same(
         "alpha-of-check",
         "real_server %A 7101 {\n notify_up \"%NOTE up\"\n notify_down \"%NOTE down\"\n TCP_CHECK {\n  alpha\n }\n}",
     ),
