@@ -93,6 +93,13 @@ pub(crate) struct SyncDraft {
     pub(crate) group: Option<IpAddr>,
 }
 
+impl SyncDraft {
+    /// With nothing but what it needs.
+    pub(super) fn plain(interface: Named, instance: Option<Named>) -> Self {
+        Self { interface, instance, id: None, max_length: None, port: None, ttl: None, group: None }
+    }
+}
+
 /// Reads one `global_defs`; several of them add up.
 pub(super) fn read(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     lowering.end(line, 1);
@@ -339,15 +346,7 @@ fn nftables_counters(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line:
 
 fn lvs_sync_daemon(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let Some(interface) = lowering.interface(line, 1) else { return };
-    let mut sync = SyncDraft {
-        interface,
-        instance: None,
-        id: None,
-        max_length: None,
-        port: None,
-        ttl: None,
-        group: None,
-    };
+    let mut sync = SyncDraft::plain(interface, None);
     let mut at = 2;
     while let Some(word) = line.word(at) {
         let value = at.saturating_add(1);

@@ -60,6 +60,7 @@ pub(crate) struct InstanceDraft {
     pub(crate) old_unicast_checksum: Option<bool>,
     pub(crate) v3_checksum_as_v2: Option<bool>,
     pub(crate) owner_ignore_adverts: Option<bool>,
+    pub(crate) sync_interface: Option<Named>,
     pub(crate) timer_expired_backup: Option<(u8, Span)>,
     pub(crate) notify: NotifyDraft,
 }
@@ -101,7 +102,25 @@ pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'
     let faults = lowering.faults();
     lowering.block("vrrp_instance", line, TABLE, &mut instance);
     instance.damaged = lowering.faults() > faults;
+    if let Some(interface) = instance.sync_interface.take() {
+        sync_daemon(&mut draft.globals, lowering, interface, Named::of(name));
+    }
     draft.instances.push(instance);
+}
+
+/// `lvs_sync_daemon_interface` is `lvs_sync_daemon` with this instance, unless that is there already.
+fn sync_daemon(globals: &mut GlobalDraft, lowering: &mut Lowering<'_>, interface: Named, instance: Named) {
+    if globals.lvs_sync.is_some() {
+        let message = "there is one lvs_sync_daemon, and it is defined already";
+        lowering.report(Problem::warning(code::NO_EFFECT, interface.span, message));
+        return;
+    }
+    globals.lvs_sync = Some(SyncDraft::plain(interface, Some(instance)));
+}
+
+fn lvs_sync_daemon_interface(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.sync_interface = lowering.interface(line, 1);
+    lowering.end(line, 2);
 }
 
 fn interface(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -468,7 +487,7 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     active("notify_master_rx_lower_pri", notify::lower_priority).first_counts(),
     active("smtp_alert", notify::mail),
     active("notify_priority_changes", notify::priority_changes),
-    inactive("lvs_sync_daemon_interface", Shape::Interface).old_for("lvs_sync_daemon"),
+    active("lvs_sync_daemon_interface", lvs_sync_daemon_interface).old_for("lvs_sync_daemon"),
     active("timer_expired_backup", timer_expired_backup),
     active("thread_timer_expired", timer_expired_backup).old_for("timer_expired_backup"),
     active("garp_extra_if", garp::extra_of_one),
