@@ -108,14 +108,14 @@ pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'
     draft.instances.push(instance);
 }
 
-/// `lvs_sync_daemon_interface` is `lvs_sync_daemon` with this instance, unless that is there already.
+/// `lvs_sync_daemon_interface` is `lvs_sync_daemon` with this instance and the id 0, unless that is there already.
 fn sync_daemon(globals: &mut GlobalDraft, lowering: &mut Lowering<'_>, interface: Named, instance: Named) {
     if globals.lvs_sync.is_some() {
         let message = "there is one lvs_sync_daemon, and it is defined already";
         lowering.report(Problem::warning(code::NO_EFFECT, interface.span, message));
         return;
     }
-    globals.lvs_sync = Some(SyncDraft::plain(interface, Some(instance)));
+    globals.lvs_sync = Some(SyncDraft { id: Some(0), ..SyncDraft::plain(interface, Some(instance)) });
 }
 
 fn lvs_sync_daemon_interface(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
