@@ -6,6 +6,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tests::lab::config_text::{VrrpInstance, global};
 use tests::lab::failure::require;
+use tests::lab::forged::checksum;
 use tests::lab::lan::front4;
 use tests::lab::{Director, Failure, Host, Lan, Subject, sandboxed, wait_until};
 
@@ -22,16 +23,6 @@ fn advert(spoil: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     bytes[6..8].copy_from_slice(&sum.to_be_bytes());
     spoil(&mut bytes);
     bytes
-}
-
-/// The internet checksum (RFC 1071).
-fn checksum(bytes: &[u8]) -> u16 {
-    let mut sum: u32 =
-        bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0))).sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).unwrap_or(0)
 }
 
 fn send(host: &Host, ttl: u32, frames: &[Vec<u8>]) -> Result<(), Failure> {

@@ -13,7 +13,8 @@ const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 pub const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 
 /// The internet checksum (RFC 1071).
-fn checksum(bytes: &[u8]) -> u16 {
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> u16 {
     let mut sum: u32 =
         bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0))).sum();
     while sum > 0xffff {
