@@ -5,12 +5,14 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH=$PATH:/usr/sbin:/sbin RUST_BACKTRACE=0
 limit=2100
+profile=default
+[ "${CI:-}" != true ] || profile=ci
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 rc=0
 timeout --kill-after=10 "$limit" "${CARGO:-cargo}" nextest run --locked --workspace --cargo-profile lab \
-  --config-file tests/nextest.toml --profile default --color never "$@" </dev/null 2>&1 | tee "$log" || rc=$?
+  --config-file tests/nextest.toml --profile "$profile" --color never "$@" </dev/null 2>&1 | tee "$log" || rc=$?
 
 passed=$(sed -nE 's/^ *Summary .* ([0-9]+) passed.*/\1/p' "$log" | tail -n 1)
 failed=$(sed -nE 's/^ *Summary .* ([0-9]+) failed.*/\1/p' "$log" | tail -n 1)
