@@ -109,6 +109,9 @@ pub fn privileges(model: &Model) -> Vec<Privilege> {
 
 /// What the parent needs to start daemons as the configuration wants them.
 fn processes(list: &mut List, process: &ProcessSettings) {
+    if process.auto_priority.most().is_some() {
+        list.add("keepalived", "max_auto_priority", [Need::Capability("SYS_NICE")]);
+    }
     for tuning in [&process.vrrp_tuning, &process.checker_tuning] {
         if tuning.realtime.is_some() || tuning.nice.is_some_and(|nice| nice < 0) {
             list.add("keepalived", "real-time priority, nice value below 0", [Need::Capability("SYS_NICE")]);

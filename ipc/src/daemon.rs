@@ -6,7 +6,9 @@
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
+use config::model::units::MonoTime;
 use sandbox::UnknownCalls;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,6 +34,39 @@ pub struct Link<Out, In> {
 
 /// Argument by which the parent asks for `seccomp_unknown exit`.
 pub const STRICT_ARGUMENT: &str = "--exit-on-unknown-call";
+
+/// Beginning of the argument by which the parent asks to be told of late timers; microseconds follow.
+pub const LATE_ARGUMENT: &str = "--tell-lateness=";
+
+/// Which late timers the parent is told of (`max_auto_priority`): those that are as late as it asked for, and one in
+/// each pause, since what else is late meanwhile has the same cause.
+#[derive(Debug, Default)]
+pub struct Lateness {
+    least: Option<Duration>,
+    quiet_until: MonoTime,
+}
+
+impl Lateness {
+    /// Pause after a late timer that was told.
+    const PAUSE: Duration = Duration::from_millis(100);
+
+    /// What this process's arguments ask for.
+    #[must_use]
+    pub fn asked_for() -> Self {
+        let mut arguments = std::env::args();
+        let least = arguments.find_map(|argument| argument.strip_prefix(LATE_ARGUMENT)?.parse().ok());
+        Self { least: least.map(Duration::from_micros), quiet_until: MonoTime::default() }
+    }
+
+    /// What the parent should hear of a turn that began this late.
+    pub fn heed(&mut self, late: Duration, now: MonoTime) -> Option<FromDaemon> {
+        if self.least.is_none_or(|least| late < least) || now < self.quiet_until {
+            return None;
+        }
+        self.quiet_until = now + Self::PAUSE;
+        Some(FromDaemon::Late(u64::try_from(late.as_micros()).unwrap_or(u64::MAX)))
+    }
+}
 
 /// What this process's arguments say of system calls that its profile doesn't list.
 #[must_use]
@@ -162,5 +197,27 @@ where
 impl<Out, In> AsRawFd for Link<Out, In> {
     fn as_raw_fd(&self) -> RawFd {
         self.channel.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_timers_are_told_from_the_wanted_lateness_on_and_once_in_100_ms() {
+        let at = |ms: u64| MonoTime::from_nanos(ms * 1_000_000);
+        let mut lateness =
+            Lateness { least: Some(Duration::from_millis(20)), quiet_until: MonoTime::default() };
+        assert_eq!(lateness.heed(Duration::from_micros(19_999), at(1_000)), None);
+        assert_eq!(lateness.heed(Duration::from_millis(20), at(1_000)), Some(FromDaemon::Late(20_000)));
+        assert_eq!(lateness.heed(Duration::from_millis(500), at(1_099)), None);
+        assert_eq!(lateness.heed(Duration::from_millis(500), at(1_100)), Some(FromDaemon::Late(500_000)));
+    }
+
+    #[test]
+    fn nothing_is_told_that_was_not_asked_for() {
+        let mut lateness = Lateness::default();
+        assert_eq!(lateness.heed(Duration::from_secs(60), MonoTime::from_nanos(1)), None);
     }
 }

@@ -33,6 +33,8 @@ pub struct Reactor {
     timer: TimerFd,
     armed: Option<MonoTime>,
     events: Events,
+    turned_at: MonoTime,
+    lateness: Duration,
 }
 
 /// Key of the loop's own timer: `usize::MAX`, never given to a caller.
@@ -83,7 +85,14 @@ impl Reactor {
         let timer =
             TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         poll.registry().register(&mut SourceFd(&timer.as_fd().as_raw_fd()), TIMER, Interest::READABLE)?;
-        Ok(Self { poll, timer, armed: None, events: Events::with_capacity(EVENTS) })
+        Ok(Self {
+            poll,
+            timer,
+            armed: None,
+            events: Events::with_capacity(EVENTS),
+            turned_at: now(),
+            lateness: Duration::ZERO,
+        })
     }
 
     /// Watches a descriptor for reading and writing, edge-triggered, under `key`.
@@ -142,7 +151,17 @@ impl Reactor {
                 writable: event.is_writable(),
             });
         }
-        Ok(now())
+        let end = now();
+        self.lateness = deadline.map_or(Duration::ZERO, |instant| end.since(instant.max(self.turned_at)));
+        self.turned_at = end;
+        Ok(end)
+    }
+
+    /// By how much the last turn missed its deadline: zero when something else ended the wait before. A deadline from
+    /// before the turn that set it, which asks for no wait, counts from that turn.
+    #[must_use]
+    pub fn lateness(&self) -> Duration {
+        self.lateness
     }
 
     fn arm(&mut self, deadline: Option<MonoTime>) -> io::Result<()> {
@@ -182,7 +201,17 @@ mod tests {
         let past = now() - Duration::from_secs(1);
         for _ in 0..3 {
             reactor.turn(Some(past), &mut Vec::new()).unwrap();
+            assert!(reactor.lateness() < Duration::from_secs(1));
         }
+    }
+
+    #[test]
+    fn a_deadline_that_came_between_two_turns_was_missed() {
+        let mut reactor = Reactor::new().unwrap();
+        let missed = reactor.turn(Some(now()), &mut Vec::new()).unwrap();
+        while now().since(missed) < Duration::from_millis(2) {}
+        reactor.turn(Some(missed), &mut Vec::new()).unwrap();
+        assert!(reactor.lateness() >= Duration::from_millis(2));
     }
 
     #[test]

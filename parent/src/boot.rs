@@ -110,15 +110,12 @@ fn tell(text: &str) {
     let _unheard = writeln!(io::stderr(), "{}", text.trim_end());
 }
 
-/// The version of keepalived whose behaviour this is: programs read from it what they may expect.
-const BEHAVES_AS: &str = "2.4.3";
+/// Name and versions, as `-v` and the log say them: first that of the keepalived whose behaviour this is, from which
+/// programs read what they may expect, then the suite's own.
+pub const BANNER: &str = concat!("Keepalived v2.4.3 (this suite: ", env!("CARGO_PKG_VERSION"), ", in Rust)");
 
 fn version() -> Result<ExitCode, Failure> {
-    tell(&format!(
-        "Keepalived v{BEHAVES_AS} (this suite: {}, in Rust)\n\n{}",
-        env!("CARGO_PKG_VERSION"),
-        running_on()
-    ));
+    tell(&format!("{BANNER}\n\n{}", running_on()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -351,7 +348,7 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
         file: args.log_file.as_ref().map(PathBuf::from),
     });
     let mut say = |level, text: &str| log.write(Speaker::Parent, None, level, text);
-    say(Level::Info, &format!("Starting Keepalived v{}", env!("CARGO_PKG_VERSION")));
+    say(Level::Info, &format!("Starting {BANNER}"));
     say(Level::Info, &running_on());
     say(Level::Debug, &command_line());
     say(Level::Info, &format!("Opening file '{}'.", args.config));
@@ -460,7 +457,8 @@ fn core_files(args: &Args) -> Result<Option<CorePattern>, String> {
 fn kept(process: &ProcessSettings) -> Vec<Capability> {
     let mut kept = PARENT.to_vec();
     let tunings = [&process.vrrp_tuning, &process.checker_tuning];
-    if tunings.iter().any(|tuning| tuning.realtime.is_some() || tuning.nice.is_some()) {
+    let tuned = tunings.iter().any(|tuning| tuning.realtime.is_some() || tuning.nice.is_some());
+    if tuned || process.auto_priority.most().is_some() {
         kept.push(Capability::CAP_SYS_NICE);
     }
     if process.ipvs_namespace.is_some() {

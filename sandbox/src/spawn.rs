@@ -49,6 +49,8 @@ pub struct Tuning {
     pub nice: Option<i8>,
     /// Microseconds that it may compute without a pause at real-time priority.
     pub realtime_limit_us: Option<u32>,
+    /// It may be given real-time priority later, by [`crate::system::process::be_round_robin`].
+    pub may_become_urgent: bool,
     /// Processors that it may use; empty for all.
     pub processors: Vec<u16>,
     /// It may lock its memory; it does so itself, asked by [`LOCK_MEMORY`].
@@ -204,7 +206,7 @@ pub fn plan(
         }
     }
     let granted = realtime.filter(|_| abilities.realtime);
-    if granted != realtime {
+    if granted != realtime || (tuning.may_become_urgent && !abilities.realtime) {
         missing.push(Missing::Realtime);
     }
     let nice = tuning.nice.filter(|nice| *nice >= 0 || abilities.realtime);
@@ -215,6 +217,7 @@ pub fn plan(
     if lock_memory != tuning.lock_memory {
         missing.push(Missing::LockedMemory);
     }
+    let is_urgent = granted.is_some() || (tuning.may_become_urgent && abilities.realtime);
     let child = ChildPlan {
         identity: identity.map(|ids| (ids.uid, ids.gid)),
         capabilities,
@@ -222,7 +225,7 @@ pub fn plan(
         open_files: profile.limits.open_files,
         address_space: profile.limits.memory_mib.saturating_mul(1 << 20),
         realtime: granted,
-        realtime_limit: granted.and(tuning.realtime_limit_us).map(u64::from),
+        realtime_limit: tuning.realtime_limit_us.filter(|_| is_urgent).map(u64::from),
         nice,
         processors: processors(&tuning.processors),
         lock_memory,
@@ -328,6 +331,7 @@ mod tests {
         let tuning = Tuning {
             nice: Some(-5),
             realtime_limit_us: Some(10_000),
+            may_become_urgent: false,
             processors: vec![0, 5_000],
             lock_memory: true,
             background: false,

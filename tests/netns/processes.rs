@@ -12,7 +12,7 @@ use tests::lab::config_text::{VrrpInstance, global, http_service};
 use tests::lab::failure::require;
 use tests::lab::lan::front4;
 use tests::lab::subject::install_ours;
-use tests::lab::{Director, Failure, Lan, Subject, process, sandboxed, wait_for, wait_until};
+use tests::lab::{Director, Failure, Lan, Subject, pause, process, sandboxed, wait_for, wait_until};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -93,6 +93,46 @@ fn names_scheduling_memory_and_pid_files_are_those_of_the_configuration() {
         let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
         require(!left.iter().any(|name| name.to_string_lossy().ends_with(".pid")), || format!("{left:?}"))
     })
+}
+
+/// SCHED_RR is 2; fields 41 and 40 are policy and real-time priority.
+fn is_urgent(pid: i32, priority: i64) -> bool {
+    (stat_field(pid, 41), stat_field(pid, 40)) == (Some(2), Some(priority))
+}
+
+#[test]
+fn late_daemons_become_urgent_up_to_the_highest_allowed_priority() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let config =
+            globals("max_auto_priority 3\nmin_auto_priority_delay 300000\nchecker_rlimit_rttime 300000")
+                + &instance()
+                + &http_service("10.77.0.50", &["10.77.0.1"]);
+        let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+        wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
+        let (vrrpd, checkd) = (director.wait_daemon("vrrpd")?, director.wait_daemon("checkd")?);
+        // Its timers are due meanwhile.
+        send(&lan, checkd, 19)?;
+        pause(Duration::from_millis(3_000));
+        send(&lan, checkd, 18)?;
+        wait_until("checkd has become urgent", SOON, || stat_field(checkd, 41) == Some(2))?;
+        require(director.logged("Set realtime priority 1") > 0, || director.log())?;
+        let limits = read(&format!("/proc/{checkd}/limits"));
+        require(limits.contains(" 300000 "), || limits)?;
+        // Every timer is late by a microsecond.
+        let other = config.replace("delay 300000", "delay 1").replace("10.77.0.50", "10.77.0.51");
+        director.write_config(d1, &other)?;
+        director.ctl(&["reload"])?;
+        let vrrpd = director.wait_successor("vrrpd", vrrpd)?;
+        wait_until("vrrpd is as urgent as it may be", SOON, || is_urgent(vrrpd, 3))?;
+        let seen = director.logged("A thread timer expired 0.0");
+        pause(Duration::from_secs(2));
+        require(is_urgent(vrrpd, 3), || format!("{:?}", stat_field(vrrpd, 40)))?;
+        require(seen >= 3, || director.log())?;
+        require(director.logged("Set realtime priority 4") == 0, || director.log())?;
+        require(director.logged("should result in better keepalived performance") == 0, || director.log())
+    });
 }
 
 #[test]
@@ -457,7 +497,7 @@ fn a_daemon_in_the_background_is_found_by_its_pid_file_and_logs_to_its_file() {
         })?;
         let log = read("/run/lab/k.log");
         for text in [
-            "Keepalived: Starting Keepalived v",
+            "Keepalived: Starting Keepalived v2.4.3 (this suite: ",
             "virtual_router_id 51",
             "SNMP (-x, -A) is not part",
             "BFD (-B, -b)",

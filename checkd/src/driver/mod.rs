@@ -21,6 +21,7 @@ use std::time::Duration;
 use config::model::lent::LentSocket;
 use config::model::units::{FileId, Generation, MonoTime, ServerId, ServiceId};
 use ipc::channel::{ReceiveError, SendError};
+use ipc::daemon::Lateness;
 use ipc::messages::checkd::{CheckdToParent, ParentToCheckd, QuorumState, Verdict};
 use ipc::messages::{Confined, FromDaemon, Level, Refusal, StopMode, ToDaemon};
 use ipc::reactor::{self, Reactor, Ready};
@@ -87,6 +88,7 @@ pub fn run(
         unread: false,
         strays: 0,
         refused_calls: 0,
+        lateness: Lateness::asked_for(),
     }
     .work()
 }
@@ -115,6 +117,7 @@ struct Driver<C> {
     /// Results for checks that are not under way.
     strays: u64,
     refused_calls: u64,
+    lateness: Lateness,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,6 +226,9 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
     ) -> Result<(), Halt> {
         let deadline = self.deadline(*now);
         *now = self.reactor.turn(deadline, ready).map_err(DriverError::from)?;
+        if let Some(message) = self.lateness.heed(self.reactor.lateness(), *now) {
+            let _full_queue_has_other_news = self.link.tell(message);
+        }
         let mut readable = std::mem::take(&mut self.unread);
         let mut reports = Vec::new();
         for event in ready.iter() {

@@ -155,6 +155,44 @@ impl Default for Tuning {
     }
 }
 
+/// `max_auto_priority`: how urgent a daemon may become that is scheduled too late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum Ceiling {
+    /// 0: it stays as it is, and the log proposes this keyword at start.
+    #[default]
+    Off,
+    /// -1: the same without the proposal.
+    OffSilently,
+    /// It rises by one step of SCHED_RR at a time, up to this priority, 1..=99.
+    UpTo(u8),
+}
+
+/// `max_auto_priority` and `min_auto_priority_delay`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutoPriority {
+    /// Where it ends.
+    pub ceiling: Ceiling,
+    /// Microseconds that a timer must be late, 1..=10 000 000.
+    pub least_delay_us: u32,
+}
+
+impl AutoPriority {
+    /// Highest priority of a daemon that is late; `None` when that changes nothing.
+    #[must_use]
+    pub fn most(self) -> Option<u8> {
+        match self.ceiling {
+            Ceiling::UpTo(most) => Some(most),
+            Ceiling::Off | Ceiling::OffSilently => None,
+        }
+    }
+}
+
+impl Default for AutoPriority {
+    fn default() -> Self {
+        Self { ceiling: Ceiling::Off, least_delay_us: 1_000_000 }
+    }
+}
+
 /// Names in the process list, at most 15 bytes; absent ones are those of the programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct ProcessNames {
@@ -252,6 +290,8 @@ pub struct ProcessSettings {
     pub vrrp_tuning: Tuning,
     /// Scheduling of checkd.
     pub checker_tuning: Tuning,
+    /// What happens to vrrpd and checkd when they are scheduled too late.
+    pub auto_priority: AutoPriority,
     /// `startup_script`, with `startup_script_timeout`.
     pub startup_script: Option<ScriptId>,
     /// `shutdown_script`, with `shutdown_script_timeout`.
@@ -294,6 +334,7 @@ impl Default for ProcessSettings {
             names: ProcessNames::default(),
             vrrp_tuning: Tuning::default(),
             checker_tuning: Tuning::default(),
+            auto_priority: AutoPriority::default(),
             startup_script: None,
             shutdown_script: None,
             umask: None,

@@ -4,7 +4,9 @@ use super::{Page, word};
 use crate::model::buffers::Queue;
 use crate::model::ipvs::ConnectionTimeouts;
 use crate::model::mail::Mailbox;
-use crate::model::process::{IpvsNamespace, JsonLayout, ReloadFile, Tuning, UnknownCall};
+use crate::model::process::{
+    AutoPriority, Ceiling, IpvsNamespace, JsonLayout, ReloadFile, Tuning, UnknownCall,
+};
 use crate::model::vrrp::Pace;
 use crate::schema::shown_seconds;
 use std::fmt::Write;
@@ -144,6 +146,7 @@ impl Page<'_> {
         self.flag("process_names", process.names.ipvs.is_some());
         self.tuning("vrrp", &process.vrrp_tuning);
         self.tuning("checker", &process.checker_tuning);
+        self.auto_priority(process.auto_priority);
         for (keyword, script) in
             [("startup_script", process.startup_script), ("shutdown_script", process.shutdown_script)]
         {
@@ -178,6 +181,17 @@ impl Page<'_> {
             if let Some(path) = path {
                 self.set(keyword, word(path));
             }
+        }
+    }
+
+    fn auto_priority(&mut self, auto: AutoPriority) {
+        match auto.ceiling {
+            Ceiling::Off => {}
+            Ceiling::OffSilently => self.set("max_auto_priority", -1),
+            Ceiling::UpTo(most) => self.set("max_auto_priority", most),
+        }
+        if auto.least_delay_us != AutoPriority::default().least_delay_us {
+            self.set("min_auto_priority_delay", auto.least_delay_us);
         }
     }
 

@@ -37,6 +37,7 @@ pub(super) fn settings(
         no_email_faults: globals.mail.no_faults,
         names: names(&draft),
         vrrp_tuning: draft.vrrp.clone(),
+        auto_priority: draft.auto_priority,
         checker_tuning: draft.checker.clone(),
         umask: draft.umask,
         symlink_paths: draft.symlink_paths,

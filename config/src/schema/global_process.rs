@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::process::{DumpSettings, JsonLayout, ReloadFile, ReloadSettings, Tuning};
+use crate::model::process::{
+    AutoPriority, Ceiling, DumpSettings, JsonLayout, ReloadFile, ReloadSettings, Tuning,
+};
 
 /// The process settings of `global_defs` as written.
 #[derive(Debug, Default)]
@@ -14,6 +16,7 @@ pub(crate) struct ProcessDraft {
     pub(crate) checker_name: Option<String>,
     pub(crate) vrrp: Tuning,
     pub(crate) checker: Tuning,
+    pub(crate) auto_priority: AutoPriority,
     pub(crate) startup: Option<Command>,
     pub(crate) startup_timeout: Option<Duration>,
     pub(crate) shutdown: Option<Command>,
@@ -126,6 +129,27 @@ pub(super) fn checker_rlimit_rttime(draft: &mut GlobalDraft, lowering: &mut Lowe
 
 pub(super) fn checker_cpu_affinity(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     cpu_affinity(&mut draft.process.checker, lowering, line);
+}
+
+/// Without a number as high as the kernel lets it.
+pub(super) fn max_auto_priority(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    let most = match line.word(1) {
+        Some(_) => lowering.number(line, 1, -1, 99),
+        None => Some(99),
+    };
+    lowering.end(line, 2);
+    draft.process.auto_priority.ceiling = match most {
+        Some(-1) => Ceiling::OffSilently,
+        Some(most) => u8::try_from(most).ok().filter(|most| *most > 0).map_or(Ceiling::Off, Ceiling::UpTo),
+        None => return,
+    };
+}
+
+pub(super) fn min_auto_priority_delay(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    if let Some(delay) = lowering.unsigned(line, 1, 1, 10_000_000) {
+        draft.process.auto_priority.least_delay_us = delay;
+    }
+    lowering.end(line, 2);
 }
 
 pub(super) fn startup_script(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {

@@ -84,8 +84,6 @@ pub(crate) enum Shape {
     Words(usize, usize),
     /// A whole number within bounds.
     Number(i64, i64),
-    /// An optional whole number within bounds.
-    OptionalNumber(i64, i64),
     /// One or more whole numbers within bounds.
     Numbers(i64, i64),
     /// A whole number within bounds, then an optional `reverse` or `noreverse`.

@@ -367,7 +367,6 @@ impl<'t> Lowering<'t> {
                 self.end(line, most.saturating_add(1));
             }
             Shape::Number(..)
-            | Shape::OptionalNumber(..)
             | Shape::Numbers(..)
             | Shape::Weight(..)
             | Shape::Decimal(..)
@@ -393,8 +392,7 @@ impl<'t> Lowering<'t> {
     fn check_number(&mut self, shape: Shape, line: &Line<'_>) {
         let mut last = 1;
         match shape {
-            Shape::OptionalNumber(..) if line.word(1).is_none() => {}
-            Shape::Number(low, high) | Shape::OptionalNumber(low, high) => {
+            Shape::Number(low, high) => {
                 self.number(line, 1, low, high);
             }
             Shape::Numbers(low, high) => {

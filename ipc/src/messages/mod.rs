@@ -96,6 +96,8 @@ pub enum FromDaemon {
         /// Number of the last one.
         last: u32,
     },
+    /// A timer was served this many microseconds late: only when the parent asked to be told of it.
+    Late(u64),
 }
 
 /// Why a daemon refuses a configuration.

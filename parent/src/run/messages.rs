@@ -203,6 +203,7 @@ impl Suite {
                 })
             }
             FromDaemon::Pong(_) | FromDaemon::Stopped => {}
+            FromDaemon::Late(micros) => self.on_late(serial, micros),
             FromDaemon::Log { level, text } => self.relay(daemon, pid, level, &text),
             FromDaemon::LogDropped(count) => {
                 process.dropped_lines = process.dropped_lines.saturating_add(count);

@@ -20,6 +20,7 @@ mod status;
 mod stopping;
 mod table;
 mod tracking;
+mod urgency;
 mod watching;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -317,6 +318,7 @@ impl Suite {
         self.settle_kernel();
         self.watch_tracked(now);
         self.note_event(EventKind::Suite, "keepalived", "started", env!("CARGO_PKG_VERSION"));
+        self.propose_auto_priority();
         self.begin(now);
         self.perform(now);
         service::ready("running");

@@ -10,7 +10,7 @@ use config::model::lent::LentSocket;
 use config::model::process::{ProcessSettings, Tuning, UnknownCall};
 use config::model::units::{Generation, MonoTime};
 use ipc::channel::{Channel, ReceiveError, SendError};
-use ipc::daemon::STRICT_ARGUMENT;
+use ipc::daemon::{LATE_ARGUMENT, STRICT_ARGUMENT};
 use ipc::messages::checkd::{CheckdToParent, MAX_BATCH, ParentToCheckd};
 use ipc::messages::ctl::events::EventKind;
 use ipc::messages::ctl::{Daemon, Restarted};
@@ -66,6 +66,8 @@ pub(super) struct Process {
     pub(super) watch: Option<HangWatch>,
     pub(super) next_ping: MonoTime,
     pub(super) pings: u64,
+    /// Real-time priority; 0 for ordinary scheduling.
+    pub(super) urgency: u8,
 }
 
 /// Pause between two pings.
@@ -166,7 +168,9 @@ pub(super) fn launch(
         realtime: tuning.and_then(|tuning| tuning.realtime),
         environment: &[],
     };
+    let may_become_urgent = tuning.is_some() && process.auto_priority.most().is_some();
     let tuning = tuning.map(sandbox_tuning).unwrap_or_default();
+    let tuning = sandbox::Tuning { may_become_urgent, ..tuning };
     let network = settings.ipvs_network.as_ref().filter(|_| daemon == Daemon::Ipvsd).map(AsFd::as_fd);
     Ok((spawn_tuned(&spec, &tuning, network)?, ours))
 }
@@ -176,6 +180,12 @@ pub(super) fn is_started_otherwise(old: &ProcessSettings, new: &ProcessSettings,
     tuning(old, daemon) != tuning(new, daemon)
         || process_name(old, daemon) != process_name(new, daemon)
         || old.unknown_call != new.unknown_call
+        || tuning(new, daemon).is_some() && watched_delay(old) != watched_delay(new)
+}
+
+/// How late timers must be that a daemon tells of, in microseconds.
+fn watched_delay(process: &ProcessSettings) -> Option<u32> {
+    process.auto_priority.most().map(|_| process.auto_priority.least_delay_us)
 }
 
 /// Scheduling that the configuration gives a daemon.
@@ -194,6 +204,7 @@ fn sandbox_tuning(tuning: &Tuning) -> sandbox::Tuning {
         processors: tuning.processors.clone(),
         lock_memory: tuning.lock_memory,
         background: false,
+        ..sandbox::Tuning::default()
     }
 }
 
@@ -272,9 +283,13 @@ impl Suite {
         let strict = self.broker.part().process.unknown_call == UnknownCall::Exit;
         let tells_addresses = self.settings.address_monitoring && daemon == Daemon::Vrrpd;
         let options = [(strict, STRICT_ARGUMENT), (tells_addresses, "--address-monitoring")];
-        let arguments: Vec<&str> =
-            options.iter().filter(|(given, _)| *given).map(|(_, word)| *word).collect();
-        let (spawned, socket) = launch(&self.settings, &self.broker.part().process, daemon, &arguments)?;
+        let settings = &self.broker.part().process;
+        let delay = tuning(settings, daemon).and_then(|_| watched_delay(settings));
+        let delay = delay.map(|microseconds| format!("{LATE_ARGUMENT}{microseconds}"));
+        let given = options.iter().filter(|(given, _)| *given).map(|(_, word)| *word);
+        let arguments: Vec<&str> = given.chain(delay.as_deref()).collect();
+        let realtime = tuning(settings, daemon).and_then(|tuning| tuning.realtime);
+        let (spawned, socket) = launch(&self.settings, settings, daemon, &arguments)?;
         let keys = [self.key(Source::Channel(serial)), self.key(Source::Pidfd(serial))];
         let link = Link::new(daemon, socket).and_then(|link| {
             self.reactor.watch(link.fd(), keys[0])?;
@@ -308,6 +323,7 @@ impl Suite {
             watch: None,
             next_ping: now + PING,
             pings: 0,
+            urgency: realtime.unwrap_or(0),
         };
         let pid = process.pid;
         self.processes.insert(serial, process);

@@ -9,6 +9,7 @@ use ipc::messages::ctl::events::EventKind;
 use ipc::messages::ctl::{Daemon, NoParameters};
 
 use super::Suite;
+use crate::boot::BANNER;
 use crate::broker::Whose;
 use crate::effects::notify::{News, Told};
 use crate::service;
@@ -127,7 +128,7 @@ impl Suite {
         self.count_undelivered();
         self.kernel_settings.put_back();
         let status = self.stopping.as_ref().map_or(0, |stopping| stopping.status);
-        self.say(Level::Info, &format!("Stopped Keepalived v{}", env!("CARGO_PKG_VERSION")));
+        self.say(Level::Info, &format!("Stopped {BANNER}"));
         for client in std::mem::take(&mut self.stop_waiters) {
             self.control.reply(client, NoParameters {});
         }

@@ -16,7 +16,7 @@ use nix::sys::signal::SigSet;
 
 use super::capability::{all_held, keep_in_bounding, raise_ambient, set_capabilities, set_secure_bits};
 use super::fd::CHANNEL_FD;
-use super::process::{close_on_exec_above, default_dispositions};
+use super::process::{be_round_robin, close_on_exec_above, default_dispositions};
 use super::{check, check_long, prctl};
 
 /// One step between fork and exec, named in [`crate::SpawnError`] when it fails.
@@ -162,7 +162,7 @@ fn prepare_child(channel: RawFd, network: Option<&OwnedFd>, plan: &ChildPlan) ->
         let _none_of_them_is_there = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), processors);
     }
     if let Some(priority) = plan.realtime {
-        during(Step::Realtime, round_robin(priority))?;
+        during(Step::Realtime, be_round_robin(0, priority))?;
     }
     if plan.reduce_bounding {
         during(Step::BoundingSet, keep_in_bounding(plan.capabilities))?;
@@ -252,14 +252,6 @@ fn step_back() -> io::Result<()> {
     // SAFETY: nice(2) takes a number. To be nicer is never refused; -1 may be a nice value.
     unsafe { libc::nice(5) };
     Ok(())
-}
-
-/// SCHED_RR at `priority`, which a child of the daemon would not inherit.
-fn round_robin(priority: u8) -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: c_int::from(priority) };
-    let policy = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
-    // SAFETY: sched_setscheduler(2) reads `parameters`, which outlives the call; 0 is the calling thread.
-    check(unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) })
 }
 
 /// No supplementary group, then group, then user: real, effective and saved. Raw system calls, because libc's

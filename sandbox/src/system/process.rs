@@ -68,6 +68,17 @@ pub fn local_offset(moment: u64) -> i64 {
     broken_down.tm_gmtoff
 }
 
+/// SCHED_RR at `priority` for a process, 0 for the calling one; its children don't inherit it.
+///
+/// # Errors
+/// `EPERM` without CAP_SYS_NICE, `ESRCH` when it is gone.
+pub fn be_round_robin(pid: i32, priority: u8) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: c_int::from(priority) };
+    let policy = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: sched_setscheduler(2) reads `parameters`, which outlives the call.
+    check(unsafe { libc::sched_setscheduler(pid, policy, &raw const parameters) })
+}
+
 /// Keeps all memory of the process, present and future, out of swap.
 ///
 /// # Errors

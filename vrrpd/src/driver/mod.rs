@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use config::model::buffers::Buffers;
 use config::model::units::{Generation, InstanceId, MonoTime};
-use ipc::daemon::Link;
+use ipc::daemon::{Lateness, Link};
 use ipc::messages::vrrpd::{InstanceCounters, ParentToVrrpd, SocketKey, VrrpdToParent};
 use ipc::messages::{FromDaemon, Level};
 use ipc::reactor::{Reactor, Ready, now};
@@ -108,6 +108,7 @@ pub struct Driver {
     counters_at: MonoTime,
     told: Vec<u64>,
     refused_calls: u64,
+    lateness: Lateness,
     incoming: Option<Incoming>,
     preparation: Option<Preparation>,
 }
@@ -209,6 +210,7 @@ impl Driver {
             counters_at: started,
             told: Vec::new(),
             refused_calls: 0,
+            lateness: Lateness::asked_for(),
             incoming: None,
             preparation: None,
         }
@@ -229,7 +231,12 @@ impl Driver {
         while self.phase != Phase::Over {
             let deadline = self.deadline();
             match self.reactor.turn(deadline, &mut ready) {
-                Ok(now) => self.turn(&ready, now),
+                Ok(now) => {
+                    if let Some(message) = self.lateness.heed(self.reactor.lateness(), now) {
+                        let _full_queue_has_other_news = self.link.tell(message);
+                    }
+                    self.turn(&ready, now);
+                }
                 Err(error) => {
                     self.link.log(Level::Error, format!("event loop failed: {error}"));
                     return ExitCode::FAILURE;
