@@ -12,6 +12,8 @@ use clap::{ArgAction, Parser};
     disable_version_flag = true,
     // As getopt(3) has it: the last one counts.
     args_override_self = true,
+    // As getopt_long(3) has it: the beginning of a name is enough.
+    infer_long_args = true,
     about = "VRRP failover and health-checked IPVS load balancing"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "every flag of the command line is one of them")]
@@ -43,7 +45,13 @@ pub struct Args {
     #[arg(short = 'D', long = "log-detail", action = ArgAction::Count)]
     pub log_detail: u8,
     /// Facility of syslog: 0-7, local0-7, user or daemon.
-    #[arg(short = 'S', long = "log-facility", value_name = "FACILITY", default_value = "daemon")]
+    #[arg(
+        short = 'S',
+        long = "log-facility",
+        value_name = "FACILITY",
+        default_value = "daemon",
+        allow_hyphen_values = true
+    )]
     pub log_facility: String,
     /// Log to a file too, default keepalived.log in the directory for temporary files.
     #[arg(short = 'g', long = "log-file", value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
@@ -243,6 +251,13 @@ mod tests {
     #[test]
     fn words_that_are_no_options_are_kept_to_be_told() {
         assert_eq!(Args::parse_from(["keepalived", "-n", "stray"]).operands, ["stray"]);
+    }
+
+    #[test]
+    fn the_beginning_of_a_long_option_is_enough() {
+        let args = Args::parse_from(["keepalived", "--use", "/tmp/x.conf", "--log-con", "--dont-f"]);
+        assert_eq!((args.config.as_str(), args.log_console), ("/tmp/x.conf", true));
+        assert!(Args::try_parse_from(["keepalived", "--log"]).is_err());
     }
 
     #[test]

@@ -63,8 +63,8 @@ impl Failure {
 #[must_use]
 pub fn boot(args: &Args) -> ExitCode {
     let args = &absolute(args);
-    for operand in &args.operands {
-        tell(&format!("Unexpected argument '{operand}' is ignored"));
+    if !args.operands.is_empty() {
+        tell(&format!("Unexpected argument(s): {}", args.operands.join(" ")));
     }
     let result = if args.genhash {
         Err(Failure::new(exit::FATAL, "--genhash must be the first option"))

@@ -1,5 +1,6 @@
 //! `keepalived`: the parent, and in another process of the same executable the config worker.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -15,9 +16,9 @@ fn main() -> ExitCode {
     }
     match Args::try_parse_from(attached(std::env::args_os())) {
         Ok(args) => boot::boot(&args),
-        // Help is no mistake; everything else is, with upstream's exit code.
+        // Help is no mistake; everything else is, with upstream's exit code. Both are on standard error, as there.
         Err(told) => {
-            let _unheard = told.print();
+            let _unheard = write!(std::io::stderr(), "{}", told.render());
             ExitCode::from(u8::from(told.use_stderr()))
         }
     }

@@ -29,7 +29,7 @@ fn help_options(program: &str, arguments: &[&str]) -> BTreeSet<String> {
         .stdin(Stdio::null())
         .output()
         .expect("the program can be started");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     text.split_whitespace().filter_map(|word| word.strip_prefix("--")).filter_map(long_option).collect()
 }
 
