@@ -49,15 +49,19 @@ pub fn lines(subject: &Subject<'_>, change: Change) -> Vec<String> {
 /// What is wrong with an SMTP server, for log and mail.
 #[must_use]
 pub fn smtp_trouble(endpoint: &Endpoint, failure: Failure) -> String {
+    let (address, port) = (endpoint.target.ip(), endpoint.target.port());
+    if failure == Failure::Connect(ErrorKind::NetworkUnreachable) {
+        return format!("Network unreachable for server {address} - real server [{address}]:{port}");
+    }
     let words = [
         (matches!(failure, Failure::ConnectTimeout), "Connection timeout to"),
         (matches!(failure, Failure::Connect(_)), "Could not connect to"),
         (matches!(failure, Failure::AnswerTimeout), "Read timeout from"),
-        (matches!(failure, Failure::Greeting(_)), "Bad greeting banner from"),
-        (matches!(failure, Failure::Helo(_)), "Bad HELO response from"),
+        (matches!(failure, Failure::Greeting(_) | Failure::GreetingGarbled), "Bad greeting banner from"),
+        (matches!(failure, Failure::Helo(_) | Failure::HeloGarbled), "Bad HELO response from"),
     ];
     let words = words.iter().find(|(is, _)| *is).map_or("Read failure from", |(_, words)| words);
-    format!("{words} server [{}]:{}", endpoint.target.ip(), endpoint.target.port())
+    format!("{words} server [{address}]:{port}")
 }
 
 impl Subject<'_> {
@@ -97,8 +101,8 @@ impl Subject<'_> {
                 format!("{} server {label}.", http_trouble(failure, http.tls.is_some()))
             }
             CheckKind::Smtp(smtp) => smtp_line(&smtp.endpoint, failure),
-            CheckKind::Dns(_) => self.dns(failure),
-            CheckKind::Udp(_) if failure == Failure::ReplyDiffers => {
+            CheckKind::Dns(dns) => self.dns(&dns.endpoint, failure),
+            CheckKind::Udp(_) if matches!(failure, Failure::ReplyDiffers | Failure::ReplyLength(_)) => {
                 format!("UDP check to {label} reply data mismatch.")
             }
             CheckKind::Udp(_) => format!("UDP connection to {label} failed."),
@@ -127,8 +131,10 @@ impl Subject<'_> {
             // It counts a first run as the last of its retries.
             CheckKind::Http(_) => summary("HTTP_CHECK", "", retry),
             CheckKind::Smtp(smtp) => smtp_line(&smtp.endpoint, failure),
-            CheckKind::Dns(_) if retries > 0 => format!("{} after {retries} retries", self.dns(failure)),
-            CheckKind::Dns(_) => self.dns(failure),
+            CheckKind::Dns(dns) if retries > 0 => {
+                format!("{} after {retries} retries", self.dns(&dns.endpoint, failure))
+            }
+            CheckKind::Dns(dns) => self.dns(&dns.endpoint, failure),
             CheckKind::Misc { command, .. } if retry == 0 => {
                 self.script(command, failure, " with retry disabled")
             }
@@ -146,13 +152,17 @@ impl Subject<'_> {
         }
     }
 
-    fn dns(&self, failure: Failure) -> String {
-        let what = if let Failure::DnsStatus(code) = failure {
+    fn dns(&self, endpoint: &Endpoint, failure: Failure) -> String {
+        let what = if failure == Failure::Connect(ErrorKind::NetworkUnreachable) {
+            format!("network unreachable for [{}]:{}", endpoint.target.ip(), endpoint.target.port())
+        } else if let Failure::DnsStatus(code) = failure {
             format!("read error occurred. (rcode = {code})")
         } else if matches!(failure, Failure::ConnectTimeout | Failure::AnswerTimeout) {
             "read timeout from socket".to_owned()
         } else if failure == Failure::Connect(ErrorKind::ConnectionRefused) {
             "failed to read socket; errno 111 (Connection refused)".to_owned()
+        } else if failure == Failure::Connect(ErrorKind::HostUnreachable) {
+            "failed to read socket; errno 113 (No route to host)".to_owned()
         } else {
             format!("read error occurred. ({failure})")
         };
@@ -188,7 +198,9 @@ fn http_trouble(failure: Failure, tls: bool) -> &'static str {
         (matches!(failure, Failure::Digest), "MD5 digest error to"),
         (matches!(failure, Failure::Regex | Failure::RegexSteps), "Regex match failed"),
         (matches!(failure, Failure::ConnectTimeout), "Timeout connecting"),
-        (matches!(failure, Failure::Connect(_) | Failure::Send(_)), "Error connecting"),
+        (failure == Failure::Connect(ErrorKind::NetworkUnreachable), "HTTP_CHECK - network unreachable"),
+        (matches!(failure, Failure::Connect(_)), "Connection failed"),
+        (matches!(failure, Failure::Send(_)), "Error connecting"),
         (matches!(failure, Failure::AnswerTimeout) && tls, "Timeout SSL read"),
         (matches!(failure, Failure::AnswerTimeout), "Timeout WEB read"),
         (matches!(failure, Failure::NoData), "Read, no data received from "),
@@ -266,6 +278,52 @@ mod tests {
             said(dns(), 3, down(Failure::DnsStatus(2), Some(3)), true),
             ["DNS_CHECK ([192.0.2.1]:tcp:80) read error occurred. (rcode = 2) after 3 retries"]
         );
+    }
+
+    #[test]
+    fn a_network_that_is_not_reached_has_words_of_its_own_and_a_refusal_is_no_error() {
+        let http = || {
+            CheckKind::Http(HttpCheck {
+                endpoint: endpoint(),
+                tls: None,
+                protocol: HttpProtocol::Http10,
+                urls: vec![],
+                fast_recovery: false,
+            })
+        };
+        let smtp = || CheckKind::Smtp(SmtpCheck { endpoint: endpoint(), helo_name: "a".to_owned() });
+        let dns =
+            || CheckKind::Dns(DnsCheck { endpoint: endpoint(), name: String::new(), record: DnsRecord::Soa });
+        let udp = CheckKind::Udp(UdpCheck { endpoint: endpoint(), payload: vec![], reply: None });
+        let unreachable = Failure::Connect(ErrorKind::NetworkUnreachable);
+        let away = Failure::Connect(ErrorKind::HostUnreachable);
+        let refused = Failure::Connect(ErrorKind::ConnectionRefused);
+        let cases = [
+            (http(), unreachable, "HTTP_CHECK - network unreachable server [192.0.2.1]:tcp:80."),
+            (http(), refused, "Connection failed server [192.0.2.1]:tcp:80."),
+            (
+                http(),
+                Failure::Receive(ErrorKind::ConnectionReset),
+                "Read error with server [192.0.2.1]:tcp:80.",
+            ),
+            (
+                smtp(),
+                unreachable,
+                "SMTP_CHECK Network unreachable for server 192.0.2.1 - real server [192.0.2.1]:80",
+            ),
+            (smtp(), Failure::GreetingGarbled, "SMTP_CHECK Bad greeting banner from server [192.0.2.1]:80"),
+            (smtp(), Failure::HeloGarbled, "SMTP_CHECK Bad HELO response from server [192.0.2.1]:80"),
+            (dns(), unreachable, "DNS_CHECK ([192.0.2.1]:tcp:80) network unreachable for [192.0.2.1]:80"),
+            (
+                dns(),
+                away,
+                "DNS_CHECK ([192.0.2.1]:tcp:80) failed to read socket; errno 113 (No route to host)",
+            ),
+            (udp, Failure::ReplyLength(300), "UDP check to [192.0.2.1]:tcp:80 reply data mismatch."),
+        ];
+        for (kind, failure, expected) in cases {
+            assert_eq!(said(kind, 1, Change::Retrying(failure), true), [expected]);
+        }
     }
 
     #[test]

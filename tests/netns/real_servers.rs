@@ -177,8 +177,8 @@ const OWN: &str = "log_all_failures\n alpha\n retry 1\n delay_before_retry 0.5\n
 /// What the log says of a run that a retry forgives, and how often at least: the line of a server that goes down has the
 /// same words for some.
 const FORGIVEN: [(&str, usize); 8] = [
-    ("Error connecting server [10.77.0.11]:tcp:80.", 1),
-    ("Error connecting server [10.77.0.11]:tcp:443.", 1),
+    ("Connection failed server [10.77.0.11]:tcp:80.", 1),
+    ("Connection failed server [10.77.0.11]:tcp:443.", 1),
     ("server [10.77.0.11]:25", 4),
     ("DNS_CHECK ([10.77.0.11]:tcp:53) failed to read socket", 2),
     ("TCP connection to [10.77.0.11]:tcp:26 failed.", 1),

@@ -93,7 +93,7 @@ impl Connection {
         }
         let datagram = match kind {
             CheckKind::Dns(check) => dns::question(check, id),
-            CheckKind::Udp(check) => check.payload.clone(),
+            CheckKind::Udp(check) => udp::question(check),
             CheckKind::Tcp(_)
             | CheckKind::Http(_)
             | CheckKind::Smtp(_)
@@ -168,8 +168,7 @@ fn exchange(socket: &Socket, talk: &mut Talk, subject: &Subject<'_>, buffer: &mu
             Ok(got) => Said::Bytes(buffer.get(..got).unwrap_or_default()),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Waiting,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            // As upstream: an answer is judged by what came before the connection broke.
-            Err(_) => Said::End,
+            Err(error) => Said::Broken(error.kind()),
         };
         if let Some(outcome) = talk.receive(subject, &said) {
             talk.finish();

@@ -3,6 +3,8 @@
 //! Joins [`crate::probe`]'s dialogues with TLS and a queue of bytes to send; knows no socket. Called by
 //! [`super::connection`]. Everything received is untrusted.
 
+use std::io::ErrorKind;
+
 use config::model::check::{CheckKind, HttpUrl};
 
 use crate::probe::body::Patterns;
@@ -29,6 +31,8 @@ pub(super) enum Said<'a> {
     Bytes(&'a [u8]),
     /// Nothing more will come.
     End,
+    /// Nothing more will come, since the connection broke.
+    Broken(ErrorKind),
 }
 
 /// One exchange.
@@ -96,7 +100,7 @@ impl Talk {
                     (None, Ok(())) => None,
                 }
             }
-            Said::End => {
+            Said::End | Said::Broken(_) => {
                 let orderly = tls.close();
                 let strict = subject.url.is_some_and(|url| url.tls_compliant);
                 match (orderly, strict || tls.is_handshaking()) {
@@ -133,6 +137,7 @@ impl Talk {
         match (&mut self.dialogue, said, subject.kind, subject.url) {
             (Speech::Http(exchange), Said::Bytes(bytes), _, Some(url)) => exchange.receive(url, bytes),
             (Speech::Http(exchange), Said::End, _, Some(url)) => Some(exchange.close(url)),
+            (_, Said::Broken(kind), _, _) => Some(Outcome::Fail(Failure::Receive(*kind))),
             (Speech::Smtp(dialogue), Said::Bytes(bytes), CheckKind::Smtp(check), _) => {
                 dialogue.receive(&check.helo_name, bytes, &mut self.output)
             }

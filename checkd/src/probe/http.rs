@@ -153,13 +153,17 @@ fn host(target: SocketAddr, virtual_host: Option<&str>) -> String {
     }
 }
 
-/// `None` when `ureq-proto` refuses the path or the host; nothing is written then.
+/// `None` when `ureq-proto` refuses the path or the host; nothing is written then. A path without its slash would become
+/// part of the host.
 fn proto_request(
     check: &HttpCheck,
     url: &HttpUrl,
     host: &str,
     output: &mut Vec<u8>,
 ) -> Option<Call<RecvResponse>> {
+    if !url.path.starts_with('/') {
+        return None;
+    }
     let version = match check.protocol {
         HttpProtocol::Http10 | HttpProtocol::Http10Close => Version::HTTP_10,
         HttpProtocol::Http11 => Version::HTTP_11,

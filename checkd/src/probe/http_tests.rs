@@ -95,8 +95,12 @@ fn a_virtual_host_stands_in_the_host_header_as_configured() {
 
 #[test]
 fn a_path_that_strict_writers_refuse_is_sent_as_configured() {
-    let request = request(&check("192.0.2.1:80", HttpProtocol::Http10), &url("/a b"));
-    assert_eq!(request, "GET /a b HTTP/1.0\r\nUser-Agent: KeepAliveClient\r\nHost: 192.0.2.1:80\r\n\r\n");
+    for path in ["/a b", "*", "status", "'/status'", "http://www.example.com/", "?a=/b"] {
+        let request = request(&check("192.0.2.1:80", HttpProtocol::Http10), &url(path));
+        let expected =
+            format!("GET {path} HTTP/1.0\r\nUser-Agent: KeepAliveClient\r\nHost: 192.0.2.1:80\r\n\r\n");
+        assert_eq!(request, expected);
+    }
 }
 
 #[test]

@@ -60,6 +60,9 @@ pub enum Failure {
     /// The connection broke while the request was sent.
     #[error("request not sent: {0}")]
     Send(io::ErrorKind),
+    /// The connection broke while the answer was received.
+    #[error("{0}")]
+    Receive(io::ErrorKind),
     /// The connection ended before the header of the answer did.
     #[error("no data received")]
     NoData,
@@ -93,15 +96,15 @@ pub enum Failure {
     /// An answer to HELO with another reply code than 250.
     #[error("HELO is answered with reply code {0}")]
     Helo(u16),
-    /// A line that is no reply.
-    #[error("answer has no reply code")]
-    NoReplyCode,
+    /// A greeting that is no reply.
+    #[error("greeting has no reply code")]
+    GreetingGarbled,
+    /// An answer to HELO that is no reply.
+    #[error("answer to HELO has no reply code")]
+    HeloGarbled,
     /// A reply longer than [`smtp::REPLY_LIMIT`].
     #[error("reply is too long")]
     ReplyTooLong,
-    /// A datagram that is no answer to a question.
-    #[error("answer is no DNS answer")]
-    BadAnswer,
     /// A DNS error (RFC 1035 section 4.1.1, RCODE).
     #[error("DNS answers with error {0}")]
     DnsStatus(u8),

@@ -1,4 +1,4 @@
-//! `SMTP_CHECK`: the server greets with 220, takes HELO with 250, and is told QUIT.
+//! `SMTP_CHECK`: the server greets with 220, takes HELO with 250, and says something to QUIT.
 //!
 //! Decides from reply codes alone (RFC 5321 section 4.2). Called by the driver for each piece that arrives; every byte is
 //! untrusted, and a reply is bounded in length.
@@ -7,6 +7,8 @@ use super::{DynamicWeight, Failure, Outcome};
 
 /// Longest reply, all of its lines together, in bytes.
 pub const REPLY_LIMIT: usize = 16 * 1024;
+
+const PASS: Outcome = Outcome::Pass(DynamicWeight::Untouched);
 
 /// One exchange with a server.
 #[derive(Debug, Default)]
@@ -22,6 +24,7 @@ enum Stage {
     #[default]
     Greeting,
     Helo,
+    Quit,
 }
 
 impl Dialogue {
@@ -38,7 +41,7 @@ impl Dialogue {
                 continue;
             }
             let line = std::mem::take(&mut self.line);
-            let Some((code, more)) = reply(&line) else { return Some(Outcome::Fail(Failure::NoReplyCode)) };
+            let Some((code, more)) = reply(&line) else { return Some(self.garbled()) };
             if more {
                 continue;
             }
@@ -49,14 +52,24 @@ impl Dialogue {
                     output.extend_from_slice(format!("HELO {helo_name}\r\n").as_bytes());
                 }
                 (Stage::Helo, 250) => {
+                    self.stage = Stage::Quit;
                     output.extend_from_slice(b"QUIT\r\n");
-                    return Some(Outcome::Pass(DynamicWeight::Untouched));
                 }
                 (Stage::Greeting, code) => return Some(Outcome::Fail(Failure::Greeting(code))),
                 (Stage::Helo, code) => return Some(Outcome::Fail(Failure::Helo(code))),
+                (Stage::Quit, _) => return Some(PASS),
             }
         }
         None
+    }
+
+    /// A line that is no reply, which is as good as any behind QUIT.
+    fn garbled(&self) -> Outcome {
+        match self.stage {
+            Stage::Greeting => Outcome::Fail(Failure::GreetingGarbled),
+            Stage::Helo => Outcome::Fail(Failure::HeloGarbled),
+            Stage::Quit => PASS,
+        }
     }
 }
 
@@ -81,8 +94,6 @@ mod tests {
 
     use super::*;
 
-    const PASS: Option<Outcome> = Some(Outcome::Pass(DynamicWeight::Untouched));
-
     fn talk(pieces: &[&[u8]]) -> (Option<Outcome>, String) {
         let (mut dialogue, mut output) = (Dialogue::default(), Vec::new());
         for piece in pieces {
@@ -96,14 +107,23 @@ mod tests {
 
     #[test]
     fn a_server_that_greets_and_takes_helo_passes() {
-        let (outcome, said) = talk(&[b"220 mail ready\r\n", b"250 hello\r\n"]);
-        assert_eq!((outcome, said.as_str()), (PASS, "HELO me.example\r\nQUIT\r\n"));
+        let (outcome, said) = talk(&[b"220 mail ready\r\n", b"250 hello\r\n", b"221 bye\r\n"]);
+        assert_eq!((outcome, said.as_str()), (Some(PASS), "HELO me.example\r\nQUIT\r\n"));
+    }
+
+    #[test]
+    fn quit_takes_an_answer_whatever_it_says() {
+        let greeted = [b"220 a\r\n".as_slice(), b"250 b\r\n"];
+        assert_eq!(talk(&greeted), (None, "HELO me.example\r\nQUIT\r\n".to_owned()));
+        for answer in [b"500 what\r\n".as_slice(), b"farewell\n"] {
+            assert_eq!(talk(&[greeted[0], greeted[1], answer]).0, Some(PASS));
+        }
     }
 
     #[test]
     fn replies_of_several_lines_count_once() {
-        let (outcome, said) = talk(&[b"220-mail\r\n220-of many words\n220\r\n250-a\r\n250 b\r\n"]);
-        assert_eq!((outcome, said.as_str()), (PASS, "HELO me.example\r\nQUIT\r\n"));
+        let (outcome, said) = talk(&[b"220-mail\r\n220-of many words\n220\r\n250-a\r\n250 b\r\n221 c\r\n"]);
+        assert_eq!((outcome, said.as_str()), (Some(PASS), "HELO me.example\r\nQUIT\r\n"));
     }
 
     #[test]
@@ -115,7 +135,8 @@ mod tests {
     #[test]
     fn what_is_no_reply_fails() {
         for line in [b"SSH-2.0-x\r\n".as_slice(), b"22\r\n", b"220x\r\n", b"\n"] {
-            assert_eq!(talk(&[line]).0, Some(Outcome::Fail(Failure::NoReplyCode)));
+            assert_eq!(talk(&[line]).0, Some(Outcome::Fail(Failure::GreetingGarbled)));
+            assert_eq!(talk(&[b"220 a\r\n", line]).0, Some(Outcome::Fail(Failure::HeloGarbled)));
         }
     }
 

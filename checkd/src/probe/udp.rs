@@ -1,10 +1,19 @@
 //! `UDP_CHECK`: a datagram that nobody refuses is a pass; with `require_reply` it takes a reply.
 //!
-//! Called by the driver with the first reply, or when time is up. The reply is untrusted and only compared.
+//! Called by the driver for the datagram, with the first reply, or when time is up. The reply is untrusted and only compared.
 
 use config::model::check::{UdpCheck, UdpReply};
 
 use super::{DynamicWeight, Failure, Outcome};
+
+/// What is sent where the configuration has no `payload`.
+const PAYLOAD: &[u8; 32] = b"keepalived check - keepalived ch";
+
+/// The datagram.
+#[must_use]
+pub fn question(check: &UdpCheck) -> Vec<u8> {
+    if check.payload.is_empty() { PAYLOAD.to_vec() } else { check.payload.clone() }
+}
 
 /// What a reply means.
 #[must_use]
@@ -51,6 +60,13 @@ mod tests {
 
     fn wanting(bytes: &[(u8, u8)]) -> UdpCheck {
         check(Some(UdpReply { bytes: bytes.to_vec(), min_length: 2, max_length: 4 }))
+    }
+
+    #[test]
+    fn a_check_without_payload_sends_words_of_its_own() {
+        let empty = UdpCheck { payload: Vec::new(), ..check(None) };
+        assert_eq!(question(&empty), b"keepalived check - keepalived ch");
+        assert_eq!(question(&check(None)), [1, 2]);
     }
 
     #[test]

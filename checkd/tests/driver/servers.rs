@@ -137,7 +137,7 @@ fn good_servers_stay_and_hostile_ones_leave_with_a_reason() {
         (http(serve(not_http), None), Some("answer has no status code")),
         (http(serve(silent), None), Some("no complete answer in time")),
         (http(serve(half_open), None), Some("no data received")),
-        (http(serve(resets), None), Some("no data received")),
+        (http(serve(resets), None), Some("connection reset")),
         (http(serve(drips), None), Some("no complete answer in time")),
         (http(serve(endless_body), None), Some("no complete answer in time")),
         (http(serve(endless_header), None), Some("header of the answer is too long")),

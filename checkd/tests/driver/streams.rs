@@ -73,6 +73,7 @@ pub(super) fn mail_server(mut stream: TcpStream) {
     let helo = line(&mut stream);
     say(&mut stream, if helo == "HELO checker.example\r\n" { "250 hello\r\n" } else { "501 who?\r\n" });
     line(&mut stream);
+    say(&mut stream, "221 bye\r\n");
 }
 
 fn refusing(mut stream: TcpStream) {
@@ -144,7 +145,7 @@ fn conversations_are_judged_and_failures_explained() {
         (smtp(serve(tarpit)), Some("SMTP_CHECK Read timeout from server")),
         (smtp(serve(endless_line)), Some("reply is too long")),
         (smtp(serve(hangs_up)), Some("no data received")),
-        (smtp(serve(answers_unasked)), Some("no reply code")),
+        (smtp(serve(answers_unasked)), Some("Bad greeting banner from server")),
         (matching("^dead"), Some("body does not match as regex demands")),
     ];
     let servers = (0..).zip(&cases).map(|(index, (check, _))| server(index, vec![check.clone()])).collect();
