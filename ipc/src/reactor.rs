@@ -24,6 +24,22 @@ pub struct Ready {
     pub readable: bool,
     /// Writing makes progress.
     pub writable: bool,
+    /// An error waits to be asked for.
+    pub failed: bool,
+}
+
+impl Ready {
+    /// To read again what was left, without an event.
+    #[must_use]
+    pub fn again(key: usize) -> Self {
+        Self { key, readable: true, writable: false, failed: false }
+    }
+
+    /// The connection that a socket was making stands: SO_ERROR would say no more.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.writable && !self.failed
+    }
 }
 
 /// The event loop.
@@ -149,6 +165,7 @@ impl Reactor {
                 key: event.token().0,
                 readable: event.is_readable() || event.is_read_closed() || event.is_error(),
                 writable: event.is_writable(),
+                failed: event.is_error(),
             });
         }
         let end = now();
@@ -223,7 +240,29 @@ mod tests {
         a.write_all(b"x").unwrap();
         let mut ready = Vec::new();
         reactor.turn(None, &mut ready).unwrap();
-        assert_eq!(ready, [Ready { key: 7, readable: true, writable: false }]);
+        assert_eq!(ready, [Ready { key: 7, readable: true, writable: false, failed: false }]);
+    }
+
+    #[test]
+    fn a_connection_stands_or_has_failed_as_its_event_says() {
+        use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
+        use std::net::{SocketAddr, TcpListener};
+        let begin = |to: SocketAddr| {
+            let socket =
+                socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_NONBLOCK, None).unwrap();
+            let _under_way = connect(socket.as_raw_fd(), &SockaddrStorage::from(to));
+            socket
+        };
+        let open = TcpListener::bind("127.0.0.1:0").unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for (to, stands) in [(open.local_addr().unwrap(), true), (closed, false)] {
+            let mut reactor = Reactor::new().unwrap();
+            let socket = begin(to);
+            reactor.watch(socket.as_raw_fd(), 1).unwrap();
+            let mut ready = Vec::new();
+            reactor.turn(None, &mut ready).unwrap();
+            assert_eq!(ready.first().unwrap().is_connected(), stands, "{to}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 
 use config::model::check::{Carrier, CheckKind, Endpoint};
+use ipc::reactor::Ready;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::lent::Borrowed;
@@ -118,9 +119,9 @@ impl Connection {
     }
 
     /// Goes on after an event, or after [`Progress::Unfinished`].
-    pub(super) fn advance(&mut self, subject: &Subject<'_>, buffer: &mut [u8]) -> Progress {
+    pub(super) fn advance(&mut self, event: Ready, subject: &Subject<'_>, buffer: &mut [u8]) -> Progress {
         match &mut self.stage {
-            Stage::Connecting => self.connected(subject),
+            Stage::Connecting => self.connected(event, subject),
             Stage::Talking(talk) => exchange(self.held.socket(), talk, subject, buffer),
             Stage::Asked(id) => answered(self.held.socket(), *id, subject.kind, buffer),
         }
@@ -135,10 +136,11 @@ impl Connection {
         }
     }
 
-    fn connected(&mut self, subject: &Subject<'_>) -> Progress {
-        match self.held.socket().take_error() {
-            Ok(Some(error)) | Err(error) => return Progress::Done(tcp::judge(Err(error.kind()))),
-            Ok(None) => {}
+    fn connected(&mut self, event: Ready, subject: &Subject<'_>) -> Progress {
+        if !event.is_connected()
+            && let Ok(Some(error)) | Err(error) = self.held.socket().take_error()
+        {
+            return Progress::Done(tcp::judge(Err(error.kind())));
         }
         match Talk::start(subject) {
             Ok(Some(talk)) => {

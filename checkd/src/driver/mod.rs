@@ -238,8 +238,8 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
             }
             match (event.key, &self.live) {
                 (LINK, _) => readable |= event.readable,
-                (key, Some(roster)) if self.phase == Phase::Working => {
-                    self.runs.ready(key, roster, *now, steps);
+                (_, Some(roster)) if self.phase == Phase::Working => {
+                    self.runs.ready(*event, roster, *now, steps);
                 }
                 (_, _) => {}
             }

@@ -13,7 +13,7 @@ use config::model::check::{Carrier, CheckKind, Endpoint, HttpCheck};
 use config::model::lent::LentSocket;
 use config::model::units::MonoTime;
 use ipc::messages::RunOutcome;
-use ipc::reactor::Reactor;
+use ipc::reactor::{Reactor, Ready};
 
 use super::connection::{Connection, Opened, Progress, is_ours};
 use super::lent::{Borrowed, Shelves};
@@ -93,8 +93,10 @@ struct Postponed {
 
 /// Most runs started in one turn.
 const STARTS: usize = 128;
-/// How much before its time a run may start: those that are due together cost one wake-up. The rhythm stays.
-const EARLY: Duration = Duration::from_millis(1);
+/// How much before its time a run may start, at most and as a part of its interval: those that are due together cost
+/// one wake-up. The rhythm stays.
+const EARLY: Duration = Duration::from_millis(4);
+const EARLY_PART: u32 = 250;
 /// When a run that could not start is tried again.
 const POSTPONE: Duration = Duration::from_secs(1);
 /// Least time between two lines about runs that could not start.
@@ -203,8 +205,9 @@ impl Runs {
         if idle { self.alarms.earliest() } else { Some(now) }
     }
 
-    /// An event for the connection under `key`.
-    pub(super) fn ready(&mut self, key: usize, roster: &Roster, now: MonoTime, steps: &mut Vec<Step>) {
+    /// An event for a connection.
+    pub(super) fn ready(&mut self, event: Ready, roster: &Roster, now: MonoTime, steps: &mut Vec<Step>) {
+        let key = event.key;
         if self.pings.ready(key) {
             return;
         }
@@ -217,7 +220,7 @@ impl Runs {
         let subject = Subject { kind: &check.kind, url, tls, patterns: &self.patterns };
         // Each stage begins at once: the event that it would wait for may have come already.
         loop {
-            match connection.advance(&subject, &mut self.buffer) {
+            match connection.advance(event, &subject, &mut self.buffer) {
                 Progress::Waiting => return,
                 Progress::Connected => {
                     if let Some(endpoint) = check.kind.endpoint() {
@@ -249,16 +252,22 @@ impl Runs {
             // The run that waited may have ended, and its key may be another's now.
             let waits = self.table.get_mut(key).and_then(Option::as_mut).map(|run| &mut run.unfinished);
             if waits.is_some_and(std::mem::take) {
-                self.ready(key, roster, now, steps);
+                self.ready(Ready::again(key), roster, now, steps);
             }
         }
         self.take_answers(steps);
         for _ in 0..STARTS {
             let Some((position, at)) = self.alarms.pop_due(now + EARLY) else { return };
             let runs = self.active.get(position).copied().flatten().is_some();
+            // A time-out is never early.
+            let early = roster
+                .check(position)
+                .filter(|_| !runs)
+                .map_or(Duration::ZERO, |check| EARLY.min(check.delay_loop / EARLY_PART));
+            if at > now + early {
+                return self.alarms.set(position, at);
+            }
             match runs {
-                // A time-out is never early.
-                true if at > now => return self.alarms.set(position, at),
                 true => self.late(position, roster, steps),
                 false => self.start(position, at, roster, reactor, now, steps),
             }

@@ -234,9 +234,11 @@ impl Roster {
     /// The url that an HTTP checker fetches next.
     #[must_use]
     pub fn url(&self, position: usize) -> Option<&HttpUrl> {
-        let url = self.checkers.get(position)?.standing.url;
         match &self.check(position)?.kind {
-            CheckKind::Http(http) => http.urls.get(url).or_else(|| http.urls.first()),
+            CheckKind::Http(http) => {
+                let url = self.checkers.get(position)?.standing.url;
+                http.urls.get(url).or_else(|| http.urls.first())
+            }
             CheckKind::Tcp(_)
             | CheckKind::Smtp(_)
             | CheckKind::Dns(_)
@@ -337,11 +339,17 @@ impl Roster {
         }
         let mut standing = old;
         let (change, next) = standing.take(self.check(position)?, outcome);
-        out.extend(self.lines(position, change, old.up).into_iter().map(Effect::Log));
+        if change != Change::None {
+            out.extend(self.lines(position, change, old.up).into_iter().map(Effect::Log));
+        }
         let now = self.now;
         let checker = self.checkers.get_mut(position)?;
         checker.standing = standing;
         checker.last = Some((now, outcome));
+        if change == Change::None && standing == old {
+            // As before, as nearly always: nothing follows for the server.
+            return Some(Taken { next, changed: false });
+        }
         let (alive, weight) = self.state_of(place.service, place.server, position);
         let was_alive = self.services.get(place.service)?.is_alive(place.server);
         let news = self.news(position, change, (was_alive, alive));

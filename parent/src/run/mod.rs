@@ -344,7 +344,7 @@ impl Suite {
         self.broker.tell_time(reactor::wall_ms());
         let unfinished: BTreeSet<usize> = std::mem::take(&mut self.unfinished).into_iter().collect();
         for key in unfinished {
-            self.on_ready(Ready { key, readable: true, writable: false }, now);
+            self.on_ready(Ready::again(key), now);
         }
         for &event in ready {
             self.on_ready(event, now);

@@ -105,7 +105,7 @@ impl Suite {
 
     /// The release process has ended.
     pub(super) fn on_release_end(&mut self, now: MonoTime) {
-        self.on_release(Ready { key: 0, readable: true, writable: false }, now);
+        self.on_release(Ready::again(0), now);
         let Some(releasing) = &self.releasing else { return };
         if matches!(wait_pidfd(releasing.process.pidfd.as_fd()), Ok(None)) {
             return;
