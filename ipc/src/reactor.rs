@@ -24,15 +24,17 @@ pub struct Ready {
     pub readable: bool,
     /// Writing makes progress.
     pub writable: bool,
+    /// The other side sends nothing more: behind what has come stands the end.
+    pub ended: bool,
     /// An error waits to be asked for.
     pub failed: bool,
 }
 
 impl Ready {
-    /// To read again what was left, without an event.
+    /// To read again what was left, without an event: the end may be among it.
     #[must_use]
     pub fn again(key: usize) -> Self {
-        Self { key, readable: true, writable: false, failed: false }
+        Self { key, readable: true, writable: false, ended: true, failed: false }
     }
 
     /// The connection that a socket was making stands: SO_ERROR would say no more.
@@ -165,6 +167,7 @@ impl Reactor {
                 key: event.token().0,
                 readable: event.is_readable() || event.is_read_closed() || event.is_error(),
                 writable: event.is_writable(),
+                ended: event.is_read_closed(),
                 failed: event.is_error(),
             });
         }
@@ -240,7 +243,7 @@ mod tests {
         a.write_all(b"x").unwrap();
         let mut ready = Vec::new();
         reactor.turn(None, &mut ready).unwrap();
-        assert_eq!(ready, [Ready { key: 7, readable: true, writable: false, failed: false }]);
+        assert_eq!(ready, [Ready { key: 7, readable: true, writable: false, ended: false, failed: false }]);
     }
 
     #[test]

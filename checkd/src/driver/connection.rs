@@ -122,7 +122,7 @@ impl Connection {
     pub(super) fn advance(&mut self, event: Ready, subject: &Subject<'_>, buffer: &mut [u8]) -> Progress {
         match &mut self.stage {
             Stage::Connecting => self.connected(event, subject),
-            Stage::Talking(talk) => exchange(self.held.socket(), talk, subject, buffer),
+            Stage::Talking(talk) => exchange(self.held.socket(), talk, event, subject, buffer),
             Stage::Asked(id) => answered(self.held.socket(), *id, subject.kind, buffer),
         }
     }
@@ -159,15 +159,29 @@ impl AsRawFd for Connection {
     }
 }
 
-fn exchange(socket: &Socket, talk: &mut Talk, subject: &Subject<'_>, buffer: &mut [u8]) -> Progress {
+fn exchange(
+    socket: &Socket,
+    talk: &mut Talk,
+    event: Ready,
+    subject: &Subject<'_>,
+    buffer: &mut [u8],
+) -> Progress {
     let mut stream = socket;
+    // What comes behind this event, or behind a read that had room left, is told by another event.
+    let mut more = event.readable;
     for _ in 0..READS {
         if let Err(kind) = flush(socket, talk) {
             return Progress::Done(Outcome::Fail(Failure::Send(kind)));
         }
+        if !more {
+            return Progress::Waiting;
+        }
         let said = match stream.read(buffer) {
             Ok(0) => Said::End,
-            Ok(got) => Said::Bytes(buffer.get(..got).unwrap_or_default()),
+            Ok(got) => {
+                more = event.ended || got == buffer.len();
+                Said::Bytes(buffer.get(..got).unwrap_or_default())
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Waiting,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => Said::Broken(error.kind()),
