@@ -21,8 +21,11 @@ pub const MOST_RAN: Duration = Duration::from_millis(10);
 pub struct Scheduled {
     /// Time on a processor. What was stolen meanwhile may count as such.
     pub ran: Duration,
-    /// Time that it was ready to run and another one ran.
+    /// Time that it was ready to run and another one ran. The wait that it is in now is not in it: the kernel counts
+    /// a wait when it has ended.
     pub waited: Duration,
+    /// It is ready to run, or runs.
+    pub ready: bool,
     /// The processor that it is on.
     pub processor: u32,
     /// Time that a hypervisor has stolen from that processor.
@@ -60,6 +63,7 @@ impl HangWatch {
     }
 
     /// True when half of the limit has passed without progress: [`Self::note`] wants to know how it was scheduled.
+    /// Whoever asks also wakes the process: one that sleeps because its timer is late runs, or becomes ready.
     #[must_use]
     pub fn doubts(&self, limit: Duration, now: MonoTime) -> bool {
         self.doubt.is_none() && now.since(self.progress) > limit / 2
@@ -70,8 +74,9 @@ impl HangWatch {
         self.doubt = Some((now, scheduled));
     }
 
-    /// True when the process can't be blamed: since doubt arose it has waited for a processor most of the time, be it
-    /// that another process had it or another machine, and has not had one for longer than a turn takes. Asked after [`Self::check`]; the watch begins anew.
+    /// True when the process can't be blamed: since doubt arose it has not had a processor for longer than a turn takes,
+    /// and it wants one now, or has waited for one most of the time, be it that another process had it or another
+    /// machine. Asked after [`Self::check`]; the watch begins anew.
     pub fn was_starved(&mut self, scheduled: Scheduled, now: MonoTime) -> bool {
         let Some((at, before)) = self.doubt else { return false };
         let stolen = match scheduled.processor == before.processor {
@@ -80,7 +85,7 @@ impl HangWatch {
         };
         let ran = scheduled.ran.saturating_sub(before.ran).saturating_sub(stolen);
         let waited = scheduled.waited.saturating_sub(before.waited).saturating_add(stolen);
-        let starved = ran < MOST_RAN && waited > now.since(at) / 2;
+        let starved = ran < MOST_RAN && (scheduled.ready || waited > now.since(at) / 2);
         if starved {
             self.begin_anew(now);
         }
@@ -174,7 +179,7 @@ mod tests {
 
     fn scheduled(ran_ms: u64, waited_ms: u64) -> Scheduled {
         let (ran, waited) = (Duration::from_millis(ran_ms), Duration::from_millis(waited_ms));
-        Scheduled { ran, waited, processor: 1, stolen: Duration::from_millis(7_000) }
+        Scheduled { ran, waited, ready: false, processor: 1, stolen: Duration::from_millis(7_000) }
     }
 
     /// The watch when it has found a hang at 125 ms; doubt arose at 75 ms.
@@ -197,6 +202,14 @@ mod tests {
         let mut watch = suspicious();
         assert!(watch.was_starved(scheduled(501, 1_045), at(125)));
         assert!(!watch.check(LIMIT, at(150)), "the limit counts anew");
+    }
+
+    #[test]
+    fn a_daemon_whose_wait_for_a_processor_has_not_ended_is_not_blamed() {
+        let waiting = Scheduled { ready: true, ..scheduled(500, 1_000) };
+        assert!(suspicious().was_starved(waiting, at(125)));
+        let spinning = Scheduled { ready: true, ..scheduled(512, 1_000) };
+        assert!(!suspicious().was_starved(spinning, at(125)));
     }
 
     #[test]

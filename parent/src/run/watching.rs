@@ -27,11 +27,6 @@ impl Suite {
                 continue;
             }
             let watch = process.watch.get_or_insert_with(|| HangWatch::new(now));
-            if now >= process.next_ping {
-                process.next_ping = now + PING;
-                process.pings = process.pings.saturating_add(1);
-                let _full_queue_is_a_hang = process.link.tell(ToDaemon::Ping(process.pings), &[]);
-            }
             let mut limit = hang::OTHERS;
             if let (Daemon::Vrrpd, Some(beat)) = (process.daemon, heartbeat) {
                 // A beat that lies in the future would be taken for progress for ever.
@@ -43,10 +38,22 @@ impl Suite {
             watch.tighten(limit, now);
             if watch.doubts(limit, now) {
                 match state(process.pid) {
+                    // That is certain, and the patience of the peers runs.
+                    Some('T') if limit < hang::OTHERS => {
+                        hung.push((process.daemon, serial, Fault::Stopped));
+                    }
                     // See `blame`: it may wait for the same lock again and again, and be seen between two of them.
                     Some('D') => watch.begin_anew(now),
-                    _ => watch.note(scheduled(process.pid), now),
+                    _ => {
+                        watch.note(scheduled(process.pid), now);
+                        process.next_ping = now;
+                    }
                 }
+            }
+            if now >= process.next_ping {
+                process.next_ping = now + PING;
+                process.pings = process.pings.saturating_add(1);
+                let _full_queue_is_a_hang = process.link.tell(ToDaemon::Ping(process.pings), &[]);
             }
             if now >= watch.deadline()
                 && watch.check(limit, now)
@@ -86,8 +93,10 @@ fn scheduled(pid: i32) -> Scheduled {
     let mut fields =
         text.split_whitespace().map(|field| field.parse().map_or(Duration::ZERO, Duration::from_nanos));
     let mut next = || fields.next().unwrap_or_default();
+    let (ran, waited) = (next(), next());
     let processor = processor(pid).unwrap_or_default();
-    Scheduled { ran: next(), waited: next(), processor, stolen: stolen(processor).unwrap_or_default() }
+    let ready = state(pid) == Some('R');
+    Scheduled { ran, waited, ready, processor, stolen: stolen(processor).unwrap_or_default() }
 }
 
 /// The processor that a process is on: field 39 of its line (proc(5)), 37th behind the name.

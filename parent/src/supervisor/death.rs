@@ -11,8 +11,10 @@ use super::{Action, Fault, Phase, START_PATIENCE, Serial, Step, Supervisor};
 /// What a successor has at least, however short the patience of the peers: an earlier kill would come too early for a
 /// start on a loaded machine and too late for the peers.
 const LEAST_START_PATIENCE: Duration = Duration::from_secs(1);
-/// What a start takes on a loaded machine, for the decision to release first.
+/// What a start takes on a loaded machine, for the decision to release before a wait.
 const START_ESTIMATE: Duration = Duration::from_millis(60);
+/// What a start takes at least. A release takes as long and gives the addresses away for certain.
+const QUICKEST_START: Duration = Duration::from_millis(5);
 /// A successor that lived this long after its commit has ended its first send cycle.
 const PROVEN: Duration = Duration::from_secs(2);
 
@@ -126,7 +128,8 @@ impl Supervisor {
             self.early_deaths = self.early_deaths.saturating_add(1);
         }
         let delay = if own { self.back_off.delay(now) } else { Duration::ZERO };
-        let too_slow = masters.is_some_and(|patience| delay.saturating_add(START_ESTIMATE) > patience);
+        let estimate = if delay.is_zero() { QUICKEST_START } else { START_ESTIMATE };
+        let too_slow = masters.is_some_and(|patience| delay.saturating_add(estimate) > patience);
         if too_slow || self.early_deaths >= 2 {
             out.push(Action::Release);
         }

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 
 use super::clock::now;
@@ -50,9 +51,7 @@ fn bind(any: IpAddr) -> std::io::Result<UdpSocket> {
     let socket = match any {
         IpAddr::V4(_) => UdpSocket::bind((any, PORT)),
         IpAddr::V6(_) => {
-            use nix::sys::socket::{
-                AddressFamily, SockFlag, SockType, SockaddrIn6, bind, setsockopt, socket, sockopt,
-            };
+            use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn6, bind, socket};
             let fd = socket(AddressFamily::Inet6, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
             setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
             use std::os::fd::AsRawFd;
@@ -62,7 +61,13 @@ fn bind(any: IpAddr) -> std::io::Result<UdpSocket> {
         }
     }?;
     socket.set_nonblocking(true)?;
+    have_room(&socket)?;
     Ok(socket)
+}
+
+/// Room for what arrives while a loaded machine doesn't let us run: an overflow would look like an outage.
+fn have_room(socket: &UdpSocket) -> std::io::Result<()> {
+    Ok(setsockopt(socket, sockopt::RcvBufForce, &ROOM)?)
 }
 
 fn answer(socket: &UdpSocket, name: &[u8], stop: &AtomicBool) {
@@ -94,7 +99,9 @@ pub struct ProbeReport {
     pub answers: BTreeMap<String, u64>,
     /// Longest time from an answer to the next one.
     pub longest_silence: Duration,
-    /// How often the one who answers changed.
+    /// Longest time by which the probe itself was late: nobody can be blamed for a silence as long as that.
+    pub own_lateness: Duration,
+    /// How often the one who answers changed, from question to question: answers may overtake each other.
     pub changes: u64,
 }
 
@@ -125,17 +132,21 @@ fn ask(target: SocketAddr, interval: Duration, stop: &AtomicBool) -> std::io::Re
     };
     let socket = UdpSocket::bind((any, 0))?;
     socket.set_nonblocking(true)?;
-    let mut state = Asking { answered: Vec::new(), report: ProbeReport::default(), last: now(), by: None };
+    have_room(&socket)?;
+    let mut state = Asking { answered: Vec::new(), report: ProbeReport::default(), last: now() };
     let mut next = now();
     while !stop.load(Ordering::Relaxed) {
         let sequence = state.report.sent;
         state.report.sent += 1;
-        state.answered.push(false);
+        state.answered.push(None);
         // An error (no route, host unreachable) is a question that nobody answers.
         drop(socket.send_to(&sequence.to_be_bytes(), target));
         next += interval;
         // After a stall of this machine: on from here, no burst.
-        next = next.max(now());
+        let moment = now();
+        let late = moment.saturating_duration_since(next);
+        state.report.own_lateness = state.report.own_lateness.max(late);
+        next = next.max(moment);
         while let Some(left) = next.checked_duration_since(now()).filter(|left| !left.is_zero()) {
             readable(&socket, left);
             state.take(&socket);
@@ -147,20 +158,33 @@ fn ask(target: SocketAddr, interval: Duration, stop: &AtomicBool) -> std::io::Re
         readable(&socket, left);
         state.take(&socket);
     }
-    state.report.lost = state.answered.iter().filter(|answered| !**answered).count().try_into().unwrap_or(0);
-    Ok(state.report)
+    Ok(state.judge())
 }
 
 struct Asking {
-    answered: Vec<bool>,
+    /// Who answered each question.
+    answered: Vec<Option<String>>,
     report: ProbeReport,
     last: Instant,
-    by: Option<String>,
 }
 
 impl Asking {
     fn is_waiting(&self) -> bool {
-        self.answered.iter().any(|answered| !answered)
+        self.answered.iter().any(Option::is_none)
+    }
+
+    fn judge(mut self) -> ProbeReport {
+        let lost = self.answered.iter().filter(|answered| answered.is_none()).count();
+        self.report.lost = lost.try_into().unwrap_or(0);
+        let mut before = None;
+        for name in self.answered.into_iter().flatten() {
+            if before.as_ref().is_some_and(|before| *before != name) {
+                self.report.changes += 1;
+            }
+            *self.report.answers.entry(name.clone()).or_default() += 1;
+            before = Some(name);
+        }
+        self.report
     }
 
     fn take(&mut self, socket: &UdpSocket) {
@@ -169,16 +193,10 @@ impl Asking {
             let Some((head, name)) = buffer[..length].split_first_chunk::<8>() else { continue };
             let Ok(index) = usize::try_from(u64::from_be_bytes(*head)) else { continue };
             let Some(answered) = self.answered.get_mut(index) else { continue };
-            *answered = true;
-            let name = String::from_utf8_lossy(name).into_owned();
+            *answered = Some(String::from_utf8_lossy(name).into_owned());
             let arrival = now();
             self.report.longest_silence = self.report.longest_silence.max(arrival - self.last);
             self.last = arrival;
-            if self.by.as_ref().is_some_and(|before| *before != name) {
-                self.report.changes += 1;
-            }
-            *self.report.answers.entry(name.clone()).or_default() += 1;
-            self.by = Some(name);
         }
     }
 }
@@ -189,4 +207,5 @@ fn readable(socket: &UdpSocket, within: Duration) {
 }
 
 const PORT: u16 = 7777;
+const ROOM: usize = 8 << 20;
 const LAST_ANSWERS: Duration = Duration::from_millis(1000);
