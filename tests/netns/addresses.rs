@@ -7,7 +7,7 @@ use tests::lab::failure::require;
 use tests::lab::lan::front4;
 use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, sandboxed, wait_until};
 
-const MOVE: Duration = Duration::from_secs(5);
+const MOVE: Duration = Duration::from_secs(20);
 
 const STATIC: &str = "static_ipaddress {
     198.51.100.5/24 dev eth0
@@ -143,7 +143,7 @@ fn a_killed_suite_leaves_nothing_that_its_successor_would_not_withdraw() {
 
 #[test]
 fn an_address_that_no_kernel_takes_leaves_the_others_in_service() {
-    sandboxed(30, |lab| {
+    sandboxed(60, |lab| {
         let lan = Lan::new(&[("d1", 1)])?;
         let d1 = lan.host("d1")?;
         // The first address of a network on an interface says which scope the others have.
@@ -160,7 +160,7 @@ fn an_address_that_no_kernel_takes_leaves_the_others_in_service() {
 
 #[test]
 fn who_loses_the_source_address_says_farewell_in_its_name() {
-    sandboxed(30, |lab| {
+    sandboxed(60, |lab| {
         let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
         let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
         let config = |name, priority| global(name) + &VrrpInstance::new(3, "1", priority, front4(50)).text();
@@ -176,7 +176,7 @@ fn who_loses_the_source_address_says_farewell_in_its_name() {
 
 #[test]
 fn addresses_that_others_add_and_remove_are_logged_when_asked_for() {
-    sandboxed(30, |lab| {
+    sandboxed(60, |lab| {
         let lan = Lan::new(&[("d1", 1)])?;
         let d1 = lan.host("d1")?;
         let config = global("lab") + &VrrpInstance::new(3, "0.2", 200, front4(50)).text();

@@ -52,7 +52,7 @@ fn act_out(lab: &Lab, pace: Pace, options: &[&str], deeds: &[Deed]) -> Result<No
     let _flows = (Service::streams(d1, FLOW)?, Service::streams(d2, FLOW)?);
     let master = Director::start(lab, d1, Subject::Ours, &config(pace, 200, 0), options)?;
     let _peer = Director::start(lab, d2, Subject::C, &config(pace, 100, 0), &["-P"])?;
-    wait_until("d1 alone holds the address", pace.interval * 5 + Duration::from_secs(5), || {
+    wait_until("d1 alone holds the address", pace.interval * 5 + Duration::from_secs(20), || {
         d1.has(ADDRESS) && !d2.has(ADDRESS)
     })?;
     for daemon in DAEMONS {

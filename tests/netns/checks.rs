@@ -15,7 +15,7 @@ use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, process, sandboxed,
 use nix::sys::signal::Signal;
 
 /// A first check within a second and a bit, whatever its result.
-const FIRST: Duration = Duration::from_secs(10);
+const FIRST: Duration = Duration::from_secs(20);
 
 /// A virtual server with these real servers, each with one checker.
 fn service(servers: &[(&str, &str)]) -> String {

@@ -12,7 +12,7 @@ use tests::lab::lan::front4;
 use tests::lab::subject::install_ours;
 use tests::lab::{Failure, Host, Lab, Lan, process, sandboxed, wait_for, wait_until};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 
 fn instance(extra: &str) -> String {
     VrrpInstance::new(3, "0.2", 255, front4(50)).with(extra).text().replace("state BACKUP", "state MASTER")

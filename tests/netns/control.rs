@@ -9,7 +9,7 @@ use tests::lab::lan::front4;
 use tests::lab::web::WebServer;
 use tests::lab::{Director, Failure, Host, Lan, Subject, sandboxed, wait_until};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/varlink.py");
 
 /// Runs the client on a host: by the last name of the socket, as root or as a user of one group.

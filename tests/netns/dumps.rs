@@ -13,7 +13,7 @@ use tests::lab::failure::require;
 use tests::lab::lan::front4;
 use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, sandboxed, wait_until};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 
 /// Everything that a state file tells of an instance, without a service.
 const RICH: &str = "global_defs {
@@ -256,16 +256,17 @@ fn a_reload_tells_which_of_its_changes_wait_for_a_start() {
     sandboxed(60, |lab| {
         let lan = Lan::new(&[("d1", 1)])?;
         let d1 = lan.host("d1")?;
-        let config = global("lab") + &VrrpInstance::new(3, "0.2", 200, front4(50)).text();
+        let config = "child_wait_time 60\n".to_owned()
+            + &global("lab")
+            + &VrrpInstance::new(3, "0.2", 200, front4(50)).text();
         let mut director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
         wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
         let old = director.wait_daemon("vrrpd")?;
-        let changed =
-            "child_wait_time 1\nuse_pid_dir\nglobal_defs {\n    control_group 5\n    status_group 6\n    \
+        let changed = "use_pid_dir\nglobal_defs {\n    control_group 5\n    status_group 6\n    \
                        daemon_uid_range 61000 61009\n    seccomp_unknown exit\n    process_name other\n    \
                        vrrp_process_name elector\n}\n"
-                .to_owned()
-                + &config;
+            .to_owned()
+            + &config.replace("child_wait_time 60", "child_wait_time 1");
         director.write_config(d1, &changed)?;
         director.signal(Signal::SIGHUP);
         for keyword in ["use_pid_dir", "control_group", "status_group", "daemon_uid_range"] {
@@ -281,6 +282,6 @@ fn a_reload_tells_which_of_its_changes_wait_for_a_start() {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(elector), Signal::SIGSTOP)
             .map_err(|cause| Failure::instrument("stopping vrrpd", cause))?;
         director.signal(Signal::SIGTERM);
-        director.wait_end(Duration::from_millis(4_500)).map(|_| ())
+        director.wait_end(2 * SOON).map(|_| ())
     });
 }

@@ -13,7 +13,7 @@ use tests::lab::{Director, Echo, Failure, Lab, Lan, Probe, Subject, pause, sandb
 
 const ADDRESS: IpAddr = front4(50);
 const SECOND: IpAddr = front4(51);
-const ELECTED: Duration = Duration::from_secs(5);
+const ELECTED: Duration = Duration::from_secs(20);
 
 /// A script that appends its arguments to a file beside it.
 fn recorder(mode: u32) -> Result<PathBuf, Failure> {

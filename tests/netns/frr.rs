@@ -13,7 +13,7 @@ const LOCAL: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x50));
 const INET: &[IpAddr] = &[front4(50)];
 const INET6: &[IpAddr] = &[LOCAL, front6(0x50)];
 /// Longer than any down interval at one second.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Our configuration: one instance for each family.
 fn config(version: u8, priority: u8, families: &[&[IpAddr]]) -> String {

@@ -103,9 +103,9 @@ fn the_installed_suite_starts_from_its_place() {
         command.stdin(Stdio::null()).stdout(log).stderr(Stdio::null());
         let mut parent = d1.spawn(&mut command)?;
         let pid = i32::try_from(parent.id()).unwrap_or(0);
-        wait_until("d1 holds the address", Duration::from_secs(5), || d1.has(front4(50)))?;
+        wait_until("d1 holds the address", Duration::from_secs(20), || d1.has(front4(50)))?;
         for name in ["vrrpd", "checkd", "ipvsd"] {
-            let (daemon, _) = wait_for(&format!("{name} runs"), Duration::from_secs(5), || {
+            let (daemon, _) = wait_for(&format!("{name} runs"), Duration::from_secs(20), || {
                 process::children(pid).into_iter().find(|child| child.name == name)
             })?;
             let program = fs::read_link(format!("/proc/{}/exe", daemon.pid)).unwrap_or_default();
@@ -114,7 +114,7 @@ fn the_installed_suite_starts_from_its_place() {
         }
         d1.run("/usr/bin/keepalivectl", &["status"])?;
         process::signal(pid, Signal::SIGTERM);
-        let (status, _) = wait_for("it stops", Duration::from_secs(10), || parent.try_wait().ok().flatten())?;
+        let (status, _) = wait_for("it stops", Duration::from_secs(20), || parent.try_wait().ok().flatten())?;
         require(status.success(), || format!("it ended with {status}"))
     });
 }

@@ -10,7 +10,7 @@ use tests::lab::failure::require;
 use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, clock, pause, process, sandboxed, wait_until};
 
 const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 78, 0, 50));
-const ELECTED: Duration = Duration::from_secs(8);
+const ELECTED: Duration = Duration::from_secs(20);
 
 fn config(priority: u8) -> String {
     global("lab")

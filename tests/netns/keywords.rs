@@ -7,13 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tests::lab::capture::{Capture, announcements};
+use tests::lab::capture::{Capture, announcements, bursts};
 use tests::lab::config_text::{VrrpInstance, http_service};
 use tests::lab::failure::require;
 use tests::lab::lan::front4;
 use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, pause, process, sandboxed, wait_until};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 
 fn globals(lines: &str) -> String {
     format!("global_defs {{\n    router_id lab\n{lines}\n}}\n")
@@ -187,7 +187,8 @@ fn announced(lab: &Lab, name: &str, before: &str, extra: &str) -> Result<(Vec<f6
         .with("virtual_ipaddress_excluded {\n        fd77::50/64 dev eth0\n    }")
         .with(extra);
     let director = master(lab, d1, &(before.to_owned() + &instance.text()))?;
-    pause(Duration::from_millis(2_300));
+    // Three of them take a second.
+    pause(Duration::from_secs(4));
     director.stop()?;
     let file = capture.stop()?;
     Ok((announcements(&file, "10.77.0.50")?, announcements(&file, "fd77::50")?))
@@ -200,7 +201,7 @@ fn least_gap(times: &[f64]) -> f64 {
 fn keep_their_distance((arp, neighbour): (Vec<f64>, Vec<f64>)) -> Result<(), Failure> {
     for (what, times) in [("gratuitous ARPs", arp), ("neighbour advertisements", neighbour)] {
         require(times.len() == 3, || format!("{} {what}: {times:?}", times.len()))?;
-        require(least_gap(&times) > 0.15, || format!("{what} follow too fast: {times:?}"))?;
+        require(least_gap(&times) > 0.25, || format!("{what} follow too fast: {times:?}"))?;
     }
     Ok(())
 }
@@ -211,7 +212,7 @@ fn announcements_of_both_families_keep_the_distance_of_all_interfaces() {
         keep_their_distance(announced(
             lab,
             "all",
-            &globals("vrrp_garp_interval 0.2\nvrrp_gna_interval 0.2"),
+            &globals("vrrp_garp_interval 0.5\nvrrp_gna_interval 0.5"),
             "",
         )?)
     });
@@ -220,7 +221,7 @@ fn announcements_of_both_families_keep_the_distance_of_all_interfaces() {
 #[test]
 fn announcements_of_both_families_keep_the_distance_of_a_group() {
     sandboxed(60, |lab| {
-        let group = "garp_group {\n    garp_interval 0.2\n    gna_interval 0.2\n    interfaces {\n        eth0\n    }\n}\n";
+        let group = "garp_group {\n    garp_interval 0.5\n    gna_interval 0.5\n    interfaces {\n        eth0\n    }\n}\n";
         keep_their_distance(announced(lab, "group", group, "")?)
     });
 }
@@ -239,16 +240,16 @@ fn vrrp_min_garp_leaves_one_announcement_but_to_who_asks_for_more() {
         let one = VrrpInstance::new(3, "0.2", 200, front4(50));
         let director = master(lab, d1, &(globals("vrrp_min_garp") + &one.text() + &other.text()))?;
         wait_until("d1 holds the other address", SOON, || d1.has(front4(51)))?;
-        pause(Duration::from_millis(5_600));
+        pause(Duration::from_millis(6_500));
         director.stop()?;
         let file = capture.stop()?;
         let (one, other) = (announcements(&file, "10.77.0.50")?, announcements(&file, "10.77.0.51")?);
         require(one.len() == 1, || format!("announced at {one:?}"))?;
         // Three at once, three after a second, two after two seconds more, and again.
-        let from = other.first().copied().unwrap_or(0.0);
-        let until = |limit: f64| other.iter().filter(|at| *at - from < limit).count();
-        let counts = [until(0.6), until(1.6), until(2.6), until(3.6), until(5.5)];
-        require(counts == [3, 6, 6, 8, 10], || format!("{counts:?} announced at {other:?}"))
+        let sizes = bursts(&other, 0.4);
+        require(sizes.starts_with(&[3, 3, 2, 2]), || format!("{sizes:?} announced at {other:?}"))?;
+        let gap = |from: usize, to: usize| other[to] - other[from];
+        require(gap(2, 3) < gap(5, 6) - 0.4, || format!("announced at {other:?}"))
     });
 }
 

@@ -12,7 +12,7 @@ use tests::lab::{Director, Failure, Lab, Lan, Subject, pause, process, sandboxed
 
 const ADDRESS: IpAddr = front4(50);
 const SECOND: IpAddr = front4(51);
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn globals(server: &str) -> String {
     format!(

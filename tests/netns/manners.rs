@@ -11,7 +11,7 @@ use tests::lab::forged::{Forged, Sum};
 use tests::lab::lan::front4;
 use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, pause, process, sandboxed, wait_until};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 
 /// Instance `V<number>` of this VRID, whose address has the same last byte.
 fn instance(number: u8, advert_int: &str, priority: u8, extra: &str) -> String {
@@ -66,16 +66,24 @@ fn a_stronger_router_takes_over_when_its_configuration_says() {
         let _weak = start(lab, d2, &config(100, &plain))?;
         let held = |host: &Host| extras.map(|(number, _)| host.has(front4(number)));
         wait_until("d2 holds every address", SOON, || held(d2) == [true; 5])?;
+        let capture = Capture::start(lab, lan.switch(), "preempts")?;
         let strong = start(lab, d1, &config(200, &extras))?;
         wait_until("d1 takes three at once", SOON, || held(d1) == [true, false, true, false, true])?;
-        let waited = wait_until("then that of preempt_delay", SOON, || d1.has(front4(64)))?;
-        require(waited > Duration::from_millis(700), || format!("after {waited:?}"))?;
+        wait_until("then that of preempt_delay", SOON, || d1.has(front4(64)))?;
         wait_until("each has one holder", SOON, || held(d2) == [false, true, false, false, false])?;
-        require(held(d1) == [true, false, true, true, true], || strong.log())
+        require(held(d1) == [true, false, true, true, true], || strong.log())?;
+        let adverts = capture::adverts(&capture.stop()?)?;
+        let first = |vrid: &str| {
+            let mut ours =
+                adverts.iter().filter(|advert| advert.source == "10.77.0.1" && advert.vrid == vrid);
+            ours.next().map_or(0.0, |advert| advert.at)
+        };
+        let waited = first("64") - first("61");
+        require(waited > 0.7, || format!("after {waited:.3} s"))
     });
 }
 
-/// What d1 says to a lower priority and to a higher one; owners, so that nobody waits for adverts of ten seconds.
+/// What d1 says to a lower priority and to a higher one; owners, so that nobody waits for adverts of forty seconds.
 const ALL_OWNERS: &str = "vrrp_garp_master_delay 0\n    vrrp_garp_master_repeat 1\n    vrrp_garp_lower_prio_delay 1\n    \
     vrrp_garp_lower_prio_repeat 4\n    vrrp_lower_prio_no_advert true\n    vrrp_higher_prio_send_advert false\n    \
     vrrp_owner_ignore_adverts true";
@@ -85,11 +93,11 @@ fn owners() -> String {
     let says = |more: &str| format!("{LISTENS}\n    {more}");
     let quiet = "lower_prio_no_advert false\n    garp_lower_prio_repeat 2\n    garp_lower_prio_delay 0";
     globals(ALL_OWNERS)
-        + &instance(71, "10", 255, LISTENS)
-        + &instance(72, "10", 255, &says(quiet))
-        + &instance(73, "10", 255, &says("higher_prio_send_advert true"))
-        + &instance(74, "10", 255, LISTENS)
-        + &instance(75, "10", 255, "")
+        + &instance(71, "40", 255, LISTENS)
+        + &instance(72, "40", 255, &says(quiet))
+        + &instance(73, "40", 255, &says("higher_prio_send_advert true"))
+        + &instance(74, "40", 255, LISTENS)
+        + &instance(75, "40", 255, "")
 }
 
 #[test]
@@ -108,7 +116,7 @@ fn owners_answer_lower_priorities_and_yield_as_all_and_as_each_of_them_say() {
         wait_count(&director, 75, "owner_ignores", 1)?;
         require(has(75), || director.log())?;
         // The second burst comes after a second.
-        pause(Duration::from_secs(2));
+        pause(Duration::from_secs(3));
         let file = capture.stop()?;
         let sent = capture::adverts(&file)?;
         let is_of =
@@ -119,11 +127,11 @@ fn owners_answer_lower_priorities_and_yield_as_all_and_as_each_of_them_say() {
         let (all, one) = (announcements(&file, "10.77.0.71")?, announcements(&file, "10.77.0.72")?);
         require(all.len() == 9 && one.len() == 3, || format!("announced {all:?} and {one:?}"))?;
         let again = all[5] - all[4];
-        require(again > 0.7, || format!("the second burst came after {again:.3} s"))
+        require(again > 0.5, || format!("the second burst came after {again:.3} s"))
     });
 }
 
-/// Backups that wait half a minute, and a Master that doesn't exist.
+/// Backups that wait two minutes, and a Master that doesn't exist.
 #[test]
 fn what_a_backup_looks_at_in_an_advert_is_what_is_configured() {
     sandboxed(60, |lab| {
@@ -133,14 +141,14 @@ fn what_a_backup_looks_at_in_an_advert_is_what_is_configured() {
         let checked = format!("check_unicast_src\n    {peer}");
         let all = "vrrp_skip_check_adv_addr true\n    v3_checksum_as_v2\n    vrrp_check_unicast_src";
         let first = globals(all)
-            + &instance(81, "10", 100, "")
-            + &instance(82, "10", 100, "skip_check_adv_addr false\n    v3_checksum_as_v2 false")
-            + &instance(86, "10", 100, peer);
+            + &instance(81, "40", 100, "")
+            + &instance(82, "40", 100, "skip_check_adv_addr false\n    v3_checksum_as_v2 false")
+            + &instance(86, "40", 100, peer);
         let second = globals("")
-            + &instance(83, "10", 100, "skip_check_adv_addr true\n    v3_checksum_as_v2 true")
-            + &instance(84, "10", 100, "")
-            + &instance(87, "10", 100, &checked)
-            + &instance(88, "10", 100, peer);
+            + &instance(83, "40", 100, "skip_check_adv_addr true\n    v3_checksum_as_v2 true")
+            + &instance(84, "40", 100, "")
+            + &instance(87, "40", 100, &checked)
+            + &instance(88, "40", 100, peer);
         let (first, second) = (start(lab, d1, &first)?, start(lab, d2, &second)?);
         for (director, number) in [(&first, 86), (&second, 88)] {
             let name = format!("V{number}");
@@ -205,7 +213,7 @@ fn how_long_a_backup_waits_and_who_leaves_after_a_stall_is_configured() {
             |vrid: &str| adverts.iter().find(|advert| advert.vrid == vrid).map_or(0.0, |advert| advert.at);
         // Two intervals and six, 2 s apart; without effect the one would be six, too, the other one three.
         let more = first("92") - first("91");
-        require(more > 1.2, || format!("the longer wait is {more:.3} s longer"))?;
+        require(more > 0.8, || format!("the longer wait is {more:.3} s longer"))?;
         oversleep(&director, Duration::from_millis(1_500));
         for number in [93, 94] {
             let line = format!("(V{number}) woke up too late");
@@ -244,7 +252,7 @@ fn other_interfaces_have_their_announcements_as_all_and_as_one_instance_say() {
             let held = || host.has(front4(number)) && host.has(front4(number + 1));
             wait_until("both addresses are there", SOON, held)?;
         }
-        pause(Duration::from_secs(3));
+        pause(Duration::from_secs(4));
         let file = capture.stop()?;
         for (_, number, word) in spellings {
             let all = announcements(&file, &front4(number).to_string())?;

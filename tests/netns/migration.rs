@@ -11,7 +11,7 @@ use tests::lab::{Director, Echo, Failure, Host, Lab, Lan, Probe, Subject, pause,
 
 const ADDRESS: IpAddr = front4(50);
 const EXCLUDED: IpAddr = front4(51);
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 const INTERVAL: Duration = Duration::from_millis(200);
 
 fn config(name: &str) -> String {

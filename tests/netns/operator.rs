@@ -10,7 +10,7 @@ use tests::lab::subject::install_ours;
 use tests::lab::web::WebServer;
 use tests::lab::{Director, Failure, Lan, Subject, sandboxed, wait_until};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 
 #[test]
 fn members_of_the_control_group_may_ask_and_others_may_not() {

@@ -11,11 +11,12 @@ use tests::lab::failure::require;
 use tests::lab::forged::{advert, flood};
 use tests::lab::lan::front4;
 use tests::lab::{
-    Director, Echo, Failure, Host, Lab, Lan, Probe, Subject, clock, pause, process, sandboxed, wait_until,
+    Director, Echo, Failure, Host, Lab, Lan, Lateness, Probe, Subject, clock, pause, process, sandboxed,
+    wait_until,
 };
 
 const ADDRESS: IpAddr = front4(50);
-const ELECTED: Duration = Duration::from_secs(5);
+const ELECTED: Duration = Duration::from_secs(20);
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// Seconds without an advert of 0.2 s that no peer forgives; the capture itself may lose a frame in a flood.
 const PATIENCE: f64 = 0.55;
@@ -51,8 +52,9 @@ fn an_address_that_somebody_removes_is_put_back_without_a_change_of_state() {
         }
         pause(Duration::from_millis(200));
         let report = probe.finish()?;
-        // A loaded machine may take its time; the median is the benchmark's business.
-        require(report.longest_silence < Duration::from_millis(400), || format!("{report:?}"))?;
+        // The median is the benchmark's business; a peer would have waited for 0.6 s.
+        let silence = report.longest_silence.saturating_sub(report.own_lateness);
+        require(silence < Duration::from_millis(600), || format!("{report:?}"))?;
         require(transitions(&director)? == before, || "the state has changed".to_owned())
     });
 }
@@ -83,7 +85,8 @@ fn a_partition_that_heals_ten_times_leaves_the_client_with_the_true_master() {
             connect(&lan, "d1", true)?;
             wait_until("d2 has yielded", ELECTED, || d1.has(ADDRESS) && !d2.has(ADDRESS))?;
             let known = || client.run("ip", &["neigh", "show", "10.77.0.50"]).unwrap_or_default();
-            wait_until("the client knows d1's hardware", Duration::from_millis(1_500), || {
+            // The second burst of announcements would come after five seconds.
+            wait_until("the client knows d1's hardware", Duration::from_secs(4), || {
                 known().contains(&d1_hardware)
             })
             .map_err(|failure| Failure::new(format!("round {round}: {failure}: {}", known())))?;
@@ -135,11 +138,14 @@ fn all_oversleep(lab: &Lab, sleeper: u8, other: u8) -> Result<(usize, usize), Fa
     wait_until("one of them holds the address", ELECTED, || winner.has(ADDRESS) && !loser.has(ADDRESS))?;
     pause(Duration::from_millis(150));
     let file = capture.stop()?;
-    let early = |at: f64| at > woke && at < woke + 0.15;
     let adverts = capture::adverts(&file)?;
-    let from_sleeper = adverts.iter().filter(|advert| advert.priority == sleeper && early(advert.at)).count();
-    let announced = announcements(&file, "10.77.0.50")?.into_iter().filter(|at| early(*at)).count();
-    Ok((from_sleeper, announced))
+    let own = adverts.iter().filter(|advert| advert.priority == sleeper && advert.at > woke);
+    let own: Vec<f64> = own.map(|advert| advert.at).collect();
+    // The next advert is due after 0.2 s.
+    let first = own.first().copied().unwrap_or(woke);
+    let early = |at: &&f64| **at > woke && **at < first + 0.15;
+    let announced = announcements(&file, "10.77.0.50")?.iter().filter(early).count();
+    Ok((own.iter().filter(early).count(), announced))
 }
 
 #[test]
@@ -160,23 +166,37 @@ fn a_stronger_node_that_overslept_says_so_once() {
     });
 }
 
-/// Floods a Master and returns its adverts and announcements meanwhile.
-fn under_flood(lab: &Lab, frame: &[u8], ttl: u32, count: u32) -> Result<(Vec<f64>, usize), Failure> {
+/// What a Master sent while it was flooded.
+struct Flooded {
+    adverts: Vec<f64>,
+    announced: usize,
+    lateness: Duration,
+}
+
+fn under_flood(lab: &Lab, frame: &[u8], ttl: u32, count: u32) -> Result<Flooded, Failure> {
     let (lan, director, _echo) = alone(lab)?;
     // The second burst of announcements comes five seconds after the first.
     let before = transitions(&director)?;
     let lines = director.log().lines().count();
     let capture = Capture::start(lab, lan.switch(), "flood")?;
+    let lateness = Lateness::watch();
     flood(lan.host("client")?, frame, ttl, count)?;
+    let lateness = lateness.finish()?;
     let file = capture.stop()?;
     require(transitions(&director)? == before, || "the state has changed".to_owned())?;
     let more = director.log().lines().count() - lines;
     require(more < 20, || format!("{more} log lines"))?;
-    Ok((capture::times_of(&file, "10.77.0.1")?, announcements(&file, "10.77.0.50")?.len()))
+    let announced = announcements(&file, "10.77.0.50")?.len();
+    Ok(Flooded { adverts: capture::times_of(&file, "10.77.0.1")?, announced, lateness })
 }
 
-fn longest_gap(times: &[f64]) -> f64 {
-    times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max)
+/// No peer has lost patience, as far as this machine let anybody run.
+fn without_a_pause(times: &[f64], lateness: Duration) -> Result<(), Failure> {
+    let gap = times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
+    require(times.len() >= 4, || format!("only {} adverts", times.len()))?;
+    require(gap < PATIENCE + lateness.as_secs_f64(), || {
+        format!("adverts paused for {gap:.3} s, the laboratory was late by {lateness:?}")
+    })
 }
 
 #[test]
@@ -184,10 +204,9 @@ fn ten_thousand_refused_packets_a_second_miss_no_advert() {
     sandboxed(60, |lab| {
         let mut wrong = advert(250);
         wrong[0] = 0x21;
-        let (sent, announced) = under_flood(lab, &wrong, 255, 10_000)?;
-        require(sent.len() >= 4, || format!("only {} adverts", sent.len()))?;
-        require(longest_gap(&sent) < PATIENCE, || format!("adverts paused for {:.3} s", longest_gap(&sent)))?;
-        require(announced == 0, || format!("{announced} announcements"))
+        let flooded = under_flood(lab, &wrong, 255, 10_000)?;
+        without_a_pause(&flooded.adverts, flooded.lateness)?;
+        require(flooded.announced == 0, || format!("{} announcements", flooded.announced))
     });
 }
 
@@ -198,6 +217,7 @@ fn a_bad_packet_every_now_and_then_misses_no_advert() {
         let (lan, director, _echo) = alone(lab)?;
         let before = transitions(&director)?;
         let capture = Capture::start(lab, lan.switch(), "now-and-then")?;
+        let lateness = Lateness::watch();
         let (mut version, mut sum) = (advert(250), advert(250));
         version[0] = 0x21;
         sum[6] ^= 1;
@@ -207,11 +227,9 @@ fn a_bad_packet_every_now_and_then_misses_no_advert() {
                 pause(Duration::from_millis(320));
             }
         }
+        let lateness = lateness.finish()?;
         let times = capture::times_of(&capture.stop()?, "10.77.0.1")?;
-        require(times.len() >= 28, || format!("only {} adverts in 6 s", times.len()))?;
-        require(longest_gap(&times) < PATIENCE, || {
-            format!("adverts paused for {:.3} s", longest_gap(&times))
-        })?;
+        without_a_pause(&times, lateness)?;
         require(transitions(&director)? == before, || "the state has changed".to_owned())
     });
 }
@@ -227,14 +245,14 @@ fn a_neighbour_of_another_version_with_our_vrid_misses_no_advert_of_ours() {
         let before = transitions(&director)?;
         let lines = director.log().lines().count();
         let capture = Capture::start(lab, lan.switch(), "other-version")?;
+        let lateness = Lateness::watch();
         let other = global("lab") + &VrrpInstance::new(2, "1", 200, front4(60)).text();
         let _neighbour = Director::start(lab, d2, Subject::C, &other, &[])?;
         wait_until("the neighbour is Master, too", ELECTED, || d2.has(front4(60)))?;
         pause(Duration::from_secs(4));
+        let lateness = lateness.finish()?;
         let times = capture::times_of(&capture.stop()?, "10.77.0.1")?;
-        require(longest_gap(&times) < PATIENCE, || {
-            format!("adverts paused for {:.3} s", longest_gap(&times))
-        })?;
+        without_a_pause(&times, lateness)?;
         require(transitions(&director)? == before && d1.has(ADDRESS), || "the state has changed".to_owned())?;
         let more = director.log().lines().count() - lines;
         require(more < 20, || format!("{more} log lines"))
@@ -244,24 +262,26 @@ fn a_neighbour_of_another_version_with_our_vrid_misses_no_advert_of_ours() {
 #[test]
 fn packets_from_beyond_the_link_move_nothing() {
     sandboxed(60, |lab| {
-        let (sent, announced) = under_flood(lab, &advert(250), 254, 1_000)?;
-        require(longest_gap(&sent) < PATIENCE, || format!("adverts paused for {:.3} s", longest_gap(&sent)))?;
-        require(announced == 0, || format!("{announced} announcements"))
+        let flooded = under_flood(lab, &advert(250), 254, 1_000)?;
+        without_a_pause(&flooded.adverts, flooded.lateness)?;
+        require(flooded.announced == 0, || format!("{} announcements", flooded.announced))
     });
 }
 
 #[test]
 fn ten_thousand_lower_priorities_a_second_are_answered_at_the_masters_own_pace() {
     sandboxed(60, |lab| {
-        let (sent, announced) = under_flood(lab, &advert(50), 255, 10_000)?;
+        let Flooded { adverts: sent, announced, lateness } = under_flood(lab, &advert(50), 255, 10_000)?;
         // In each interval of 0.2 s the advert that is due and one answer, at both ends of the flood, too.
         let seconds = sent.last().zip(sent.first()).map_or(0.0, |(last, first)| last - first);
         #[expect(clippy::as_conversions, reason = "a handful of frames")]
         let allowed = 2.0 * ((seconds / 0.2).ceil() + 1.0) - sent.len() as f64;
         require(allowed >= 0.0, || format!("{} adverts in {seconds:.3} s", sent.len()))?;
-        require(longest_gap(&sent) < PATIENCE, || format!("adverts paused for {:.3} s", longest_gap(&sent)))?;
-        // One burst of five a second.
-        require(announced <= 20, || format!("{announced} announcements"))
+        without_a_pause(&sent, lateness)?;
+        // One burst of five a second, at both ends, too.
+        #[expect(clippy::as_conversions, reason = "a handful of frames")]
+        let allowed = 5.0 * (seconds.ceil() + 2.0) - announced as f64;
+        require(allowed >= 0.0, || format!("{announced} announcements in {seconds:.3} s"))
     });
 }
 
@@ -314,10 +334,7 @@ fn with_a_lease_the_kernel_removes_the_address_of_a_dead_suite() {
         require(d1.has(ADDRESS), || "it should stay for its lease".to_owned())?;
         // Two seconds at most were left, and the kernel looks once in a while.
         let v6: IpAddr = "fd77::50".parse().map_err(|_| Failure::new("address"))?;
-        wait_until("the kernel has removed both", Duration::from_millis(2_800), || {
-            !d1.has(ADDRESS) && !d1.has(v6)
-        })
-        .map(|_| ())
+        wait_until("the kernel has removed both", ELECTED, || !d1.has(ADDRESS) && !d1.has(v6)).map(|_| ())
     });
 }
 
@@ -331,14 +348,14 @@ fn a_removed_address_costs_the_state(
     let d1 = lan.host("d1")?;
     let config = global("lab") + &VrrpInstance::new(3, "0.2", 200, ADDRESS).with(extra).text();
     let director = Director::start(lab, d1, subject, &config, &[])?;
-    wait_until("d1 is Master", Duration::from_secs(10), || d1.has(ADDRESS))?;
+    wait_until("d1 is Master", Duration::from_secs(20), || d1.has(ADDRESS))?;
     let capture = Capture::start(lab, lan.switch(), subject.word())?;
     pause(Duration::from_millis(500));
     let removed = format!("Netlink reflector reports IP {ADDRESS} removed from eth0");
     // The log of the other subject may stand before.
     let before = (director.logged("Entering MASTER STATE"), director.logged(&removed));
     d1.ip(&format!("addr del {ADDRESS}/24 dev eth0\n"))?;
-    wait_until("d1 is Master again", Duration::from_secs(10), || {
+    wait_until("d1 is Master again", Duration::from_secs(20), || {
         director.logged("Entering MASTER STATE") == before.0 + 1 && d1.has(ADDRESS)
     })?;
     require(director.logged(&removed) == before.1 + 1, || director.log())?;

@@ -14,7 +14,7 @@ use tests::lab::lan::front4;
 use tests::lab::subject::install_ours;
 use tests::lab::{Director, Failure, Lan, Subject, pause, process, sandboxed, wait_for, wait_until};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 
 fn instance() -> String {
     VrrpInstance::new(2, "1", 255, front4(50)).text().replace("state BACKUP", "state MASTER")
@@ -191,8 +191,8 @@ fn signals_write_state_statistics_and_json_and_end_nobody() {
         let sent = |text: &str| -> Option<u64> {
             text.lines().find_map(|line| line.trim().strip_prefix("Sent: "))?.parse().ok()
         };
-        wait_until("two adverts are counted", SOON, || {
-            director.status().is_ok_and(|status| status["instances"][0]["sent"].as_u64() > Some(1))
+        wait_until("five adverts are counted", SOON, || {
+            director.status().is_ok_and(|status| status["instances"][0]["sent"].as_u64() > Some(4))
         })?;
         let pid = director.pid();
         // SIGUSR1, SIGRTMIN+2, then SIGRTMAX-1: the numbers that keepalived --signum prints.

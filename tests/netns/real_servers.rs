@@ -13,7 +13,7 @@ use tests::lab::failure::require;
 use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, clock, pause, process, sandboxed, wait_until};
 
 /// A first check within 1 s and `warmup 0`, its time-out of 1 s, and a loaded machine.
-const FIRST: Duration = Duration::from_secs(10);
+const FIRST: Duration = Duration::from_secs(20);
 
 /// One virtual server whose real servers stand on one address, each on a port of its own with one checker.
 fn service(servers: &[(u16, &str)]) -> String {

@@ -7,7 +7,7 @@ use tests::lab::failure::require;
 use tests::lab::lan::front4;
 use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, sandboxed, wait_until};
 
-const MOVE: Duration = Duration::from_secs(3);
+const MOVE: Duration = Duration::from_secs(20);
 const ROUTES: &str = "virtual_routes {
         default via 10.77.0.100 dev eth0 src 10.77.0.50 table 200 metric 5
         198.51.100.0/24 via 10.77.0.100

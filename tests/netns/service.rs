@@ -10,7 +10,7 @@ use tests::lab::{Director, Failure, Lab, Lan, Subject, sandboxed, wait_until};
 
 const ADDRESS: IpAddr = front4(50);
 /// Two failed runs two seconds apart, the last of them up to a second long; then four adverts.
-const MOVE: Duration = Duration::from_secs(12);
+const MOVE: Duration = Duration::from_secs(20);
 
 /// The file as it is used, with this laboratory's names.
 const FILE: &str = include_str!("../corpus/two-web-one-address.conf");

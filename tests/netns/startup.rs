@@ -25,7 +25,7 @@ fn is_refused(lab: &Lab, text: &str, words: &[&str]) -> Result<(), Failure> {
     let d1 = lan.host("d1")?;
     let before = d1.addresses();
     let mut director = Director::start(lab, d1, Subject::Ours, text, &[])?;
-    let status = director.wait_end(Duration::from_secs(10))?;
+    let status = director.wait_end(Duration::from_secs(20))?;
     require(status.code().is_some_and(|code| code != 0), || format!("it ended with {status}"))?;
     let log = director.log();
     for word in words {
@@ -36,7 +36,7 @@ fn is_refused(lab: &Lab, text: &str, words: &[&str]) -> Result<(), Failure> {
 
 #[test]
 fn a_number_out_of_range_is_shown_with_line_and_caret() {
-    sandboxed(30, |lab| {
+    sandboxed(60, |lab| {
         let text = GOOD.replace("virtual_router_id 51", "virtual_router_id 300");
         is_refused(lab, &text, &["d1.conf:3:23", "300", "^"])
     });
@@ -44,7 +44,7 @@ fn a_number_out_of_range_is_shown_with_line_and_caret() {
 
 #[test]
 fn an_unknown_keyword_is_shown_with_its_line() {
-    sandboxed(30, |lab| {
+    sandboxed(60, |lab| {
         let text = GOOD.replace("interface eth0", "interfase eth0");
         is_refused(lab, &text, &["d1.conf:2:5", "interfase"])
     });
@@ -52,7 +52,7 @@ fn an_unknown_keyword_is_shown_with_its_line() {
 
 #[test]
 fn a_missing_brace_names_the_block_that_is_open() {
-    sandboxed(30, |lab| {
+    sandboxed(60, |lab| {
         let text = GOOD.strip_suffix("}\n").unwrap_or(GOOD);
         is_refused(lab, text, &["vrrp_instance"])
     });
@@ -60,7 +60,7 @@ fn a_missing_brace_names_the_block_that_is_open() {
 
 #[test]
 fn a_missing_file_is_named_and_exits_with_6() {
-    sandboxed(30, |_| {
+    sandboxed(60, |_| {
         let lan = Lan::new(&[("d1", 1)])?;
         let mut command = Command::new(install_ours()?.join("keepalived"));
         command.args(["-n", "-l", "-G", "--run-dir", "/run/lab-missing", "-f", "/run/no-such.conf"]);
@@ -77,14 +77,14 @@ fn a_missing_file_is_named_and_exits_with_6() {
 
 #[test]
 fn a_second_start_with_the_same_run_directory_is_refused() {
-    sandboxed(30, |lab| {
+    sandboxed(60, |lab| {
         let lan = Lan::new(&[("d1", 1)])?;
         let d1 = lan.host("d1")?;
         let config = global("lab") + &VrrpInstance::new(3, "0.2", 200, front4(50)).text();
         let _first = Director::start(lab, d1, Subject::Ours, &config, &[])?;
-        wait_until("d1 holds the address", Duration::from_secs(5), || d1.has(front4(50)))?;
+        wait_until("d1 holds the address", Duration::from_secs(20), || d1.has(front4(50)))?;
         let mut second = Director::start(lab, d1, Subject::Ours, &config, &[])?;
-        let status = second.wait_end(Duration::from_secs(10))?;
+        let status = second.wait_end(Duration::from_secs(20))?;
         require(!status.success(), || format!("the second one ended with {status}"))?;
         require(d1.has(front4(50)), || "the first one lost its address".to_owned())
     });
@@ -103,11 +103,11 @@ fn a_kernel_without_ipvs_leaves_vrrp_and_checks_alone() {
             + &VrrpInstance::new(3, "0.2", 200, front4(50)).text()
             + &tests::lab::config_text::http_service("10.77.0.50", &["10.77.0.1"]);
         let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
-        wait_until("d1 holds the address", Duration::from_secs(5), || d1.has(front4(50)))?;
-        wait_until("status says that IPVS is missing", Duration::from_secs(10), || {
+        wait_until("d1 holds the address", Duration::from_secs(20), || d1.has(front4(50)))?;
+        wait_until("status says that IPVS is missing", Duration::from_secs(20), || {
             director.status().is_ok_and(|status| !status["table"]["Unavailable"].is_null())
         })?;
-        wait_until("the check has given its verdict", Duration::from_secs(10), || {
+        wait_until("the check has given its verdict", Duration::from_secs(20), || {
             director.status().is_ok_and(|status| status["services"][0]["servers"][0]["up"] == false)
         })
         .map(|_| ())

@@ -15,7 +15,7 @@ use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, sandboxed, wait_unt
 const ADDRESSES: [IpAddr; 2] = [front4(50), front4(60)];
 const FIFO: &str = "/run/lab/d1.fifo";
 /// Four adverts, the wait of priority 100, and what this machine may add.
-const MOVE: Duration = Duration::from_secs(3);
+const MOVE: Duration = Duration::from_secs(20);
 
 fn config(priority: u8, tracked: &str, fifo: &str) -> String {
     let mut first = VrrpInstance::new(3, "0.2", priority, ADDRESSES[0]);

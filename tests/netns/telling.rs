@@ -10,7 +10,7 @@ use tests::lab::failure::require;
 use tests::lab::lan::{Cable, front4};
 use tests::lab::{Director, Failure, Lab, Lan, Subject, sandboxed, wait_until};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 const TOLD: &str = "/run/lab/told";
 const LOAD: &str = "/run/lab/load";
 

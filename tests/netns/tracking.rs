@@ -11,7 +11,7 @@ use tests::lab::lan::front4;
 use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, sandboxed, wait_until};
 
 const ADDRESS: IpAddr = front4(50);
-const MOVE: Duration = Duration::from_secs(5);
+const MOVE: Duration = Duration::from_secs(20);
 const LOAD: &str = "/run/lab/track/load";
 const SPARE: &str = "/run/lab/track/spare";
 

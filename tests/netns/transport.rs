@@ -9,7 +9,7 @@ use tests::lab::failure::require;
 use tests::lab::lan::front4;
 use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, pause, sandboxed, wait_until};
 
-const ELECTED: Duration = Duration::from_secs(6);
+const ELECTED: Duration = Duration::from_secs(20);
 const ON_LO: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd77, 0xff, 0, 0, 0, 0, 0, 1));
 
 /// As a node that announces its address by a routing daemon has it: the address on lo; no interface, which Debian's

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tests::lab::failure::require;
 use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, sandboxed, wait_until};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 
 /// `answer.sh NAME [ANSWER...]` answers in turn, 0 without answers, and 1 while `bad/NAME` exists.
 const ANSWER: &str = "#!/bin/sh

@@ -194,10 +194,9 @@ impl Suite {
             }
             FromDaemon::Committed(generation) => self.on_committed(serial, daemon, generation, now),
             FromDaemon::Quiesced => {
-                let patience = self
-                    .vault
-                    .shortest_patience()
-                    .map_or(Duration::MAX, |patience| (patience / 2).max(LEAST_TAKE_OVER));
+                // Peers wait for adverts alone.
+                let peers = (daemon == Daemon::Vrrpd).then(|| self.vault.shortest_patience()).flatten();
+                let patience = peers.map_or(Duration::MAX, |peers| (peers / 2).max(LEAST_TAKE_OVER));
                 self.with_supervisor(daemon, |supervisor, out| {
                     supervisor.quiesced(serial, patience, now, out)
                 })

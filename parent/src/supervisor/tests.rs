@@ -74,10 +74,9 @@ fn a_kill_from_outside_is_answered_at_once_and_for_ever() {
 
 #[test]
 fn a_successor_that_starts_at_once_is_tried_as_long_as_it_can_come_in_time() {
-    for (left, expected) in [
-        (6 * MS, vec![Action::Spawn(Serial(2))]),
-        (4 * MS, vec![Action::Release, Action::Spawn(Serial(2))]),
-    ] {
+    for (left, expected) in
+        [(6 * MS, vec![Action::Spawn(Serial(2))]), (4 * MS, vec![Action::Release, Action::Spawn(Serial(2))])]
+    {
         let mut life = Life::running();
         life.supervisor.died(Serial(1), Serial(2), KILLED, Some(left), at(1_000), &mut life.out);
         assert_eq!(life.take(), expected, "{left:?}");

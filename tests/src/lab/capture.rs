@@ -176,6 +176,31 @@ fn advert(row: &[String]) -> Result<Advert, Failure> {
     })
 }
 
+/// How long after the first resignation of this sender somebody else spoke: what the peer waited, whatever the
+/// laboratory saw of it and when.
+pub fn succession(adverts: &[Advert], resigned: &str) -> Result<f64, Failure> {
+    let end = adverts.iter().find(|advert| advert.priority == 0 && advert.source == resigned);
+    let end = end.ok_or_else(|| Failure::new(format!("no advert of priority 0 from {resigned}")))?;
+    let next = adverts.iter().find(|advert| advert.at > end.at && advert.source != resigned);
+    let next = next.ok_or_else(|| Failure::new(format!("nobody has spoken after {resigned}")))?;
+    Ok(next.at - end.at)
+}
+
+/// Sizes of bursts: what is sent within so many seconds after another one belongs to the same.
+#[must_use]
+pub fn bursts(times: &[f64], within: f64) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    let mut before = f64::MIN;
+    for &at in times {
+        match sizes.last_mut() {
+            Some(size) if at - before < within => *size += 1,
+            _ => sizes.push(1),
+        }
+        before = at;
+    }
+    sizes
+}
+
 /// The longest pause between two adverts in a row, whoever sent them.
 #[must_use]
 pub fn longest_gap(adverts: &[Advert]) -> f64 {

@@ -317,5 +317,5 @@ pub fn install_ours() -> Result<PathBuf, Failure> {
     Ok(target.to_owned())
 }
 
-const START_PATIENCE: Duration = Duration::from_secs(10);
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
+const START_PATIENCE: Duration = Duration::from_secs(20);
+const STOP_PATIENCE: Duration = Duration::from_secs(20);
