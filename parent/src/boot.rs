@@ -11,11 +11,12 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use config::diagnostic::Severity;
-use config::model::parts::Held;
+use config::model::parts::{Held, ParentPart};
 use config::model::process::ProcessSettings;
 use ipc::messages::Level;
 use ipc::messages::ctl::Daemon;
 use ipc::reactor;
+use netlink::route::PROTOCOL_KEEPALIVED;
 use sandbox::profile::Capability;
 use sandbox::spawn::{Abilities, abilities};
 use sandbox::system::process::landlock_abi;
@@ -372,14 +373,16 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     // Whoever was killed and has left no record of ours was another keepalived: what it left is what it was to hold.
     // A service manager removes the file of the main process, and nobody that of its VRRP process.
     let was_killed = vrrp_was_killed || pid_file.as_ref().is_ok_and(PidFile::was_stale);
-    let killed = left.is_empty() && was_killed;
+    let marked = if left.is_empty() { withdraw_marked_routes(&parts.parent) } else { Vec::new() };
+    let killed = left.is_empty() && (was_killed || !marked.is_empty());
     if args.release_addresses || killed {
         left.add(&parts.parent.leftovers(args.release_addresses));
     }
     match addresses::withdraw(&left, reactor::now) {
-        Ok(removed) if removed.is_empty() => {}
+        Ok(removed) if removed.is_empty() && marked.is_empty() => {}
         Ok(removed) => {
-            say(Level::Warning, &format!("left by a killed suite, withdrawn: {}", removed.join(" ")))
+            let all = [marked, removed].concat().join(" ");
+            say(Level::Warning, &format!("left by a killed suite, withdrawn: {all}"))
         }
         Err(why) => say(Level::Error, &format!("leftovers can't be withdrawn: {why}")),
     }
@@ -441,6 +444,15 @@ fn let_in(run_dir: &Path, process: &ProcessSettings) -> io::Result<()> {
         std::fs::set_permissions(run_dir, Permissions::from_mode(0o751))?;
     }
     Ok(())
+}
+
+/// Withdraws what routes of instances have keepalived's mark although nobody holds them, and returns them in words. They
+/// are the witnesses of a killed one whose pid files are gone, too: keepalived 2.2 marks no addresses as its own.
+fn withdraw_marked_routes(part: &ParentPart) -> Vec<String> {
+    let mut held = part.leftovers(false);
+    held.addresses.clear();
+    held.routes.retain(|route| route.protocol == PROTOCOL_KEEPALIVED);
+    addresses::withdraw(&held, reactor::now).unwrap_or_default()
 }
 
 /// `-m` and `-M`.

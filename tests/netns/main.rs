@@ -21,6 +21,7 @@ mod interfaces;
 mod keywords;
 mod mail;
 mod manners;
+mod memory;
 mod migration;
 mod operator;
 mod outage;

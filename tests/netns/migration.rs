@@ -148,3 +148,36 @@ fn what_a_killed_c_has_left_is_withdrawn_where_the_peer_has_taken_over() {
         ours.stop().map(|_| ())
     });
 }
+
+/// A crash of the service manager, or an operator who tidies up, takes the pid files, too. keepalived 2.2 doesn't mark its
+/// addresses as its own, but its routes.
+#[test]
+fn what_a_killed_c_has_left_is_told_by_its_routes_where_its_pid_files_are_gone() {
+    sandboxed(60, |lab| {
+        let routes =
+            "virtual_routes {\n198.51.100.0/24 via 10.77.0.100 dev eth0\n2001:db8:1::/48 dev eth0\n}\n";
+        let with_routes =
+            config("d1").replace("virtual_ipaddress {", &format!("{routes}virtual_ipaddress {{"));
+        let mut pair = Pair::start(lab, Subject::C, Subject::C)?;
+        if let Some(first) = pair.running.remove("d1") {
+            first.stop()?;
+        }
+        let (d1, d2) = (pair.lan.host("d1")?, pair.lan.host("d2")?);
+        let routed = || {
+            let listed = |family: &str| d1.run("ip", &[family, "route", "show", "proto", "18"]);
+            ["-4", "-6"].iter().filter(|family| listed(family).is_ok_and(|text| !text.is_empty())).count()
+        };
+        let mut c = Director::start(lab, d1, Subject::C, &with_routes, &[])?;
+        wait_until("d1 holds addresses and routes", SOON, || holds(d1, true) && routed() == 2)?;
+        c.freeze_and_kill();
+        wait_until("d2 has taken over, d1 still holds", SOON, || holds(d2, true) && holds(d1, true))?;
+        require(routed() == 2, || "the routes went with the processes: nothing to test".to_owned())?;
+        let patient = with_routes.replace("    state BACKUP\n", "    state BACKUP\n    nopreempt\n");
+        let ours = Director::start(lab, d1, Subject::Ours, &patient, &[])?;
+        wait_until("nothing is left on d1", SOON, || holds(d1, false) && routed() == 0 && holds(d2, true))
+            .map_err(|failure| Failure::new(format!("{failure}\n{}", ours.log())))?;
+        pause(INTERVAL * 5);
+        require(holds(d1, false) && routed() == 0, || "d1 has taken them again".to_owned())?;
+        ours.stop().map(|_| ())
+    });
+}
