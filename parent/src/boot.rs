@@ -161,6 +161,10 @@ fn runs_checks(args: &Args) -> bool {
     !args.only_vrrp || args.only_checks || args.all
 }
 
+fn runs_vrrp(args: &Args) -> bool {
+    !args.only_checks || args.only_vrrp || args.all
+}
+
 fn what(args: &Args) -> What {
     What {
         path: args.config.clone(),
@@ -373,8 +377,10 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     // Whoever was killed and has left no record of ours was another keepalived: what it left is what it was to hold.
     // A service manager removes the file of the main process, and nobody that of its VRRP process.
     let was_killed = vrrp_was_killed || pid_file.as_ref().is_ok_and(PidFile::was_stale);
-    let marked = if left.is_empty() { withdraw_marked_routes(&parts.parent) } else { Vec::new() };
-    let killed = left.is_empty() && (was_killed || !marked.is_empty());
+    // Beside a suite of checks alone the routes may be those of another one that lives.
+    let unknown = left.is_empty() && runs_vrrp(args);
+    let marked = if unknown { withdraw_marked_routes(&parts.parent) } else { Vec::new() };
+    let killed = unknown && (was_killed || !marked.is_empty());
     if args.release_addresses || killed {
         left.add(&parts.parent.leftovers(args.release_addresses));
     }
@@ -413,7 +419,7 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
         daemon_dir,
         identities,
         respawn: !args.dont_respawn,
-        vrrp: !args.only_checks || args.only_vrrp || args.all,
+        vrrp: runs_vrrp(args),
         checks: runs_checks(args),
         all: args.all,
         keep_addresses: args.keep_addresses,
