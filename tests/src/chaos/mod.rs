@@ -116,6 +116,8 @@ pub fn run(lab: &Lab, mut stage: Stage<'_>, crowd: Crowd, deeds: &[Deed]) -> Res
         }
     }
     pause(stage.interval * 4);
+    let parent = stage.master.status().unwrap_or_default()["parent"].clone();
+    writeln!(diary, "{:.3} end: parent {parent}", clock::epoch()).ok();
     let asked = started.elapsed();
     let clients = clients.finish()?;
     let probe = probe.finish()?;
