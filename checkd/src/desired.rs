@@ -264,7 +264,7 @@ impl Service {
         out.push(Effect::Log(format!("Removing Virtual Server {}", self.config.name)));
         self.retire(|_| true, out);
         if std::mem::replace(&mut self.quorum_up, false) {
-            self.tell_quorum("Lost quorum", out);
+            self.tell_quorum("Lost quorum", self.lower_threshold(), out);
         }
     }
 
@@ -280,7 +280,7 @@ impl Service {
         }
         self.quorum_up = false;
         if self.config.omega {
-            self.tell_quorum("Lost quorum", out);
+            self.tell_quorum("Lost quorum", self.lower_threshold(), out);
         }
     }
 
@@ -316,7 +316,7 @@ impl Service {
             )));
             self.dismiss_sorry(out);
             let what = if occasion == Occasion::Start { "Starting with quorum up" } else { "Gained quorum" };
-            self.tell_quorum(what, out);
+            self.tell_quorum(what, upper, out);
             return;
         }
         let lost = self.quorum_up && (live == 0 || live < lower);
@@ -328,9 +328,11 @@ impl Service {
             self.quorum_up = false;
             let what = if occasion == Occasion::Start { "Starting with quorum down" } else { "Lost quorum" };
             let name = &self.config.name;
-            out.push(Effect::Log(format!("{what} {quorum}-{hysteresis}={lower} > {live} for VS {name}")));
+            // A quorum that was never there is missed by the sum, although the line speaks of the difference.
+            let threshold = if missing { upper } else { lower };
+            out.push(Effect::Log(format!("{what} {quorum}-{hysteresis}={threshold} > {live} for VS {name}")));
             self.call_sorry(out);
-            self.tell_quorum(what, out);
+            self.tell_quorum(what, threshold, out);
         }
     }
 
@@ -352,9 +354,8 @@ impl Service {
         self.sorry_serves = false;
     }
 
-    fn tell_quorum(&self, what: &str, out: &mut Vec<Effect>) {
+    fn tell_quorum(&self, what: &str, threshold: i64, out: &mut Vec<Effect>) {
         if self.config.mail {
-            let threshold = if self.quorum_up { self.upper_threshold() } else { self.lower_threshold() };
             let (quorum, hysteresis) = (self.config.quorum, self.config.hysteresis);
             let sums = Sums { quorum, hysteresis, threshold, weight: self.live };
             out.push(Effect::Mail(News::of_quorum(&self.config.name, self.quorum_up, what, sums)));

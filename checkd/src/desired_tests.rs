@@ -132,6 +132,13 @@ fn an_alpha_start_with_a_sorry_server_puts_it_in() {
 }
 
 #[test]
+fn a_quorum_that_was_never_there_is_missed_by_its_sum_with_hysteresis() {
+    let config = VirtualServer { hysteresis: 1, ..with_sorry(2, false) };
+    let (_, out) = start(config, [true, true, false]);
+    assert_eq!(out[0], "Starting with quorum down 2-1=3 > 2 for VS [198.51.100.1]:tcp:80");
+}
+
+#[test]
 fn a_dead_server_leaves_the_table_and_its_down_script_runs() {
     let (mut service, _) = start(config(1, 0), [true, true, true]);
     assert_eq!(

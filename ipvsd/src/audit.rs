@@ -1,7 +1,7 @@
 //! Decides when the kernel's table is looked at although nothing has changed.
 //!
-//! Pure. All services about every second, the destinations of one service after the other in turn; both as seldom as it
-//! takes to spend at most one per cent of a processor on them. Called by [`crate::keeper`].
+//! Pure. All services about every second, the destinations of some services after those of others in turn; both as
+//! seldom as it takes to spend at most one per cent of a processor on them. Called by [`crate::keeper`].
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub struct Audit {
 pub enum Look {
     /// The list of services.
     Services,
-    /// The destinations of the service after this one.
+    /// The destinations of the services after this one, as many as [`share`] says.
     Destinations {
         /// The service that was looked at last.
         after: Option<Key>,
@@ -61,29 +61,48 @@ impl Audit {
         self.rest_until = end + cost * SPARSENESS;
     }
 
-    /// The destinations of `key`, one of `services`, were read until `end`, for so much processor time; `None` when there
-    /// was nothing to read.
-    pub fn saw_destinations(&mut self, key: Option<Key>, services: usize, end: MonoTime, cost: Duration) {
-        self.last = key;
-        let share = ROUND / u32::try_from(services.max(1)).unwrap_or(u32::MAX);
-        self.destinations_at = end + share.max(SHORTEST);
+    /// The destinations of so many of `services` were read until `end`, `last` the last of them, for so much processor
+    /// time; `None` when there was nothing to read.
+    pub fn saw_destinations(
+        &mut self,
+        last: Option<Key>,
+        (read, services): (usize, usize),
+        end: MonoTime,
+        cost: Duration,
+    ) {
+        self.last = last;
+        let count = |number: usize| u32::try_from(number.max(1)).unwrap_or(u32::MAX);
+        let pause = ROUND * count(read) / count(services);
+        self.destinations_at = end + pause.max(SHORTEST);
         self.rest_until = end + cost * SPARSENESS;
     }
 }
 
+/// How many of so many services have their destinations read in one look: each wakes the process up.
+#[must_use]
+pub fn share(services: usize) -> usize {
+    services.div_ceil(LOOKS).max(1)
+}
+
+/// A look ends with the service that makes it so many destinations, which take some two milliseconds.
+pub const DESTINATIONS: usize = 512;
+
 const SERVICES: Duration = Duration::from_secs(1);
 
 /// Aim for one round over all services.
-const ROUND: Duration = Duration::from_secs(2);
+const ROUND: Duration = Duration::from_millis(1800);
+
+/// Looks in a round.
+const LOOKS: usize = 20;
 
 const SHORTEST: Duration = Duration::from_millis(20);
 
 /// All looks together may take one per cent of a processor. What they cost is measured around reading and comparing;
-/// more than half as much again goes into waking up and into counters for the parent.
-const SPARSENESS: u32 = 160;
+/// waking up comes on top.
+const SPARSENESS: u32 = 150;
 
-/// Those at services half of it.
-const SERVICES_SPARSENESS: u32 = 320;
+/// Those at services a third of it.
+const SERVICES_SPARSENESS: u32 = 450;
 
 #[cfg(test)]
 mod tests {
@@ -101,30 +120,37 @@ mod tests {
         assert_eq!(audit.due(after(999)), None);
         assert_eq!(audit.due(after(1000)), Some(Look::Services));
         audit.saw_services(after(1001), Duration::from_millis(1));
-        audit.saw_destinations(None, 0, after(1001), Duration::from_millis(0));
+        audit.saw_destinations(None, (0, 0), after(1001), Duration::from_millis(0));
         assert_eq!(audit.next(), after(2001));
     }
 
     #[test]
-    fn a_dump_of_100_ms_is_followed_by_16_seconds_of_rest() {
+    fn a_dump_of_100_ms_is_followed_by_15_seconds_of_rest() {
         let mut audit = Audit::new(START);
         audit.saw_services(after(1100), Duration::from_millis(100));
-        assert_eq!(audit.services_at, after(33_100));
-        assert_eq!(audit.next(), after(17_100));
-        assert_eq!(audit.due(after(17_099)), None);
-        assert_eq!(audit.due(after(17_100)), Some(Look::Destinations { after: None }));
-        audit.saw_destinations(None, 3, after(17_200), Duration::from_millis(100));
-        assert_eq!(audit.next(), after(33_200));
-        assert_eq!(audit.due(after(33_200)), Some(Look::Services));
+        assert_eq!(audit.services_at, after(46_100));
+        assert_eq!(audit.next(), after(16_100));
+        assert_eq!(audit.due(after(16_099)), None);
+        assert_eq!(audit.due(after(16_100)), Some(Look::Destinations { after: None }));
+        audit.saw_destinations(None, (1, 3), after(16_200), Duration::from_millis(100));
+        assert_eq!(audit.next(), after(31_200));
+        assert_eq!(audit.due(after(31_200)), Some(Look::Destinations { after: None }));
+        assert_eq!(audit.due(after(46_100)), Some(Look::Services));
     }
 
     #[test]
-    fn ten_services_are_looked_at_in_turn_within_two_seconds() {
+    fn a_round_over_all_services_takes_less_than_two_seconds() {
+        assert_eq!([0, 1, 20, 21, 100, 1000].map(share), [1, 1, 1, 2, 5, 50]);
         let key = Key::Address { protocol: 6, ip: "192.0.2.1".parse().unwrap(), port: 80 };
         let mut audit = Audit::new(START);
         audit.saw_services(after(1000), Duration::from_millis(0));
-        audit.saw_destinations(Some(key), 10, after(1000), Duration::from_millis(0));
-        assert_eq!(audit.due(after(1199)), None);
-        assert_eq!(audit.due(after(1200)), Some(Look::Destinations { after: Some(key) }));
+        audit.saw_destinations(Some(key), (1, 10), after(1000), Duration::from_millis(0));
+        assert_eq!(audit.due(after(1179)), None);
+        assert_eq!(audit.due(after(1180)), Some(Look::Destinations { after: Some(key) }));
+        audit.saw_destinations(Some(key), (5, 100), after(1180), Duration::from_millis(0));
+        assert_eq!(audit.due(after(1270)), Some(Look::Destinations { after: Some(key) }));
+        audit.saw_destinations(Some(key), (1, 1000), after(1270), Duration::from_millis(0));
+        assert_eq!(audit.due(after(1289)), None);
+        assert_eq!(audit.due(after(1290)), Some(Look::Destinations { after: Some(key) }));
     }
 }

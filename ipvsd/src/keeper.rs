@@ -12,7 +12,7 @@ use ipc::messages::ipvsd::{StatisticsEntry, SyncRole, TableState, Written};
 use netlink::ipvs::{Destination, Key, Service, Timeouts};
 use netlink::socket::{OpenError, Outcome};
 
-use crate::audit::{Audit, Look};
+use crate::audit::{self, Audit, Look};
 use crate::kernel::{KernelTable, ReceiveBuffer, Trouble};
 use crate::ledger::{Ledger, Purpose};
 use crate::limited::Limited;
@@ -465,17 +465,32 @@ impl<K: KernelTable> Keeper<K> {
                 self.audit.saw_services(self.kernel.now(), cost);
             }
             Some(Look::Destinations { after }) => {
-                let key = self.ledger.next_key(after);
-                if let Some(service) = key.and_then(|key| self.ledger.believed_service(&key)) {
-                    let destinations = self.read_destinations(&service.key)?;
-                    self.ledger.found_destinations(service, destinations, Purpose::Audit);
-                }
-                let cost = self.kernel.spent().saturating_sub(before);
                 let services = self.ledger.believed_services();
-                self.audit.saw_destinations(key, services, self.kernel.now(), cost);
+                let (last, read) = self.look_at_destinations(after, audit::share(services))?;
+                let cost = self.kernel.spent().saturating_sub(before);
+                self.audit.saw_destinations(last, (read, services), self.kernel.now(), cost);
             }
         }
         Ok(())
+    }
+
+    /// Reads the destinations of at most `count` services after this one, fewer when they are many or not as they should
+    /// be. Returns the last of the services, and how many they were.
+    fn look_at_destinations(
+        &mut self,
+        after: Option<Key>,
+        count: usize,
+    ) -> Result<(Option<Key>, usize), Trouble> {
+        let (mut last, mut read, mut destinations) = (after, 0_usize, 0_usize);
+        while read < count && destinations < audit::DESTINATIONS && self.ledger.is_settled() {
+            let next = self.ledger.next_key(last);
+            let Some(service) = next.and_then(|key| self.ledger.believed_service(&key)) else { break };
+            let found = self.read_destinations(&service.key)?;
+            destinations = destinations.saturating_add(found.len());
+            self.ledger.found_destinations(service, found, Purpose::Audit);
+            (last, read) = (next, read.saturating_add(1));
+        }
+        Ok((last, read))
     }
 
     fn tell_repairs(&mut self) {

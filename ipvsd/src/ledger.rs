@@ -17,6 +17,7 @@ use netlink::ipvs::{Destination, Key, Service};
 use netlink::socket::Outcome;
 use nix::errno::Errno;
 
+use crate::believed::Believed;
 use crate::list::List;
 use crate::reconcile::{Entry, Operation, Subject, reconcile};
 
@@ -27,7 +28,7 @@ pub struct Ledger {
     /// The generation before the committed one: entries for it may be on their way.
     replaced: Option<Generation>,
     prepared: Option<List>,
-    believed: BTreeMap<Key, Entry>,
+    believed: Believed,
     unread: BTreeSet<Key>,
     dirty: BTreeSet<Key>,
     retiring: BTreeSet<Key>,
@@ -141,7 +142,7 @@ impl Ledger {
     /// A service that only a predecessor can have made: it goes as if the list before had had it.
     fn inherit(&mut self, service: &Service) {
         let key = service.key;
-        self.believed.insert(key, Entry { service: service.clone(), destinations: BTreeMap::new() });
+        self.believed.insert(Entry { service: service.clone(), destinations: BTreeMap::new() });
         self.retiring.insert(key);
         self.dirty.insert(key);
     }
@@ -149,10 +150,7 @@ impl Ledger {
     /// Keys whose destinations an audit may read, after `last`; wraps around.
     #[must_use]
     pub fn next_key(&self, last: Option<Key>) -> Option<Key> {
-        let after = last.and_then(|last| {
-            self.believed.range((std::ops::Bound::Excluded(last), std::ops::Bound::Unbounded)).next()
-        });
-        after.or_else(|| self.believed.iter().next()).map(|(key, _)| *key)
+        self.believed.next_key(last)
     }
 
     /// Learns from a dump of all services that [`Self::concerns`] says matter; returns those whose destinations must
@@ -160,8 +158,8 @@ impl Ledger {
     pub fn found_services(&mut self, found: &BTreeMap<Key, Service>, purpose: Purpose) -> Vec<Service> {
         let mut to_read = Vec::new();
         if purpose == Purpose::Audit {
-            let gone: Vec<Key> =
-                self.believed.keys().filter(|key| !found.contains_key(key)).copied().collect();
+            let known = self.believed.services().map(|service| service.key);
+            let gone: Vec<Key> = known.filter(|key| !found.contains_key(key)).collect();
             for key in gone {
                 self.believed.remove(&key);
                 self.put_right(key);
@@ -175,20 +173,16 @@ impl Ledger {
                 }
                 continue;
             }
-            match self.believed.get_mut(key) {
-                Some(entry) if !self.unread.contains(key) => {
-                    if purpose == Purpose::Audit && entry.service != *service {
-                        entry.service = service.clone();
-                        self.put_right(*key);
-                    }
+            if self.believed.get(key).is_some() && !self.unread.contains(key) {
+                if purpose == Purpose::Audit && self.believed.correct(service) {
+                    self.put_right(*key);
                 }
-                Some(_) | None => {
-                    if purpose == Purpose::Audit {
-                        self.repairing.insert(*key);
-                    }
-                    to_read.push(service.clone());
-                }
+                continue;
             }
+            if purpose == Purpose::Audit {
+                self.repairing.insert(*key);
+            }
+            to_read.push(service.clone());
         }
         let absent: Vec<Key> = self.unread.iter().filter(|key| !found.contains_key(key)).copied().collect();
         for key in absent {
@@ -212,7 +206,7 @@ impl Ledger {
             self.repairing.insert(key);
         }
         self.dirty.insert(key);
-        self.believed.insert(key, entry);
+        self.believed.insert(entry);
     }
 
     /// The service of a believed entry, for an audit of its destinations.
@@ -288,7 +282,7 @@ impl Ledger {
 
     fn retire(&mut self, key: Key, now: MonoTime, out: &mut Vec<Operation>) {
         let operation = Operation::DeleteService(key);
-        if !self.retiring.contains(&key) || !self.believed.contains_key(&key) {
+        if !self.retiring.contains(&key) || self.believed.get(&key).is_none() {
             self.forget(&key);
         } else if self.is_held(&operation, now) {
             self.dirty.remove(&key);
@@ -352,7 +346,7 @@ impl Ledger {
 
     fn succeeded(&mut self, operation: &Operation) {
         let subject = operation.subject();
-        operation.apply(&mut self.believed);
+        self.believed.apply(operation);
         self.written = self.written.saturating_add(1);
         self.failures.remove(&subject);
         if self.repairing.contains(&subject.key()) {
@@ -420,7 +414,7 @@ impl Ledger {
         }
         Some(TableState::InStep {
             services: count(self.believed.len()),
-            destinations: count(self.believed.values().map(|entry| entry.destinations.len()).sum()),
+            destinations: count(self.believed.destinations()),
             repaired: self.repaired,
         })
     }

@@ -5,11 +5,12 @@
 //! writes the difference. It decides nothing about health, weights or quorum, and it never touches a service that
 //! isn't on its list.
 //!
-//! Pure: [`list`], [`reconcile`], [`ledger`], [`audit`], [`limited`], [`sync`], [`statistics`]. Does things: [`loading`] (a new list), [`kernel`] (netlink), [`keeper`] (the order in
-//! which the kernel is read and written), [`driver`] (the parent, the loop). Everything that the parent passes on
-//! from checkd is untrusted.
+//! Pure: [`list`], [`reconcile`], [`believed`], [`ledger`], [`audit`], [`limited`], [`sync`], [`statistics`]. Does
+//! things: [`loading`] (a new list), [`kernel`] (netlink), [`keeper`] (the order in which the kernel is read and
+//! written), [`driver`] (the parent, the loop). Everything that the parent passes on from checkd is untrusted.
 
 pub mod audit;
+pub mod believed;
 pub mod driver;
 pub mod keeper;
 pub mod kernel;

@@ -42,6 +42,7 @@ groups! {
     tables_equal_those_of_keepalived_2: "oracle-2" with "ours" in Guest::UserMode;
     tables_over_reloads_equal_those_of_keepalived: "oracle-3" with "ours" in Guest::UserMode;
     tables_over_reloads_with_checks_equal_those_of_keepalived: "oracle-4" with "ours" in Guest::UserMode;
+    tables_over_failures_equal_those_of_keepalived: "oracle-5" with "ours" in Guest::UserMode;
 }
 
 /// `make nightly`: the kernel of Debian's backports has a scheduler more, and a newer landlock.

@@ -447,7 +447,7 @@ impl Story {
         self.happen(&Event::Whole(vec![(0, 0), (1, 1)]));
         self.happen(&Event::Serve(120));
         self.happen(&Event::Audit);
-        let believed: Vec<_> = self.ledger.believed.values().map(|entry| entry.service.clone()).collect();
+        let believed: Vec<_> = self.ledger.believed.services().cloned().collect();
         for service in believed {
             let servers = self.kernel.destinations(&service.key);
             let servers = servers.iter().map(|entry| entry.destination).collect();

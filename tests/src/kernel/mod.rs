@@ -70,6 +70,7 @@ const SCENARIOS: &[Scenario] = &[
     ours("newer", "daemons_under_landlock_and_seccomp_serve", powers::confined_and_serving),
     ours("newer", "requests_are_spread_by_mark", marks::packets),
     ours("traffic", "an_established_connection_survives", traffic::established),
+    ours("traffic", "counters_are_those_of_the_kernel", traffic::counted),
     ours("traffic", "foreign_edits_are_undone", traffic::repair),
     ours("traffic", "a_sync_daemon_comes_and_goes", traffic::sync_comes_and_goes),
     ours("traffic", "connections_outlive_their_director", synchronised::takeover),
@@ -85,6 +86,9 @@ const SCENARIOS: &[Scenario] = &[
     }),
     ours("oracle-4", "tables_over_reloads_with_checks_equal_those_of_keepalived", |lab, _| {
         oracle::compare_reloads(lab, oracle::CHECKED)
+    }),
+    ours("oracle-5", "tables_over_failures_equal_those_of_keepalived", |lab, _| {
+        oracle::compare_failures(lab)
     }),
     ours("checks", "checks_end_as_those_of_keepalived", |lab, _| checks::compare(lab)),
     ours("restart", "restarts_and_kills_lose_no_request", restart::nothing_lost),

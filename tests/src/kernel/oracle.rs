@@ -1,9 +1,10 @@
 //! The kernel's table after Debian's keepalived and after ours, for every file of `corpus/ipvs` and every sequence of
 //! reloads in `corpus/reloads`.
 //!
-//! What counts is what `ipvsadm` says after the start, after each reload and after the end. Words of the first file's
-//! head: `# before:` arguments of an `ipvsadm` that runs first, `# options:` for the program, `# differs:` words that
-//! stand in `docs/differences.md`; what differs without them fails, and so does what has them and doesn't.
+//! What counts is what `ipvsadm` says after the start, after each reload or other event, and after the end. Words of the
+//! first file's head: `# before:` arguments of an `ipvsadm` that runs first, `# address:` one that the machine has,
+//! `# options:` for the program, `# differs:` words that stand in `docs/differences.md`; what differs without them
+//! fails, and so does what has them and doesn't.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -20,19 +21,46 @@ const DIFFERENCES: &str = include_str!("../../../docs/differences.md");
 /// One file, or the files of a sequence.
 struct Case {
     name: String,
-    /// The configuration of the start, then those of the reloads.
-    texts: Vec<String>,
+    /// The configuration of the start, then what happens.
+    steps: Vec<Step>,
+}
+
+/// What happens at a place of a sequence.
+enum Step {
+    /// `N.conf`: the program starts with this configuration, or reloads it.
+    Config(String),
+    /// `N.sh`: a shell runs this on the machine; servers fail and come back by its addresses.
+    Event(String),
+}
+
+impl Step {
+    fn text(&self) -> &str {
+        match self {
+            Self::Config(text) | Self::Event(text) => text,
+        }
+    }
 }
 
 impl Case {
     fn word<'a>(&'a self, word: &str) -> Vec<&'a str> {
-        let lines = self.texts.iter().flat_map(|text| text.lines());
+        let lines = self.steps.iter().flat_map(|step| step.text().lines());
         let lines = lines.filter_map(|line| line.strip_prefix("# "));
         lines.filter_map(|line| line.strip_prefix(word)?.strip_prefix(": ")).collect()
     }
 
     fn says(&self, word: &str) -> bool {
-        self.texts.iter().any(|text| text.contains(word))
+        self.steps.iter().any(|step| step.text().contains(word))
+    }
+
+    /// Servers fail in it.
+    fn has_events(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Event(_)))
+    }
+
+    /// Reloads up to this step.
+    fn reloads(&self, step: usize) -> usize {
+        let steps = self.steps.iter().skip(1).take(step);
+        steps.filter(|step| matches!(step, Step::Config(_))).count()
     }
 
     /// How long its table takes to become what it stays: servers are checked, or an election is held.
@@ -59,11 +87,19 @@ pub(super) fn compare(lab: &Lab, half: usize) -> Result<(), Failure> {
     compare_all(lab, &cases)
 }
 
-/// Runs the sequences of reloads that take so long after each step.
+/// Runs the sequences of reloads alone that take so long after each step.
 pub(super) fn compare_reloads(lab: &Lab, patience: Duration) -> Result<(), Failure> {
     let mut cases = sequences().map_err(|cause| Failure::instrument("corpus/reloads", cause))?;
-    cases.retain(|case| case.patience() == patience);
-    cases.sort_by_key(|case| (case.patience(), case.texts.len(), case.name.clone()));
+    cases.retain(|case| case.patience() == patience && !case.has_events());
+    cases.sort_by_key(|case| (case.patience(), case.steps.len(), case.name.clone()));
+    compare_all(lab, &cases)
+}
+
+/// Runs the sequences in which servers fail and come back.
+pub(super) fn compare_failures(lab: &Lab) -> Result<(), Failure> {
+    let mut cases = sequences().map_err(|cause| Failure::instrument("corpus/reloads", cause))?;
+    cases.retain(Case::has_events);
+    cases.sort_by_key(|case| (case.steps.len(), case.name.clone()));
     compare_all(lab, &cases)
 }
 
@@ -96,16 +132,25 @@ fn name_of(path: &Path) -> String {
 }
 
 fn files() -> std::io::Result<Vec<Case>> {
-    let read = |path: PathBuf| Ok(Case { name: name_of(&path), texts: vec![fs::read_to_string(path)?] });
+    let read = |path: PathBuf| {
+        Ok(Case { name: name_of(&path), steps: vec![Step::Config(fs::read_to_string(path)?)] })
+    };
     folder("ipvs")?.into_iter().map(read).collect()
 }
 
-/// Each folder holds `1.conf`, which the program starts with, `2.conf`, and so on.
+/// Each folder holds `1.conf`, which the program starts with, `2.conf` or `2.sh`, and so on.
 fn sequences() -> std::io::Result<Vec<Case>> {
     let read = |path: PathBuf| {
-        let steps = (1..).map(|step| path.join(format!("{step}.conf"))).take_while(|step| step.exists());
-        let texts = steps.map(fs::read_to_string).collect::<Result<_, _>>()?;
-        Ok(Case { name: name_of(&path), texts })
+        let step = |number: u32| -> std::io::Result<Option<Step>> {
+            let [config, event] = ["conf", "sh"].map(|kind| path.join(format!("{number}.{kind}")));
+            match (config.exists(), event.exists()) {
+                (true, _) => fs::read_to_string(config).map(|text| Some(Step::Config(text))),
+                (false, true) => fs::read_to_string(event).map(|text| Some(Step::Event(text))),
+                (false, false) => Ok(None),
+            }
+        };
+        let steps = (1..).map_while(|number| step(number).transpose()).collect::<Result<_, _>>()?;
+        Ok(Case { name: name_of(&path), steps })
     };
     folder("reloads")?.into_iter().map(read).collect()
 }
@@ -117,11 +162,15 @@ fn observe(lab: &Lab, cases: &[Case], hosts: &[&Host], subject: Subject) -> Resu
     let mut directors = Vec::new();
     for (case, host) in cases.iter().zip(hosts) {
         reset(host);
+        for address in case.word("address") {
+            // It stays on the host from one subject to the next.
+            host.ip(&format!("addr replace {address} dev lo\n"))?;
+        }
         for arguments in case.word("before") {
             host.run("ipvsadm", &arguments.split(' ').collect::<Vec<_>>())?;
         }
         let options: Vec<&str> = case.word("options").iter().flat_map(|options| options.split(' ')).collect();
-        let text = case.texts.first().map_or("", String::as_str);
+        let text = case.steps.first().map_or("", Step::text);
         directors.push(Director::start(lab, host, subject, text, &options)?);
     }
     for (case, director) in cases.iter().zip(&directors) {
@@ -129,24 +178,28 @@ fn observe(lab: &Lab, cases: &[Case], hosts: &[&Host], subject: Subject) -> Resu
     }
     started = now();
     let mut running = vec![Vec::new(); cases.len()];
-    for step in 0..cases.iter().map(|case| case.texts.len()).max().unwrap_or(0) {
+    for step in 0..cases.iter().map(|case| case.steps.len()).max().unwrap_or(0) {
         if step > 0 {
             started = now();
             for ((case, host), director) in cases.iter().zip(hosts).zip(&directors) {
-                if let Some(text) = case.texts.get(step) {
-                    director.write_config(host, text)?;
-                    director.signal(Signal::SIGHUP);
+                match case.steps.get(step) {
+                    Some(Step::Config(text)) => {
+                        director.write_config(host, text)?;
+                        director.signal(Signal::SIGHUP);
+                    }
+                    Some(Step::Event(commands)) => drop(host.run("sh", &["-c", commands])?),
+                    None => {}
                 }
             }
         }
-        for (case, director) in cases.iter().zip(&directors).filter(|(case, _)| step < case.texts.len()) {
+        for (case, director) in cases.iter().zip(&directors).filter(|(case, _)| step < case.steps.len()) {
             wait_until(&format!("{} uses file {}", case.name, step + 1), LONGEST, || {
-                director.logged(reloaded(subject)) >= step
+                director.logged(reloaded(subject)) >= case.reloads(step)
             })?;
         }
         settle(hosts, started, patience);
         for ((case, host), seen) in cases.iter().zip(hosts).zip(&mut running) {
-            if step < case.texts.len() {
+            if step < case.steps.len() {
                 seen.push(table(host)?);
             }
         }
@@ -230,7 +283,7 @@ fn judge(case: &Case, theirs: &Seen, ours: &Seen) -> String {
         (false, true) => {
             writeln!(text, "{}: the tables differ", case.name).ok();
             for (step, (theirs, ours)) in (1..).zip(theirs.running.iter().zip(&ours.running)) {
-                contrast(&format!("with file {step}"), theirs, ours, &mut text);
+                contrast(&format!("after step {step}"), theirs, ours, &mut text);
             }
             contrast("ended", &theirs.ended, &ours.ended, &mut text);
         }

@@ -224,6 +224,58 @@ pub(super) fn datagrams(lab: &Lab, subject: Subject) -> Result<(), Failure> {
     wait_until("with ops datagrams are spread", START, || ask(PORT + 1).values().eq(&[4, 4])).map(drop)
 }
 
+/// The status tells of each service and server what `ipvsadm` does: connections, packets, bytes, and what is open.
+pub(super) fn counted(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let place = Place::behind()?;
+    let lines = "    lb_algo rr\n    lb_kind NAT\n    protocol TCP\n";
+    let servers = ["10.78.0.11 3000", "10.78.0.12 3000", "10.78.0.13 3000"];
+    let text =
+        service("10.77.0.50 3000", lines, &servers[..2]) + &service("10.77.0.51 3000", lines, &servers[2..]);
+    let director = place.start(lab, subject, &text)?;
+    place.both(VIP)?;
+    let mut open = Flow::open(place.client()?, (VIP, PORT).into())?;
+    open.ask()?;
+    let host = place.host()?;
+    let of_kernel = || -> Result<Vec<String>, Failure> {
+        let said = host.run("ipvsadm", &["-L", "-n", "--stats", "--exact"])?;
+        let counts = |line: &str| line.split_whitespace().skip(2).map(str::to_owned).collect::<Vec<_>>();
+        Ok(said.lines().skip(3).map(|line| counts(line).join(" ")).collect())
+    };
+    let of_suite = || -> Vec<String> {
+        let status = director.status().unwrap_or_default();
+        let counts = |entry: &serde_json::Value| {
+            ["connections", "packets_in", "packets_out", "bytes_in", "bytes_out"]
+                .map(|what| entry["counters"][what].to_string())
+                .join(" ")
+        };
+        let services = status["services"].as_array().cloned().unwrap_or_default();
+        let with_servers = |service: &serde_json::Value| {
+            let servers = service["servers"].as_array().cloned().unwrap_or_default();
+            [counts(service)].into_iter().chain(servers.iter().map(counts)).collect::<Vec<_>>()
+        };
+        services.iter().flat_map(with_servers).collect()
+    };
+    let (mut kernel, mut suite) = (Vec::new(), Vec::new());
+    wait_until("the status tells what the kernel counts", REPAIRED, || {
+        kernel = of_kernel().unwrap_or_default();
+        suite = of_suite();
+        // The kernel lists what was made last first.
+        kernel.sort();
+        suite.sort();
+        kernel.len() == 5 && kernel == suite
+    })
+    .map_err(|failure| Failure::new(format!("{failure}: {kernel:?} and {suite:?}")))?;
+    require(kernel.iter().any(|line| line.starts_with("8 ")), || format!("eight connections: {kernel:?}"))?;
+    let active = |status: &serde_json::Value| {
+        let servers = [0, 1].map(|server| &status["services"][0]["servers"][server]["counters"]["active"]);
+        servers.into_iter().filter_map(serde_json::Value::as_u64).sum::<u64>()
+    };
+    wait_until("the status shows the connection that is open", REPAIRED, || {
+        director.status().is_ok_and(|status| active(&status) == 1)
+    })
+    .map(drop)
+}
+
 /// An established connection by NAT goes on over a reload, another weight, and the restart and death of each daemon.
 pub(super) fn established(lab: &Lab, subject: Subject) -> Result<(), Failure> {
     let place = Place::behind()?;

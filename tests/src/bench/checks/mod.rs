@@ -42,6 +42,7 @@ pub fn figures(lab: &Lab) -> Result<Vec<Figure>, Failure> {
     ] {
         figures.extend(load.figures(lab, &stage)?);
     }
+    figures.push(first_check(lab, &stage)?);
     figures.push(detection(lab, &stage, &news)?);
     figures.push(open_at_once(lab, &stage)?);
     figures.extend(all_die(lab, &stage, &news)?);
@@ -124,6 +125,33 @@ impl Load {
             memory: memory(&checker)?,
         })
     }
+}
+
+/// Milliseconds from the start of the program to the first check of 1 000 servers, whose first ones are spread over a
+/// second.
+fn first_check(lab: &Lab, stage: &Stage) -> Result<Figure, Failure> {
+    let median_of = |subject| -> Result<f64, Failure> {
+        let mut times = Vec::new();
+        for _ in 0..STARTS {
+            let mut server = stage.serve("tcp")?;
+            let begun = now();
+            let _checker = stage.start(lab, subject, &config(1000, PORT, "delay_loop 1", TCP))?;
+            while server.counts()?.0 == 0 {
+                if begun.elapsed() > PATIENCE {
+                    return Err(Failure::new(format!("{} checks nothing", subject.word())));
+                }
+                pause(LOOK);
+            }
+            times.push(begun.elapsed().as_secs_f64() * 1e3);
+        }
+        Ok(median(&times))
+    };
+    Ok(Figure {
+        what: "start of the program to the first check of 1 000 servers, ms (median of 5)".to_owned(),
+        target: None,
+        ours: median_of(Subject::Ours)?,
+        c: Some(median_of(Subject::C)?),
+    })
 }
 
 /// Milliseconds from the check that finds a server closed to the news of it, in the middle of servers that close
@@ -298,6 +326,9 @@ fn count(number: u64) -> f64 {
     number as f64
 }
 
+const STARTS: usize = 5;
+const LOOK: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_secs(10);
 const ROUNDS: usize = 2;
 /// Servers that close together.
 const CLOSING: u16 = 40;

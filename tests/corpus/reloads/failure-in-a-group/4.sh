@@ -1,0 +1,1 @@
+ip address delete 10.79.0.12/32 dev lo

@@ -1,0 +1,2 @@
+ip address delete 10.79.0.11/32 dev lo
+ip address delete 10.79.0.12/32 dev lo

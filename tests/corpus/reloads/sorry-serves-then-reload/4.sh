@@ -1,0 +1,1 @@
+ip address add 10.79.0.11/32 dev lo
