@@ -9,6 +9,7 @@ mod checks;
 mod container;
 mod control;
 mod digest;
+mod documented;
 mod dumps;
 mod election;
 mod ending;

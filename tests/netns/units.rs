@@ -9,7 +9,8 @@ use tests::lab::config_text::{VrrpInstance, global};
 use tests::lab::failure::require;
 use tests::lab::lan::front4;
 use tests::lab::{
-    Capture, Director, Failure, Host, Lab, Lan, Machine, Subject, capture, pause, sandboxed, wait_until,
+    Capture, Director, Failure, Host, Lab, Lan, Machine, Subject, capture, pause, sandboxed, wait_for,
+    wait_until,
 };
 
 use crate::installation::{ROOT, install};
@@ -19,8 +20,41 @@ const SOON: Duration = Duration::from_secs(20);
 /// Seconds, on the wire: who hears priority 0 waits its skew, 0.61 s; who doesn't waits for 2.6 s at least.
 const TOLD: f64 = 2.0;
 
-fn config(priority: u8) -> String {
-    global("lab") + &VrrpInstance::new(3, "1", priority, ADDRESS).text()
+fn config(priority: u8, script: &str) -> String {
+    global("lab") + &VrrpInstance::new(3, "1", priority, ADDRESS).with(script).text()
+}
+
+/// A unit, and the script of its configuration: who runs it, and whether it can write to the system's own folders.
+struct Unit {
+    name: &'static str,
+    script_user: &'static str,
+    is_free: bool,
+}
+
+/// Leaves what the kernel says of the script's process in a folder below /run and in one below /var.
+const SCRIPT: &str =
+    "/bin/sh -c 'cp /proc/self/status /run/seen/status; cp /proc/self/status /var/lib/seen/status'";
+
+impl Unit {
+    /// The script does what it may and nothing else.
+    fn script_did_what_it_may(&self, machine: &Machine) -> Result<(), Failure> {
+        let status =
+            || machine.run("cat", &["/run/seen/status"]).ok().filter(|text| text.contains("Seccomp:"));
+        let (status, _) = wait_for("the script has run", SOON, status)?;
+        let field = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name));
+            value
+                .map(|value| value.split_whitespace().next().unwrap_or_default().to_owned())
+                .unwrap_or_default()
+        };
+        let user = machine.run("id", &["-u", self.script_user])?;
+        require(field("Uid:") == user.trim(), || status.clone())?;
+        require(field("NoNewPrivs:") == if self.is_free { "0" } else { "1" }, || status.clone())?;
+        let holds_nothing = field("CapEff:").chars().all(|digit| digit == '0');
+        require(holds_nothing != self.is_free, || status.clone())?;
+        let wrote = machine.run("cat", &["/var/lib/seen/status"]).is_ok();
+        require(wrote == self.is_free, || format!("{} wrote to /var: {wrote}", self.name))
+    }
 }
 
 struct Site<'a> {
@@ -66,18 +100,22 @@ impl Site<'_> {
     }
 }
 
-fn life(lab: &Lab, unit: &'static str) -> Result<(), Failure> {
+fn life(lab: &Lab, unit: &Unit) -> Result<(), Failure> {
     install()?;
+    let script = format!("notify_master \"{SCRIPT}\" {}", unit.script_user);
     let place = Path::new(ROOT).join("etc/keepalived");
     fs::create_dir_all(&place)
-        .and_then(|()| fs::write(place.join("keepalived.conf"), config(200)))
+        .and_then(|()| fs::write(place.join("keepalived.conf"), config(200, &script)))
         .map_err(|cause| Failure::instrument("configuration", cause))?;
     let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
     let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
-    let _peer = Director::start(lab, d2, Subject::C, &config(100), &[])?;
+    let _peer = Director::start(lab, d2, Subject::C, &config(100, ""), &[])?;
     let machine = Machine::boot(lab, d1, Path::new(ROOT))?;
-    let site = Site { lab, lan: &lan, unit, machine: &machine, d1, d2 };
-    let outcome = whole_life(&site);
+    for folder in ["/run/seen", "/var/lib/seen"] {
+        machine.run("install", &["--directory", "--owner", unit.script_user, folder])?;
+    }
+    let site = Site { lab, lan: &lan, unit: unit.name, machine: &machine, d1, d2 };
+    let outcome = whole_life(&site).and_then(|()| unit.script_did_what_it_may(&machine));
     outcome.map_err(|failure| Failure::new(format!("{failure}\n{}", machine.journal())))
 }
 
@@ -111,10 +149,12 @@ fn whole_life(site: &Site<'_>) -> Result<(), Failure> {
 
 #[test]
 fn the_unit_starts_reloads_and_hands_over_whatever_ends_it() {
-    sandboxed(110, |lab| life(lab, "keepalived.service"));
+    sandboxed(110, |lab| life(lab, &Unit { name: "keepalived.service", script_user: "root", is_free: true }));
 }
 
 #[test]
 fn the_hardened_unit_starts_reloads_and_hands_over_whatever_ends_it() {
-    sandboxed(110, |lab| life(lab, "keepalived-hardened.service"));
+    sandboxed(110, |lab| {
+        life(lab, &Unit { name: "keepalived-hardened.service", script_user: "daemon", is_free: false })
+    });
 }
