@@ -34,6 +34,8 @@ use crate::messages::vrrpd::VrrpState;
 const MAGIC: u64 = 0x7376_6f6c_5370_726b;
 const VERSION: u32 = 1;
 const SIZE: usize = 64;
+/// Slots that are read together: a page of them.
+const AT_ONCE: usize = 64;
 
 /// Most instances that slots are made for.
 pub const MAX_INSTANCES: u32 = 65_536;
@@ -141,6 +143,18 @@ impl Slots {
         let mut bytes = [0_u8; SIZE];
         self.file.read_exact_at(&mut bytes, offset(instance))?;
         Ok(decode(&bytes))
+    }
+
+    /// Every slot that is not empty and makes sense, many with each read of the file.
+    pub fn all(&self) -> impl Iterator<Item = Slot> + '_ {
+        (0..self.count).step_by(AT_ONCE).flat_map(|first| {
+            let count =
+                usize::try_from(self.count.saturating_sub(first)).map_or(AT_ONCE, |left| left.min(AT_ONCE));
+            let mut bytes = vec![0_u8; count.saturating_mul(SIZE)];
+            let read = self.file.read_exact_at(&mut bytes, offset(InstanceId::new(first)));
+            let slots: Vec<Slot> = bytes.as_chunks::<SIZE>().0.iter().filter_map(decode).collect();
+            if read.is_ok() { slots } else { Vec::new() }
+        })
     }
 
     /// Forgets what a slot says.
@@ -263,6 +277,18 @@ mod tests {
         assert_eq!(other.read(InstanceId::new(2)).unwrap(), Some(slot()));
         assert_eq!(other.read(InstanceId::new(0)).unwrap(), None);
         assert!(other.read(InstanceId::new(3)).is_err());
+    }
+
+    #[test]
+    fn all_slots_come_in_their_order_without_the_empty_ones() {
+        let slots = Slots::create(200).unwrap();
+        let of = |sequence: u32| Slot { sequence: sequence.into(), ..slot() };
+        for position in [0, 63, 64, 130, 199] {
+            slots.write(InstanceId::new(position), &of(position)).unwrap();
+        }
+        let sequences: Vec<u64> = slots.all().map(|slot| slot.sequence).collect();
+        assert_eq!(sequences, [0, 63, 64, 130, 199]);
+        assert_eq!(Slots::create(0).unwrap().all().count(), 0);
     }
 
     #[test]

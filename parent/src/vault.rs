@@ -123,8 +123,7 @@ impl Vault {
     }
 
     fn masters(&self) -> impl Iterator<Item = (MonoTime, Duration)> + '_ {
-        (0..self.slots.count()).filter_map(|index| {
-            let slot = self.slots.read(InstanceId::new(index)).ok()??;
+        self.slots.all().filter_map(|slot| {
             let last = slot.last_advert?;
             (slot.state == VrrpState::Master).then_some((last, slot.patience))
         })
