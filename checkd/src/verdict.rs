@@ -41,10 +41,17 @@ pub enum Change {
         /// Why the last run failed.
         failure: Failure,
     },
-    /// The checker started as down (`alpha`) and its first result agrees; never told of HTTP checks.
+    /// The checker started as down (`alpha`) and its first result agrees.
     ConfirmedDown(Failure),
+    /// The same of an HTTP check, which nobody is told but the log.
+    NeverUp(Failure),
     /// A failure that is forgiven for now.
-    Retrying(Failure),
+    Retrying {
+        /// Why the run failed.
+        failure: Failure,
+        /// Retries that are left, with the one that comes now.
+        left: u32,
+    },
 }
 
 /// When the next run comes.
@@ -104,17 +111,25 @@ impl Standing {
         let first = !std::mem::replace(&mut self.tested, true);
         if !self.up {
             self.url_failed = true;
-            // keepalived's HTTP checks say nothing of a server that has never been up.
-            let is_told = first && !matches!(check.kind, CheckKind::Http(_));
-            return (if is_told { Change::ConfirmedDown(failure) } else { Change::None }, after);
+            let change = match check.kind {
+                CheckKind::Http(_) if first => Change::NeverUp(failure),
+                _ if first => Change::ConfirmedDown(failure),
+                _ => Change::None,
+            };
+            return (change, after);
         }
         if !first && self.failures < check.retry {
+            let left = check.retry.saturating_sub(self.failures);
             self.failures = self.failures.saturating_add(1);
-            return (Change::Retrying(failure), Next::Pause(check.delay_before_retry));
+            return (Change::Retrying { failure, left }, Next::Pause(check.delay_before_retry));
         }
         self.failures = 0;
         self.up = false;
         self.url_failed = true;
+        if matches!(failure, Failure::Exit(_)) {
+            // Of a script that says "down" no weight is left.
+            self.weight = None;
+        }
         (Change::Down { retries: (!first).then_some(check.retry), failure }, after)
     }
 }
@@ -165,6 +180,10 @@ mod tests {
         Change::Down { retries, failure: Failure::ConnectTimeout }
     }
 
+    fn retrying(left: u32) -> (Change, Next) {
+        (Change::Retrying { failure: Failure::ConnectTimeout, left }, RETRY)
+    }
+
     #[test]
     fn before_the_first_result_one_failure_is_enough() {
         let mut standing = Standing::new(false);
@@ -177,8 +196,8 @@ mod tests {
         let check = tcp(2);
         let mut standing = Standing::new(false);
         assert_eq!(standing.take(&check, PASS), (Change::Up, LOOP));
-        assert_eq!(standing.take(&check, FAIL), (Change::Retrying(Failure::ConnectTimeout), RETRY));
-        assert_eq!(standing.take(&check, FAIL), (Change::Retrying(Failure::ConnectTimeout), RETRY));
+        assert_eq!(standing.take(&check, FAIL), retrying(2));
+        assert_eq!(standing.take(&check, FAIL), retrying(1));
         assert_eq!(standing.failures, 2);
         assert_eq!(standing.take(&check, FAIL), (down(Some(2)), LOOP));
     }
@@ -190,7 +209,7 @@ mod tests {
         standing.take(&check, PASS);
         standing.take(&check, FAIL);
         assert_eq!(standing.take(&check, PASS), (Change::None, LOOP));
-        assert_eq!(standing.take(&check, FAIL), (Change::Retrying(Failure::ConnectTimeout), RETRY));
+        assert_eq!(standing.take(&check, FAIL), retrying(1));
     }
 
     #[test]
@@ -214,8 +233,10 @@ mod tests {
     }
 
     #[test]
-    fn an_alpha_checker_of_http_fails_at_first_in_silence() {
+    fn an_alpha_checker_of_http_fails_at_first_for_the_log_alone() {
         let mut standing = Standing::new(true);
+        let never_up = Change::NeverUp(Failure::ConnectTimeout);
+        assert_eq!(standing.take(&http(1, false), FAIL), (never_up, LOOP));
         assert_eq!(standing.take(&http(1, false), FAIL), (Change::None, LOOP));
         assert!(!standing.up && standing.tested);
     }
@@ -230,6 +251,17 @@ mod tests {
         assert_eq!(standing.weight, Some(weight));
         standing.take(&tcp(0), Outcome::Pass(DynamicWeight::Configured));
         assert_eq!(standing.weight, None);
+    }
+
+    #[test]
+    fn a_script_that_says_down_takes_its_weight_with_it_and_one_that_is_killed_does_not() {
+        let weight = Weight::new(40).unwrap();
+        for (failure, left) in [(Failure::Exit(1), None), (Failure::ScriptTimeout, Some(weight))] {
+            let mut standing = Standing::new(false);
+            standing.take(&tcp(0), Outcome::Pass(DynamicWeight::Set(weight)));
+            standing.take(&tcp(0), Outcome::Fail(failure));
+            assert_eq!(standing.weight, left);
+        }
     }
 
     #[test]
@@ -250,7 +282,7 @@ mod tests {
         standing.take(&check, PASS);
         standing.take(&check, PASS);
         standing.take(&check, PASS);
-        assert_eq!(standing.take(&check, FAIL), (Change::Retrying(Failure::ConnectTimeout), RETRY));
+        assert_eq!(standing.take(&check, FAIL), retrying(1));
         assert_eq!(standing.take(&check, FAIL), (down(Some(1)), LOOP));
         assert_eq!(standing.take(&check, FAIL), (Change::None, LOOP));
         assert_eq!(standing.url, 1);

@@ -31,13 +31,16 @@ pub fn lines(subject: &Subject<'_>, change: Change) -> Vec<String> {
     let (failure, retries) = match change {
         Change::None => return Vec::new(),
         Change::Up => return subject.success().into_iter().collect(),
-        Change::Retrying(failure) => {
+        Change::Retrying { failure, left } => {
+            return subject.attempt(failure, left).filter(|_| all).into_iter().collect();
+        }
+        Change::NeverUp(failure) => {
             return subject.trouble(failure).filter(|_| all).into_iter().collect();
         }
         Change::Down { failure, retries } => (failure, retries),
         Change::ConfirmedDown(failure) => (failure, None),
     };
-    let separate = all && subject.is_told_apart();
+    let separate = all && subject.is_told_apart() && !matches!(change, Change::ConfirmedDown(_));
     subject
         .trouble(failure)
         .filter(|_| separate)
@@ -89,6 +92,29 @@ impl Subject<'_> {
         }
     }
 
+    /// What went wrong in a run that is forgiven.
+    fn attempt(&self, failure: Failure, left: u32) -> Option<String> {
+        match &self.check.kind {
+            CheckKind::Misc { command, .. } => {
+                let retry = self.check.retry;
+                let done = retry.saturating_sub(left);
+                let after = match (done, retry) {
+                    (0, 1) => ", will do 1 retry".to_owned(),
+                    (0, _) => format!(", will do {retry} retries"),
+                    (_, _) => format!(" on retry {done}/{retry}"),
+                };
+                Some(self.script(command, failure, &after))
+            }
+            CheckKind::Tcp(_)
+            | CheckKind::Http(_)
+            | CheckKind::Smtp(_)
+            | CheckKind::Dns(_)
+            | CheckKind::Udp(_)
+            | CheckKind::Ping(_)
+            | CheckKind::File(_) => self.trouble(failure),
+        }
+    }
+
     /// What went wrong in one run.
     fn trouble(&self, failure: Failure) -> Option<String> {
         let label = self.server;
@@ -123,6 +149,7 @@ impl Subject<'_> {
             let of = if retries > 0 { whose } else { "" };
             format!("{name} on service {label}{of} failed{after}. reason=\"{failure}\"")
         };
+        let is_first = retries.is_none();
         let retries = retries.unwrap_or(0);
         match &self.check.kind {
             CheckKind::Tcp(_) => summary("TCP_CHECK", "", retries),
@@ -131,7 +158,7 @@ impl Subject<'_> {
             // It counts a first run as the last of its retries.
             CheckKind::Http(_) => summary("HTTP_CHECK", "", retry),
             CheckKind::Smtp(smtp) => smtp_line(&smtp.endpoint, failure),
-            CheckKind::Dns(dns) if retries > 0 => {
+            CheckKind::Dns(dns) if !is_first => {
                 format!("{} after {retries} retries", self.dns(&dns.endpoint, failure))
             }
             CheckKind::Dns(dns) => self.dns(&dns.endpoint, failure),
@@ -197,7 +224,7 @@ fn http_trouble(failure: Failure, tls: bool) -> &'static str {
         (matches!(failure, Failure::Status(_) | Failure::NoStatus), "HTTP status code error to"),
         (matches!(failure, Failure::Digest), "MD5 digest error to"),
         (matches!(failure, Failure::Regex | Failure::RegexSteps), "Regex match failed"),
-        (matches!(failure, Failure::ConnectTimeout), "Timeout connecting"),
+        (matches!(failure, Failure::ConnectTimeout | Failure::HandshakeTimeout), "Timeout connecting"),
         (failure == Failure::Connect(ErrorKind::NetworkUnreachable), "HTTP_CHECK - network unreachable"),
         (matches!(failure, Failure::Connect(_)), "Connection failed"),
         (matches!(failure, Failure::Send(_)), "Error connecting"),
@@ -265,7 +292,10 @@ mod tests {
     fn a_mail_server_has_one_line_for_each_failure() {
         let smtp = || CheckKind::Smtp(SmtpCheck { endpoint: endpoint(), helo_name: "a".to_owned() });
         let expected = ["SMTP_CHECK Bad greeting banner from server [192.0.2.1]:80"];
-        assert_eq!(said(smtp(), 1, Change::Retrying(Failure::Greeting(421)), true), expected);
+        assert_eq!(
+            said(smtp(), 1, Change::Retrying { failure: Failure::Greeting(421), left: 1 }, true),
+            expected
+        );
         assert_eq!(said(smtp(), 1, down(Failure::Greeting(421), Some(1)), true), expected);
     }
 
@@ -343,6 +373,16 @@ mod tests {
             once.iter().all(|line| line.ends_with("failed after 1 retry (exited with status 3).")),
             "{once:?}"
         );
+        let retrying = |left| Change::Retrying { failure: Failure::Exit(3), left };
+        assert_eq!(
+            said(misc.clone(), 2, retrying(2), true),
+            [
+                "Misc check for [[192.0.2.1]:tcp:80 VS [198.51.100.1]:tcp:80] by [/bin/check] failed, will do 2 \
+              retries (exited with status 3)."
+            ]
+        );
+        assert!(said(misc.clone(), 2, retrying(1), true)[0].contains("failed on retry 1/2 ("));
+        assert!(said(misc.clone(), 1, retrying(1), true)[0].contains("failed, will do 1 retry ("));
         assert_eq!(
             said(misc, 0, down(Failure::Exit(3), Some(0)), true),
             [

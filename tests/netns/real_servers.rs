@@ -332,7 +332,7 @@ const HOSTILE: [(u16, Behaviour, &str, Option<&str>); 11] = [
     (9005, big_header, HTTP, Some("header of the answer is too long")),
     (9006, wrong_status_line, HTTP, Some("no status code")),
     (9007, injects, "SMTP_CHECK { }", Some("SMTP_CHECK Bad")),
-    (9008, silent, "SSL_GET { url { path / } }", Some("no complete answer in time")),
+    (9008, silent, "SSL_GET { url { path / } }", Some("no TLS handshake in time")),
     (9009, drop, HTTP, Some("no data received")),
     (9010, backtracks, "HTTP_GET { url {\n path /\n regex \"^(a|aa|(?=b)c)+$(?!x)b\"\n } }", Some("")),
     (9011, trickles_greeting, "SMTP_CHECK { }", Some("SMTP_CHECK Read timeout")),
@@ -344,7 +344,7 @@ fn four_lines(mut stream: TcpStream) {
 }
 
 /// A pattern, its options, and whether the body of [`four_lines`] matches.
-const PATTERNS: [(&str, &str, bool); 16] = [
+const PATTERNS: [(&str, &str, bool); 18] = [
     ("^one", "", false),
     ("^one", "caseless", true),
     ("^two", "", false),
@@ -358,6 +358,8 @@ const PATTERNS: [(&str, &str, bool); 16] = [
     ("t w o", "extended", true),
     ("two", "firstline", false),
     ("O.+e", "firstline ungreedy", true),
+    ("^$", "multiline", false),
+    ("^$", "multiline alt_circumflex", true),
     ("^.$", "multiline", false),
     ("^.$", "multiline utf ucp", true),
     (

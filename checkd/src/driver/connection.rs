@@ -132,6 +132,7 @@ impl Connection {
         match (&self.stage, kind) {
             (Stage::Asked(_), CheckKind::Udp(check)) => udp::silence(check),
             (Stage::Connecting, _) => Outcome::Fail(Failure::ConnectTimeout),
+            (Stage::Talking(talk), _) if talk.is_handshaking() => Outcome::Fail(Failure::HandshakeTimeout),
             (Stage::Asked(_) | Stage::Talking(_), _) => Outcome::Fail(Failure::AnswerTimeout),
         }
     }

@@ -80,6 +80,7 @@ pub fn run(
         remembered: None,
         lent: Vec::new(),
         here: Vec::new(),
+        numbers: Vec::new(),
         runs: Runs::new(seed),
         outbox: Outbox::default(),
         mailer: Mailer::default(),
@@ -106,6 +107,8 @@ struct Driver<C> {
     lent: Vec<(Generation, LentSocket, OwnedFd)>,
     /// Services of that configuration whose address is here.
     here: Vec<(Generation, ServiceId)>,
+    /// Numbers in files, told ahead of the commit.
+    numbers: Vec<(Generation, FileId, i64)>,
     runs: Runs,
     outbox: Outbox,
     mailer: Mailer,
@@ -396,7 +399,8 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
 
     fn take_number(&mut self, generation: Generation, file: FileId, value: i64) {
         let Some(roster) = self.live.as_mut().filter(|roster| roster.generation() == generation) else {
-            self.strays = self.strays.saturating_add(1);
+            self.numbers.retain(|(of, known, _)| *of == generation && *known != file);
+            self.numbers.push((generation, file, value));
             return;
         };
         let mut effects = Vec::new();
@@ -550,6 +554,8 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
         let here: Vec<ServiceId> = here.map(|(_, service)| service).collect();
         // The start of their checks is announced like any other.
         roster.set_here(&here, true, &mut Vec::new());
+        let numbers = std::mem::take(&mut self.numbers).into_iter().filter(|(of, ..)| *of == generation);
+        let numbers: Vec<(FileId, i64)> = numbers.map(|(_, file, value)| (file, value)).collect();
         let (mut before, mut after) = (Vec::new(), Vec::new());
         match (self.live.take(), self.remembered.take()) {
             (Some(old), _) => {
@@ -563,9 +569,15 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 self.runs.plan(&roster, true, now);
             }
             (None, _) => {
+                for (file, value) in &numbers {
+                    roster.assume_number(*file, *value);
+                }
                 roster.start(&mut after);
                 self.runs.plan(&roster, false, now);
             }
+        }
+        for (file, value) in &numbers {
+            roster.take_number(*file, *value, &mut after);
         }
         let mut reports = Vec::new();
         self.mailer.configure(roster.mail(), now, &mut reports);

@@ -83,6 +83,11 @@ impl Talk {
         Ok(Some(Self { dialogue, tls, output, sent: 0 }))
     }
 
+    /// TLS has yet to be agreed on.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|session| session.is_handshaking())
+    }
+
     /// Takes what came.
     pub(super) fn receive(&mut self, subject: &Subject<'_>, said: &Said<'_>) -> Option<Outcome> {
         let Some(tls) = &mut self.tls else { return self.hear(subject, said) };

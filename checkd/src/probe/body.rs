@@ -126,13 +126,16 @@ fn matches(regex: &Regex, wanted: &BodyRegex, body: &[u8]) -> Result<bool, Box<E
     let last = wanted.max_offset.map_or(usize::MAX, |last| usize::try_from(last).unwrap_or(usize::MAX));
     let mut found = regex.find_from_pos(body, first).map_err(Box::new)?;
     // A dollar sign also matches before a line feed that ends the body, as in PCRE; the library's does not.
-    let BodyRegex { pattern, options, .. } = wanted;
-    let is_usual = !options.dollar_end_only && !options.multi_line && pattern.contains('$');
+    let BodyRegex { pattern: text, options, .. } = wanted;
+    let is_usual = !options.dollar_end_only && !options.multi_line && text.contains('$');
     if let (None, true, Some(shorter)) = (found, is_usual, body.strip_suffix(b"\n"))
         && first <= shorter.len()
     {
         found = regex.find_from_pos(shorter, first).map_err(Box::new)?;
     }
+    // A circumflex does not match behind the line feed that ends a body.
+    let is_led = options.multi_line && !options.alt_circumflex && pattern::is_led_by_circumflex(text);
+    found = found.filter(|found| !is_led || found.start() < body.len() || body.is_empty());
     let searched = body.get(first..).filter(|_| wanted.options.first_line);
     let line = searched.and_then(|body| body.iter().position(|byte| *byte == b'\n'));
     let last = line.map_or(last, |length| last.min(first.saturating_add(length)));
@@ -215,6 +218,17 @@ mod tests {
         assert_eq!(judge(regex("5\\$$"), &[b"5$\n"]), PASS);
         assert_eq!(judge(with("alive$", end_only), &[b"alive\n"]), Outcome::Fail(Failure::Regex));
         assert_eq!(judge(with("alive$", end_only), &[b"alive"]), PASS);
+    }
+
+    #[test]
+    fn in_multiline_a_circumflex_matches_behind_the_last_line_feed_if_it_is_told_to() {
+        let several = RegexOptions { multi_line: true, ..RegexOptions::default() };
+        let last = RegexOptions { alt_circumflex: true, ..several };
+        let with = |options| BodyRegex { options, ..regex("^$") };
+        assert_eq!(judge(with(several), &[b"a\nb\n"]), Outcome::Fail(Failure::Regex));
+        assert_eq!(judge(with(several), &[b"a\n\nb\n"]), PASS);
+        assert_eq!(judge(with(last), &[b"a\nb\n"]), PASS);
+        assert_eq!(judge(with(several), &[b""]), PASS);
     }
 
     #[test]

@@ -54,6 +54,9 @@ pub enum Failure {
     /// No answer to a ping before the deadline.
     #[error("no answer")]
     NoEcho,
+    /// No TLS session before the deadline.
+    #[error("no TLS handshake in time")]
+    HandshakeTimeout,
     /// No complete answer before the deadline.
     #[error("no complete answer in time")]
     AnswerTimeout,

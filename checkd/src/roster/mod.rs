@@ -20,8 +20,8 @@ use ipc::messages::checkd::{DesiredEntry, QuorumState, ServiceState, Verdict};
 
 use crate::desired::{Effect, Occasion, Service};
 use crate::mail::news::{self, News};
-use crate::probe::Outcome;
 use crate::probe::file as file_probe;
+use crate::probe::{Failure, Outcome};
 use crate::verdict::{Change, Next, Standing};
 use crate::wording;
 
@@ -204,9 +204,14 @@ impl Roster {
                 continue;
             }
             let verb = if here { "Activating" } else { "Suspending" };
-            for server in config.real_servers.iter().filter(|server| !server.checks.is_empty()) {
-                let (server, service) = (&server.name, &config.name);
-                out.push(Effect::Log(format!("{verb} healthchecker for service {server} for VS {service}")));
+            for server in &config.real_servers {
+                let (server, service, checks) = (&server.name, &config.name, &server.checks);
+                // keepalived lets those of files rest, too, and never tells that they began.
+                for _ in checks.iter().filter(|check| runs(check) || !here) {
+                    out.push(Effect::Log(format!(
+                        "{verb} healthchecker for service {server} for VS {service}"
+                    )));
+                }
             }
         }
     }
@@ -338,10 +343,10 @@ impl Roster {
             out.push(Effect::Log(format!("{what} success to {server} url({})", url.path)));
         }
         let mut standing = old;
-        let (change, next) = standing.take(self.check(position)?, outcome);
-        if change != Change::None {
-            out.extend(self.lines(position, change, old.up).into_iter().map(Effect::Log));
-        }
+        let check = self.check(position)?;
+        let is_script = matches!(check.kind, CheckKind::Misc { .. });
+        let (change, next) = standing.take(check, outcome);
+        let lines = if change == Change::None { Vec::new() } else { self.lines(position, change, old.up) };
         let now = self.now;
         let checker = self.checkers.get_mut(position)?;
         checker.standing = standing;
@@ -354,6 +359,15 @@ impl Roster {
         let was_alive = self.services.get(place.service)?.is_alive(place.server);
         let news = self.news(position, change, (was_alive, alive));
         let service = self.services.get_mut(place.service)?;
+        if is_script && matches!(change, Change::Down { failure: Failure::Exit(_), .. }) {
+            // The weight that it set goes with it, in silence.
+            service.assume(place.server, was_alive, weight);
+        }
+        if is_script {
+            // The weight that a script sets is told before the script's success.
+            service.set_weight(place.server, weight, out);
+        }
+        out.extend(lines.into_iter().map(Effect::Log));
         service.set_weight(place.server, weight, out);
         service.set_alive(place.server, alive, out);
         if matches!(change, Change::ConfirmedDown(_)) {
@@ -366,24 +380,35 @@ impl Roster {
 
     /// Takes the number in a tracked file. Returns the checkers whose verdict changed with it.
     pub fn take_number(&mut self, file: FileId, value: i64, out: &mut Vec<Effect>) -> Vec<usize> {
-        let mut changed = Vec::new();
-        for position in 0..self.checkers.len() {
-            let Some(CheckKind::File(check)) = self.check(position).map(|check| &check.kind) else {
-                continue;
-            };
-            let Some(real) = self.checkers.get(position).and_then(|checker| self.real_server(checker.place))
-            else {
-                continue;
-            };
-            if check.file != file {
-                continue;
+        let mut changed = self.judge_number(file, value);
+        changed.retain(|&(position, outcome)| {
+            self.take(position, outcome, out).is_some_and(|taken| taken.changed)
+        });
+        changed.into_iter().map(|(position, _)| position).collect()
+    }
+
+    /// The number that a tracked file holds before the first use: its checkers start with what it says, `alpha` or not.
+    pub fn assume_number(&mut self, file: FileId, value: i64) {
+        for (position, outcome) in self.judge_number(file, value) {
+            let mut standing = Standing::new(false);
+            if let Some(check) = self.check(position) {
+                standing.take(check, outcome);
             }
-            let outcome = file_probe::judge(check, real.weight, value);
-            if self.take(position, outcome, out).is_some_and(|taken| taken.changed) {
-                changed.push(position);
+            if let Some(checker) = self.checkers.get_mut(position) {
+                checker.standing = standing;
+                checker.last = Some((self.now, outcome));
             }
         }
-        changed
+    }
+
+    /// What a number means to the checkers of its file.
+    fn judge_number(&self, file: FileId, value: i64) -> Vec<(usize, Outcome)> {
+        let judge = |(position, checker): (usize, &Checker)| {
+            let CheckKind::File(check) = &self.check(position)?.kind else { return None };
+            let weight = self.real_server(checker.place)?.weight;
+            (check.file == file).then(|| (position, file_probe::judge(check, weight, value)))
+        };
+        self.checkers.iter().enumerate().filter_map(judge).collect()
     }
 
     /// The daemon ends and withdraws everything.
@@ -434,13 +459,14 @@ impl Roster {
         })
     }
 
-    /// The line that says that a checker begins its work.
+    /// The line that says that a checker begins its work, or rests from the start.
     #[must_use]
     pub fn activation(&self, position: usize) -> Option<String> {
-        let place = self.checkers.get(position).filter(|_| !self.is_suspended(position))?.place;
-        self.check(position).filter(|check| !matches!(check.kind, CheckKind::File(_)))?;
+        let place = self.checkers.get(position)?.place;
+        self.check(position).filter(|check| runs(check))?;
         let (service, server) = (self.services.get(place.service)?, self.real_server(place)?);
-        Some(format!("Activating healthchecker for service {} for VS {}", server.name, service.config().name))
+        let verb = if self.is_suspended(position) { "Deactivating" } else { "Activating" };
+        Some(format!("{verb} healthchecker for service {} for VS {}", server.name, service.config().name))
     }
 
     fn real_server(&self, place: Place) -> Option<&RealServer> {
@@ -503,7 +529,9 @@ impl Roster {
         // keepalived's scripts tell their first result in any case.
         let always = matches!(kind, CheckKind::Misc { .. });
         let failure = match change {
-            Change::None | Change::Retrying(_) => return None,
+            Change::None | Change::Retrying { .. } | Change::NeverUp(_) => return None,
+            // keepalived mails nothing of files.
+            _ if matches!(kind, CheckKind::File(_)) => return None,
             // A server that was taken for good, or for bad, is no news.
             Change::Up if was_alive && !always => return None,
             Change::ConfirmedDown(_) if !always => return None,
@@ -532,6 +560,11 @@ impl Roster {
         let service = &service.config().name;
         wording::lines(&wording::Subject { check, server: &server.name, service, was_up }, change)
     }
+}
+
+/// Nothing runs where the parent tells a number.
+fn runs(check: &Check) -> bool {
+    !matches!(check.kind, CheckKind::File(_))
 }
 
 fn service_id(index: usize) -> ServiceId {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use config::model::check::Endpoint;
+use config::model::check::{Endpoint, FileCheck};
 use config::model::ipvs::{Destination, Forwarding, Protocol, ServiceKey, ServiceOptions};
 use config::model::parts::ServerRef;
 use config::model::units::{ScriptId, ServerId};
@@ -205,8 +205,8 @@ fn a_misc_check_moves_the_weight_of_its_server() {
     assert_eq!(
         logs(&out),
         [
-            "Misc check for [[192.0.2.1]:tcp:80 VS [198.51.100.1]:tcp:80] by [/bin/load] succeeded.",
-            "Changing weight from 1 to 7 for active service [192.0.2.1]:tcp:80 of VS [198.51.100.1]:tcp:80"
+            "Changing weight from 1 to 7 for active service [192.0.2.1]:tcp:80 of VS [198.51.100.1]:tcp:80",
+            "Misc check for [[192.0.2.1]:tcp:80 VS [198.51.100.1]:tcp:80] by [/bin/load] succeeded."
         ]
     );
     assert_eq!(table(&roster), [(0, 0, 7)]);
@@ -496,4 +496,28 @@ fn mail_follows_each_checker_unless_only_servers_are_wanted() {
         ]
     );
     assert_eq!(mails(true), [format!("DOWN {failed}"), format!("UP {succeeded}")]);
+}
+
+#[test]
+fn a_server_starts_with_what_its_file_says_without_a_word() {
+    let file = |weight: i32, alpha: bool| vec![Check { alpha, ..check(number(weight)) }];
+    for (value, entries) in [(0, vec![(0, 0, 1), (0, 1, 1)]), (4, vec![(0, 1, 9)])] {
+        let servers = vec![server(1, file(0, true)), server(2, file(2, false))];
+        let mut roster = roster(1, vec![service(80, servers)]);
+        roster.assume_number(FileId::new(0), value);
+        let mut out = Vec::new();
+        roster.start(&mut out);
+        assert_eq!(table(&roster), entries);
+        assert_eq!(logs(&out).len(), 1, "{out:?}");
+        assert!(roster.take_number(FileId::new(0), value, &mut Vec::new()).is_empty());
+    }
+}
+
+#[test]
+fn nothing_is_mailed_of_files() {
+    assert!(letters(vec![check(number(0))], false, &[(0, PASS), (0, FAIL), (0, PASS)]).is_empty());
+}
+
+fn number(weight: i32) -> CheckKind {
+    CheckKind::File(FileCheck { file: FileId::new(0), name: "load".to_owned(), weight, reverse: false })
 }

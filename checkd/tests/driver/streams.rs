@@ -135,7 +135,7 @@ fn conversations_are_judged_and_failures_explained() {
         (smtp(serve(mail_server)), None),
         (matching("h[aeiou]l+o$"), None),
         (https(serve(answers_unasked)), Some("answer is no TLS")),
-        (https(serve(silent)), Some("no complete answer in time")),
+        (https(serve(silent)), Some("no TLS handshake in time")),
         (https(serve(drop)), Some("connection ended without close_notify")),
         (https(tls_server(&["-tls1_2", "-cipher", "AES128-SHA@SECLEVEL=0"])), Some("HandshakeFailure")),
         (https(tls_server(&["-tls1_1"])), Some("server sent alert")),

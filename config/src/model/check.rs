@@ -322,6 +322,16 @@ pub struct RegexOptions {
     pub ungreedy: bool,
     /// `utf` or `ucp`: the body is read as UTF-8.
     pub unicode: bool,
+    /// `allow_empty_class`: a bracket that closes a class at once closes it.
+    pub allow_empty_class: bool,
+    /// `alt_bsux`: escapes with `u` and `x` are those of ECMAScript.
+    pub alt_bsux: bool,
+    /// `alt_circumflex`: in `multiline` a circumflex matches behind the last line feed, too.
+    pub alt_circumflex: bool,
+    /// `dupnames`: several groups may have one name.
+    pub dup_names: bool,
+    /// `match_unset_backref`: a reference to a group that is not set matches nothing, rather than failing.
+    pub match_unset_backref: bool,
 }
 
 /// `SMTP_CHECK`.

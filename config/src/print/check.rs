@@ -121,6 +121,11 @@ impl Page<'_> {
                 ("multiline", options.multi_line),
                 ("ungreedy", options.ungreedy),
                 ("utf", options.unicode),
+                ("allow_empty_class", options.allow_empty_class),
+                ("alt_bsux", options.alt_bsux),
+                ("alt_circumflex", options.alt_circumflex),
+                ("dupnames", options.dup_names),
+                ("match_unset_backref", options.match_unset_backref),
             ] {
                 self.flag(&format!("regex_options {name}"), on);
             }

@@ -183,7 +183,7 @@ impl Context<'_> {
             };
             if let Err(error) = pattern::compile(&body) {
                 let problem = Problem::error(code::BAD_TEXT, span, format!("regex: {error}"));
-                self.report(problem.help("patterns are those of fancy-regex, see keepalived.conf(5)"));
+                self.report(problem.help("patterns are those of PCRE2, see keepalived.conf(5)"));
             }
             regex = Some(body);
         }

@@ -182,11 +182,6 @@ fn vocabulary_use(block: &str, name: &str) -> KeywordUse {
         "vrrp_instance/virtual_routes:entry" if virtual_route::INACTIVE.contains(&name) => {
             KeywordUse::Inactive
         }
-        "virtual_server/real_server/HTTP_GET/url/regex_options:option"
-            if url::UNKNOWN_TO_THE_MATCHER.contains(&name) =>
-        {
-            KeywordUse::Inactive
-        }
         "vrrp_instance/virtual_ipaddress:entry"
         | "vrrp_instance/virtual_ipaddress_excluded:entry"
         | "vrrp_instance/virtual_routes:entry"

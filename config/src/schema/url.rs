@@ -112,10 +112,6 @@ fn regex_no_match(draft: &mut UrlDraft, lowering: &mut Lowering<'_>, line: &Line
     draft.regex_inverted = true;
 }
 
-/// Options of PCRE2 that the matcher has nothing for.
-pub(crate) const UNKNOWN_TO_THE_MATCHER: &[&str] =
-    &["allow_empty_class", "alt_bsux", "alt_circumflex", "dupnames", "match_unset_backref"];
-
 fn regex_options(draft: &mut UrlDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     lowering.required(line, 1, "an option");
     for word in line.values() {
@@ -129,16 +125,17 @@ fn regex_options(draft: &mut UrlDraft, lowering: &mut Lowering<'_>, line: &Line<
             "multiline" => options.multi_line = true,
             "ungreedy" => options.ungreedy = true,
             "utf" | "ucp" => options.unicode = true,
+            "allow_empty_class" => options.allow_empty_class = true,
+            "alt_bsux" => options.alt_bsux = true,
+            "alt_circumflex" => options.alt_circumflex = true,
+            "dupnames" => options.dup_names = true,
+            "match_unset_backref" => options.match_unset_backref = true,
             // These tune the matcher, or speak of what is not there: no body is judged otherwise.
             "auto_callout" | "no_auto_possess" | "no_dotstar_anchor" | "no_start_optimize"
             | "never_backslash_c" | "never_utf" | "never_ucp" | "use_offset_limit" | "no_auto_capture"
             | "alt_verbnames" => {}
             other => {
-                let message = if UNKNOWN_TO_THE_MATCHER.contains(&other) {
-                    format!("regex option {other} is not known to the matcher and has no effect")
-                } else {
-                    format!("there is no regex option '{other}'; it has no effect")
-                };
+                let message = format!("there is no regex option '{other}'; it has no effect");
                 lowering.report(Problem::warning(code::NO_EFFECT, word.span, message));
             }
         }

@@ -404,6 +404,7 @@ impl Suite {
             self.check_sent(serial, sent);
         }
         self.tell_all_here(serial);
+        self.tell_files_ahead(serial);
         self.tell(serial, ToDaemon::Commit(generation));
         self.tell_tracked(serial);
         self.tell_failovers(serial);

@@ -320,6 +320,7 @@ impl Suite {
                 self.with_supervisor(daemon, |supervisor, out| supervisor.replace(successor, now, out));
             } else {
                 self.tell_all_here(serial);
+                self.tell_files_ahead(serial);
                 self.tell(serial, ToDaemon::Commit(generation));
                 self.tell_tracked(serial);
                 self.tell_failovers(serial);

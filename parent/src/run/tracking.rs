@@ -68,11 +68,28 @@ impl Suite {
         }
     }
 
-    /// Tells a process that uses the committed configuration everything that it tracks.
+    /// Tells checkd, which is about to use the committed configuration, the numbers that its servers start with.
+    pub(super) fn tell_files_ahead(&mut self, serial: Serial) {
+        if self.is_checkd(serial) {
+            self.tell_files(serial);
+        }
+    }
+
+    fn is_checkd(&self, serial: Serial) -> bool {
+        matches!(self.processes.get(&serial).map(|process| &process.link), Some(Link::Checkd(_)))
+    }
+
+    fn tell_files(&mut self, serial: Serial) {
+        for file in (0_u32..).take(self.broker.part().files.len()) {
+            self.tell_file(serial, FileId::new(file));
+        }
+    }
+
+    /// Tells a process that uses the committed configuration everything that it tracks and was not told ahead.
     pub(super) fn tell_tracked(&mut self, serial: Serial) {
         let part = std::rc::Rc::clone(self.broker.part());
-        for file in (0_u32..).take(part.files.len()) {
-            self.tell_file(serial, FileId::new(file));
+        if !self.is_checkd(serial) {
+            self.tell_files(serial);
         }
         for process in (0_u32..).take(part.processes.len()) {
             self.tell_count(serial, ProcessId::new(process));

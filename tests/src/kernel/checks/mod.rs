@@ -1,8 +1,8 @@
 //! The same checks by Debian's keepalived and by ours, beside each other in one kernel: every verdict, script, entry of
 //! the table and question to a server is compared.
 //!
-//! All cases run in one configuration per program. Servers change their behaviour twice; after each change both programs
-//! come to rest, and what they said and did until then is an outcome of that phase. The stop is the last phase.
+//! All cases of an act run in one configuration per program. Servers change their behaviour twice; after each change both
+//! programs come to rest, and what they said and did until then is an outcome of that phase. The stop is the last phase.
 
 mod cases;
 mod town;
@@ -17,13 +17,33 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use self::cases::{CASES, Case};
+use self::cases::{CHECKS, Case, Kind, POOLS, SETTINGS};
 use self::town::{Clockwork, Town};
 use self::witness::{Seen, Witness};
 use crate::lab::clock::now;
+use crate::lab::mail::MailServer;
 use crate::lab::{Director, Failure, Host, Lab, Lan, Subject, pause, process};
 
 const DIFFERENCES: &str = include_str!("../../../../docs/differences.md");
+
+/// Cases that share the words of `global_defs`.
+struct Act {
+    cases: &'static [Case],
+    globals: &'static str,
+    /// How long each phase takes at least, in seconds.
+    phases: [u64; 3],
+}
+
+const ACTS: [Act; 3] = [
+    Act { cases: CHECKS, globals: "checker_log_all_failures\n", phases: [9, 8, 8] },
+    Act { cases: POOLS, globals: "checker_log_all_failures\n", phases: [8, 8, 8] },
+    Act { cases: SETTINGS, globals: OTHER_GLOBALS, phases: [7, 8, 8] },
+];
+
+/// Letters go out for those who ask for them.
+const OTHER_GLOBALS: &str = "rs_init_notifies\nrouter_id lab\nsmtp_server 127.0.0.1 2525\nsmtp_helo_name lab\n\
+                             notification_email {\n a@lab.test\n}\nnotification_email_from b@lab.test\n\
+                             smtp_alert_checker off\n";
 
 /// Both programs over all cases.
 pub(super) fn compare(lab: &Lab) -> Result<(), Failure> {
@@ -32,25 +52,37 @@ pub(super) fn compare(lab: &Lab) -> Result<(), Failure> {
     furnish()?;
     let clockwork = Clockwork::default();
     let mut towns = Vec::new();
+    let mut mails = Vec::new();
     let mut tls = Vec::new();
     for host in hosts {
         host.ip("route add local 10.99.0.0/16 dev lo\n\
+             route add local fd99::/64 dev lo\n\
              neigh add 10.77.0.200 lladdr 02:00:00:00:00:99 dev eth0 nud permanent\n")?;
         towns.push(Town::start(host, &clockwork)?);
+        mails.push(MailServer::start(host, 2525)?);
         tls.extend(tls_servers(host)?);
     }
-    let seen = observe(lab, &hosts, &towns, &clockwork);
+    let mut complaints = String::new();
+    let mut record = String::new();
+    for act in &ACTS {
+        towns.iter().for_each(Town::forget);
+        for host in hosts {
+            // What a program that died has left.
+            host.run("ipvsadm", &["-C"])?;
+        }
+        let seen = observe(lab, act, &hosts, &towns, &mails, &clockwork);
+        let Ok((theirs, ours)) = seen.inspect_err(|failure| complaints.push_str(&failure.to_string())) else {
+            break;
+        };
+        for ((case, theirs), ours) in act.cases.iter().zip(&theirs).zip(&ours) {
+            writeln!(record, "{}\nkeepalived: {theirs:#?}\nours: {ours:#?}", case.name).ok();
+            complaints.push_str(&judge(case, theirs, ours));
+        }
+    }
     clockwork.end();
     for mut child in tls {
         process::signal(i32::try_from(child.id()).unwrap_or(0), Signal::SIGKILL);
         drop(child.wait());
-    }
-    let (theirs, ours) = seen?;
-    let mut complaints = String::new();
-    let mut record = String::new();
-    for ((case, theirs), ours) in CASES.iter().zip(&theirs).zip(&ours) {
-        writeln!(record, "{}\nkeepalived: {theirs:#?}\nours: {ours:#?}", case.name).ok();
-        complaints.push_str(&judge(case, theirs, ours));
     }
     fs::write(lab.out.join("seen"), record).map_err(|cause| Failure::instrument("record", cause))?;
     if complaints.is_empty() { Ok(()) } else { Err(Failure::new(complaints)) }
@@ -68,10 +100,9 @@ fn furnish() -> Result<(), Failure> {
     for host in ["theirs", "ours"] {
         write(&format!("{host}.note"), 0o755, &format!("#!/bin/sh\necho \"$*\" >>/run/lab/{host}.notes\n"))?;
     }
-    let status =
-        "#!/bin/sh\nread phase </run/lab/phase\nshift $phase\n[ $1 != hang ] || exec sleep 20\nexit $1\n";
+    let status = "#!/bin/sh\nread phase </run/lab/phase\nshift $phase\n[ $1 != hang ] || exec sleep 20\n\
+                  [ $1 != kill ] || kill -9 $$\nexit $1\n";
     write("status", 0o755, status)?;
-    set_phase(0)?;
     let key = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3 -subj /CN=town.test \
                -keyout /run/lab/town.key -out /run/lab/town.pem";
     let made = Command::new("openssl")
@@ -90,18 +121,33 @@ fn furnish() -> Result<(), Failure> {
 /// Files that say which phase it is.
 fn set_phase(phase: u8) -> Result<(), Failure> {
     let failed = |cause| Failure::instrument("files of a phase", cause);
-    for (name, text) in [("phase", phase.min(2).to_string()), ("flips", flips(phase).to_owned())] {
-        fs::write(format!("/run/lab/{name}.new"), text + "\n").map_err(failed)?;
+    let [flips, flops, deep] = if phase == 1 { ["5", "0", "-2147483648"] } else { ["0", "5", "3"] };
+    let phase_text = phase.to_string();
+    for (name, text) in
+        [("phase", &*phase_text), ("flips", flips), ("flops", flops), ("deep", deep), ("gone", "4")]
+    {
+        fs::write(format!("/run/lab/{name}.new"), format!("{text}\n")).map_err(failed)?;
         fs::rename(format!("/run/lab/{name}.new"), format!("/run/lab/{name}")).map_err(failed)?;
     }
     match phase {
-        1 => fs::remove_file("/run/lab/pages/page").map_err(failed),
-        _ => fs::write("/run/lab/pages/page", "one").map_err(failed),
+        1 => fs::remove_file("/run/lab/gone").and_then(|()| fs::remove_file("/run/lab/pages/page")),
+        _ => fs::write("/run/lab/pages/page", "one"),
     }
+    .map_err(failed)
 }
 
-fn flips(phase: u8) -> &'static str {
-    if phase == 1 { "5" } else { "0" }
+/// The addresses of services whose checks are suspended without them are there in one phase only.
+fn set_addresses(act: &Act, host: &Host, phase: u8) -> Result<(), Failure> {
+    let word = if phase == 1 { "add" } else { "del" };
+    let mut lines = String::new();
+    for (number, case) in (0..).zip(act.cases).filter(|(_, case)| case.block.contains("ha_suspend")) {
+        let address = match case.kind {
+            Kind::Tcp6 => format!("{}/128", witness::vip6(number)),
+            Kind::Tcp | Kind::Udp | Kind::Mark | Kind::Group => format!("{}/32", witness::vip(number)),
+        };
+        writeln!(lines, "addr {word} {address} dev eth0").ok();
+    }
+    host.ip(&lines)
 }
 
 /// Debian's `openssl s_server`, of both versions of TLS, that shows the file `page` as long as it is there.
@@ -124,40 +170,54 @@ fn tls_servers(host: &Host) -> Result<Vec<Child>, Failure> {
 
 fn observe(
     lab: &Lab,
+    act: &Act,
     hosts: &[&Host; 2],
     towns: &[Town],
+    mails: &[MailServer],
     clockwork: &Clockwork,
 ) -> Result<(Vec<Seen>, Vec<Seen>), Failure> {
     let mut witnesses = Vec::new();
     let mut directors = Vec::new();
-    for (host, subject) in hosts.iter().zip([Subject::C, Subject::Ours]) {
-        witnesses.push(Witness::new(host)?);
-        directors.push(Director::start(lab, host, subject, &config(host.name()), &[])?);
+    clockwork.set_phase(0);
+    set_phase(0)?;
+    for ((host, mail), subject) in hosts.iter().zip(mails).zip([Subject::C, Subject::Ours]) {
+        witnesses.push(Witness::new(host, mail.clone())?);
+        directors.push(Director::start(lab, host, subject, &config(act, host.name()), &[])?);
     }
-    for (phase, least) in [(0, 9), (1, 8), (2, 8)] {
+    for (phase, least) in (0..).zip(act.phases) {
         if phase > 0 {
+            // Nobody is checked any more in a phase that begins without its address.
+            if phase == 2 {
+                hosts.iter().try_for_each(|host| set_addresses(act, host, phase))?;
+                pause(Duration::from_secs(1));
+            }
             clockwork.set_phase(phase);
             set_phase(phase)?;
             for host in hosts {
-                host.sysctl("net.ipv4.icmp_echo_ignore_all", if phase == 1 { "1" } else { "0" })?;
+                let word = if phase == 1 { "1" } else { "0" };
+                host.sysctl("net.ipv4.icmp_echo_ignore_all", word)?;
+                host.sysctl("net.ipv6.icmp.echo_ignore_all", word)?;
+                if phase == 1 {
+                    set_addresses(act, host, phase)?;
+                }
             }
         }
         rest(&mut witnesses, phase, Duration::from_secs(least));
-        for (witness, host) in witnesses.iter_mut().zip(hosts) {
-            witness.end_phase(phase, host)?;
+        for ((witness, host), director) in witnesses.iter_mut().zip(hosts).zip(&directors) {
+            witness.end_phase(phase, host, director)?;
         }
     }
     for director in &directors {
         director.signal(Signal::SIGTERM);
     }
-    for mut director in directors {
+    for director in &mut directors {
         director.wait_end(END)?;
     }
     rest(&mut witnesses, STOP, Duration::from_secs(1));
     let mut reports = Vec::new();
-    for ((witness, host), town) in witnesses.iter_mut().zip(hosts).zip(towns) {
-        witness.end_phase(STOP, host)?;
-        reports.push(witness.report(town));
+    for (((witness, host), director), town) in witnesses.iter_mut().zip(hosts).zip(&directors).zip(towns) {
+        witness.end_phase(STOP, host, director)?;
+        reports.push(witness.report(act.cases, town, &director.log()));
     }
     let ours = reports.pop().unwrap_or_default();
     Ok((reports.pop().unwrap_or_default(), ours))
@@ -176,26 +236,25 @@ fn rest(witnesses: &mut [Witness], phase: u8, least: Duration) {
     }
 }
 
-fn config(host: &str) -> String {
+fn config(act: &Act, host: &str) -> String {
     let mut text = format!(
-        "global_defs {{\n    script_user root\n    enable_script_security\n    checker_log_all_failures\n    \
-         lvs_notify_fifo /run/lab/{host}.fifo\n}}\n\
-         track_file flips {{\n    file /run/lab/flips\n}}\n"
+        "global_defs {{\n    script_user root\n    enable_script_security\n    lvs_notify_fifo /run/lab/{host}.fifo\n{}}}\n",
+        act.globals
     );
-    for (number, case) in CASES.iter().enumerate() {
+    for file in ["flips", "flops", "deep", "gone"] {
+        writeln!(text, "track_file {file} {{\n    file /run/lab/{file}\n}}").ok();
+    }
+    for (number, case) in (0..).zip(act.cases) {
         let block = case.block.replace("%NOTE", &format!("/run/lab/{host}.note {}", case.name));
         let block = block.replace("%STATUS", "/run/lab/status");
-        let block = "ABCS".chars().fold(block, |block, letter| {
-            block.replace(&format!("%{letter} "), &format!("{} ", witness::server(letter, number)))
+        let block = "ABCPST".chars().fold(block, |block, letter| {
+            block.replace(&format!("%{letter}"), &witness::server(letter, number).to_string())
         });
-        let block = "ABCS".chars().fold(block, |block, letter| {
-            block.replace(&format!("%{letter}\n"), &format!("{}\n", witness::server(letter, number)))
-        });
-        let vip = witness::vip(number);
+        let head = witness::head(case.kind, number);
         writeln!(
             text,
-            "virtual_server {vip} 80 {{\nlvs_sched rr\nlvs_method NAT\nprotocol TCP\ndelay_loop 1\nwarmup 0\n\
-             connect_timeout 1\ndelay_before_retry 1\n{block}\n}}"
+            "{head}\nlvs_sched rr\nlvs_method NAT\ndelay_loop 1\nwarmup 0\nconnect_timeout 2\n\
+             delay_before_retry 1\n{block}\n}}"
         )
         .ok();
     }
@@ -227,14 +286,22 @@ fn judge(case: &Case, theirs: &Seen, ours: &Seen) -> String {
 }
 
 fn lines(seen: &Seen) -> BTreeSet<String> {
-    let by_phase =
-        [("told", &seen.told), ("scripts", &seen.scripts), ("table", &seen.table), ("pace", &seen.pace)];
+    let by_phase = [
+        ("told", &seen.told),
+        ("scripts", &seen.scripts),
+        ("letters", &seen.letters),
+        ("table", &seen.table),
+        ("pace", &seen.pace),
+    ];
     let mut lines: BTreeSet<String> = by_phase
         .into_iter()
         .flat_map(|(what, phases)| {
             phases.iter().map(move |(phase, lines)| format!("phase {phase}, {what}: {lines:?}"))
         })
         .collect();
+    for (phase, logged) in &seen.logged {
+        lines.extend(logged.iter().map(|line| format!("phase {phase}, log: {line}")));
+    }
     lines.extend(seen.asked.iter().map(|question| format!("asked: {question:?}")));
     lines
 }

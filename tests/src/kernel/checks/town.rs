@@ -4,7 +4,7 @@
 //! port say in which phase it does it, and the path of a url says what it answers in each phase.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,11 +13,11 @@ use crate::lab::clock::now;
 use crate::lab::{Failure, Host, pause};
 
 /// TCP ports that accept connections and say nothing, in the phases whose digit is 1.
-const ACCEPTING: &[u16] = &[7101, 7010, 7111, 7100];
+const ACCEPTING: &[u16] = &[7001, 7010, 7011, 7100, 7101, 7110, 7111];
 /// SMTP: a good greeting, a good answer to HELO, any answer at all, replies of several lines.
 const SMTP: &[u16] = &[25101, 25111, 26101, 27101, 28101];
-/// UDP: a bound port, a reply, the reply that is asked for.
-const DATAGRAMS: &[u16] = &[17101, 18101, 19101, 53];
+/// UDP: a bound port, a reply, the reply that is asked for, an empty reply.
+const DATAGRAMS: &[u16] = &[17101, 17111, 18101, 19101, 20101, 53];
 const HTTP: u16 = 80;
 
 /// What was asked.
@@ -66,6 +66,11 @@ impl Town {
         Ok(Self { heard })
     }
 
+    /// Forgets what was asked so far.
+    pub(super) fn forget(&self) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Looks at what was asked so far.
     pub(super) fn heard<T>(&self, look: impl FnOnce(&[Heard]) -> T) -> T {
         look(&self.heard.lock().unwrap_or_else(PoisonError::into_inner))
@@ -100,7 +105,9 @@ impl Street {
                     letters.as_ref().and_then(|letters| letters.recv_from(&mut buffer).ok())
                 {
                     let question = buffer.get(..length).unwrap_or_default();
-                    if let (Some(reply), Some(letters)) = (self.reply(*port, question), letters.as_ref()) {
+                    if let (Some(reply), Some(letters)) =
+                        (self.reply(*port, peer.ip().to_canonical(), question), letters.as_ref())
+                    {
                         letters.send_to(&reply, peer).ok();
                     }
                 }
@@ -125,7 +132,7 @@ impl Street {
     }
 
     fn page(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        let server = stream.local_addr().ok().map(|address| address.ip());
+        let server = stream.local_addr().ok().map(|address| address.ip().to_canonical());
         let Some(head) = read_until(&mut stream, b"\r\n\r\n")? else { return Ok(()) };
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
         let phase = self.clockwork.phase();
@@ -150,6 +157,8 @@ impl Street {
             code if code.len() == 3 && code.parse::<u16>().is_ok() => {
                 format!("HTTP/1.0 {code} Word\r\nContent-Length: 3\r\n\r\none")
             }
+            "copyright" => return stream.write_all(&[ok("x").as_bytes(), b"\xa9y"].concat()),
+            "utf8" => ok("x\u{a9}y"),
             body => match body.split_once(':') {
                 Some((code, body)) => format!("HTTP/1.0 {code} Word\r\n\r\n{body}"),
                 None => ok(body),
@@ -159,7 +168,7 @@ impl Street {
     }
 
     fn mail(&self, port: u16, mut stream: TcpStream) -> std::io::Result<()> {
-        let server = stream.local_addr().ok().map(|address| address.ip());
+        let server = stream.local_addr().ok().map(|address| address.ip().to_canonical());
         let phase = self.clockwork.phase();
         let (kind, refuses) = (port / 1000, !does(port, phase));
         if kind == 27 && refuses {
@@ -186,32 +195,38 @@ impl Street {
         Ok(())
     }
 
-    fn reply(&self, port: u16, question: &[u8]) -> Option<Vec<u8>> {
+    /// Who asks a server over the loopback has its address.
+    fn reply(&self, port: u16, server: IpAddr, question: &[u8]) -> Option<Vec<u8>> {
         let phase = self.clockwork.phase();
         if port == 53 {
-            return self.answer(question, phase);
+            return self.answer(server, question, phase);
         }
-        self.note(None, phase, format!("udp {port} {question:02x?}"));
+        self.note(Some(server), phase, format!("udp {port} {question:02x?}"));
         match (port / 1000, does(port, phase)) {
+            (20, true) => Some(Vec::new()),
             (18 | 19, true) => Some(b"pong!".to_vec()),
             (19, false) => Some(b"nope!".to_vec()),
             _ => None,
         }
     }
 
-    /// The question with an answer's bits; its first label says the error of each phase, `x` for silence.
-    fn answer(&self, question: &[u8], phase: u8) -> Option<Vec<u8>> {
-        self.note(None, phase, format!("dns {:02x?}", question.get(2..)?));
+    /// The question with an answer's bits; its first label says the error of each phase, `x` for silence, `t` for an
+    /// answer that is cut, `s` for half a header, `i` for the answer to another question.
+    fn answer(&self, server: IpAddr, question: &[u8], phase: u8) -> Option<Vec<u8>> {
+        self.note(Some(server), phase, format!("dns {:02x?}", question.get(2..)?));
         let mut answer = question.to_vec();
         *answer.get_mut(2)? |= 0x80;
         let code = match question.get(13) {
             Some(b'r') => *question.get(14 + usize::from(phase.min(2)))?,
             _ => b'0',
         };
-        if code == b'x' {
-            return None;
+        match code {
+            b'x' => return None,
+            b't' => *answer.get_mut(2)? |= 0x02,
+            b's' => answer.truncate(6),
+            b'i' => *answer.get_mut(0)? ^= 0x55,
+            digit => *answer.get_mut(3)? = 0x80 | (digit - b'0'),
         }
-        *answer.get_mut(3)? = 0x80 | (code - b'0');
         Some(answer)
     }
 }
@@ -235,13 +250,13 @@ fn set<T>(slot: &mut Option<T>, wanted: bool, make: impl FnOnce() -> Option<T>) 
 }
 
 fn listen(port: u16) -> Option<TcpListener> {
-    let listener = TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], port))).ok()?;
+    let listener = TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).ok()?;
     listener.set_nonblocking(true).ok()?;
     Some(listener)
 }
 
 fn bind(port: u16) -> Option<UdpSocket> {
-    let socket = UdpSocket::bind(SocketAddr::from(([0, 0, 0, 0], port))).ok()?;
+    let socket = UdpSocket::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).ok()?;
     socket.set_nonblocking(true).ok()?;
     Some(socket)
 }

@@ -1,28 +1,11 @@
-//! What is checked, and how.
+//! What a check asks for and finds.
 
-/// One virtual server.
-pub(super) struct Case {
-    pub(super) name: &'static str,
-    /// What stands in its block. `%A` to `%C` are addresses of servers, `%S` that of a sorry server, `%NOTE` a program
-    /// that writes its arguments down, `%STATUS` one that exits with its first, second or third argument by phase.
-    pub(super) block: &'static str,
-    /// Words of `docs/differences.md` where the outcomes differ.
-    pub(super) differs: Option<&'static str>,
-}
-
-const fn same(name: &'static str, block: &'static str) -> Case {
-    Case { name, block, differs: None }
-}
-
-const fn differs(name: &'static str, block: &'static str, words: &'static str) -> Case {
-    Case { name, block, differs: Some(words) }
-}
+use super::{Case, differs, same};
 
 const ANCHORS: &str = "neither anchor ever matches";
 
 /// MD5 of `one` is f97c5d29941bfb1b2fdab0874906ab82, of nothing d41d8cd98f00b204e9800998ecf8427e.
-pub(super) const CASES: &[Case] = &[
-    // TCP_CHECK
+pub(in crate::kernel::checks) const CHECKS: &[Case] = &[
     same("tcp-refused", "real_server %A 7101 {\n TCP_CHECK {\n }\n}"),
     same("tcp-silent", "real_server 10.77.0.200 80 {\n TCP_CHECK {\n  connect_timeout 1\n }\n}"),
     same("tcp-late", "real_server %A 7010 {\n TCP_CHECK {\n }\n}"),
@@ -31,11 +14,15 @@ pub(super) const CASES: &[Case] = &[
     same("tcp-connect-ip", "real_server %A 7101 {\n TCP_CHECK {\n  connect_ip %B\n }\n}"),
     same("tcp-bindto", "real_server %A 7101 {\n TCP_CHECK {\n  bindto 10.99.7.7\n }\n}"),
     same(
+        "tcp-fractions",
+        "delay_loop 0.5\nreal_server %A 7101 {\n TCP_CHECK {\n  retry 3\n  delay_before_retry 0.25\n }\n}",
+    ),
+    same("tcp-connect-ip-6", "real_server %A 7101 {\n TCP_CHECK {\n  connect_ip %P\n }\n}"),
+    same(
         "retry-of-outer-blocks",
         "retry 3\ndelay_loop 4\ndelay_before_retry 2\nreal_server %A 80 {\n retry 1\n HTTP_GET {\n  url {\n   path /200/503/200\n  }\n }\n}",
     ),
     same("no-checks", "real_server %A 80 {\n}"),
-    // HTTP_GET
     same("http-status", "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /200/503/200\n  }\n }\n}"),
     same(
         "http-status-code",
@@ -119,6 +106,62 @@ pub(super) const CASES: &[Case] = &[
         ANCHORS,
     ),
     same(
+        "http-regex-byte",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /copyright/two/copyright\n   regex \"x\\\\xa9y\"\n  }\n }\n}",
+    ),
+    same(
+        "http-regex-byte-octal",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /copyright/two/copyright\n   regex \"x\\\\xa9y\"\n  }\n }\n}",
+    ),
+    same(
+        "http-regex-byte-class",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /copyright/two/xy\n   regex \"x[\\\\x80-\\\\xff]y\"\n  }\n }\n}",
+    ),
+    same(
+        "http-regex-byte-not",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /copyright/xay/two\n   regex \"x[^a-z]y\"\n  }\n }\n}",
+    ),
+    same(
+        "http-regex-byte-dot",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /copyright/xy/utf8\n   regex \"x.y\"\n  }\n }\n}",
+    ),
+    same(
+        "http-regex-byte-word",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /copyright/xay/two\n   regex \"x\\\\Wy\"\n  }\n }\n}",
+    ),
+    same(
+        "http-regex-two-bytes",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /utf8/copyright/utf8\n   regex \"x\\\\xc2\\\\xa9y\"\n  }\n }\n}",
+    ),
+    same(
+        "http-regex-utf",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /utf8/copyright/utf8\n   regex \"x\\\\xa9y\"\n   regex_options utf\n  }\n }\n}",
+    ),
+    same(
+        "http-regex-literal",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /utf8/copyright/utf8\n   regex \"x\u{a9}y\"\n  }\n }\n}",
+    ),
+    same(
+        "http-regex-empty-class",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /one/xay/two\n   regex \"x[]y|one|two\"\n   regex_options allow_empty_class\n  }\n }\n}",
+    ),
+    same(
+        "http-regex-bsux",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /one/two/one\n   regex \"\\\\u006f\\\\x6e\"\n   regex_options alt_bsux\n  }\n }\n}",
+    ),
+    same(
+        "http-regex-names",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /one/xyz/two\n   regex \"(?<n>one)|(?<n>two)\"\n   regex_options dupnames\n  }\n }\n}",
+    ),
+    same(
+        "http-regex-unset",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /one/two/one\n   regex \"(x)?o\\\\1ne\"\n   regex_options match_unset_backref\n  }\n }\n}",
+    ),
+    same(
+        "http-regex-set",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /one/two/one\n   regex \"(x)?o\\\\1ne\"\n   regex_no_match\n  }\n }\n}",
+    ),
+    same(
         "http-several-urls",
         "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /200/200/200/a\n  }\n  url {\n   path /200/503/200/b\n  }\n  url {\n   path /200/200/200/c\n  }\n }\n}",
     ),
@@ -167,7 +210,38 @@ pub(super) const CASES: &[Case] = &[
         "real_server %A 80 {\n HTTP_GET {\n  nb_get_retry 2\n  delay_before_retry 2\n  delay_loop 4\n  url {\n   path /200/503/200\n  }\n }\n}",
     ),
     same("http-refused", "real_server %A 7101 {\n HTTP_GET {\n  url {\n   path /\n  }\n }\n}"),
-    // SSL_GET
+    same(
+        "http-connect-ip-6",
+        "real_server %A 80 {\n HTTP_GET {\n  connect_ip %P\n  url {\n   path /200/503/200\n  }\n }\n}",
+    ),
+    same(
+        "http-bind-port",
+        "real_server %A 80 {\n HTTP_GET {\n  bind_port 2047\n  url {\n   path /200/503/200\n  }\n }\n}",
+    ),
+    same(
+        "http-codes-of-two-lines",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /404/200/500\n   status_code 404\n   status_code 300-303 500\n  }\n }\n}",
+    ),
+    same(
+        "http-digest-and-regex",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /one/two/404:one\n   digest f97c5d29941bfb1b2fdab0874906ab82\n   regex ne\n  }\n }\n}",
+    ),
+    same(
+        "http-two-checks",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /200/503/200/a\n  }\n }\n HTTP_GET {\n  url {\n   path /200/200/503/b\n  }\n }\n}",
+    ),
+    same(
+        "http-urls-by-turns",
+        "delay_loop 2\nreal_server %A 80 {\n HTTP_GET {\n  url {\n   path /200/200/503/a\n  }\n  url {\n   path /200/503/503/b\n  }\n }\n}",
+    ),
+    same(
+        "http-urls-fast",
+        "delay_loop 4\nreal_server %A 80 {\n HTTP_GET {\n  fast_recovery\n  delay_before_retry 2\n  url {\n   path /503/200/503/a\n  }\n  url {\n   path /503/200/503/b\n  }\n  url {\n   path /200/200/200/c\n  }\n }\n}",
+    ),
+    same(
+        "http-urls-slow",
+        "delay_loop 2\nreal_server %A 80 {\n HTTP_GET {\n  url {\n   path /503/200/503/a\n  }\n  url {\n   path /503/200/503/b\n  }\n  url {\n   path /200/200/200/c\n  }\n }\n}",
+    ),
     same("ssl-refused", "real_server %A 7101 {\n SSL_GET {\n  url {\n   path /\n  }\n }\n}"),
     same(
         "ssl-digest",
@@ -178,7 +252,6 @@ pub(super) const CASES: &[Case] = &[
         "real_server %A 4434 {\n SSL_GET {\n  enable_sni\n  url {\n   path /page\n   virtualhost town.test\n   digest f97c5d29941bfb1b2fdab0874906ab82\n  }\n }\n}",
     ),
     same("ssl-of-plain-http", "real_server %A 80 {\n SSL_GET {\n  url {\n   path /200/200/200\n  }\n }\n}"),
-    // SMTP_CHECK
     same("smtp-refused", "real_server %A 7000 {\n SMTP_CHECK {\n }\n}"),
     same("smtp-timeout", "real_server 10.77.0.200 25 {\n SMTP_CHECK {\n }\n}"),
     same("smtp-greeting", "real_server %A 25101 {\n SMTP_CHECK {\n }\n}"),
@@ -194,20 +267,34 @@ pub(super) const CASES: &[Case] = &[
         "real_server %A 25 {\n SMTP_CHECK {\n  host {\n   connect_ip %A\n   connect_port 25111\n  }\n  host {\n   connect_ip %A\n   connect_port 26101\n  }\n }\n}",
         "two of them time out by turns",
     ),
-    // DNS_CHECK
+    same(
+        "smtp-retry",
+        "delay_loop 4\nreal_server %A 25101 {\n SMTP_CHECK {\n  retry 2\n  delay_before_retry 2\n }\n}",
+    ),
+    differs(
+        "smtp-host-of-another-address",
+        "real_server %A 80 {\n SMTP_CHECK {\n  helo_name director.test\n  host {\n   connect_ip %A\n   connect_port 25101\n  }\n }\n}",
+        "two of them time out by turns",
+    ),
     same("dns-error", "real_server %A 53 {\n DNS_CHECK {\n  type A\n  name r030.test\n }\n}"),
     same("dns-silent", "real_server %A 53 {\n DNS_CHECK {\n  type AAAA\n  name r0x0.test\n }\n}"),
     same(
         "dns-types",
-        "delay_loop 2\nreal_server %A 53 {\n DNS_CHECK {\n }\n DNS_CHECK {\n  type NS\n  name a.test\n }\n DNS_CHECK {\n  type CNAME\n  name b.test\n }\n DNS_CHECK {\n  type MX\n  name c.test\n }\n DNS_CHECK {\n  type TXT\n  name d.test\n }\n DNS_CHECK {\n  type RRSIG\n  name e.test\n }\n DNS_CHECK {\n  type DNSKEY\n  name r055.test\n }\n}",
+        "delay_loop 2\nreal_server %A 53 {\n DNS_CHECK {\n }\n DNS_CHECK {\n  type NS\n  name aa.test\n }\n DNS_CHECK {\n  type CNAME\n  name bb.test\n }\n DNS_CHECK {\n  type MX\n  name cc.test\n }\n DNS_CHECK {\n  type TXT\n  name dd.test\n }\n DNS_CHECK {\n  type RRSIG\n  name ee.test\n }\n DNS_CHECK {\n  type DNSKEY\n  name r055.test\n }\n}",
     ),
-    same("dns-refused", "real_server %A 54 {\n DNS_CHECK {\n  type A\n  name a.test\n }\n}"),
-    // UDP_CHECK
+    same("dns-refused", "real_server %A 54 {\n DNS_CHECK {\n  type A\n  name aa.test\n }\n}"),
+    same(
+        "dns-retry",
+        "delay_loop 2\nreal_server %A 53 {\n DNS_CHECK {\n  retry 2\n  delay_before_retry 2\n  type A\n  name r030.test\n }\n}",
+    ),
+    same("dns-truncated", "real_server %A 53 {\n DNS_CHECK {\n  retry 0\n  type A\n  name r0t0.test\n }\n}"),
+    same("dns-short", "real_server %A 53 {\n DNS_CHECK {\n  retry 0\n  type A\n  name r0s0.test\n }\n}"),
+    same("dns-other-id", "real_server %A 53 {\n DNS_CHECK {\n  retry 0\n  type A\n  name r0i0.test\n }\n}"),
     same("udp-refused", "real_server %A 17101 {\n UDP_CHECK {\n  payload 70696e67\n }\n}"),
     same("udp-reply", "real_server %A 18101 {\n UDP_CHECK {\n  payload 70696e6721\n  require_reply\n }\n}"),
     same(
         "udp-reply-bytes",
-        "real_server %A 19101 {\n UDP_CHECK {\n  payload 00ff\n  require_reply 706fXX67\n }\n}",
+        "real_server %A 19101 {\n UDP_CHECK {\n  payload 70f0\n  require_reply 706fXX67\n }\n}",
     ),
     same(
         "udp-reply-too-short",
@@ -217,80 +304,31 @@ pub(super) const CASES: &[Case] = &[
         "udp-reply-too-long",
         "real_server %A 19101 {\n UDP_CHECK {\n  payload 02\n  require_reply 70\n  max_reply_length 4\n }\n}",
     ),
-    // PING_CHECK, MISC_CHECK, FILE_CHECK
+    same("udp-without-payload", "real_server %A 17101 {\n UDP_CHECK {\n }\n}"),
+    same(
+        "udp-mask-of-digits",
+        "real_server %A 19101 {\n UDP_CHECK {\n  payload 05\n  require_reply 7X6fX\n }\n}",
+    ),
+    same("udp-reply-empty", "real_server %A 20101 {\n UDP_CHECK {\n  payload 06\n  require_reply\n }\n}"),
+    same(
+        "udp-reply-longer",
+        "real_server %A 19101 {\n UDP_CHECK {\n  payload 07\n  require_reply 706f6e672100\n }\n}",
+    ),
+    same(
+        "udp-reply-at-its-bounds",
+        "real_server %A 19101 {\n UDP_CHECK {\n  payload 08\n  require_reply 70\n  min_reply_length 5\n  max_reply_length 5\n }\n}",
+    ),
     same("ping", "real_server %A 80 {\n PING_CHECK {\n }\n}"),
-    same("misc", "delay_loop 2\nreal_server %A 80 {\n MISC_CHECK {\n  misc_path \"%STATUS 0 3 0\"\n }\n}"),
-    same(
-        "misc-dynamic",
-        "delay_loop 2\nreal_server %A 80 {\n weight 7\n MISC_CHECK {\n  misc_path \"%STATUS 2 1 255\"\n  misc_dynamic\n }\n}",
+    differs(
+        "dns-short-label",
+        "real_server %A 53 {\n DNS_CHECK {\n  type A\n  name a.test\n }\n}",
+        "A DNS_CHECK name with a label of one character",
     ),
-    same(
-        "misc-dynamic-zero",
-        "delay_loop 2\nreal_server %A 80 {\n weight 7\n MISC_CHECK {\n  misc_path \"%STATUS 12 0 3\"\n  misc_dynamic\n }\n}",
+    differs(
+        "udp-payload-of-ones",
+        "real_server %A 17101 {\n UDP_CHECK {\n  payload 01ff\n }\n}",
+        "A UDP_CHECK `payload` or `require_reply` that ends with `ff`",
     ),
-    same(
-        "misc-timeout",
-        "delay_loop 2\nreal_server %A 80 {\n MISC_CHECK {\n  misc_path \"%STATUS 0 hang 0\"\n  misc_timeout 1\n }\n}",
-    ),
-    same("file-down", "real_server %A 80 {\n FILE_CHECK {\n  track_file flips\n  weight 0\n }\n}"),
-    same(
-        "file-weight",
-        "real_server %A 80 {\n weight 10\n FILE_CHECK {\n  track_file flips\n  weight 2\n }\n}",
-    ),
-    // Several checks and pools
-    same(
-        "several-checks",
-        "real_server %A 80 {\n TCP_CHECK {\n  connect_port 7111\n }\n HTTP_GET {\n  url {\n   path /200/503/200\n  }\n }\n}",
-    ),
-    same(
-        "notes",
-        "quorum_up \"%NOTE quorum up\"\nquorum_down \"%NOTE quorum down\"\nreal_server %A 7101 {\n notify_up \"%NOTE server up\"\n notify_down \"%NOTE server down 'with a blank'\"\n TCP_CHECK {\n }\n}",
-    ),
-    same(
-        "quorum",
-        "quorum 2\nhysteresis 1\nquorum_up \"%NOTE quorum up\"\nquorum_down \"%NOTE quorum down\"\nreal_server %A 7101 {\n TCP_CHECK {\n }\n}\nreal_server %B 7111 {\n TCP_CHECK {\n }\n}\nreal_server %C 7100 {\n TCP_CHECK {\n  retry 2\n  delay_loop 4\n }\n}",
-    ),
-    same(
-        "quorum-of-weights",
-        "quorum 3\nreal_server %A 7101 {\n weight 3\n TCP_CHECK {\n }\n}\nreal_server %B 7111 {\n weight 2\n TCP_CHECK {\n }\n}",
-    ),
-    same(
-        "quorum-never",
-        "quorum 3\nquorum_down \"%NOTE quorum down\"\nreal_server %A 7111 {\n TCP_CHECK {\n }\n}\nreal_server %B 7000 {\n weight 2\n TCP_CHECK {\n }\n}",
-    ),
-    same("sorry", "sorry_server %S 80\nreal_server %A 7101 {\n TCP_CHECK {\n }\n}"),
-    same(
-        "sorry-quorum",
-        "sorry_server %S 80\nquorum 2\nquorum_up \"%NOTE quorum up\"\nquorum_down \"%NOTE quorum down\"\nreal_server %A 7101 {\n TCP_CHECK {\n }\n}\nreal_server %B 7111 {\n TCP_CHECK {\n }\n}",
-    ),
-    same(
-        "sorry-inhibit",
-        "sorry_server %S 80\nsorry_server_inhibit\nreal_server %A 7101 {\n TCP_CHECK {\n }\n}",
-    ),
-    same("inhibit-on-failure", "real_server %A 7101 {\n inhibit_on_failure\n weight 4\n TCP_CHECK {\n }\n}"),
-    same(
-        "inhibit-with-sorry",
-        "sorry_server %S 80\nreal_server %A 7101 {\n inhibit_on_failure\n TCP_CHECK {\n }\n}",
-    ),
-    same("alpha", "alpha\nreal_server %A 7010 {\n TCP_CHECK {\n }\n}"),
-    same(
-        "alpha-of-http",
-        "real_server %A 7100 {\n notify_up \"%NOTE up\"\n notify_down \"%NOTE down\"\n HTTP_GET {\n  alpha\n  url {\n   path /\n   status_code 200\n  }\n }\n}",
-    ),
-    same(
-        "alpha-of-check",
-        "real_server %A 7101 {\n notify_up \"%NOTE up\"\n notify_down \"%NOTE down\"\n TCP_CHECK {\n  alpha\n }\n}",
-    ),
-    same(
-        "alpha-with-sorry",
-        "alpha\nsorry_server %S 80\nquorum_up \"%NOTE up\"\nquorum_down \"%NOTE down\"\nreal_server %A 7010 {\n TCP_CHECK {\n }\n}",
-    ),
-    same(
-        "omega",
-        "omega\nquorum_up \"%NOTE up\"\nquorum_down \"%NOTE down\"\nreal_server %A 7111 {\n notify_down \"%NOTE server down\"\n TCP_CHECK {\n }\n}",
-    ),
-    same(
-        "omega-alpha",
-        "alpha\nomega\nquorum_up \"%NOTE up\"\nquorum_down \"%NOTE down\"\nreal_server %A 7100 {\n notify_up \"%NOTE server up\"\n notify_down \"%NOTE server down\"\n TCP_CHECK {\n }\n}",
-    ),
+    same("udp-payload-of-none", "real_server %A 17101 {\n UDP_CHECK {\n  payload 0001\n }\n}"),
+    same("udp-payload-in-groups", "real_server %A 17101 {\n UDP_CHECK {\n  payload 01 02 0304\n }\n}"),
 ];
