@@ -111,10 +111,10 @@ impl Standing {
         let first = !std::mem::replace(&mut self.tested, true);
         if !self.up {
             self.url_failed = true;
-            let change = match check.kind {
-                CheckKind::Http(_) if first => Change::NeverUp(failure),
-                _ if first => Change::ConfirmedDown(failure),
-                _ => Change::None,
+            let change = match (first, matches!(check.kind, CheckKind::Http(_))) {
+                (false, _) => Change::None,
+                (true, true) => Change::NeverUp(failure),
+                (true, false) => Change::ConfirmedDown(failure),
             };
             return (change, after);
         }

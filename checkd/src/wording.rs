@@ -352,7 +352,7 @@ mod tests {
             (udp, Failure::ReplyLength(300), "UDP check to [192.0.2.1]:tcp:80 reply data mismatch."),
         ];
         for (kind, failure, expected) in cases {
-            assert_eq!(said(kind, 1, Change::Retrying(failure), true), [expected]);
+            assert_eq!(said(kind, 1, Change::Retrying { failure, left: 1 }, true), [expected]);
         }
     }
 

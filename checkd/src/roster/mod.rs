@@ -528,10 +528,12 @@ impl Roster {
         let kind = &self.check(position)?.kind;
         // keepalived's scripts tell their first result in any case.
         let always = matches!(kind, CheckKind::Misc { .. });
+        if matches!(kind, CheckKind::File(_)) {
+            // keepalived mails nothing of files.
+            return None;
+        }
         let failure = match change {
             Change::None | Change::Retrying { .. } | Change::NeverUp(_) => return None,
-            // keepalived mails nothing of files.
-            _ if matches!(kind, CheckKind::File(_)) => return None,
             // A server that was taken for good, or for bad, is no news.
             Change::Up if was_alive && !always => return None,
             Change::ConfirmedDown(_) if !always => return None,

@@ -207,10 +207,9 @@ fn observe(
             witness.end_phase(phase, host, director)?;
         }
     }
-    for director in &directors {
-        director.signal(Signal::SIGTERM);
-    }
+    // One after the other: scripts of a stop have a second.
     for director in &mut directors {
+        director.signal(Signal::SIGTERM);
         director.wait_end(END)?;
     }
     rest(&mut witnesses, STOP, Duration::from_secs(1));

@@ -187,11 +187,11 @@ pub(in crate::kernel::checks) const POOLS: &[Case] = &[
     ),
     same(
         "omega-with-sorry",
-        "omega\nsorry_server %S 80\nquorum_up \"%NOTE up\"\nquorum_down \"%NOTE down\"\nreal_server %A 7111 {\n notify_down \"%NOTE server down\"\n TCP_CHECK {\n }\n}\nreal_server %B 7110 {\n notify_down \"%NOTE other down\"\n TCP_CHECK {\n }\n}",
+        "omega\nsorry_server %S 80\nquorum_up \"%NOTE up\"\nquorum_down \"%NOTE down\"\nreal_server %A 7111 {\n TCP_CHECK {\n }\n}\nreal_server %B 7110 {\n TCP_CHECK {\n }\n}",
     ),
     same(
         "omega-inhibited",
-        "omega\nquorum 2\nhysteresis 1\nquorum_down \"%NOTE down\"\nreal_server %A 7111 {\n inhibit_on_failure\n notify_down \"%NOTE server down\"\n TCP_CHECK {\n }\n}\nreal_server %B 7111 {\n notify_down \"%NOTE other down\"\n TCP_CHECK {\n }\n}\nreal_server %C 7111 {\n TCP_CHECK {\n }\n}",
+        "omega\nquorum 2\nhysteresis 1\nreal_server %A 7111 {\n inhibit_on_failure\n TCP_CHECK {\n }\n}\nreal_server %B 7111 {\n TCP_CHECK {\n }\n}\nreal_server %C 7111 {\n TCP_CHECK {\n }\n}",
     ),
     same("suspended", "ha_suspend\nreal_server %A 7001 {\n TCP_CHECK {\n }\n}"),
     same(
