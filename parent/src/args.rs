@@ -65,7 +65,7 @@ pub struct Args {
     /// Permissions that no new file gets, as a number of C; comes before the configuration's.
     #[arg(short = 'u', long = "umask", value_name = "MASK", value_parser = mask)]
     pub umask: Option<u16>,
-    /// Remove configured addresses at the start, whoever put them there.
+    /// Remove configured addresses of owners, too, at the start, whoever put them there.
     #[arg(short = 'X', long = "release-vips")]
     pub release_addresses: bool,
     /// Keep addresses when stopping, send no priority 0.

@@ -11,12 +11,11 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use config::diagnostic::Severity;
-use config::model::parts::{Held, ParentPart};
+use config::model::parts::Held;
 use config::model::process::ProcessSettings;
 use ipc::messages::Level;
 use ipc::messages::ctl::Daemon;
 use ipc::reactor;
-use netlink::route::PROTOCOL_KEEPALIVED;
 use sandbox::profile::Capability;
 use sandbox::spawn::{Abilities, abilities};
 use sandbox::system::process::landlock_abi;
@@ -377,19 +376,17 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     // Whoever was killed and has left no record of ours was another keepalived: what it left is what it was to hold.
     // A service manager removes the file of the main process, and nobody that of its VRRP process.
     let was_killed = vrrp_was_killed || pid_file.as_ref().is_ok_and(PidFile::was_stale);
-    // Beside a suite of checks alone the routes may be those of another one that lives.
-    let unknown = left.is_empty() && runs_vrrp(args);
-    let marked = if unknown { withdraw_marked_routes(&parts.parent) } else { Vec::new() };
-    let killed = unknown && (was_killed || !marked.is_empty());
-    if args.release_addresses || killed {
+    // Beside a suite of checks alone addresses and routes may be those of another one that lives.
+    let vrrp = runs_vrrp(args);
+    let killed = was_killed || !left.is_empty();
+    let whose = if killed { "left by a killed suite" } else { "there before the start" };
+    if vrrp {
+        // Whatever made it: what only a Master holds, nobody holds before the first election.
         left.add(&parts.parent.leftovers(args.release_addresses));
     }
     match addresses::withdraw(&left, reactor::now) {
-        Ok(removed) if removed.is_empty() && marked.is_empty() => {}
-        Ok(removed) => {
-            let all = [marked, removed].concat().join(" ");
-            say(Level::Warning, &format!("left by a killed suite, withdrawn: {all}"))
-        }
+        Ok(removed) if removed.is_empty() => {}
+        Ok(removed) => say(Level::Warning, &format!("{whose}, withdrawn: {}", removed.join(" "))),
         Err(why) => say(Level::Error, &format!("leftovers can't be withdrawn: {why}")),
     }
     if let Err(error) = PingRange::of(&place.run_dir).restore() {
@@ -419,7 +416,7 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
         daemon_dir,
         identities,
         respawn: !args.dont_respawn,
-        vrrp: runs_vrrp(args),
+        vrrp,
         checks: runs_checks(args),
         all: args.all,
         keep_addresses: args.keep_addresses,
@@ -450,15 +447,6 @@ fn let_in(run_dir: &Path, process: &ProcessSettings) -> io::Result<()> {
         std::fs::set_permissions(run_dir, Permissions::from_mode(0o751))?;
     }
     Ok(())
-}
-
-/// Withdraws what routes of instances have keepalived's mark although nobody holds them, and returns them in words. They
-/// are the witnesses of a killed one whose pid files are gone, too: keepalived 2.2 marks no addresses as its own.
-fn withdraw_marked_routes(part: &ParentPart) -> Vec<String> {
-    let mut held = part.leftovers(false);
-    held.addresses.clear();
-    held.routes.retain(|route| route.protocol == PROTOCOL_KEEPALIVED);
-    addresses::withdraw(&held, reactor::now).unwrap_or_default()
 }
 
 /// `-m` and `-M`.

@@ -149,10 +149,9 @@ fn what_a_killed_c_has_left_is_withdrawn_where_the_peer_has_taken_over() {
     });
 }
 
-/// A crash of the service manager, or an operator who tidies up, takes the pid files, too. keepalived 2.2 doesn't mark its
-/// addresses as its own, but its routes.
+/// A crash of the service manager, or an operator who tidies up, takes the pid files, too.
 #[test]
-fn what_a_killed_c_has_left_is_told_by_its_routes_where_its_pid_files_are_gone() {
+fn what_a_killed_c_has_left_is_withdrawn_where_its_pid_files_are_gone() {
     sandboxed(60, |lab| {
         let routes =
             "virtual_routes {\n198.51.100.0/24 via 10.77.0.100 dev eth0\n2001:db8:1::/48 dev eth0\n}\n";
@@ -179,5 +178,24 @@ fn what_a_killed_c_has_left_is_told_by_its_routes_where_its_pid_files_are_gone()
         pause(INTERVAL * 5);
         require(holds(d1, false) && routed() == 0, || "d1 has taken them again".to_owned())?;
         ours.stop().map(|_| ())
+    });
+}
+
+/// An address of an instance that is there already, by hand or by an unknown program: only a Master holds it, and
+/// nobody is one before its first election.
+#[test]
+fn an_address_that_is_there_before_the_start_is_withdrawn_by_c_and_by_ours() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let patient = global("lab") + &VrrpInstance::new(2, "20", 100, ADDRESS).text();
+        for subject in [Subject::C, Subject::Ours] {
+            d1.ip("addr add 10.77.0.50/24 dev eth0\n")?;
+            require(d1.has(ADDRESS), || "the address can't be added by hand".to_owned())?;
+            let director = Director::start(lab, d1, subject, &patient, &[])?;
+            wait_until("it is withdrawn", SOON, || !d1.has(ADDRESS))?;
+            director.stop()?;
+        }
+        Ok(())
     });
 }

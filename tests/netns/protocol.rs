@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tests::lab::config_text::VrrpInstance;
 use tests::lab::failure::require;
-use tests::lab::lan::front4;
+use tests::lab::lan::{front4, front6};
 use tests::lab::{Capture, Director, Lan, Subject, capture, clock, pause, sandboxed, wait_until};
 
 const ADDRESS: IpAddr = front4(50);
@@ -33,6 +33,28 @@ fn a_peer_that_sums_over_the_group_is_followed() {
         require(ours.logged("checksum made for the multicast group") == 1, || ours.log())?;
         pause(Duration::from_millis(1_500));
         require(d1.has(ADDRESS) && !d2.has(ADDRESS), || theirs.log())
+    });
+}
+
+/// As over IPv4: routers that look at the class let adverts pass before all else.
+#[test]
+fn adverts_over_ipv6_are_of_the_class_of_network_control() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let address = front6(0x50);
+        let instance = VrrpInstance::new(3, "0.2", 200, address).text();
+        let config = format!("global_defs {{\n    router_id lab\n}}\n{instance}");
+        for subject in [Subject::C, Subject::Ours] {
+            let capture = Capture::start(lab, lan.switch(), "class")?;
+            let director = Director::start(lab, d1, subject, &config, &[])?;
+            wait_until("it is Master", PATIENCE, || d1.has(address))?;
+            director.stop()?;
+            let classes = capture::classes(&capture.stop()?)?;
+            let control = !classes.is_empty() && classes.iter().all(|class| class == "0x000000c0");
+            require(control, || format!("{subject:?}: {classes:?}"))?;
+        }
+        Ok(())
     });
 }
 

@@ -117,3 +117,32 @@ pairs! {
     a_group_of_ours_moves_over_c: Ours over C;
     a_group_of_c_moves_over_ours: C over Ours;
 }
+
+/// The member whose timer runs out last makes the group rise, and is told before those that follow it.
+#[test]
+fn the_member_that_makes_its_group_rise_is_told_first_by_c_and_by_ours() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let mut fifo = open_fifo()?;
+        let uneven =
+            config(200, "", &format!("notify_fifo {FIFO}")).replacen("priority 200", "priority 150", 2);
+        let uneven = uneven.replacen("priority 150", "priority 200", 1);
+        let rises = "INSTANCE \"VI_2\" MASTER 150\nINSTANCE \"VI_1\" MASTER 200\nGROUP \"VG\" MASTER 0\n";
+        for subject in [Subject::C, Subject::Ours] {
+            let director = Director::start(lab, d1, subject, &uneven, &[])?;
+            let mut text = String::new();
+            wait_until("the group has risen", MOVE, || {
+                let mut bytes = [0; 4096];
+                let length = fifo.read(&mut bytes).unwrap_or(0);
+                text.push_str(&String::from_utf8_lossy(&bytes[..length]));
+                text.contains("GROUP \"VG\" MASTER")
+            })?;
+            require(text.contains(rises), || format!("{subject:?} told\n{text}"))?;
+            director.stop()?;
+            // What it tells of its end is nobody's.
+            fifo.read(&mut [0; 4096]).ok();
+        }
+        Ok(())
+    });
+}

@@ -46,7 +46,10 @@ impl Trail {
             (
                 Note::PriorityChanged { .. }
                 | Note::LowerDiscarded(_)
-                | Note::LowerAnswered(_)
+                | Note::LowerAnswered { .. }
+                | Note::RivalResigned
+                | Note::IntervalLearned { .. }
+                | Note::IntervalRestored { .. }
                 | Note::PreemptDelay(_),
                 led,
             ) => led,

@@ -65,7 +65,7 @@ pub fn syncing(group: &str, state: VrrpState) -> String {
     format!("VRRP_Group({group}) Syncing instances to {} state", state.word())
 }
 
-/// Lines for the first announcement of an address on an interface.
+/// Lines for the announcements of an address on an interface.
 #[must_use]
 pub fn announcing(name: &str, address: IpAddr, interface: &str) -> [String; 2] {
     let (many, one) = match address {
@@ -95,11 +95,13 @@ pub fn note(name: &str, note: Note, ours: Priority) -> (Level, String) {
                 heard.priority, heard.source
             ),
         ),
-        Note::LowerAnswered(heard) => (
+        Note::LowerAnswered { heard, answered } => (
             Level::Info,
             format!(
-                "({name}) Received advert from {} with lower priority {}, ours {ours}, forcing new election",
-                heard.source, heard.priority
+                "({name}) Received advert from {} with lower priority {}, ours {ours}{}",
+                heard.source,
+                heard.priority,
+                if answered { ", forcing new election" } else { "" }
             ),
         ),
         Note::HigherHeard(heard) => (
@@ -135,6 +137,21 @@ pub fn note(name: &str, note: Note, ours: Priority) -> (Level, String) {
         Note::Resigned(heard) => {
             (Level::Debug, format!("({name}) Backup received priority 0 advertisement from {}", heard.source))
         }
+        Note::RivalResigned => (Level::Debug, format!("({name}) Master received priority 0 message")),
+        Note::IntervalLearned { from, to } => {
+            let (from, to) = (from.duration().as_millis(), to.duration().as_millis());
+            (
+                Level::Debug,
+                format!("({name}) advertisement interval updated from {from}ms to {to}ms by master"),
+            )
+        }
+        Note::IntervalRestored { from, to } => {
+            let (from, to) = (from.duration().as_millis(), to.duration().as_millis());
+            (
+                Level::Debug,
+                format!("({name}) changing advert interval from {from}ms to locally configured {to}ms"),
+            )
+        }
         Note::PreemptDelay(delay) => {
             let (seconds, micros) = (delay.as_secs(), delay.subsec_micros());
             (Level::Info, format!("({name}) start preempt delay ({seconds}.{micros:06})"))
@@ -166,9 +183,12 @@ pub fn limit(note: Note) -> Limit {
         | Note::PreemptDelay(_)
         | Note::HigherHeard(_)
         | Note::HigherAddressHeard(_)
+        | Note::IntervalRestored { .. }
         | Note::Resigned(_) => Limit::Transition,
+        Note::RivalResigned => Limit::Reason(RIVAL_RESIGNED),
+        Note::IntervalLearned { .. } => Limit::Reason(INTERVAL_LEARNED),
         Note::LowerDiscarded(_) => Limit::Reason(LOWER_DISCARDED),
-        Note::LowerAnswered(_) => Limit::Reason(LOWER_ANSWERED),
+        Note::LowerAnswered { .. } => Limit::Reason(LOWER_ANSWERED),
         Note::OwnAddressHeard(_) => Limit::Reason(OWN_ADDRESS),
         Note::RivalOwner(_) => Limit::Reason(RIVAL_OWNER),
     }
@@ -199,8 +219,10 @@ pub const ROUTE_REFUSED: usize = Reject::KINDS + 7;
 /// Number of the line for what is strange about an accepted advert.
 pub const REMARK: usize = Reject::KINDS + 8;
 const RIVAL_OWNER: usize = Reject::KINDS + 9;
+const RIVAL_RESIGNED: usize = Reject::KINDS + 10;
+const INTERVAL_LEARNED: usize = Reject::KINDS + 11;
 /// Number of limited lines per instance.
-pub const KINDS: usize = Reject::KINDS + 10;
+pub const KINDS: usize = Reject::KINDS + 12;
 
 #[cfg(test)]
 mod tests {
@@ -222,8 +244,22 @@ mod tests {
             "(VI_1) received lower priority (50) advert from 192.0.2.1 - discarding"
         );
         assert_eq!(
-            note("VI_1", Note::LowerAnswered(heard), Priority::new(100)).1,
+            note("VI_1", Note::LowerAnswered { heard, answered: true }, Priority::new(100)).1,
             "(VI_1) Received advert from 192.0.2.1 with lower priority 50, ours 100, forcing new election"
+        );
+        assert_eq!(
+            note("VI_1", Note::LowerAnswered { heard, answered: false }, Priority::new(100)).1,
+            "(VI_1) Received advert from 192.0.2.1 with lower priority 50, ours 100"
+        );
+        let (from, to) =
+            (AdvertInterval::from_centiseconds(200).unwrap(), AdvertInterval::from_centiseconds(50).unwrap());
+        assert_eq!(
+            note("VI_1", Note::IntervalLearned { from, to }, Priority::new(100)).1,
+            "(VI_1) advertisement interval updated from 2000ms to 500ms by master"
+        );
+        assert_eq!(
+            note("VI_1", Note::IntervalRestored { from: to, to: from }, Priority::new(100)).1,
+            "(VI_1) changing advert interval from 500ms to locally configured 2000ms"
         );
     }
 

@@ -103,6 +103,12 @@ pub fn times_of(file: &Path, source: &str) -> Result<Vec<f64>, Failure> {
     Ok(rows.iter().filter_map(|row| row.first()?.parse().ok()).collect())
 }
 
+/// Traffic classes of the adverts over IPv6.
+pub fn classes(file: &Path) -> Result<Vec<String>, Failure> {
+    let rows = tshark(file, "vrrp && ipv6", &["ipv6.tclass"])?;
+    Ok(rows.into_iter().flatten().collect())
+}
+
 /// Runs tshark with a display filter; one row of fields for each frame.
 fn tshark(file: &Path, filter: &str, fields: &[&str]) -> Result<Vec<Vec<String>>, Failure> {
     let mut command = Command::new("tshark");

@@ -134,7 +134,7 @@ impl Driver {
                 VrrpdToParent::PriorityChanged { generation: self.generation, instance, priority: to };
             self.outbox.send(message);
         }
-        if matches!(note, Note::LowerAnswered(_)) && router.has_just_won(now) {
+        if matches!(note, Note::LowerAnswered { .. }) && router.has_just_won(now) {
             return;
         }
         let suppressed = match log::limit(note) {
@@ -190,6 +190,9 @@ impl Driver {
             return;
         }
         let count = holdings::count(&router.config);
+        if router.announcer.takes_untold() {
+            self.say_all_announcing(position);
+        }
         for _ in 0..SLICE {
             let Some(router) = self.routers.get_mut(position) else { return };
             let Some(address) = router.announcer.next(count) else { return };

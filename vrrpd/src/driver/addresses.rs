@@ -12,7 +12,7 @@ use crate::log;
 use crate::proto::machine::{Entered, Notify};
 use crate::router::Refusal;
 
-/// Most addresses whose first announcement is named in the log.
+/// Most addresses that the log names for each burst of announcements.
 const NAMED_ADDRESSES: usize = 20;
 
 /// Most orders of several instances in one request: about a millisecond of the kernel's time.
@@ -81,7 +81,6 @@ impl Driver {
                 router.renew_at = router.config.lease.map(|lease| now + lease_half(lease));
                 let news = std::mem::take(&mut router.master_news);
                 let because = router.trail.because.clone();
-                self.say_all_announcing(position);
                 if news {
                     self.tell_transition(position, Notify::News, because);
                 }
@@ -142,7 +141,7 @@ impl Driver {
     }
 
     /// Names the first addresses that are announced now: everybody's, but not thousands.
-    fn say_all_announcing(&mut self, position: usize) {
+    pub(super) fn say_all_announcing(&mut self, position: usize) {
         let Some(router) = self.routers.get(position) else { return };
         let held = (0..holdings::count(&router.config)).filter(|address| router.holdings.has(*address));
         let named: Vec<usize> = held.take(NAMED_ADDRESSES).collect();
@@ -156,8 +155,10 @@ impl Driver {
         let links = self.kernel.links();
         let Some(place) = holdings::place(&router.config, address, links) else { return };
         let Some(link) = links.by_index(place.index) else { return };
-        for line in log::announcing(&router.config.name, place.ip, &link.name) {
-            self.outbox.log(Level::Debug, line);
+        let [queued, sent] = log::announcing(&router.config.name, place.ip, &link.name);
+        self.outbox.log(Level::Debug, queued);
+        if !link.is_noarp() {
+            self.outbox.log(Level::Debug, sent);
         }
     }
 }

@@ -80,8 +80,11 @@ impl Driver {
                 Move::Rise => (Input::Promote, VrrpState::Master),
                 Move::Fall => (Input::Demote, VrrpState::Backup),
             };
+            // Who has brought it about comes first, with its news: scripts and pipes see the group follow it.
+            self.next_step = position;
+            self.give(position, input.clone(), now);
             self.say_syncing(position, state);
-            for member in &members {
+            for member in members.iter().filter(|member| **member != position) {
                 self.give(*member, input.clone(), now);
             }
         }

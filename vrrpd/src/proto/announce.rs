@@ -23,6 +23,7 @@ pub struct Announcer {
     conflict_waits: bool,
     extra_at: Option<MonoTime>,
     held_until: MonoTime,
+    untold: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +45,7 @@ impl Announcer {
             conflict_waits: false,
             extra_at: None,
             held_until: MonoTime::default(),
+            untold: false,
         }
     }
 
@@ -120,6 +122,7 @@ impl Announcer {
     /// The addresses are no longer ours: nothing more is said about them.
     pub fn released(&mut self) {
         self.burst = None;
+        self.untold = false;
         self.again = None;
         self.refresh_at = None;
         self.extra_at = None;
@@ -163,6 +166,11 @@ impl Announcer {
         self.next(count);
     }
 
+    /// True once for each burst: it deserves its lines in the log.
+    pub fn takes_untold(&mut self) -> bool {
+        std::mem::take(&mut self.untold)
+    }
+
     /// True while [`Self::next`] has more to give at once.
     #[must_use]
     pub fn is_sending(&self, now: MonoTime) -> bool {
@@ -183,6 +191,7 @@ impl Announcer {
         let left = self.burst.map_or(0, |burst| burst.rounds);
         let position = self.burst.map_or(0, |burst| burst.position);
         if rounds > left {
+            self.untold = true;
             self.burst = Some(Burst { rounds, position });
         }
     }
@@ -209,9 +218,12 @@ mod tests {
     fn five_rounds_over_all_addresses_then_five_more_after_five_seconds() {
         let mut announcer = Announcer::new(Announce::default());
         announcer.claimed(at_ms(1_000));
+        assert!(announcer.takes_untold());
         assert_eq!(drain(&mut announcer, 2), [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]);
         assert_eq!(announcer.poll_deadline(), Some(at_ms(6_000)));
+        assert!(!announcer.takes_untold());
         announcer.tick(at_ms(6_000));
+        assert!(announcer.takes_untold());
         assert_eq!(drain(&mut announcer, 2).len(), 10);
         assert_eq!(announcer.poll_deadline(), None);
     }

@@ -169,6 +169,7 @@ fn open_inet6() -> io::Result<Socket> {
     let socket = open(Domain::IPV6)?;
     socket.set_multicast_loop_v6(false)?;
     socket.set_freebind_v6(true)?;
+    setsockopt(&socket, sockopt::Ipv6TClass, &i32::from(TOS))?;
     Ok(socket)
 }
 

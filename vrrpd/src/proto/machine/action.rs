@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use config::model::units::Priority;
+use config::model::units::{AdvertInterval, Priority};
 
 use crate::proto::accept::Heard;
 
@@ -54,13 +54,19 @@ pub enum Notify {
     Repetition,
 }
 
-/// Something worth a line. All but `AdvertTimeout`, `TimerExpired` and `PriorityChanged` are caused by packets.
+/// Something worth a line. All but `AdvertTimeout`, `TimerExpired`, `IntervalRestored` and `PriorityChanged` are caused
+/// by packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Note {
     /// Backup: a lower priority is left to its fate.
     LowerDiscarded(Heard),
     /// Master: a lower priority sends adverts.
-    LowerAnswered(Heard),
+    LowerAnswered {
+        /// From whom.
+        heard: Heard,
+        /// Whether an advert answers, which `lower_prio_no_advert` forbids.
+        answered: bool,
+    },
     /// Master: a higher priority is heard.
     HigherHeard(Heard),
     /// Master: an equal priority with a higher address is heard.
@@ -73,6 +79,22 @@ pub enum Note {
     TimerExpired,
     /// Backup: the Master resigns.
     Resigned(Heard),
+    /// Master: another router that took itself for the Master resigns.
+    RivalResigned,
+    /// The Master advertises at another interval than was known.
+    IntervalLearned {
+        /// Known so far.
+        from: AdvertInterval,
+        /// The Master's.
+        to: AdvertInterval,
+    },
+    /// Master: the interval is the configured one again.
+    IntervalRestored {
+        /// The former Master's.
+        from: AdvertInterval,
+        /// Ours.
+        to: AdvertInterval,
+    },
     /// Backup: a lower priority is heard, and `preempt_delay` begins.
     PreemptDelay(Duration),
     /// Backup: the Master has fallen silent.

@@ -50,6 +50,9 @@ impl Machine {
         backup.ready = false;
         // "Set Active_Adver_Interval to Adver Interval contained in the ADVERTISEMENT. Recompute the
         // Skew_Time and the Active_Down_Interval. Reset the Active_Down_Timer to Active_Down_Interval."
+        if backup.learned != heard.interval {
+            out.push(Action::Note(Note::IntervalLearned { from: backup.learned, to: heard.interval }));
+        }
         backup.learned = heard.interval;
         backup.master = Some(heard.source);
         backup.down_at = now + timers::master_down_interval(version, skewed, heard.interval, adverts);
@@ -59,6 +62,7 @@ impl Machine {
     fn hear_as_master(&mut self, heard: Heard, advert_at: MonoTime, now: MonoTime, out: &mut Vec<Action>) {
         if heard.priority == Priority::RESIGN {
             // "If the Priority in the ADVERTISEMENT is 0, send an ADVERTISEMENT. Reset the Adver_Timer."
+            out.push(Action::Note(Note::RivalResigned));
             out.push(Action::SendAdvert(self.effective));
             self.state = State::Master { advert_at: now + self.settings.interval.duration() };
             return;
@@ -88,6 +92,10 @@ impl Machine {
         if self.settings.higher_priority_send_advert && punctual {
             out.push(Action::SendAdvert(self.effective));
         }
+        if heard.interval != self.settings.interval {
+            let from = self.settings.interval;
+            out.push(Action::Note(Note::IntervalLearned { from, to: heard.interval }));
+        }
         out.push(Action::ReleaseAddresses);
         self.become_backup(now, heard.interval, Some(heard.source), Notify::News, out);
     }
@@ -95,13 +103,14 @@ impl Machine {
     /// "Else: discard the ADVERTISEMENT and immediately send an ADVERTISEMENT", at most one per interval. The regular
     /// schedule goes on.
     fn answer(&mut self, heard: Heard, now: MonoTime, out: &mut Vec<Action>) {
-        out.push(Action::Note(Note::LowerAnswered(heard)));
+        let answered = !self.settings.lower_priority_no_advert;
+        out.push(Action::Note(Note::LowerAnswered { heard, answered }));
         let pause = self.settings.interval.duration();
         if self.answered_at.is_some_and(|last| now < last + pause) {
             return;
         }
         self.answered_at = Some(now);
-        if !self.settings.lower_priority_no_advert {
+        if answered {
             out.push(Action::SendAdvert(self.effective));
         }
         out.push(Action::AnnounceConflict);

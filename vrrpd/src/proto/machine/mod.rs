@@ -351,8 +351,16 @@ impl Machine {
         out.push(Action::SendAdvert(self.effective));
         out.push(Action::ClaimAddresses);
         self.answered_at = None;
-        self.state = State::Master { advert_at: now + self.settings.interval.duration() };
+        let to = self.settings.interval;
+        let from = match &self.state {
+            State::Backup(backup) => backup.learned,
+            State::Init | State::Master { .. } | State::Fault(_) => to,
+        };
+        self.state = State::Master { advert_at: now + to.duration() };
         out.push(entered(Entered::Master, Notify::News));
+        if from != to {
+            out.push(Action::Note(Note::IntervalRestored { from, to }));
+        }
     }
 
     fn become_backup(

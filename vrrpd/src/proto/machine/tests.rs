@@ -262,7 +262,7 @@ fn a_lower_priority_is_answered_once_per_interval_and_the_schedule_goes_on() {
 fn lower_prio_no_advert_announces_without_an_advert() {
     let mut bench = Bench::master(Settings { lower_priority_no_advert: true, ..settings(100) });
     let out = bench.hear(50, LOWER, us(4_000_000));
-    assert_eq!(out, [Action::Note(Note::LowerAnswered(heard(50, LOWER))), Action::AnnounceConflict]);
+    assert_eq!(out, [Action::Note(Note::LowerAnswered { heard: heard(50, LOWER), answered: false }), Action::AnnounceConflict]);
 }
 
 #[test]
