@@ -133,8 +133,13 @@ fn a_backup_learns_the_masters_interval() {
     let mut bench = Bench::started(settings(100));
     let mut advert = heard(150, HIGHER);
     advert.interval = AdvertInterval::from_centiseconds(10).unwrap();
-    bench.give(Input::Advert(advert), us(1_000_000));
+    let (ours, theirs) = (settings(100).interval, advert.interval);
+    let learned = Note::IntervalLearned { from: ours, to: theirs };
+    assert_eq!(bench.give(Input::Advert(advert), us(1_000_000)), [Action::Note(learned)]);
+    assert_eq!(bench.give(Input::Advert(advert), us(1_000_000)), []);
     assert_eq!(bench.deadline(), us(1_360_937) + Duration::from_nanos(500));
+    let out = bench.give(Input::Tick, us(1_360_938));
+    assert_eq!(out.last(), Some(&Action::Note(Note::IntervalRestored { from: theirs, to: ours })));
 }
 
 #[test]
@@ -262,14 +267,20 @@ fn a_lower_priority_is_answered_once_per_interval_and_the_schedule_goes_on() {
 fn lower_prio_no_advert_announces_without_an_advert() {
     let mut bench = Bench::master(Settings { lower_priority_no_advert: true, ..settings(100) });
     let out = bench.hear(50, LOWER, us(4_000_000));
-    assert_eq!(out, [Action::Note(Note::LowerAnswered { heard: heard(50, LOWER), answered: false }), Action::AnnounceConflict]);
+    assert_eq!(
+        out,
+        [
+            Action::Note(Note::LowerAnswered { heard: heard(50, LOWER), answered: false }),
+            Action::AnnounceConflict
+        ]
+    );
 }
 
 #[test]
 fn a_master_answers_priority_zero_with_an_advert_and_stays() {
     let mut bench = Bench::master(settings(100));
     let out = bench.hear(0, HIGHER, us(4_000_000));
-    assert_eq!(out, [Action::SendAdvert(Priority::new(100))]);
+    assert_eq!(out, [Action::Note(Note::RivalResigned), Action::SendAdvert(Priority::new(100))]);
     assert_eq!(bench.deadline(), us(5_000_000));
 }
 
