@@ -118,6 +118,13 @@ pairs! {
     a_group_of_c_moves_over_ours: C over Ours;
 }
 
+/// What the pipe holds now.
+fn told(fifo: &mut File) -> String {
+    let mut bytes = [0; 4096];
+    let length = fifo.read(&mut bytes).unwrap_or(0);
+    String::from_utf8_lossy(&bytes[..length]).into_owned()
+}
+
 /// The member whose timer runs out last makes the group rise, and is told before those that follow it.
 #[test]
 fn the_member_that_makes_its_group_rise_is_told_first_by_c_and_by_ours() {
@@ -133,15 +140,13 @@ fn the_member_that_makes_its_group_rise_is_told_first_by_c_and_by_ours() {
             let director = Director::start(lab, d1, subject, &uneven, &[])?;
             let mut text = String::new();
             wait_until("the group has risen", MOVE, || {
-                let mut bytes = [0; 4096];
-                let length = fifo.read(&mut bytes).unwrap_or(0);
-                text.push_str(&String::from_utf8_lossy(&bytes[..length]));
+                text.push_str(&told(&mut fifo));
                 text.contains("GROUP \"VG\" MASTER")
             })?;
             require(text.contains(rises), || format!("{subject:?} told\n{text}"))?;
             director.stop()?;
             // What it tells of its end is nobody's.
-            fifo.read(&mut [0; 4096]).ok();
+            told(&mut fifo);
         }
         Ok(())
     });
