@@ -185,7 +185,10 @@ impl Loading {
         match self.channel.receive() {
             Ok(None) => Ok(None),
             Ok(Some((loaded, _))) => self.collect(&loaded).map(Some),
-            Err(ReceiveError::Closed) => Err(WorkerError::Talk("it ended without an answer".to_owned())),
+            Err(ReceiveError::Closed) => Err(match self.process.attempt.failure() {
+                Some(error) => error.into(),
+                None => WorkerError::Talk("it ended without an answer".to_owned()),
+            }),
             Err(error) => Err(WorkerError::Talk(error.to_string())),
         }
     }

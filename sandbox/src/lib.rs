@@ -20,5 +20,6 @@ pub use confine::{
 pub use landlock::LandlockError;
 pub use parent::{ReduceError, reduce_parent};
 pub use spawn::{
-    Abilities, Missing, Plan, SpawnError, SpawnSpec, Spawned, Tuning, abilities, plan, spawn, spawn_tuned,
+    Abilities, Attempt, Missing, Plan, SpawnError, SpawnSpec, Spawned, Tuning, abilities, plan, spawn,
+    spawn_tuned,
 };

@@ -17,7 +17,7 @@ use thiserror::Error;
 use crate::profile::Profile;
 use crate::system::capability::all_held;
 use crate::system::child::{self, ChildPlan, Step};
-use crate::system::process;
+use crate::system::process::{Exec, Started};
 use crate::user::Ids;
 
 /// What to start.
@@ -70,10 +70,33 @@ pub const PROCESS_NAME: &str = "--process-name=";
 pub struct Spawned {
     /// Its process id, for log lines.
     pub pid: i32,
-    /// Readable when it has ended; see [`process::wait_pidfd`].
+    /// Readable when it has ended; see [`crate::system::process::wait_pidfd`].
     pub pidfd: OwnedFd,
     /// What it works without.
     pub missing: Vec<Missing>,
+    /// Whether its program is executed.
+    pub attempt: Attempt,
+}
+
+/// The execution of a daemon's program, which nobody waits for.
+#[derive(Debug)]
+pub struct Attempt {
+    exec: Exec,
+    executable: String,
+    name: &'static str,
+}
+
+impl Attempt {
+    /// Why the program was not executed, told once; `None` when it was, or when that isn't decided yet. It is when the
+    /// process has ended.
+    #[must_use]
+    pub fn failure(&self) -> Option<SpawnError> {
+        let executable = self.executable.clone();
+        Some(match child::failed_step(self.exec.failure()?) {
+            (Some(step), source) => SpawnError::Prepare { name: self.name, step, source },
+            (None, source) => SpawnError::Execute { executable, source },
+        })
+    }
 }
 
 /// Why a daemon could not be started. No process is left behind.
@@ -100,14 +123,6 @@ pub enum SpawnError {
         name: &'static str,
         /// The step.
         step: Step,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The new process runs but cannot be watched; it has been told to die.
-    #[error("cannot watch the new process {pid}")]
-    Watch {
-        /// Its process id.
-        pid: i32,
         /// What the kernel said.
         source: io::Error,
     },
@@ -244,10 +259,10 @@ fn processors(wanted: &[u16]) -> Option<CpuSet> {
     any.then_some(set)
 }
 
-/// Starts a daemon. Returns once the program has been executed.
+/// Starts a daemon. Doesn't wait until its program is executed: see [`Attempt`].
 ///
 /// # Errors
-/// [`SpawnError`], naming the step.
+/// [`SpawnError`] of what comes before the fork.
 pub fn spawn(spec: &SpawnSpec<'_>) -> Result<Spawned, SpawnError> {
     spawn_tuned(spec, &Tuning::default(), None)
 }
@@ -272,29 +287,15 @@ pub fn spawn_tuned(
     command.args(spec.arguments).env_clear().envs(spec.environment.iter().copied()).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let network = network.map(|fd| fd.try_clone_to_owned()).transpose().map_err(SpawnError::Network)?;
-    let child = child::fork_and_exec(&mut command, spec.channel.as_fd(), network, plan.child)
-        .map_err(|error| describe(spec, error))?;
-    let pid = i32::try_from(child.id()).unwrap_or(0);
-    match process::pidfd_open(pid) {
-        Ok(pidfd) => Ok(Spawned { pid, pidfd, missing: plan.missing }),
-        Err(source) => {
-            end(child);
-            Err(SpawnError::Watch { pid, source })
+    let executable = spec.executable.display().to_string();
+    let started = child::fork_and_exec(&mut command, spec.channel.as_fd(), network, plan.child);
+    match started {
+        Ok(Started { pid, pidfd, exec }) => {
+            let attempt = Attempt { exec, executable, name: spec.profile.name };
+            Ok(Spawned { pid, pidfd, missing: plan.missing, attempt })
         }
+        Err(source) => Err(SpawnError::Execute { executable, source }),
     }
-}
-
-fn describe(spec: &SpawnSpec<'_>, error: io::Error) -> SpawnError {
-    match child::failed_step(error) {
-        (Some(step), source) => SpawnError::Prepare { name: spec.profile.name, step, source },
-        (None, source) => SpawnError::Execute { executable: spec.executable.display().to_string(), source },
-    }
-}
-
-/// Kills and reaps a child that cannot be watched; both calls are about our own unreaped child, so they cannot fail.
-fn end(mut child: std::process::Child) {
-    let _ = child.kill();
-    let _ = child.wait();
 }
 
 #[cfg(test)]

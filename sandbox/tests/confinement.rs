@@ -262,7 +262,7 @@ fn a_signal_for_the_whole_group_does_not_end_a_daemon() {
     assert_eq!(wait(&spawned), Ending::Exited(0));
 }
 
-/// A start of vrrpd that must fail.
+/// Why a start of vrrpd that must fail has failed.
 fn failure(executable: &Path, realtime: Option<u8>) -> SpawnError {
     let (_ours, theirs) = UnixStream::pair().expect("socketpair");
     let spec = SpawnSpec {
@@ -275,7 +275,9 @@ fn failure(executable: &Path, realtime: Option<u8>) -> SpawnError {
         realtime,
         environment: &[],
     };
-    spawn(&spec).expect_err("refused")
+    let spawned = spawn(&spec).expect("forked");
+    assert_eq!(wait(&spawned), Ending::Exited(127));
+    spawned.attempt.failure().expect("refused")
 }
 
 #[test]

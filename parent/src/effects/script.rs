@@ -16,7 +16,7 @@ use config::names::{Names, SystemNames};
 use ipc::messages::RunOutcome;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use sandbox::system::process::{Ending, pidfd_open, run_as, start_clean, wait_pidfd};
+use sandbox::system::process::{Ending, Exec, Started, run_as, start, start_clean, wait_pidfd};
 
 /// Who waits for the outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,11 +56,25 @@ pub enum RunError {
 struct Run {
     pid: i32,
     pidfd: OwnedFd,
+    exec: Exec,
     purpose: Purpose,
     name: String,
     deadline: Option<MonoTime>,
     asked_to_end: bool,
     out_of_time: bool,
+}
+
+/// A program that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Who waited for it.
+    pub purpose: Purpose,
+    /// Its name.
+    pub name: String,
+    /// What came of it.
+    pub outcome: RunOutcome,
+    /// Why it could not even be executed.
+    pub not_executed: Option<io::Error>,
 }
 
 /// All programs that run now.
@@ -121,26 +135,20 @@ impl Runner {
         if (identity.uid, identity.gid) != own || !identity.groups.is_empty() {
             run_as(&mut command, identity.uid, identity.gid, identity.groups.clone());
         }
-        let mut child = command.spawn()?;
-        let pid = i32::try_from(child.id()).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        let pidfd = pidfd_open(pid).inspect_err(|_| {
-            // Nobody could watch it: it is ended at once, and a killed child keeps nobody waiting.
-            let _gone = child.kill();
-            let _reaped = child.wait();
-        })?;
+        let Started { pid, pidfd, exec } = start(&mut command)?;
         let fd = pidfd.as_raw_fd();
         let deadline = script.timeout.map(|timeout| now + timeout);
         let name = script.name.clone();
         self.runs.insert(
             key,
-            Run { pid, pidfd, purpose, name, deadline, asked_to_end: false, out_of_time: false },
+            Run { pid, pidfd, exec, purpose, name, deadline, asked_to_end: false, out_of_time: false },
         );
         self.started = self.started.saturating_add(1);
         Ok(fd)
     }
 
-    /// The descriptor under `key` is readable. Tells the outcome once the program has ended.
-    pub fn ready(&mut self, key: usize) -> Option<(Purpose, String, RunOutcome)> {
+    /// The descriptor under `key` is readable. Tells what came of it once the program has ended.
+    pub fn ready(&mut self, key: usize) -> Option<Ended> {
         let run = self.runs.get(&key)?;
         let ending = wait_pidfd(run.pidfd.as_fd()).unwrap_or(Some(Ending::Exited(255)))?;
         let run = self.runs.remove(&key)?;
@@ -149,7 +157,7 @@ impl Runner {
             Ending::Exited(status) => RunOutcome::Exited(u8::try_from(status).unwrap_or(255)),
             Ending::Signalled(signal) => RunOutcome::Signalled(u8::try_from(signal).unwrap_or(255)),
         };
-        Some((run.purpose, run.name, outcome))
+        Some(Ended { purpose: run.purpose, name: run.name, outcome, not_executed: run.exec.failure() })
     }
 
     /// Ends what is out of time: SIGTERM to the process group, SIGKILL two seconds later.
@@ -238,8 +246,8 @@ mod tests {
         loop {
             let now = reactor.turn(runner.deadline(), &mut Vec::new()).unwrap();
             runner.tick(now);
-            if let Some((_, _, outcome)) = runner.ready(0) {
-                return outcome;
+            if let Some(ended) = runner.ready(0) {
+                return ended.outcome;
             }
         }
     }
@@ -294,6 +302,27 @@ mod tests {
         let mut slow = script("trap '' TERM; while :; do sleep 0.1; done", 0, &[]);
         slow.timeout = Some(Duration::from_millis(50));
         assert_eq!(outcome(&slow), RunOutcome::TimedOut);
+    }
+
+    #[test]
+    fn a_program_that_is_none_is_told_at_its_end_and_nobody_waits_for_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let path = std::env::temp_dir().join(format!("keepalived-no-program-{}", std::process::id()));
+        std::fs::write(&path, "#!/nonexistent/shell\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let script = Script { argv: vec![path.display().to_string()], ..script("", 54321, &[]) };
+        let (mut runner, mut reactor) = (Runner::default(), Reactor::new().unwrap());
+        let fd = runner.start(0, &script, &[], Purpose::Nobody, false, now()).unwrap();
+        reactor.watch_reads(fd, 0).unwrap();
+        let ended = loop {
+            reactor.turn(runner.deadline(), &mut Vec::new()).unwrap();
+            if let Some(ended) = runner.ready(0) {
+                break ended;
+            }
+        };
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(ended.outcome, RunOutcome::Exited(127));
+        assert_eq!(ended.not_executed.map(|error| error.kind()), Some(io::ErrorKind::NotFound));
     }
 
     #[test]

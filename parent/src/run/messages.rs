@@ -20,7 +20,7 @@ use super::{Source, Suite};
 use crate::broker::{Effect, Whose};
 use crate::effects::fifo::{self, Subject};
 use crate::effects::notify::{self, Job, News, Told};
-use crate::effects::script::{Purpose, RunError};
+use crate::effects::script::{Ended, Purpose, RunError};
 use crate::plain::plain;
 use crate::supervisor::{Fault, Serial, Supervisor};
 
@@ -451,8 +451,12 @@ impl Suite {
 
     /// A script's pidfd is readable.
     pub(super) fn on_script(&mut self, key: usize, now: MonoTime) {
-        let Some((purpose, name, outcome)) = self.runner.ready(key) else { return };
+        let Some(Ended { purpose, name, outcome, not_executed }) = self.runner.ready(key) else { return };
         self.sources.remove(&key);
+        if let Some(error) = not_executed {
+            let error = RunError::Exec(error);
+            self.say(Level::Error, &format!("script {name} did not run: {error}"));
+        }
         // Whoever asked for a check tells what came of it; a reader ends with the suite.
         let is_told = match purpose {
             Purpose::Tracked(..) | Purpose::Check(..) => true,

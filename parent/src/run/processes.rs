@@ -19,7 +19,7 @@ use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
 use ipc::messages::{Confined, Level, StopMode, ToDaemon};
 use ipc::reactor;
 use sandbox::profile::{CHECKD, IPVSD, Profile, VRRPD};
-use sandbox::spawn::{Missing, PROCESS_NAME, SpawnError, SpawnSpec, Spawned, spawn_tuned};
+use sandbox::spawn::{Attempt, Missing, PROCESS_NAME, SpawnError, SpawnSpec, Spawned, spawn_tuned};
 use sandbox::system::process::{Ending, pidfd_send_signal, wait_pidfd};
 use sandbox::user::Ids;
 
@@ -53,6 +53,7 @@ pub(super) struct Process {
     pub(super) daemon: Daemon,
     pub(super) pid: i32,
     pidfd: OwnedFd,
+    attempt: Attempt,
     pub(super) link: Link,
     pub(super) keys: [usize; 2],
     pub(super) started: MonoTime,
@@ -269,10 +270,7 @@ impl Suite {
                 self.note_event(EventKind::Daemon, daemon.name(), "started", &format!("pid {pid}"));
             }
             Err(error) => {
-                let why = error.to_string();
-                let source =
-                    std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-                self.say(Level::Error, &format!("{why}{source}"));
+                self.say(Level::Error, &in_words(&error));
                 self.bury(daemon, serial, Ending::Exited(127), now);
             }
         }
@@ -310,6 +308,7 @@ impl Suite {
             daemon,
             pid: spawned.pid,
             pidfd: spawned.pidfd,
+            attempt: spawned.attempt,
             link,
             keys,
             started: now,
@@ -453,6 +452,9 @@ impl Suite {
             Ok(None) => return,
             Err(_) => Ending::Exited(255),
         };
+        if let Some(error) = process.attempt.failure() {
+            self.say(Level::Error, &in_words(&error));
+        }
         self.drain(serial, now);
         self.bury(daemon, serial, ending, now);
         self.perform(now);
@@ -578,6 +580,11 @@ pub(super) fn send_whole(
         channel.send(&ParentToIpvsd::Desired { generation, entries: batch.to_vec(), complete }, &[])?;
     }
     Ok(())
+}
+
+fn in_words(error: &SpawnError) -> String {
+    let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    format!("{error}{source}")
 }
 
 fn title(daemon: Daemon) -> &'static str {

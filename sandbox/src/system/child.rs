@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::ptr;
 
 use libc::{c_int, c_ulong};
@@ -16,7 +16,7 @@ use nix::sys::signal::SigSet;
 
 use super::capability::{all_held, keep_in_bounding, raise_ambient, set_capabilities, set_secure_bits};
 use super::fd::CHANNEL_FD;
-use super::process::{be_round_robin, close_on_exec_above, default_dispositions};
+use super::process::{Started, be_round_robin, close_on_exec_above, default_dispositions, start};
 use super::{check, check_long, prctl};
 
 /// One step between fork and exec, named in [`crate::SpawnError`] when it fails.
@@ -78,17 +78,18 @@ pub struct ChildPlan {
 }
 
 /// Forks and executes `command` after the steps of `plan`, in the namespace `network` if there is one; `channel`
-/// becomes fd 3.
+/// becomes fd 3. What fails behind the fork is told by [`Started::exec`]; the raw error carries the failed step, and
+/// [`failed_step`] takes it apart.
 ///
 /// # Errors
-/// The raw error carries the failed step: [`failed_step`] takes it apart.
+/// No process or descriptor is left.
 pub fn fork_and_exec(
     command: &mut Command,
     channel: BorrowedFd<'_>,
     network: Option<OwnedFd>,
     plan: ChildPlan,
-) -> io::Result<Child> {
-    // std keeps a pipe open until exec to report an error. It must not get number 3, or the channel would replace it.
+) -> io::Result<Started> {
+    // A pipe is open until exec to report an error. It must not get number 3, or the channel would replace it.
     let reserved = nix::fcntl::fcntl(channel, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(CHANNEL_FD))?;
     // SAFETY: fcntl has just returned this number as a new descriptor that nobody else owns.
     let _reserved = unsafe { OwnedFd::from_raw_fd(reserved) };
@@ -96,7 +97,7 @@ pub fn fork_and_exec(
     // SAFETY: signal-safety(7): the closure runs in the child between fork and exec, makes only system calls on
     // values computed before the fork, takes no lock and allocates nothing.
     unsafe { command.pre_exec(move || prepare_child(raw, network.as_ref(), &plan)) };
-    command.spawn()
+    start(command)
 }
 
 /// Takes an error of [`fork_and_exec`] apart: the step that failed (`None`: the fork or the exec itself) and the

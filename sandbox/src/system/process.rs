@@ -168,6 +168,65 @@ pub fn run_as(command: &mut Command, uid: u32, gid: u32, groups: Vec<u32>) {
     unsafe { command.pre_exec(become_user) };
 }
 
+/// A process that is becoming a program.
+#[derive(Debug)]
+pub struct Started {
+    /// Its id.
+    pub pid: i32,
+    /// Readable when it has ended; see [`wait_pidfd`].
+    pub pidfd: OwnedFd,
+    /// Whether it became one.
+    pub exec: Exec,
+}
+
+/// What became of the execution of a program: known at the end of the process, at the latest.
+#[derive(Debug)]
+pub struct Exec(OwnedFd);
+
+impl Exec {
+    /// Why the program was not executed; `None` when it was, or when that isn't decided yet.
+    #[must_use]
+    pub fn failure(&self) -> Option<io::Error> {
+        let mut number = [0; 4];
+        match nix::unistd::read(&self.0, &mut number) {
+            Ok(4) => Some(io::Error::from_raw_os_error(i32::from_ne_bytes(number))),
+            Ok(_) | Err(_) => None,
+        }
+    }
+}
+
+/// Exit status of a process that could not become a program, as shells have it.
+const NOT_EXECUTED: c_int = 127;
+
+/// Starts a program and doesn't wait until it is executed: a busy machine may take its time for that, and a file system
+/// that stands still any time.
+///
+/// # Errors
+/// No process or descriptor is left. What else goes wrong is told by [`Exec::failure`].
+pub fn start(command: &mut Command) -> io::Result<Started> {
+    use nix::fcntl::OFlag;
+    use nix::unistd::{ForkResult, fork, pipe2, write};
+    let (exec, report) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    // SAFETY: the child executes the program or ends: nothing of this process's goes on in it. Other threads of this one
+    // only write files; a lock of theirs that the child would need is none: the C library takes care of its allocator's.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            let number = command.exec().raw_os_error().unwrap_or(libc::EINVAL);
+            let _nobody_else_to_tell = write(&report, &number.to_ne_bytes());
+            exit_now(NOT_EXECUTED)
+        }
+        ForkResult::Parent { child } => {
+            let pid = child.as_raw();
+            let pidfd = pidfd_open(pid).inspect_err(|_| {
+                // Nobody could watch it. A killed child keeps nobody waiting.
+                let _gone = nix::sys::signal::kill(child, Signal::SIGKILL);
+                let _reaped = nix::sys::wait::waitpid(child, None);
+            })?;
+            Ok(Started { pid, pidfd, exec: Exec(exec) })
+        }
+    }
+}
+
 /// Version of the kernel's landlock interface, 0 without landlock: what a confinement can reach on this machine.
 #[must_use]
 pub fn landlock_abi() -> u32 {
