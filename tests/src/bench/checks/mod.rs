@@ -80,7 +80,7 @@ impl Load {
         let load = format!("{checks} {name} checks every {} s", interval.as_secs());
         let mut figures = vec![
             Figure {
-                what: format!("{load}: processor time per 1 000, ms; at most that of keepalived"),
+                what: format!("{load}: processor time per 1 000 made, ms; at most that of keepalived"),
                 target: Some(c.microseconds),
                 ours: ours.microseconds,
                 c: Some(c.microseconds),
