@@ -1,6 +1,8 @@
 //! What the parent promises when several things happen at once: a stop, a reload or a signal beside a death.
 
+use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -149,6 +151,57 @@ fn a_dead_server_stays_out_when_a_reload_needs_a_wider_confinement() {
         })?;
         let seen = dead_server(&director.status()?);
         require(seen == (None, 2), || format!("weight and generation of the dead server: {seen:?}"))
+    });
+}
+
+/// One server goes, another comes on a port that checkd may not reach yet, and both are needed.
+#[test]
+fn a_reload_that_needs_a_wider_confinement_runs_the_scripts_of_what_it_changes() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let told = Path::new("/run/lab/told");
+        let said = || fs::read_to_string(told).unwrap_or_default();
+        let run = |word: &str| format!("\"/bin/sh -c 'echo {word} >>{}'\"", told.display());
+        let server = |port: u16, check: u16| {
+            let alpha = if check == 9003 { "            alpha\n" } else { "" };
+            format!(
+                "    real_server 127.0.0.1 {port} {{\n        notify_down {}\n        TCP_CHECK {{\n            \
+                 connect_port {check}\n            warmup 60\n{alpha}        }}\n    }}\n",
+                run(&port.to_string())
+            )
+        };
+        let service = |quorum: u16, servers: &[(u16, u16)]| {
+            let servers: String = servers.iter().map(|(port, check)| server(*port, *check)).collect();
+            format!(
+                "global_defs {{\n    router_id lab\n    script_user root\n    enable_script_security\n}}\n\
+                 virtual_server 10.77.0.50 80 {{\n    lb_algo rr\n    lb_kind NAT\n    protocol TCP\n    quorum \
+                 {quorum}\n    quorum_down {}\n{servers}}}\n",
+                run("quorum")
+            )
+        };
+        let before = service(1, &[(8001, 9001), (8002, 9001)]);
+        let director = Director::start(lab, d1, Subject::Ours, &before, &["-C"])?;
+        let old = director.wait_daemon("checkd")?;
+        wait_until("the servers are up", Duration::from_secs(10), || {
+            director.logged("Gained quorum 1+0=1 <= 2 for VS [10.77.0.50]:tcp:80") == 1
+        })?;
+        let after = service(4, &[(8001, 9001), (8003, 9003), (8004, 9003), (8005, 9003)]);
+        director.write_config(d1, &after)?;
+        director.ctl(&["reload"])?;
+        director.wait_successor("checkd", old)?;
+        wait_until("the scripts have run", Duration::from_secs(10), || said().lines().count() >= 2)
+            .map_err(|failure| Failure::new(format!("{failure}: {}\n{}", said(), director.log())))?;
+        let mut words: Vec<String> = said().lines().map(str::to_owned).collect();
+        words.sort();
+        require(words == ["8002", "quorum"], || format!("{words:?}\n{}", director.log()))?;
+        for line in [
+            "Removing service [127.0.0.1]:tcp:8002 from VS [10.77.0.50]:tcp:80",
+            "Starting with quorum down 4-0=4 > 1 for VS [10.77.0.50]:tcp:80",
+        ] {
+            require(director.logged(line) == 1, || director.log())?;
+        }
+        director.stop().map(|_| ())
     });
 }
 

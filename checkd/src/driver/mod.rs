@@ -85,6 +85,7 @@ pub fn run(
         outbox: Outbox::default(),
         mailer: Mailer::default(),
         phase: Phase::Working,
+        outgrown: false,
         announced: 0,
         unread: false,
         strays: 0,
@@ -113,6 +114,8 @@ struct Driver<C> {
     outbox: Outbox,
     mailer: Mailer,
     phase: Phase,
+    /// The configuration in use needs a wider sandbox: no check starts and no letter leaves, a successor does that.
+    outgrown: bool,
     /// Checkers whose start has been announced in the log.
     announced: usize,
     /// Messages may be left in the link although no event will tell.
@@ -255,11 +258,11 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
             self.receive(*now, steps)?;
         }
         self.load()?;
-        if let (Some(roster), Phase::Working) = (&self.live, self.phase) {
+        if let (Some(roster), Phase::Working, false) = (&self.live, self.phase, self.outgrown) {
             self.runs.advance(roster, &self.reactor, *now, steps);
         }
         self.settle(steps, *now);
-        if self.phase != Phase::Quiet {
+        if self.phase != Phase::Quiet && !self.outgrown {
             self.mailer.advance(&self.reactor, *now, &mut reports);
         }
         self.tell(reports);
@@ -284,6 +287,7 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
         }
         let mail = self.mailer.deadline(now);
         match self.phase {
+            Phase::Working if self.outgrown => None,
             Phase::Working => self.runs.deadline(now).into_iter().chain(mail).min(),
             Phase::Quiet => None,
             Phase::Ending(until) => mail.into_iter().chain([until]).min(),
@@ -501,13 +505,14 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 // A large configuration keeps no advert waiting for a processor.
                 std::thread::yield_now();
             }
-            Ok(Slice::Whole(roster)) if self.permits(&roster)? => {
+            Ok(Slice::Whole(roster)) => {
+                let answer = if self.permits(&roster)? {
+                    FromDaemon::Prepared(generation)
+                } else {
+                    FromDaemon::Refused { generation, reason: Refusal::NeedsWiderSandbox }
+                };
                 self.prepared = Some(roster);
-                self.link.tell(FromDaemon::Prepared(generation))?;
-            }
-            Ok(Slice::Whole(_)) => {
-                let reason = Refusal::NeedsWiderSandbox;
-                self.link.tell(FromDaemon::Refused { generation, reason })?;
+                self.link.tell(answer)?;
             }
             Err(error) => self.refuse(generation, &error)?,
         }
@@ -542,11 +547,14 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
         Ok(true)
     }
 
+    /// One that needs a wider sandbox is committed, too: what it changes in the states of servers is told by the process
+    /// that knows them, and a successor checks.
     fn commit(&mut self, generation: Generation, now: MonoTime) -> Result<(), Halt> {
         let Some(mut roster) = self.prepared.take_if(|roster| roster.generation() == generation) else {
             self.strays = self.strays.saturating_add(1);
             return Ok(());
         };
+        self.outgrown = !self.permits(&roster)?;
         let lent = std::mem::take(&mut self.lent).into_iter().filter(|(of, ..)| *of == generation);
         let lent = lent.map(|(_, kind, fd)| (kind, fd)).collect();
         self.runs.lend(generation.value(), lent, &self.reactor).map_err(DriverError::from)?;
@@ -582,9 +590,14 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
         let mut reports = Vec::new();
         self.mailer.configure(roster.mail(), now, &mut reports);
         self.tell(reports);
+        if self.outgrown {
+            self.mailer.halt();
+        } else {
+            self.outbox.confirm(generation);
+        }
         self.outbox.commit(&roster);
         self.outbox.take(after, generation, Deltas::Dropped);
-        self.announced = 0;
+        self.announced = if self.outgrown { usize::MAX } else { 0 };
         self.live = Some(roster);
         Ok(())
     }

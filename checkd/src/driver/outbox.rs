@@ -78,11 +78,15 @@ impl Outbox {
         self.verdicts.insert(position);
     }
 
-    /// Another configuration is in use: the whole table and all verdicts go out. Events of the old one go before the
-    /// word that it is no longer used.
+    /// The word that another configuration is in use, behind the events of the one before.
+    pub(super) fn confirm(&mut self, generation: Generation) {
+        self.first.append(&mut self.events);
+        self.first.push_back(FromDaemon::Committed(generation).into());
+    }
+
+    /// Another configuration is in use: the whole table and all verdicts go out.
     pub(super) fn commit(&mut self, roster: &Roster) {
         self.first.append(&mut self.events);
-        self.first.push_back(FromDaemon::Committed(roster.generation()).into());
         self.deltas.clear();
         self.table = Some(roster.table().collect());
         self.verdicts = (0..roster.checks()).collect();

@@ -212,6 +212,28 @@ fn a_port_outside_the_confinement_needs_a_new_process() {
 }
 
 #[test]
+fn what_a_configuration_for_a_wider_sandbox_changes_is_told_by_the_process_that_it_outgrows() {
+    let mut parent = Parent::start(true);
+    let server_of = |port: u16| server(port, vec![tcp(([127, 0, 0, 1], port).into())]);
+    parent.load(1, &[service(vec![server_of(7), server_of(8)])]);
+    parent.prepare(2, &[service(vec![server_of(7), server_of(9)])]);
+    assert_eq!(refusal(&mut parent), Refusal::NeedsWiderSandbox);
+    parent.send(ToDaemon::Commit(Generation::new(2)));
+    parent.until(|message| matches!(message, CheckdToParent::Desired { generation, complete: true, .. } if *generation == Generation::new(2)));
+    parent.settle();
+    let removed = "Removing service [192.0.2.1]:tcp:1008 from VS [198.51.100.1]:tcp:80";
+    assert!(parent.logs().contains(&removed), "{:?}", parent.logs());
+    let down = |message: &CheckdToParent| {
+        matches!(message, CheckdToParent::ServiceEvent { generation, server: Some(server), up: false, .. }
+            if (*generation, *server) == (Generation::new(1), ServerId::new(1)))
+    };
+    assert!(parent.seen.iter().any(down));
+    let checked = |line: &&&str| line.contains("]:tcp:1009 ");
+    assert_eq!(parent.logs().iter().filter(checked).count(), 0);
+    assert!(!parent.seen.contains(&CheckdToParent::Common(FromDaemon::Committed(Generation::new(2)))));
+}
+
+#[test]
 fn without_port_rules_in_force_any_port_will_do() {
     let mut parent = Parent::start(false);
     parent.load(1, &to_port(7));

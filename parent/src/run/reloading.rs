@@ -314,16 +314,21 @@ impl Suite {
         for (daemon, serial) in asked {
             waiting.insert(daemon);
             let tuned = is_started_otherwise(&old.process, &self.parts.parent.process, daemon);
-            if wider.contains(&daemon) || tuned {
+            let outgrown = wider.contains(&daemon);
+            let replaced = outgrown || tuned;
+            // checkd alone knows what the reload means for the states of servers, and tells before it is replaced.
+            if replaced && !(outgrown && daemon == Daemon::Checkd) {
                 self.tell(serial, ToDaemon::Abort(generation));
-                let successor = self.serial();
-                self.with_supervisor(daemon, |supervisor, out| supervisor.replace(successor, now, out));
             } else {
                 self.tell_all_here(serial);
                 self.tell_files_ahead(serial);
                 self.tell(serial, ToDaemon::Commit(generation));
                 self.tell_tracked(serial);
                 self.tell_failovers(serial);
+            }
+            if replaced {
+                let successor = self.serial();
+                self.with_supervisor(daemon, |supervisor, out| supervisor.replace(successor, now, out));
             }
         }
         let deadline = now + COMMIT_PATIENCE;
