@@ -24,7 +24,7 @@ use syslog::Facility;
 
 use crate::append;
 use crate::args::{self, Args};
-use crate::control::Control;
+use crate::control::{self, Control};
 use crate::effects::addresses;
 use crate::effects::ping_range::PingRange;
 use crate::environment::{self, CorePattern};
@@ -304,6 +304,15 @@ fn claim_pid_file(args: &Args, place: &Place) -> Result<Result<PidFile, String>,
     })
 }
 
+/// Where this suite keeps its files. Two that name pid files of their own run side by side, as upstream's do.
+fn own_place(args: &Args, process: &ProcessSettings) -> Place {
+    let place = Place::of(&given(args), process);
+    let Some(pid_file) = args.pid_file.as_ref().filter(|_| args.run_dir.is_none()) else { return place };
+    let beside = place.clone().beside_another(pid_file);
+    // Where it was before it looks for what it left.
+    if beside.run_dir.is_dir() || control::is_served(&place.run_dir) { beside } else { place }
+}
+
 fn start(args: &Args) -> Result<ExitCode, Failure> {
     let fatal = |error: io::Error| Failure::new(exit::FATAL, error);
     // From here on no signal of keepalived's ends the process before the loop can obey it.
@@ -327,7 +336,7 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
         Err(error) => return Err(Failure::new(exit::FATAL, format!("net_namespace_ipvs: {error}"))),
     };
     enter_namespace(namespace.as_deref())?;
-    let place = Place::of(&given(args), &process);
+    let place = own_place(args, &process);
     let (record, mut left) = claim(&place.run_dir)?;
     let pid_file = claim_pid_file(args, &place)?;
     let vrrp_was_killed = predecessor::was_killed(&place.vrrp);

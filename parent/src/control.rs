@@ -94,10 +94,20 @@ pub enum Asked {
     Failed,
 }
 
+/// Whether a suite listens in a run directory.
+#[must_use]
+pub fn is_served(run_dir: &Path) -> bool {
+    is_answered(&run_dir.join(Access::Full.file()))
+}
+
+fn is_answered(path: &Path) -> bool {
+    UnixStream::connect(path).is_ok()
+}
+
 impl Door {
     fn open(directory: &Path, access: Access, group: Option<u32>) -> io::Result<Self> {
         let path = directory.join(access.file());
-        if UnixStream::connect(&path).is_ok() {
+        if is_answered(&path) {
             let why = "another keepalived listens there: give each its own --run-dir";
             return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
         }

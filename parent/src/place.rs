@@ -40,6 +40,14 @@ pub struct Given<'a> {
 }
 
 impl Place {
+    /// The run directory of a suite that has a pid file of its own, where another suite listens in the default one: named
+    /// after that file, so that it is the same at the next start. Upstream needs no more than `-p` for two of them.
+    #[must_use]
+    pub fn beside_another(self, pid_file: &Path) -> Self {
+        let name = pid_file.to_string_lossy().trim_start_matches('/').replace('/', "-");
+        Self { run_dir: self.run_dir.join(name), ..self }
+    }
+
     /// With a network namespace or an instance name every file lies in a place of its own, so that several suites can
     /// run side by side.
     #[must_use]
@@ -126,6 +134,16 @@ mod tests {
         assert_eq!(place.run_dir, Path::new("/run/x"));
         assert_eq!(place.parent, Path::new("/run/x/keepalived.pid"));
         assert_eq!(place.vrrp, Path::new("/run/v.pid"));
+    }
+
+    #[test]
+    fn a_suite_beside_another_is_named_after_its_pid_file() {
+        let pid_file = Path::new("/run/blue/keepalived.pid");
+        let given = Given { parent: Some(pid_file), ..Given::default() };
+        let place = Place::of(&given, &ProcessSettings::default()).beside_another(pid_file);
+        assert_eq!(place.run_dir, Path::new("/run/keepalived/run-blue-keepalived.pid"));
+        assert_eq!(place.parent, pid_file);
+        assert_eq!(place.vrrp, Path::new("/run/vrrp.pid"));
     }
 
     #[test]

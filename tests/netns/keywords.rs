@@ -347,6 +347,34 @@ fn receive_buffers_are_those_of_the_configuration() {
 }
 
 #[test]
+fn an_interface_that_comes_later_promotes_secondary_addresses_too() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        d1.sysctl("net.ipv4.conf.all.promote_secondaries", "0")?;
+        d1.sysctl("net.ipv4.conf.default.promote_secondaries", "0")?;
+        let mut later = VrrpInstance::new(3, "0.2", 200, front4(51)).with("promote_secondaries");
+        (later.name, later.vrid) = ("VI_2".to_owned(), 52);
+        let later = later.text().replace("eth0", "late0");
+        let instance = VrrpInstance::new(3, "0.2", 200, front4(50));
+        let _director = master(lab, d1, &(globals("") + &instance.text() + &later))?;
+        let promotes = || {
+            let file = "/proc/sys/net/ipv4/conf/late0/promote_secondaries";
+            d1.run("cat", &[file]).is_ok_and(|text| text.trim() == "1")
+        };
+        for _ in 0..2 {
+            d1.run("ip", &["link", "add", "late0", "type", "veth", "peer", "name", "late1"])?;
+            d1.run("ip", &["link", "set", "late1", "up"])?;
+            d1.run("ip", &["address", "add", "10.99.0.1/24", "dev", "late0"])?;
+            d1.run("ip", &["link", "set", "late0", "up"])?;
+            wait_until("the setting is made", SOON, promotes)?;
+            d1.run("ip", &["link", "delete", "late0"])?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn settings_of_the_kernel_are_put_back_at_the_end() {
     sandboxed(60, |lab| {
         let lan = Lan::new(&[("d1", 1)])?;

@@ -4,11 +4,12 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tests::lab::config_text::{VrrpInstance, global};
 use tests::lab::failure::require;
 use tests::lab::lan::front4;
 use tests::lab::subject::install_ours;
-use tests::lab::{Director, Failure, Lab, Lan, Subject, sandboxed, wait_until};
+use tests::lab::{Director, Failure, Lab, Lan, Subject, process, sandboxed, wait_until};
 
 const GOOD: &str = "vrrp_instance VI_1 {
     interface eth0
@@ -111,5 +112,37 @@ fn a_kernel_without_ipvs_leaves_vrrp_and_checks_alone() {
             director.status().is_ok_and(|status| status["services"][0]["servers"][0]["up"] == false)
         })
         .map(|_| ())
+    });
+}
+
+/// Starts ours as one starts keepalived twice on a machine.
+fn with_pid_files(lan: &Lan, host: &str) -> Result<std::process::Child, Failure> {
+    let (conf, pid, vrrp) =
+        (format!("/run/{host}.conf"), format!("/run/{host}/k.pid"), format!("/run/{host}/v.pid"));
+    std::fs::create_dir_all(format!("/run/{host}"))
+        .and_then(|()| std::fs::write(&conf, GOOD))
+        .map_err(|cause| Failure::instrument(&conf, cause))?;
+    let mut command = Command::new(install_ours()?.join("keepalived"));
+    command.args(["-n", "-l", "-P", "-f", &conf, "-p", &pid, "-r", &vrrp]).stdin(Stdio::null());
+    lan.host(host)?.spawn(&mut command)
+}
+
+#[test]
+fn two_suites_on_one_machine_need_pid_files_of_their_own_and_no_more() {
+    sandboxed(30, |_| {
+        let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+        let mut first = with_pid_files(&lan, "d1")?;
+        let has = |host: &str| lan.host(host).is_ok_and(|host| host.has(front4(50)));
+        wait_until("the first is Master", Duration::from_secs(10), || has("d1"))?;
+        let mut second = with_pid_files(&lan, "d2")?;
+        let socket = std::path::Path::new("/run/keepalived/run-d2-k.pid/control.sock");
+        wait_until("the second serves, too", Duration::from_secs(10), || socket.exists())?;
+        let ended = |child: &mut std::process::Child| {
+            process::signal(i32::try_from(child.id()).unwrap_or(0), Signal::SIGTERM);
+            child.wait().map_err(|cause| Failure::instrument("waiting for its end", cause))
+        };
+        require(ended(&mut first)?.success(), || "the first ended in trouble".to_owned())?;
+        wait_until("the second takes over", Duration::from_secs(10), || has("d2") && !has("d1"))?;
+        require(ended(&mut second)?.success(), || "the second ended in trouble".to_owned())
     });
 }

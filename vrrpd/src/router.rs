@@ -19,11 +19,10 @@ use crate::kernel::address::Order;
 use crate::kernel::link::{Links, Reach};
 use crate::log;
 use crate::proto::accept::{Reject, Rules};
-use crate::proto::advert;
+use crate::proto::advert::{self, Outgoing};
 use crate::proto::announce::Announcer;
 use crate::proto::auth::replay::Marks;
 use crate::proto::auth::signature::{self, Binding};
-use crate::proto::auth::stamp::Stamp;
 use crate::proto::auth::{self, Guard};
 use crate::proto::faults::Reason;
 use crate::proto::limit::{Budget, LINES_PER_INSTANCE, Reasons};
@@ -237,6 +236,26 @@ impl Router {
         })
     }
 
+    /// True while the loop is awake for the end of a Backup's wait, and that end has not come.
+    #[must_use]
+    pub fn is_about_to_act(&self, now: MonoTime) -> bool {
+        let due = self.machine.poll_deadline();
+        due.is_some_and(|due| now < due) && self.wakes_at().is_some_and(|at| now >= at)
+    }
+
+    /// What an advert of this priority says.
+    #[must_use]
+    pub fn advert(&self, priority: Priority) -> Outgoing<'_> {
+        Outgoing {
+            version: self.config.version,
+            vrid: self.config.vrid,
+            priority,
+            interval: self.config.advert_interval,
+            addresses: self.carried(),
+            authentication: self.config.authentication,
+        }
+    }
+
     /// Addresses that adverts carry.
     #[must_use]
     pub fn carried(&self) -> &[IpAddr] {
@@ -356,14 +375,14 @@ impl Router {
     }
 
     /// Appends the signature that `auth_hmac` asks for to a message whose checksum is zero.
-    pub fn sign(&mut self, message: &mut Vec<u8>, wall: Duration) {
+    pub fn sign(&mut self, message: &mut Vec<u8>, wall: Duration, now: MonoTime) {
         let speaker = self.speaker();
         let Self { config, guard, .. } = self;
         let (Some(hmac), Some(source)) = (&config.hmac, speaker) else { return };
         if hmac.mode == HmacMode::ReceiveOnly {
             return;
         }
-        let stamp = guard.pen.next(Stamp::at(wall), hmac.anti_replay, hmac.window);
+        let stamp = guard.pen.next(guard.watch.read(wall, now).steady, hmac.anti_replay, hmac.window);
         let (family, version, vrid) = (config.family, config.version, config.vrid);
         signature::append(hmac, &Binding { family, version, vrid, source }, stamp, message);
     }

@@ -275,7 +275,11 @@ fn a_backup_is_awake_before_its_wait_ends_and_a_master_when_its_advert_is_due() 
     router.machine.handle(startup, now(), &mut Vec::new());
     let down_at = router.machine.poll_deadline().unwrap();
     assert_eq!(router.wakes_at(), Some(down_at - Duration::from_micros(300)));
+    assert!(!router.is_about_to_act(down_at - Duration::from_micros(301)));
+    assert!(router.is_about_to_act(down_at - Duration::from_micros(300)));
+    assert!(!router.is_about_to_act(down_at), "the end of the wait is no time to rehearse");
     router.machine.handle(Input::Tick, down_at, &mut Vec::new());
     assert!(router.machine.is_master());
     assert_eq!(router.wakes_at(), Some(down_at + Duration::from_secs(1)));
+    assert!(!router.is_about_to_act(down_at + Duration::from_micros(999_900)), "a Master has no wait");
 }

@@ -75,6 +75,12 @@ pub fn dump_forwarding() -> Message {
     Message { kind: RTM_GETNETCONF, flags: Flags::Dump, payload: vec![forwarding::AF_INET6, 0, 0, 0] }
 }
 
+/// Asks nothing; the kernel acknowledges it and takes no lock (netlink(7), `NLMSG_NOOP`).
+#[must_use]
+pub fn nothing() -> Message {
+    Message { kind: NLMSG_NOOP, flags: Flags::Ack, payload: Vec::new() }
+}
+
 /// Groups of events, for [`crate::socket::Socket::join`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
@@ -124,6 +130,7 @@ impl Group {
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
+const NLMSG_NOOP: u16 = 1;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;

@@ -1,7 +1,8 @@
 //! Settings of the kernel that a configuration asks for: written when they differ, and put back at the end, unless
 //! somebody else has changed them since.
 //!
-//! Called by the parent after each commit and when it ends. Names of interfaces come from the configuration.
+//! Called by the parent after each commit, when an instance changes its state (its interface may be a new one), and when
+//! it ends. Names of interfaces come from the configuration.
 
 use std::fs;
 use std::path::{Path, PathBuf};

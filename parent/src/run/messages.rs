@@ -120,6 +120,9 @@ impl Suite {
             | VrrpdToParent::LowerPriorityHeard { .. }
             | VrrpdToParent::RunScript { .. }
             | VrrpdToParent::Counters(_)) => {
+                // Its interface may have come just now, with the kernel's own settings.
+                self.unsettled |= matches!(other, VrrpdToParent::Transition { .. })
+                    && !self.broker.part().promoted.is_empty();
                 let mut effects = Vec::new();
                 if self.broker.vrrpd(other, &mut effects).is_err() {
                     self.refuse(serial);

@@ -154,6 +154,8 @@ pub struct Suite {
     files: Files,
     counted: Processes,
     kernel_settings: KernelSettings,
+    /// The kernel's settings of an interface may not be what the configuration asks for.
+    unsettled: bool,
     broker: Broker,
     vault: Vault,
     parts: Rc<Parts>,
@@ -263,6 +265,7 @@ impl Suite {
             files: Files::default(),
             counted: Processes::default(),
             kernel_settings: KernelSettings::default(),
+            unsettled: false,
             broker: Broker::new(generation, part),
             vault,
             parts: Rc::new(parts),
@@ -393,6 +396,9 @@ impl Suite {
         self.runner.tick(now);
         for (name, jobs) in self.queues.tick(now) {
             self.start_jobs(&name, jobs, now);
+        }
+        if std::mem::take(&mut self.unsettled) {
+            self.settle_kernel();
         }
         self.tick_paces(now);
         self.tell_suppressed(now);

@@ -24,6 +24,9 @@ pub const CHANNEL_FD: RawFd = 3;
 /// Most descriptors that the kernel accepts in one message (`SCM_MAX_FD`).
 const MOST_FDS: usize = 253;
 
+/// Looks for the way of a datagram and drops it (include/linux/socket.h), which libc doesn't name.
+const MSG_PROBE: c_int = 0x10;
+
 static CHANNEL_TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// Takes over fd 3, the socket to the parent: sets close-on-exec and non-blocking.
@@ -275,11 +278,24 @@ fn write_control(control: &mut Vec<u8>, level: c_int, kind: c_int, data: &[u8]) 
     control.resize(control.len().next_multiple_of(size_of::<usize>()), 0);
 }
 
+/// Whether datagrams leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// They leave.
+    Now,
+    /// The kernel looks for their way and drops them.
+    Rehearsal,
+}
+
 /// Sends datagrams by one call, without waiting. Returns how many were sent, from the first on; at most 1024.
 ///
 /// # Errors
 /// What sendmmsg(2) says of the first one; the others have not been looked at.
-pub fn send_datagrams(socket: BorrowedFd<'_>, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
+pub fn send_datagrams(
+    socket: BorrowedFd<'_>,
+    datagrams: &[Datagram<'_>],
+    delivery: Delivery,
+) -> io::Result<usize> {
     let addresses: Vec<SockaddrStorage> = datagrams.iter().map(Datagram::address).collect();
     let mut control = Vec::new();
     let ends = datagrams.iter().map(|datagram| {
@@ -309,7 +325,12 @@ pub fn send_datagrams(socket: BorrowedFd<'_>, datagrams: &[Datagram<'_>]) -> io:
         start = end;
     }
     let count = libc::c_uint::try_from(messages.len()).map_err(io::Error::other)?;
-    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    let flags = libc::MSG_NOSIGNAL
+        | libc::MSG_DONTWAIT
+        | match delivery {
+            Delivery::Now => 0,
+            Delivery::Rehearsal => MSG_PROBE,
+        };
     // SAFETY: sendmmsg(2) reads what the headers point to and writes their `msg_len`; headers, addresses, parts,
     // control messages and bytes outlive the call, and the lengths given are theirs.
     let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count, flags) };
@@ -385,9 +406,10 @@ mod tests {
             hops: 255,
         };
         // Port 0, which an address of this module always has, is none for UDP.
-        let refused = send_datagrams(sender.as_fd(), &[datagram(b"a", "127.0.0.1")]).expect_err("port 0");
+        let refused = send_datagrams(sender.as_fd(), &[datagram(b"a", "127.0.0.1")], Delivery::Now)
+            .expect_err("port 0");
         assert_eq!(refused.raw_os_error(), Some(libc::EINVAL));
-        assert_eq!(send_datagrams(sender.as_fd(), &[]).expect("nothing"), 0);
+        assert_eq!(send_datagrams(sender.as_fd(), &[], Delivery::Now).expect("nothing"), 0);
     }
 
     #[test]

@@ -54,7 +54,11 @@ pub fn figures(lab: &Lab) -> Result<Vec<Figure>, Failure> {
     Ok(figures)
 }
 
-fn failover(lab: &Lab) -> Result<Figure, Failure> {
+/// How long a takeover takes beyond what the protocol waits.
+///
+/// # Errors
+/// The laboratory fails.
+pub fn failover(lab: &Lab) -> Result<Figure, Failure> {
     // In turns: both meet the machine's better and worse moments.
     let (mut ours, mut c) = (Vec::new(), Vec::new());
     for round in 0..FAILOVERS {

@@ -1,5 +1,6 @@
 //! `make bench`: `lab-bench FILE` takes all figures, prints them and writes FILE. `inside`, `checks`, `guest` and `table`
-//! are its parts: it starts them itself, in a sandbox and in user-mode kernels. `reload` and `load` are pieces of `inside`.
+//! are its parts: it starts them itself, in a sandbox and in user-mode kernels. `failover`, `reload` and
+//! `load` are pieces of `inside`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     let outcome = match argument.as_str() {
         "" => return ExitCode::from(2),
         "inside" => inside(),
+        "failover" => only(|lab| Ok(vec![measure::failover(lab)?])),
         "reload" => only(reload::figures),
         "checks" => only(checks::figures),
         "load" => only(load::figures),

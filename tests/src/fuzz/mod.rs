@@ -19,7 +19,7 @@ use netlink::ipvs::{IpFamily, Ipvs};
 use vrrpd::proto::accept::{Datagram, Rules};
 use vrrpd::proto::auth::Guard;
 use vrrpd::proto::auth::ah::Sealed;
-use vrrpd::proto::auth::stamp::Stamp;
+use vrrpd::proto::auth::stamp::{Clocks, Stamp};
 use vrrpd::proto::ipv4::Packet;
 
 /// A function that takes any bytes, and the name of its corpus.
@@ -74,13 +74,15 @@ pub fn configuration(bytes: &[u8]) {
 /// Never: that is what is tested.
 pub fn adverts(bytes: &[u8]) {
     let (way, rest) = bytes.split_first().map_or((0, bytes), |(way, rest)| (*way, rest));
-    let wall = Stamp::at(Duration::from_secs(1_790_000_000));
+    // An hour apart: either may be the one that agrees.
+    let [wall, steady] = [1_790_003_600, 1_790_000_000].map(|now| Stamp::at(Duration::from_secs(now)));
+    let clocks = Clocks { wall, steady };
     for instance in INSTANCES.iter() {
         let rules = Rules::of(instance, Some(IfIndex::new(2)));
         let mut guard = Guard::default();
         let mut judge = |datagram: &Datagram<'_>| {
             for master in [None, Some(datagram.source)] {
-                looked_at(rules.accept(datagram, master, wall, &mut guard));
+                looked_at(rules.accept(datagram, master, clocks, &mut guard));
             }
         };
         let interface = IfIndex::new(2);

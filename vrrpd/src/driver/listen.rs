@@ -14,7 +14,7 @@ use super::Driver;
 use crate::log;
 use crate::proto::accept::{Datagram, Heard, Reject, Remark};
 use crate::proto::advert::Header;
-use crate::proto::auth::stamp::Stamp;
+use crate::proto::auth::stamp::{Clocks, Stamp};
 use crate::proto::machine::Input;
 use crate::router::Router;
 use crate::socket::receive::{BUFFER, Read};
@@ -81,9 +81,12 @@ impl Driver {
 
     fn hear(&mut self, position: usize, datagram: &Datagram<'_>, now: MonoTime) -> Option<Heard> {
         let router = self.routers.get_mut(position)?;
-        let wall = if router.config.hmac.is_some() { Stamp::at(wall_clock()) } else { Stamp::from_number(0) };
+        let clocks = match router.config.hmac {
+            Some(_) => router.guard.watch.read(wall_clock(), now),
+            None => Clocks::agreed(Stamp::from_number(0)),
+        };
         let Router { rules, machine, guard, .. } = router;
-        let accepted = match rules.accept(datagram, machine.master(), wall, guard) {
+        let accepted = match rules.accept(datagram, machine.master(), clocks, guard) {
             Ok(accepted) => accepted,
             Err(reject) => {
                 self.refuse(position, datagram, reject, now);

@@ -14,6 +14,7 @@ mod outbox;
 mod preparation;
 mod questions;
 mod receivers;
+mod rehearse;
 mod speak;
 mod statics;
 mod sync;
@@ -105,6 +106,7 @@ pub struct Driver {
     judge_later: Vec<usize>,
     judge_all: bool,
     retry_at: Option<MonoTime>,
+    rehearsed_at: Option<MonoTime>,
     counters_at: MonoTime,
     told: Vec<u64>,
     refused_calls: u64,
@@ -207,6 +209,7 @@ impl Driver {
             judge_later: Vec::new(),
             judge_all: false,
             retry_at: None,
+            rehearsed_at: None,
             counters_at: started,
             told: Vec::new(),
             refused_calls: 0,
@@ -270,6 +273,7 @@ impl Driver {
         }
         if self.phase == Phase::Running {
             self.retry(now);
+            self.rehearse(now);
             self.listen(now);
             self.gather(now, |driver| driver.tick(now));
             self.run_scripts(now);

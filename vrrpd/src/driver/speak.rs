@@ -7,11 +7,10 @@ use std::net::IpAddr;
 use config::model::units::{MonoTime, Priority};
 use config::model::vrrp::Authentication;
 use ipc::messages::Level;
-use ipc::reactor::wall_clock;
+use ipc::reactor::{now as clock, wall_clock};
 
 use super::Driver;
 use crate::log;
-use crate::proto::advert::Outgoing;
 use crate::proto::auth::ah::{self, Route};
 use crate::socket::send::Letter;
 
@@ -19,17 +18,9 @@ impl Driver {
     /// Has an advert of an instance gathered; [`Self::post`] sends it.
     pub(super) fn send_advert(&mut self, position: usize, priority: Priority) {
         let Some(router) = self.routers.get_mut(position) else { return };
-        let outgoing = Outgoing {
-            version: router.config.version,
-            vrid: router.config.vrid,
-            priority,
-            interval: router.config.advert_interval,
-            addresses: router.carried(),
-            authentication: router.config.authentication,
-        };
-        outgoing.encode(&mut self.message);
+        router.advert(priority).encode(&mut self.message);
         let length = self.message.len();
-        router.sign(&mut self.message, wall_clock());
+        router.sign(&mut self.message, wall_clock(), clock());
         let seal = match router.config.authentication {
             Authentication::Ah(key) => Some((key, router.guard.sequence.next(wall_clock()))),
             Authentication::None | Authentication::Pass(_) => None,

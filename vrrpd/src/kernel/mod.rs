@@ -31,6 +31,9 @@ pub const STEP: usize = 64;
 /// Longest wait for the kernel's answer to one step; it answers at once or never.
 const PATIENCE: Duration = Duration::from_millis(200);
 
+/// Longest wait for the answer to nothing; it is there before the request returns.
+const REHEARSAL: Duration = Duration::from_micros(100);
+
 /// Bytes of events that may wait for us.
 const EVENT_BUFFER: usize = 4 * 1024 * 1024;
 
@@ -204,6 +207,12 @@ impl Kernel {
             }
         }
         Ok((heard, true))
+    }
+
+    /// Asks the kernel nothing and hears its answer: the way of an order without the order.
+    pub fn rehearse(&mut self) {
+        // Whoever can't be asked now is told so when there is something to ask.
+        let _ = self.requests.request(&[netlink::route::nothing()], patience(REHEARSAL));
     }
 
     /// Enters one event into the table.

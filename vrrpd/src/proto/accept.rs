@@ -15,7 +15,7 @@ use config::model::vrrp::{Authentication, ChecksumRule, Family, Instance, Transp
 use super::advert::{self, Header};
 use super::auth::ah::Sealed;
 use super::auth::signature::{self, Binding, Invalid};
-use super::auth::stamp::Stamp;
+use super::auth::stamp::Clocks;
 use super::auth::{self, Guard};
 
 /// A received datagram and what the kernel said of it.
@@ -279,7 +279,7 @@ impl Rules {
         self.addresses.sort_unstable();
     }
 
-    /// Judges a datagram at the wall-clock time `wall`. `master` is the sender of the last accepted advert while the
+    /// Judges a datagram at the time that `clocks` tell. `master` is the sender of the last accepted advert while the
     /// instance is Backup: with `skip_check_adv_addr` its addresses are not compared again.
     ///
     /// # Errors
@@ -288,7 +288,7 @@ impl Rules {
         &self,
         datagram: &Datagram<'_>,
         master: Option<IpAddr>,
-        wall: Stamp,
+        clocks: Clocks,
         guard: &mut Guard,
     ) -> Result<Accepted, Reject> {
         let payload = datagram.payload;
@@ -299,7 +299,7 @@ impl Rules {
         self.check_way(datagram)?;
         self.check_version(&header)?;
         let (message, signature) = self.split(&header, payload)?;
-        let signed = self.check_signature(datagram.source, message, signature, wall, guard)?;
+        let signed = self.check_signature(datagram.source, message, signature, clocks, guard)?;
         self.check_seal(datagram, guard)?;
         let interval = match self.version {
             Version::V2 => self.check_version_2(&header, message, short)?,
@@ -369,7 +369,7 @@ impl Rules {
         source: IpAddr,
         message: &[u8],
         signature: Option<&[u8; signature::LENGTH]>,
-        wall: Stamp,
+        clocks: Clocks,
         guard: &mut Guard,
     ) -> Result<Option<Remark>, Reject> {
         let Some(hmac) = &self.hmac else { return Ok(None) };
@@ -380,7 +380,7 @@ impl Rules {
             };
         };
         let binding = Binding { family: self.family, version: self.version, vrid: self.vrid, source };
-        let skew = signature::verify(hmac, &binding, message, signature, wall, &mut guard.marks)?;
+        let skew = signature::verify_by_either(hmac, &binding, message, signature, clocks, guard)?;
         Ok((skew > u32::from(hmac.window / 2)).then_some(Remark::ClockSkew(skew)))
     }
 

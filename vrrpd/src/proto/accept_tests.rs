@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::proto::advert::Outgoing;
+use crate::proto::auth::stamp::Stamp;
 use config::model::vrrp::Peer;
 use proptest::prelude::*;
 
@@ -12,7 +13,7 @@ fn ip(text: &str) -> IpAddr {
 impl Rules {
     /// Without memory, at no particular time.
     fn judge(&self, datagram: &Datagram<'_>, master: Option<IpAddr>) -> Result<Accepted, Reject> {
-        self.accept(datagram, master, Stamp::from_number(0), &mut Guard::default())
+        self.accept(datagram, master, Clocks::agreed(Stamp::from_number(0)), &mut Guard::default())
     }
 }
 
@@ -100,10 +101,23 @@ fn an_interval_of_zero_is_refused() {
 
 #[test]
 fn a_multicast_advert_that_crossed_a_router_is_refused() {
-    let rules = rules(Version::V3);
-    let bytes = multicast(&rules);
-    let routed = Datagram { ttl: 254, ..datagram(&bytes) };
-    assert_eq!(rules.judge(&routed, None), Err(Reject::Ttl(254)));
+    for rules in [Version::V2, Version::V3].map(rules) {
+        let bytes = multicast(&rules);
+        for ttl in [0, 1, 64, 254] {
+            let routed = Datagram { ttl, ..datagram(&bytes) };
+            assert_eq!(rules.judge(&routed, None), Err(Reject::Ttl(ttl)));
+        }
+    }
+    let rules = Rules {
+        family: Family::Inet6,
+        addresses: vec![ip("fe80::10")],
+        transport: Transport::Multicast { group: ip("ff02::12"), source: None },
+        ..rules(Version::V3)
+    };
+    let bytes = message(&rules, "fe80::1", "ff02::12");
+    let sent = Datagram { source: ip("fe80::1"), destination: ip("ff02::12"), ..datagram(&bytes) };
+    assert!(rules.judge(&sent, None).is_ok());
+    assert_eq!(rules.judge(&Datagram { ttl: 254, ..sent }, None), Err(Reject::Ttl(254)));
 }
 
 #[test]
@@ -112,14 +126,24 @@ fn the_version_is_judged_before_the_checksum() {
     let mut bytes = multicast(&rules);
     bytes[0] = 0x21;
     assert_eq!(rules.judge(&datagram(&bytes), None), Err(Reject::Version { expected: 3, got: 2 }));
+    bytes[0] = 0x41;
+    assert_eq!(rules.judge(&datagram(&bytes), None), Err(Reject::Version { expected: 3, got: 4 }));
+    let rules = Rules { version: Version::V2, ..rules };
+    bytes[0] = 0x31;
+    assert_eq!(rules.judge(&datagram(&bytes), None), Err(Reject::Version { expected: 2, got: 3 }));
 }
 
 #[test]
 fn a_flipped_bit_breaks_the_checksum() {
-    let rules = rules(Version::V3);
-    let mut bytes = multicast(&rules);
-    bytes[2] ^= 1;
-    assert_eq!(rules.judge(&datagram(&bytes), None), Err(Reject::Checksum(rules.version)));
+    for rules in [Version::V2, Version::V3].map(rules) {
+        let good = multicast(&rules);
+        // Priority, checksum, and addresses; other fields have checks of their own before it.
+        for at in [2, 6, 7, 8, 15] {
+            let mut bytes = good.clone();
+            bytes[at] ^= 1;
+            assert_eq!(rules.judge(&datagram(&bytes), None), Err(Reject::Checksum(rules.version)));
+        }
+    }
 }
 
 #[test]
@@ -130,22 +154,32 @@ fn truncated_and_padded_adverts_are_refused_by_length() {
     assert_eq!(rules.judge(&datagram(&bytes), None), Err(Reject::Length { expected: 16, got: 17 }));
     assert_eq!(rules.judge(&datagram(&bytes[..15]), None), Err(Reject::Length { expected: 16, got: 15 }));
     assert_eq!(rules.judge(&datagram(&bytes[..7]), None), Err(Reject::Length { expected: 8, got: 7 }));
+    // Version 2 ends with eight bytes of authentication.
+    let rules = Rules { version: Version::V2, ..rules };
+    let mut bytes = multicast(&rules);
+    assert_eq!(rules.judge(&datagram(&bytes[..16]), None), Err(Reject::Length { expected: 24, got: 16 }));
+    bytes.push(0);
+    assert_eq!(rules.judge(&datagram(&bytes), None), Err(Reject::Length { expected: 24, got: 25 }));
 }
 
 #[test]
 fn another_type_is_refused() {
-    let rules = rules(Version::V3);
-    let mut bytes = multicast(&rules);
-    bytes[0] = 0x32;
-    assert_eq!(rules.judge(&datagram(&bytes), None), Err(Reject::Kind(2)));
+    for (rules, first) in [(rules(Version::V2), 0x20), (rules(Version::V3), 0x30)] {
+        let mut bytes = multicast(&rules);
+        for kind in [0, 2, 15] {
+            bytes[0] = first | kind;
+            assert_eq!(rules.judge(&datagram(&bytes), None), Err(Reject::Kind(kind)));
+        }
+    }
 }
 
 #[test]
 fn another_vrid_is_refused() {
-    let ours = rules(Version::V3);
-    let mut theirs = ours.clone();
-    theirs.vrid = Vrid::new(52).unwrap();
-    assert_eq!(ours.judge(&datagram(&multicast(&theirs)), None), Err(Reject::Vrid(52)));
+    for ours in [Version::V2, Version::V3].map(rules) {
+        let mut theirs = ours.clone();
+        theirs.vrid = Vrid::new(52).unwrap();
+        assert_eq!(ours.judge(&datagram(&multicast(&theirs)), None), Err(Reject::Vrid(52)));
+    }
 }
 
 #[test]
@@ -280,13 +314,13 @@ fn signed(rules: &Rules, seconds: u64) -> Vec<u8> {
     let length = bytes.len();
     let Rules { family, version, vrid, .. } = *rules;
     let binding = Binding { family, version, vrid, source: ip("192.0.2.1") };
-    signature::append(&hmac, &binding, at(seconds), &mut bytes);
+    signature::append(&hmac, &binding, at(seconds).wall, &mut bytes);
     advert::set_checksum(version, ip("192.0.2.1"), ip("224.0.0.18"), length, &mut bytes);
     bytes
 }
 
-fn at(seconds: u64) -> Stamp {
-    Stamp::at(std::time::Duration::from_secs(seconds))
+fn at(seconds: u64) -> Clocks {
+    Clocks::agreed(Stamp::at(std::time::Duration::from_secs(seconds)))
 }
 
 fn with_hmac(version: Version, mode: HmacMode) -> Rules {
@@ -392,8 +426,10 @@ fn old_checksums_of_unicast_peers_are_recognised_unless_never() {
 
 #[test]
 fn an_owner_may_hear_nobody() {
-    let rules = Rules { owner_ignores_adverts: true, ..rules(Version::V3) };
-    assert_eq!(rules.judge(&datagram(&multicast(&rules)), None), Err(Reject::OwnerIgnores));
+    for rules in [Version::V2, Version::V3].map(rules) {
+        let rules = Rules { owner_ignores_adverts: true, ..rules };
+        assert_eq!(rules.judge(&datagram(&multicast(&rules)), None), Err(Reject::OwnerIgnores));
+    }
 }
 
 proptest! {

@@ -13,7 +13,7 @@ use config::model::units::{IfIndex, Priority};
 use config::model::vrrp::Family;
 use nix::libc::c_int;
 use nix::sys::socket::{setsockopt, sockopt};
-use sandbox::system::fd::{Datagram, send_datagrams};
+use sandbox::system::fd::{Datagram, Delivery, send_datagrams};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{VRRP, filter};
@@ -44,6 +44,18 @@ pub struct Letter {
     bytes: Range<usize>,
 }
 
+impl Letter {
+    fn datagram<'a>(&self, bytes: &'a [u8]) -> Datagram<'a> {
+        Datagram {
+            bytes: bytes.get(self.bytes.clone()).unwrap_or_default(),
+            destination: self.way.destination,
+            source: self.way.source,
+            if_index: self.way.interface.map_or(0, IfIndex::value),
+            hops: self.way.ttl,
+        }
+    }
+}
+
 /// Sending sockets, opened when first needed, and what is to leave through them.
 #[derive(Debug, Default)]
 pub struct Sender {
@@ -58,6 +70,9 @@ const PRIORITY: c_int = 6;
 
 /// Letters that one system call takes; that many are sent without waiting for more.
 const BATCH: usize = 128;
+
+/// Letters of a rehearsal that go their way: one is as good as many.
+const REHEARSED: usize = 1;
 
 impl Sender {
     /// Adds an advert.
@@ -103,6 +118,20 @@ impl Sender {
         letters.into_iter().zip(outcomes).collect()
     }
 
+    /// Goes the way of everything that was added as far as the kernel's last step, and drops it.
+    pub fn rehearse(&mut self) {
+        let letters = std::mem::take(&mut self.letters);
+        let mut bytes = std::mem::take(&mut self.bytes);
+        for letter in letters.iter().take(REHEARSED) {
+            if let Ok(socket) = self.socket(Family::of(&letter.way.destination)) {
+                // What is wrong with the way is told when an advert must take it.
+                let _ = send_datagrams(socket.as_fd(), &[letter.datagram(&bytes)], Delivery::Rehearsal);
+            }
+        }
+        bytes.clear();
+        self.bytes = bytes;
+    }
+
     /// Sends letters of one family. One that can't leave doesn't stop the others.
     fn send_run(
         &mut self,
@@ -118,17 +147,10 @@ impl Sender {
                 return;
             }
         };
-        let datagram = |letter: &Letter| Datagram {
-            bytes: bytes.get(letter.bytes.clone()).unwrap_or_default(),
-            destination: letter.way.destination,
-            source: letter.way.source,
-            if_index: letter.way.interface.map_or(0, IfIndex::value),
-            hops: letter.way.ttl,
-        };
-        let datagrams: Vec<Datagram<'_>> = letters.iter().map(datagram).collect();
+        let datagrams: Vec<Datagram<'_>> = letters.iter().map(|letter| letter.datagram(bytes)).collect();
         let mut rest = datagrams.as_slice();
         while !rest.is_empty() {
-            let done = match send_datagrams(socket.as_fd(), rest) {
+            let done = match send_datagrams(socket.as_fd(), rest, Delivery::Now) {
                 Ok(sent) => {
                     outcomes.extend((0..sent).map(|_| Ok(())));
                     sent

@@ -13,7 +13,7 @@ use config::model::hmac::HmacAuthentication;
 use config::model::vrrp::{Authentication, Instance};
 
 use replay::Marks;
-use stamp::{Pen, Stamp};
+use stamp::{Pen, Stamp, Watch};
 
 /// What an instance remembers of adverts that were sent and heard, so that none counts twice.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +24,8 @@ pub struct Guard {
     pub pen: Pen,
     /// Time stamps of others.
     pub marks: Marks,
+    /// What time signatures are made and judged by.
+    pub watch: Watch,
 }
 
 impl Guard {

@@ -23,8 +23,9 @@ use config::model::vrrp::{Family, Version};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::Guard;
 use super::replay::Marks;
-use super::stamp::Stamp;
+use super::stamp::{Clocks, Stamp};
 use crate::proto::advert;
 
 /// Bytes of a signature.
@@ -94,14 +95,60 @@ pub fn verify(
     now: Stamp,
     marks: &mut Marks,
 ) -> Result<u32, Invalid> {
+    judge(hmac, binding, message, signature, now, hmac.anti_replay, marks).map(|stamp| skew(hmac, stamp, now))
+}
+
+/// Judges a signature by the clock that agrees with it: the steady one, or, where that one finds it stale, the wall clock.
+/// By the latter no sender's last stamp is forgotten: whoever sets our clock back could else replay what was sent then.
+/// A good signature that is nearer to the wall clock makes the guard's watch believe it.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_by_either(
+    hmac: &HmacAuthentication,
+    binding: &Binding,
+    message: &[u8],
+    signature: &[u8; LENGTH],
+    clocks: Clocks,
+    guard: &mut Guard,
+) -> Result<u32, Invalid> {
+    let Guard { marks, watch, .. } = guard;
+    let Clocks { wall, steady } = clocks;
+    let stamp = match judge(hmac, binding, message, signature, steady, hmac.anti_replay, marks) {
+        Err(Invalid::Stale { .. }) if wall != steady => {
+            judge(hmac, binding, message, signature, wall, AntiReplay::Monotonic, marks)?
+        }
+        judged => judged?,
+    };
+    let [to_wall, to_steady] = [wall, steady].map(|clock| skew(hmac, stamp, clock));
+    if to_wall < to_steady {
+        watch.believe_the_wall();
+    }
+    Ok(to_wall.min(to_steady))
+}
+
+fn skew(hmac: &HmacAuthentication, stamp: Stamp, now: Stamp) -> u32 {
+    if hmac.anti_replay == AntiReplay::Time { stamp.distance(now) } else { 0 }
+}
+
+/// `marking` says whether a last stamp outside the window is forgotten.
+fn judge(
+    hmac: &HmacAuthentication,
+    binding: &Binding,
+    message: &[u8],
+    signature: &[u8; LENGTH],
+    now: Stamp,
+    marking: AntiReplay,
+    marks: &mut Marks,
+) -> Result<Stamp, Invalid> {
     let [kind, id, zero_high, zero_low, stamp @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
         *signature;
     if (kind, zero_high, zero_low) != (TYPE, 0, 0) {
         return Err(Invalid::Malformed);
     }
     let stamp = Stamp::from_bytes(stamp);
-    let (skew, window) = (stamp.distance(now), hmac.window);
-    if hmac.anti_replay == AntiReplay::Time && skew > u32::from(window) {
+    let (skew, window) = (skew(hmac, stamp, now), hmac.window);
+    if skew > u32::from(window) {
         return Err(Invalid::Stale { skew, window });
     }
     let key = hmac.keys.iter().find(|key| key.id == id).ok_or(Invalid::UnknownKey(id))?;
@@ -109,10 +156,10 @@ pub fn verify(
     let digest: &[u8; DIGEST] = signature.last_chunk().ok_or(Invalid::Malformed)?;
     // Compares in a time that doesn't depend on where the difference lies.
     mac.verify_truncated_left(digest).map_err(|_| Invalid::Digest)?;
-    if !marks.enter(binding.source, stamp, now, hmac.anti_replay, window) {
+    if !marks.enter(binding.source, stamp, now, marking, window) {
         return Err(Invalid::Replay);
     }
-    Ok(if hmac.anti_replay == AntiReplay::Time { skew } else { 0 })
+    Ok(stamp)
 }
 
 /// What stands in front of the digest.

@@ -1,8 +1,8 @@
 //! Tests of `signature`: a vector made by another implementation, every reason once, and any bytes at all.
 
 use super::*;
-use crate::proto::auth::stamp::Pen;
 use config::model::hmac::{HmacKey, HmacMode};
+use config::model::units::MonoTime;
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -137,42 +137,86 @@ fn a_signature_counts_once() {
     assert_eq!(hear(1_001), Ok(1));
 }
 
-/// One advert a second from a sender whose clock is `ahead` of ours, at our times `from..to`; those that were heard.
-fn hear_all(
-    pen: &mut Pen,
-    marks: &mut Marks,
-    (from, to): (u64, u64),
-    (sender, receiver): (i64, i64),
-) -> Vec<u64> {
-    let settings = settings();
-    let clock = |time: u64, ahead: i64| at(time.checked_add_signed(ahead).unwrap());
-    let mut heard = Vec::new();
-    for time in from..to {
-        let stamp = pen.next(clock(time, sender), settings.anti_replay, settings.window);
-        let mut message = MESSAGE.to_vec();
-        append(&settings, &binding(), stamp, &mut message);
-        let signature = message.last_chunk().unwrap();
-        if verify(&settings, &binding(), &MESSAGE, signature, clock(time, receiver), marks).is_ok() {
-            heard.push(time);
-        }
+/// A router with a wall clock that may be wrong.
+#[derive(Default)]
+struct Node {
+    guard: Guard,
+    ahead: i64,
+}
+
+impl Node {
+    fn wrong_by(ahead: i64) -> Self {
+        Self { ahead, ..Self::default() }
     }
-    heard
+
+    fn clocks(&mut self, time: u64) -> Clocks {
+        let wall = Duration::from_secs(time.checked_add_signed(self.ahead).unwrap());
+        // Both machines were started at the same time.
+        let since_boot = MonoTime::from_nanos(time.saturating_sub(90_000).saturating_mul(1_000_000_000));
+        self.guard.watch.read(wall, since_boot)
+    }
+
+    /// One advert a second at these times; those that `other` hears.
+    fn tell(&mut self, other: &mut Self, times: std::ops::Range<u64>) -> Vec<u64> {
+        let settings = settings();
+        let mut heard = Vec::new();
+        for time in times {
+            let steady = self.clocks(time).steady;
+            let stamp = self.guard.pen.next(steady, settings.anti_replay, settings.window);
+            let mut message = MESSAGE.to_vec();
+            append(&settings, &binding(), stamp, &mut message);
+            let signature = message.last_chunk().unwrap();
+            let clocks = other.clocks(time);
+            let judged =
+                verify_by_either(&settings, &binding(), &MESSAGE, signature, clocks, &mut other.guard);
+            if judged.is_ok() {
+                heard.push(time);
+            }
+        }
+        heard
+    }
 }
 
 #[test]
-fn a_clock_that_is_an_hour_wrong_deafens_no_longer_than_it_is_wrong() {
-    for wrong in [3_600, -3_600, 4, -4] {
-        for (sender, receiver) in [(wrong, 0), (0, wrong)] {
-            let (mut pen, mut marks) = (Pen::default(), Marks::default());
-            let right = (0, 0);
-            let before = hear_all(&mut pen, &mut marks, (100_000, 100_010), right);
-            assert_eq!(before.len(), 10);
-            let meanwhile = hear_all(&mut pen, &mut marks, (100_010, 100_020), (sender, receiver));
-            assert_eq!(meanwhile.len(), if wrong.abs() < 5 { 10 } else { 0 }, "wrong by {wrong} s");
-            let after = hear_all(&mut pen, &mut marks, (100_020, 100_030), right);
-            assert_eq!(after.len(), 10, "wrong by {wrong} s");
+fn a_clock_that_is_set_by_an_hour_on_one_node_alone_deafens_nobody() {
+    for wrong in [3_600, -3_600, 30, -30, 4, -4] {
+        for (sender_is_wrong, receiver_is_wrong) in [(true, false), (false, true), (true, true)] {
+            let (mut sender, mut receiver) = (Node::default(), Node::default());
+            assert_eq!(sender.tell(&mut receiver, 100_000..100_010).len(), 10);
+            sender.ahead = if sender_is_wrong { wrong } else { 0 };
+            receiver.ahead = if receiver_is_wrong { wrong } else { 0 };
+            assert_eq!(sender.tell(&mut receiver, 100_010..100_020).len(), 10, "wrong by {wrong} s");
+            (sender.ahead, receiver.ahead) = (0, 0);
+            assert_eq!(sender.tell(&mut receiver, 100_020..100_030).len(), 10, "wrong by {wrong} s");
+            assert_eq!(receiver.tell(&mut sender, 100_030..100_040).len(), 10, "wrong by {wrong} s");
         }
     }
+}
+
+#[test]
+fn a_clock_that_was_wrong_from_the_start_is_followed_when_it_is_set_right() {
+    for wrong in [3_600, -3_600] {
+        let (mut late, mut peer) = (Node::wrong_by(wrong), Node::default());
+        assert_eq!(late.tell(&mut peer, 100_000..100_005), [0; 0], "nobody knows better");
+        assert_eq!(peer.tell(&mut late, 100_005..100_010), [0; 0]);
+        late.ahead = 0;
+        assert_eq!(peer.tell(&mut late, 100_010..100_012), [100_010, 100_011]);
+        assert_eq!(late.tell(&mut peer, 100_012..100_014), [100_012, 100_013]);
+    }
+}
+
+#[test]
+fn who_sets_a_clock_back_can_not_replay_what_was_sent_then() {
+    let settings = settings();
+    let mut receiver = Node::default();
+    let mut message = MESSAGE.to_vec();
+    append(&settings, &binding(), at(100_000), &mut message);
+    let captured: [u8; LENGTH] = *message.last_chunk().unwrap();
+    assert_eq!(Node::default().tell(&mut receiver, 103_590..103_600).len(), 10);
+    receiver.ahead = -3_600;
+    let clocks = receiver.clocks(103_600);
+    let judged = verify_by_either(&settings, &binding(), &MESSAGE, &captured, clocks, &mut receiver.guard);
+    assert_eq!(judged, Err(Invalid::Replay));
 }
 
 #[test]

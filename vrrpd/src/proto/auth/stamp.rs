@@ -1,11 +1,12 @@
 //! Time stamps of signed adverts: when, and in which order, one sender has signed.
 //!
-//! Pure: the wall clock comes in as an argument. All comparisons are serial (RFC 1982), so that the year 2106 is no
+//! Pure: both clocks come in as arguments. All comparisons are serial (RFC 1982), so that the year 2106 is no
 //! event.
 
 use std::time::Duration;
 
 use config::model::hmac::AntiReplay;
+use config::model::units::MonoTime;
 
 /// Seconds (32 bits), 1/65536 seconds (16 bits) and a tie breaker (16 bits) as one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,53 @@ impl Stamp {
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.wrapping_add(1))
+    }
+}
+
+/// Two opinions about the present time. They differ once somebody has set the wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clocks {
+    /// The wall clock.
+    pub wall: Stamp,
+    /// The wall clock as it would be if nobody had set it.
+    pub steady: Stamp,
+}
+
+impl Clocks {
+    /// Both agree.
+    #[must_use]
+    pub fn agreed(now: Stamp) -> Self {
+        Self { wall: now, steady: now }
+    }
+}
+
+/// Remembers what the wall clock said, so that a step of it doesn't part a node from its peers: who alone was set by an
+/// hour would hear nobody, be heard by nobody, and be the second Master for as long as that lasts. Which of both clocks
+/// is right is not known here; signed adverts of others tell.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Watch {
+    /// By how much the wall clock was ahead of the time since boot when it was believed last.
+    ahead: Option<Duration>,
+}
+
+/// Corrections below this are followed at once.
+const SMALL: Duration = Duration::from_millis(500);
+
+impl Watch {
+    /// Both clocks at an instant, given what the wall clock says.
+    pub fn read(&mut self, wall: Duration, now: MonoTime) -> Clocks {
+        let since_boot = Duration::from_nanos(now.nanos());
+        let ahead = wall.saturating_sub(since_boot);
+        let believed = self.ahead.get_or_insert(ahead);
+        if believed.abs_diff(ahead) < SMALL {
+            *believed = ahead;
+        }
+        Clocks { wall: Stamp::at(wall), steady: Stamp::at(since_boot.saturating_add(*believed)) }
+    }
+
+    /// Somebody who has the key signed by the time of the wall clock: it was set for a reason.
+    pub fn believe_the_wall(&mut self) {
+        self.ahead = None;
     }
 }
 
@@ -153,6 +201,19 @@ mod tests {
         let mut pen = Pen::default();
         pen.next(at(3_600_000), AntiReplay::Monotonic, 5);
         assert_eq!(pen.next(at(1_000), AntiReplay::Monotonic, 5), at(3_600_000).next());
+    }
+
+    #[test]
+    fn a_step_of_the_wall_clock_is_followed_when_it_is_small_or_believed() {
+        let (seconds, now) = (Duration::from_secs, |value: u64| MonoTime::from_nanos(value * 1_000_000_000));
+        let mut watch = Watch::default();
+        assert_eq!(watch.read(seconds(10_000), now(100)), Clocks::agreed(at(10_000_000)));
+        let apart = Clocks { wall: at(13_601_000), steady: at(10_001_000) };
+        assert_eq!(watch.read(seconds(13_601), now(101)), apart);
+        assert_eq!(watch.read(Duration::from_millis(10_002_400), now(102)), Clocks::agreed(at(10_002_400)));
+        assert_eq!(watch.read(seconds(6_403), now(103)).steady, at(10_003_400));
+        watch.believe_the_wall();
+        assert_eq!(watch.read(seconds(6_404), now(104)), Clocks::agreed(at(6_404_000)));
     }
 
     #[test]
