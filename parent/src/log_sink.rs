@@ -270,7 +270,11 @@ mod tests {
         sink.write(Speaker::Parent, None, Level::Info, "as in a container");
         assert_eq!(sink.dropped(), 0);
         drop(sink);
-        let _absent = std::fs::remove_file(file);
+        // Another thread writes it.
+        while !std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with("as in a container\n")) {
+            std::thread::yield_now();
+        }
+        std::fs::remove_file(file).unwrap();
     }
 
     #[test]

@@ -284,11 +284,28 @@ mod tests {
         MonoTime::from_nanos(milliseconds * 1_000_000)
     }
 
-    fn directory(name: &str) -> PathBuf {
+    /// A directory that goes with its test.
+    struct Directory(PathBuf);
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _gone_already = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    impl std::ops::Deref for Directory {
+        type Target = Path;
+
+        fn deref(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    fn directory(name: &str) -> Directory {
         let path = std::env::temp_dir().join(format!("keepalived-files-{}-{name}", std::process::id()));
         let _none_yet = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).unwrap();
-        path
+        Directory(path)
     }
 
     fn file(directory: &Path, initial: Option<InitialValue>) -> WatchedFile {
@@ -337,17 +354,17 @@ mod tests {
     #[test]
     fn a_directory_that_comes_later_is_watched_from_then_on() {
         let directory = directory("late");
-        std::fs::remove_dir(&directory).unwrap();
+        std::fs::remove_dir(&*directory).unwrap();
         let mut files = Files::default();
         files.configure(&[file(&directory, None)], at(0));
         assert_eq!(files.problems().len(), 1);
-        std::fs::create_dir(&directory).unwrap();
+        std::fs::create_dir(&*directory).unwrap();
         std::fs::write(directory.join("load"), "5").unwrap();
         assert_eq!(files.tick(at(1_000)), [FILE]);
-        std::fs::remove_dir_all(&directory).unwrap();
+        std::fs::remove_dir_all(&*directory).unwrap();
         while files.ready(at(2_000)) {}
         assert_eq!((files.tick(at(2_000)), files.value(FILE)), (vec![FILE], 0));
-        std::fs::create_dir(&directory).unwrap();
+        std::fs::create_dir(&*directory).unwrap();
         std::fs::write(directory.join("load"), "7").unwrap();
         assert_eq!(files.tick(at(3_000)), [FILE]);
     }
