@@ -6,7 +6,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tests::lab::config_text::{VrrpInstance, global};
 use tests::lab::failure::require;
-use tests::lab::forged::checksum;
+use tests::lab::forged;
 use tests::lab::lan::front4;
 use tests::lab::{Director, Failure, Host, Lan, Subject, sandboxed, wait_until};
 
@@ -16,11 +16,7 @@ const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 
 /// An advert of version 3, VRID 51, priority 250, which would win if it were good; then spoiled.
 fn advert(spoil: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut bytes = vec![0x31, 51, 250, 1, 0, 20, 0, 0, 10, 77, 0, 50];
-    let length = u16::try_from(bytes.len()).unwrap_or(0);
-    let pseudo = [&SOURCE.octets()[..], &GROUP.octets(), &[0, 112], &length.to_be_bytes()].concat();
-    let sum = checksum(&[pseudo, bytes.clone()].concat());
-    bytes[6..8].copy_from_slice(&sum.to_be_bytes());
+    let mut bytes = forged::advert(250);
     spoil(&mut bytes);
     bytes
 }

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use super::global_fifo::{self as fifo, FifoDraft};
+use super::global_ipvs::{self as ipvs, MarksDraft, SyncDraft};
 use super::global_process as process;
 use super::*;
 use crate::model::buffers::{Buffer, Buffers};
@@ -62,42 +64,6 @@ pub(crate) struct GlobalDraft {
     pub(crate) lvs_buffer: Option<u32>,
     pub(crate) lvs_buffer_forced: bool,
     pub(crate) mail: MailDraft,
-}
-
-/// A named pipe as written.
-#[derive(Debug, Default)]
-pub(crate) struct FifoDraft {
-    pub(crate) path: Option<Named>,
-    pub(crate) owner: Option<UserWords>,
-    pub(crate) script: Option<Command>,
-}
-
-/// `nftables_ipvs` and what belongs to it, as written.
-#[derive(Debug, Default)]
-pub(crate) struct MarksDraft {
-    pub(crate) table: Option<String>,
-    pub(crate) priority: Option<i32>,
-    pub(crate) first: Option<u32>,
-    pub(crate) counters: bool,
-}
-
-/// `lvs_sync_daemon` as written.
-#[derive(Debug)]
-pub(crate) struct SyncDraft {
-    pub(crate) interface: Named,
-    pub(crate) instance: Option<Named>,
-    pub(crate) id: Option<u8>,
-    pub(crate) max_length: Option<u16>,
-    pub(crate) port: Option<u16>,
-    pub(crate) ttl: Option<u8>,
-    pub(crate) group: Option<IpAddr>,
-}
-
-impl SyncDraft {
-    /// With nothing but what it needs.
-    pub(super) fn plain(interface: Named, instance: Option<Named>) -> Self {
-        Self { interface, instance, id: None, max_length: None, port: None, ttl: None, group: None }
-    }
 }
 
 /// Reads one `global_defs`; several of them add up.
@@ -241,178 +207,6 @@ fn seccomp_unknown(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &
     draft.exit_on_unknown_call = lowering.choice(line, 1, &["enosys", "exit"]) == Some(1);
 }
 
-fn fifo_path(draft: &mut FifoDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    let Some(path) = lowering.required(line, 1, "a path") else { return };
-    if !path.text.starts_with('/') {
-        lowering.error(code::BAD_TEXT, path.span, "a FIFO needs an absolute path");
-        return;
-    }
-    draft.path = Some(Named::of(path));
-    draft.owner = lowering.user(line, 2);
-}
-
-fn notify_fifo(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    fifo_path(&mut draft.fifo, lowering, line);
-}
-
-fn notify_fifo_script(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.fifo.script = lowering.command(line);
-}
-
-fn vrrp_notify_fifo(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    fifo_path(&mut draft.vrrp_fifo, lowering, line);
-}
-
-fn vrrp_notify_fifo_script(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.vrrp_fifo.script = lowering.command(line);
-}
-
-fn lvs_notify_fifo(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    fifo_path(&mut draft.lvs_fifo, lowering, line);
-}
-
-fn lvs_notify_fifo_script(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.lvs_fifo.script = lowering.command(line);
-}
-
-fn lvs_timeouts(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    let mut at = 1;
-    lowering.required(line, at, "tcp, tcpfin or udp, and seconds");
-    while line.word(at).is_some() {
-        let Some(which) = lowering.choice(line, at, &["tcp", "tcpfin", "udp"]) else { return };
-        let Some(seconds) = lowering.unsigned(line, at.saturating_add(1), 0, 2_678_400) else { return };
-        let timeouts = &mut draft.lvs_timeouts;
-        let slot = match which {
-            0 => &mut timeouts.tcp,
-            1 => &mut timeouts.tcp_fin,
-            _ => &mut timeouts.udp,
-        };
-        *slot = seconds;
-        at = at.saturating_add(2);
-    }
-}
-
-fn lvs_flush(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    lowering.end(line, 1);
-    draft.lvs_flush = true;
-}
-
-/// With `VS` services go without their servers being taken out before, which is what happens in any case.
-fn lvs_flush_on_stop(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.lvs_flush_on_stop = match line.word(1) {
-        None => true,
-        Some(_) => {
-            lowering.choice(line, 1, &["VS"]);
-            false
-        }
-    };
-    lowering.end(line, 2);
-}
-
-fn lvs_buffer(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.lvs_buffer = lowering.unsigned(line, 1, 0, 4_294_967_295);
-    lowering.end(line, 2);
-}
-
-fn lvs_buffer_forced(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.lvs_buffer_forced = lowering.boolean(line, 1).unwrap_or(false);
-}
-
-fn nftables_ipvs(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    let name = line.word(1).map_or("keepalived_ipvs", |word| word.text);
-    draft.marks.table = Some(name.to_owned());
-    if name.is_empty() || name.len() > 255 {
-        lowering.error(code::BAD_TEXT, line.span, "nftables_ipvs takes a name of 1 to 255 bytes");
-        draft.marks.table = None;
-    }
-    lowering.end(line, 2);
-}
-
-fn nftables_ipvs_priority(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    let priority = lowering.number(line, 1, i64::from(i32::MIN), i64::from(i32::MAX));
-    draft.marks.priority = priority.and_then(|priority| i32::try_from(priority).ok());
-    lowering.end(line, 2);
-}
-
-fn nftables_ipvs_start_fwmark(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.marks.first = lowering.unsigned(line, 1, 1, 4_294_967_295);
-    lowering.end(line, 2);
-}
-
-fn nftables_counters(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.marks.counters = true;
-    lowering.end(line, 1);
-}
-
-fn lvs_sync_daemon(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    let Some(interface) = lowering.interface(line, 1) else { return };
-    let mut sync = SyncDraft::plain(interface, None);
-    let mut at = 2;
-    while let Some(word) = line.word(at) {
-        let value = at.saturating_add(1);
-        let taken = match word.text {
-            "inst" => lowering.required(line, value, "the name of an instance").map(|word| {
-                sync.instance = Some(Named::of(word));
-            }),
-            "id" => lowering.unsigned(line, value, 0, 255).map(|id| sync.id = Some(id)),
-            "maxlen" => lowering.unsigned(line, value, 1, 65_507).map(|max| sync.max_length = Some(max)),
-            "port" => lowering.unsigned(line, value, 1, 65_535).map(|port| sync.port = Some(port)),
-            "ttl" => lowering.unsigned(line, value, 1, 255).map(|ttl| sync.ttl = Some(ttl)),
-            "group" => sync_group(lowering, line, value).map(|group| sync.group = Some(group)),
-            _ => {
-                let Some(()) = old_sync_word(&mut sync, lowering, word, at) else { return };
-                at = value;
-                continue;
-            }
-        };
-        if taken.is_none() {
-            return;
-        }
-        at = value.saturating_add(1);
-    }
-    draft.lvs_sync = Some(sync);
-}
-
-fn sync_group(lowering: &mut Lowering<'_>, line: &Line<'_>, at: usize) -> Option<IpAddr> {
-    let group = lowering.address_at(line, at)?;
-    if !group.is_multicast() {
-        let message = format!("lvs_sync_daemon needs a multicast address, got {group}");
-        lowering.error(code::WRONG_FAMILY, line.span, message);
-        return None;
-    }
-    Some(group)
-}
-
-/// Instance and id could once be written without their words, in this order.
-fn old_sync_word(sync: &mut SyncDraft, lowering: &mut Lowering<'_>, word: Word<'_>, at: usize) -> Option<()> {
-    match at {
-        2 => sync.instance = Some(Named::of(word)),
-        3 if sync.instance.is_some() => {
-            sync.id = Some(u8::try_from(lowering.number_word("id", word, 0, 255)?).ok()?);
-        }
-        _ => {
-            let message = format!("unknown option '{}' of lvs_sync_daemon", word.text);
-            let known = ["inst", "id", "maxlen", "port", "ttl", "group"].into_iter();
-            let problem = Problem::error(code::UNKNOWN_KEYWORD, word.span, message);
-            lowering.report(match suggest::nearest(word.text, known) {
-                Some(name) => problem.help(format!("did you mean {name}?")),
-                None => problem,
-            });
-            return None;
-        }
-    }
-    Some(())
-}
-
-fn fifo_states(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    lowering.end(line, 1);
-    draft.fifo_states = true;
-}
-
-fn notify_priority_changes(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.notify_priority_changes = lowering.boolean(line, 1).unwrap_or(false);
-}
-
 fn disable_local_igmp(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     lowering.end(line, 1);
     draft.disable_local_igmp = true;
@@ -511,11 +305,11 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     active("default_interface", default_interface),
     active("disable_local_igmp", disable_local_igmp),
     active("v3_checksum_as_v2", v3_checksum_as_v2),
-    active("lvs_timeouts", lvs_timeouts),
-    active("lvs_flush", lvs_flush),
-    active("lvs_flush_on_stop", lvs_flush_on_stop),
-    active("lvs_flush_onstop", lvs_flush_on_stop).old_for("lvs_flush_on_stop"),
-    active("lvs_sync_daemon", lvs_sync_daemon).first_counts(),
+    active("lvs_timeouts", ipvs::lvs_timeouts),
+    active("lvs_flush", ipvs::lvs_flush),
+    active("lvs_flush_on_stop", ipvs::lvs_flush_on_stop),
+    active("lvs_flush_onstop", ipvs::lvs_flush_on_stop).old_for("lvs_flush_on_stop"),
+    active("lvs_sync_daemon", ipvs::lvs_sync_daemon).first_counts(),
     active("vrrp_garp_interval", garp_interval),
     active("vrrp_gna_interval", gna_interval),
     active("vrrp_garp_extra_if", garp::extra_of_all),
@@ -532,18 +326,18 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     active("vrrp_cpu_affinity", process::vrrp_cpu_affinity),
     active("vrrp_rlimit_rttime", process::vrrp_rlimit_rttime),
     active("vrrp_rlimit_rtime", process::vrrp_rlimit_rttime).old_for("vrrp_rlimit_rttime"),
-    active("nftables_ipvs", nftables_ipvs),
-    active("nftables_ipvs_priority", nftables_ipvs_priority),
-    active("nftables_ipvs_start_fwmark", nftables_ipvs_start_fwmark),
-    active("nftables_counters", nftables_counters),
-    active("notify_fifo", notify_fifo).first_counts(),
-    active("notify_fifo_script", notify_fifo_script).first_counts(),
-    active("vrrp_notify_fifo", vrrp_notify_fifo).first_counts(),
-    active("vrrp_notify_fifo_script", vrrp_notify_fifo_script).first_counts(),
-    active("vrrp_notify_priority_changes", notify_priority_changes),
-    active("fifo_write_vrrp_states_on_reload", fifo_states),
-    active("lvs_notify_fifo", lvs_notify_fifo).first_counts(),
-    active("lvs_notify_fifo_script", lvs_notify_fifo_script).first_counts(),
+    active("nftables_ipvs", ipvs::nftables_ipvs),
+    active("nftables_ipvs_priority", ipvs::nftables_ipvs_priority),
+    active("nftables_ipvs_start_fwmark", ipvs::nftables_ipvs_start_fwmark),
+    active("nftables_counters", ipvs::nftables_counters),
+    active("notify_fifo", fifo::notify_fifo).first_counts(),
+    active("notify_fifo_script", fifo::notify_fifo_script).first_counts(),
+    active("vrrp_notify_fifo", fifo::vrrp_notify_fifo).first_counts(),
+    active("vrrp_notify_fifo_script", fifo::vrrp_notify_fifo_script).first_counts(),
+    active("vrrp_notify_priority_changes", fifo::notify_priority_changes),
+    active("fifo_write_vrrp_states_on_reload", fifo::fifo_states),
+    active("lvs_notify_fifo", fifo::lvs_notify_fifo).first_counts(),
+    active("lvs_notify_fifo_script", fifo::lvs_notify_fifo_script).first_counts(),
     active("checker_priority", process::checker_priority),
     active("checker_no_swap", process::checker_no_swap),
     active("checker_rt_priority", process::checker_rt_priority),
@@ -575,8 +369,8 @@ pub(super) static TABLE: &[Row<GlobalDraft>] = &[
     active("vrrp_netlink_monitor_rcv_bufs_force", buffers::events_forced),
     active("process_monitor_rcv_bufs", buffers::processes),
     active("process_monitor_rcv_bufs_force", buffers::processes_forced),
-    active("lvs_netlink_cmd_rcv_bufs", lvs_buffer),
-    active("lvs_netlink_cmd_rcv_bufs_force", lvs_buffer_forced),
+    active("lvs_netlink_cmd_rcv_bufs", ipvs::lvs_buffer),
+    active("lvs_netlink_cmd_rcv_bufs_force", ipvs::lvs_buffer_forced),
     silent("lvs_netlink_monitor_rcv_bufs", Shape::Number(0, 4_294_967_295)),
     silent("lvs_netlink_monitor_rcv_bufs_force", Shape::Bool),
     active("rs_init_notifies", rs_init_notifies),

@@ -10,6 +10,8 @@ pub(crate) mod catalogue;
 mod checker;
 mod garp;
 mod global_defs;
+mod global_fifo;
+mod global_ipvs;
 mod global_process;
 mod inert;
 mod lease;
@@ -48,7 +50,9 @@ pub(crate) use checker::{
     CheckDraft, CheckerKind, FileCheckDraft, HttpDraft, MiscDraft, SmtpDraft, Timing, VerifyDraft,
 };
 pub(crate) use garp::{Extra, GarpDraft, GarpGroupDraft};
-pub(crate) use global_defs::{FifoDraft, GlobalDraft, SyncDraft};
+pub(crate) use global_defs::GlobalDraft;
+pub(crate) use global_fifo::FifoDraft;
+pub(crate) use global_ipvs::SyncDraft;
 pub(crate) use global_process::ProcessDraft;
 pub use global_process::mask;
 pub(crate) use lease::Lease;
