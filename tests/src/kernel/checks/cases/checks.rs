@@ -228,7 +228,7 @@ pub(in crate::kernel::checks) const CHECKS: &[Case] = &[
     ),
     same(
         "http-two-checks",
-        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /200/503/200/a\n  }\n }\n HTTP_GET {\n  url {\n   path /200/200/503/b\n  }\n }\n}",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /200/503/503/a\n  }\n }\n HTTP_GET {\n  url {\n   path /200/200/503/b\n  }\n }\n}",
     ),
     same(
         "http-urls-by-turns",
