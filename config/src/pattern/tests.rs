@@ -1,4 +1,4 @@
-//! What patterns match, as `pcre2test` says.
+//! What patterns match, as PCRE2 has it.
 
 use super::*;
 use crate::model::check::RegexOptions;

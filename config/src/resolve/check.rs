@@ -1,6 +1,6 @@
 //! Checker drafts into checks: where they connect, what they inherit, what each kind needs.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Context;
@@ -56,6 +56,11 @@ pub(super) fn destinations(draft: CheckDraft) -> Vec<CheckDraft> {
         all.insert(0, outer);
     }
     all
+}
+
+/// True for an address that means nothing without an interface (RFC 4291 section 2.5.6).
+fn is_link_local(target: SocketAddr) -> bool {
+    matches!(target.ip(), IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 impl Context<'_> {
@@ -118,6 +123,12 @@ impl Context<'_> {
         if let Some(source) = draft.bind_to.filter(|source| source.is_ipv4() != target.is_ipv4()) {
             let message = format!("bindto {source} is not of the family of {target}");
             self.report(Problem::error(code::WRONG_FAMILY, draft.span, message));
+            return None;
+        }
+        let asks = !matches!(draft.kind, CheckerKind::File(_) | CheckerKind::Misc(_));
+        if asks && draft.bind_interface.is_none() && is_link_local(target) {
+            let message = format!("Checker link local address {} requires a bind_if", target.ip());
+            self.report(Problem::error(code::MISSING_KEYWORD, draft.span, message));
             return None;
         }
         Some(Endpoint {
