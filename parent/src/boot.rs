@@ -114,6 +114,12 @@ fn tell(text: &str) {
 /// programs read what they may expect, then the suite's own.
 pub const BANNER: &str = concat!("Keepalived v2.4.3 (this suite: ", env!("CARGO_PKG_VERSION"), ", in Rust)");
 
+/// What the log says of a configuration that is about to be read.
+#[must_use]
+pub fn opening(file: &str) -> [String; 2] {
+    [format!("Opening file '{file}'."), format!("Configuration file {file}")]
+}
+
 fn version() -> Result<ExitCode, Failure> {
     tell(&format!("{BANNER}\n\n{}", running_on()));
     Ok(ExitCode::SUCCESS)
@@ -364,8 +370,9 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     say(Level::Info, &format!("Starting {BANNER}"));
     say(Level::Info, &running_on());
     say(Level::Debug, &command_line());
-    say(Level::Info, &format!("Opening file '{}'.", args.config));
-    say(Level::Info, &format!("Configuration file {}", args.config));
+    for line in opening(&args.config) {
+        say(Level::Info, &line);
+    }
     for line in parts.canonical.lines() {
         say(Level::Info, line);
     }

@@ -8,20 +8,42 @@ use config::model::units::Priority;
 use config::model::vrrp::Instance;
 use ipc::messages::Level;
 use ipc::messages::vrrpd::VrrpState;
+use netlink::route::AddressSpec;
 
-use crate::kernel::link::Condition;
+use crate::kernel::address::Order;
+use crate::kernel::link::{Condition, Links};
 use crate::proto::accept::Reject;
 use crate::proto::machine::{Entered, Note};
 
 /// Line for a state that was entered.
 #[must_use]
-pub fn entered(name: &str, state: Entered, reasons: &str) -> String {
+pub fn entered(name: &str, state: Entered) -> String {
     match state {
         Entered::BackupAtStart => format!("({name}) Entering BACKUP STATE (init)"),
         Entered::Backup => format!("({name}) Entering BACKUP STATE"),
         Entered::Master => format!("({name}) Entering MASTER STATE"),
-        Entered::Fault => format!("({name}) Entering FAULT STATE: {reasons}"),
+        Entered::Fault => format!("({name}) Entering FAULT STATE"),
     }
+}
+
+/// Line for why it is FAULT, of its own: programs look for the end of the other one.
+#[must_use]
+pub fn faulty(name: &str, reasons: &str) -> String {
+    format!("({name}) FAULT reasons: {reasons}")
+}
+
+/// Lines for addresses that a reload removes.
+#[must_use]
+pub fn gone(name: &str, removed: &[Order], links: &Links) -> Vec<String> {
+    let addresses = removed.iter().filter_map(|order| match order {
+        Order::Remove(spec) => Some(spec),
+        Order::Add(_) | Order::Renew(_) | Order::AddRoute(_) | Order::RemoveRoute(_) => None,
+    });
+    let line = |spec: &AddressSpec| {
+        let device = links.name_of(spec.index).unwrap_or("?");
+        format!("({name}) ip address {}/{} dev {device}, no longer exist", spec.ip, spec.prefix)
+    };
+    addresses.map(line).collect()
 }
 
 /// Lines for what a state means for addresses and routes; `held` says whether there is anything to remove.
@@ -232,8 +254,9 @@ mod tests {
 
     #[test]
     fn lines_are_worded_as_keepalived_words_them() {
-        assert_eq!(entered("VI_1", Entered::BackupAtStart, ""), "(VI_1) Entering BACKUP STATE (init)");
-        assert_eq!(entered("VI_1", Entered::Master, ""), "(VI_1) Entering MASTER STATE");
+        assert_eq!(entered("VI_1", Entered::BackupAtStart), "(VI_1) Entering BACKUP STATE (init)");
+        assert_eq!(entered("VI_1", Entered::Master), "(VI_1) Entering MASTER STATE");
+        assert_eq!(entered("VI_1", Entered::Fault), "(VI_1) Entering FAULT STATE");
         let heard = Heard {
             source: "192.0.2.1".parse().unwrap(),
             priority: Priority::new(50),

@@ -16,6 +16,7 @@ use ipc::slots::Slots;
 
 use super::processes::{Link, is_started_otherwise, lend};
 use super::{Source, Suite};
+use crate::boot;
 use crate::broker::Whose;
 use crate::effects::fifo::{self, Subject};
 use crate::effects::notify::{News, Told};
@@ -84,6 +85,9 @@ impl Suite {
         service::reloading();
         self.show_reload(true);
         self.say(Level::Info, "Reloading ...");
+        for line in boot::opening(&self.settings.config.path) {
+            self.say(Level::Info, &line);
+        }
         let identity = self.settings.identities.map(|all| all[3]);
         let settings = &self.settings;
         let started = Loading::start(&settings.executable, identity, &settings.config, now);
@@ -441,6 +445,7 @@ impl Suite {
         }
         match result {
             Ok(warnings) => {
+                self.say(Level::Info, "Reload complete");
                 self.say(Level::Info, &format!("Configuration reloaded generation={generation}"));
                 self.last_reload = Some(format!("generation {generation} is in use"));
                 let text = format!("generation {generation}");

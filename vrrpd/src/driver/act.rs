@@ -86,12 +86,15 @@ impl Driver {
             State::Fault(faults) => faults.describe(&router.config, &self.trackers.names()),
             State::Init | State::Backup(_) | State::Master { .. } => String::new(),
         };
-        let mut text = log::entered(&router.config.name, state, &reasons);
+        let mut text = log::entered(&router.config.name, state);
         if notify == Notify::Repetition {
             text.push_str(" (resumed)");
         }
         if let Some(suppressed) = router.transitions.allow(now) {
             self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
+            if !reasons.is_empty() {
+                self.outbox.log(Level::Info, log::faulty(&router.config.name, &reasons));
+            }
             for line in log::holding(&router.config, state, router.holdings.holds_anything()) {
                 self.outbox.log(Level::Debug, line);
             }

@@ -260,6 +260,9 @@ impl Driver {
             return router;
         }
         let removed = router.reconfigure(instance, self.kernel.links(), now);
+        for line in log::gone(&router.config.name, &removed, self.kernel.links()) {
+            self.outbox.log(Level::Info, line);
+        }
         for orders in removed.chunks(STEP) {
             self.kernel.order(orders);
         }
