@@ -22,6 +22,8 @@ pub(super) struct Mailer {
     settings: Option<MailSettings>,
     queue: Queue,
     slots: [Option<Sending>; SLOTS],
+    /// Letters that the parent was asked for at the end and has not handed over yet.
+    awaited: usize,
 }
 
 /// One letter on its way.
@@ -77,8 +79,14 @@ impl Mailer {
         }
     }
 
+    /// So many letters more will come from the parent; [`Self::is_idle`] awaits them.
+    pub(super) fn expect(&mut self, letters: usize) {
+        self.awaited = self.awaited.saturating_add(letters);
+    }
+
     /// Takes a letter.
     pub(super) fn add(&mut self, letter: Letter, now: MonoTime, reports: &mut Vec<Report>) {
+        self.awaited = self.awaited.saturating_sub(1);
         let Some(number) = self.queue.add(letter, now) else { return };
         for slot in &mut self.slots {
             slot.take_if(|sending| sending.number == number);
@@ -102,9 +110,9 @@ impl Mailer {
         running.into_iter().chain(next).min()
     }
 
-    /// No letter is on its way or due.
+    /// No letter is on its way, due or expected.
     pub(super) fn is_idle(&self, now: MonoTime) -> bool {
-        self.settings.is_none() || !self.queue.is_busy(now)
+        self.settings.is_none() || (self.awaited == 0 && !self.queue.is_busy(now))
     }
 
     /// Letters stay, connections don't.
@@ -116,7 +124,7 @@ impl Mailer {
 
     /// An event for a connection.
     pub(super) fn ready(&mut self, slot: usize, now: MonoTime, reports: &mut Vec<Report>) {
-        let Self { settings: Some(settings), queue, slots } = self else { return };
+        let Self { settings: Some(settings), queue, slots, .. } = self else { return };
         let Some(Some(sending)) = slots.get_mut(slot) else { return };
         let end = match queue.letter(sending.number) {
             Some(letter) => sending.go_on(settings, letter, now, reports),

@@ -27,6 +27,7 @@ use ipc::messages::{Confined, FromDaemon, Level, Refusal, StopMode, ToDaemon};
 use ipc::reactor::{self, Reactor, Ready};
 use sandbox::{ConfineError, Confinement, Grants};
 
+use crate::desired::Effect;
 use crate::roster::{Needs, Roster};
 use crate::verdict::Next;
 use load::{LoadError, Loading, Slice};
@@ -485,6 +486,7 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
         if let (StopMode::Withdraw, Some(roster)) = (mode, &mut self.live) {
             let mut effects = Vec::new();
             roster.stop(&mut effects);
+            self.mailer.expect(effects.iter().filter(|effect| matches!(effect, Effect::Mail(_))).count());
             self.outbox.take(effects, roster.generation(), Deltas::Dropped);
         }
         if self.strays > 0 {

@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use checkd::driver::End;
+use config::model::check::{RealServer, VirtualServer};
 use config::model::mail::{MailSettings, Mailbox};
 use ipc::messages::checkd::{CheckdToParent, Letter, ParentToCheckd};
 use ipc::messages::{FromDaemon, Level, StopMode, ToDaemon};
@@ -149,6 +151,25 @@ fn a_stop_waits_for_letters_that_are_due() {
         matches!(message, CheckdToParent::Common(FromDaemon::UnknownCalls { .. }))
     };
     assert_eq!(parent.seen.iter().find(refused), None);
+}
+
+#[test]
+fn a_stop_waits_for_letters_that_it_asks_for_itself() {
+    let (address, heard) = taking();
+    let omega = VirtualServer {
+        omega: true,
+        ..service(vec![RealServer { mail: true, ..server(1, vec![]) }, server(2, vec![])])
+    };
+    let mut parent = Parent::start(false);
+    parent.load_file(1, sealed_mail(&[omega], Some(settings(address))));
+    parent.send(ToDaemon::Stop(StopMode::Withdraw));
+    parent.until(|message| *message == CheckdToParent::Common(FromDaemon::Stopped));
+    let asked = |message: &&CheckdToParent| matches!(message, CheckdToParent::Letter { .. });
+    assert_eq!(parent.seen.iter().filter(asked).count(), 1);
+    parent.send(letter(1));
+    until_gone(&mut parent, 1, true);
+    assert!(heard.recv().unwrap().contains("letter 1"));
+    assert_eq!(parent.ended().unwrap(), End::Stopped);
 }
 
 #[test]
