@@ -205,6 +205,38 @@ fn a_reload_that_needs_a_wider_confinement_runs_the_scripts_of_what_it_changes()
     });
 }
 
+#[test]
+fn a_reload_that_removes_the_last_service_runs_the_scripts_of_its_servers() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let told = Path::new("/run/lab/told");
+        let script = format!("\"/bin/sh -c 'echo down >>{}'\"", told.display());
+        let globals =
+            "global_defs {\n    router_id lab\n    script_user root\n    enable_script_security\n}\n";
+        let rest = globals.to_owned() + &VrrpInstance::new(3, "0.2", 200, ADDRESS).text();
+        let service = format!(
+            "virtual_server 10.77.0.50 80 {{\n    lb_algo rr\n    lb_kind NAT\n    protocol TCP\n    real_server \
+             127.0.0.1 8001 {{\n        notify_down {script}\n        TCP_CHECK {{\n            warmup 60\n        \
+             }}\n    }}\n}}\n"
+        );
+        let director = Director::start(lab, d1, Subject::Ours, &(rest.clone() + &service), &[])?;
+        director.wait_daemon("checkd")?;
+        wait_until("the server is up", Duration::from_secs(10), || {
+            director.logged("Gained quorum 1+0=1 <= 1 for VS [10.77.0.50]:tcp:80") == 1
+        })?;
+        director.write_config(d1, &rest)?;
+        director.ctl(&["reload"])?;
+        wait_until("the script has run", Duration::from_secs(10), || {
+            fs::read_to_string(told).is_ok_and(|said| said == "down\n")
+        })
+        .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
+        require(director.logged("Removing Virtual Server [10.77.0.50]:tcp:80") == 1, || director.log())?;
+        wait_until("checkd has ended", Duration::from_secs(10), || director.daemon("checkd").is_none())?;
+        director.stop().map(|_| ())
+    });
+}
+
 /// strace makes vrrpd ask for its parent where it would write that it is alive: no page lists that call. Ends when `seen`.
 fn asks_for_its_parent(pid: i32, what: &str, seen: impl Fn() -> bool) -> Result<(), Failure> {
     let mut strace = Command::new("strace")

@@ -196,13 +196,14 @@ impl Suite {
         let parts = Rc::new(parts);
         let mut asked = Vec::new();
         for daemon in Daemon::ALL {
-            let still_needed = match daemon {
+            let concerned = match daemon {
                 Daemon::Vrrpd => parts.has_vrrp,
-                Daemon::Checkd => parts.has_checks || parts.has_mail,
+                // Without anything to check it ends, but tells first what the reload takes from it.
+                Daemon::Checkd => true,
                 Daemon::Ipvsd => parts.has_checks || parts.has_sync,
             };
             let Some(supervisor) = self.supervisors.get(&daemon) else { continue };
-            let Some(serial) = supervisor.acting().filter(|_| supervisor.is_running() && still_needed) else {
+            let Some(serial) = supervisor.acting().filter(|_| supervisor.is_running() && concerned) else {
                 continue;
             };
             let Some(process) = self.processes.get_mut(&serial) else { continue };
@@ -319,7 +320,7 @@ impl Suite {
             waiting.insert(daemon);
             let tuned = is_started_otherwise(&old.process, &self.parts.parent.process, daemon);
             let outgrown = wider.contains(&daemon);
-            let replaced = outgrown || tuned;
+            let replaced = (outgrown || tuned) && self.is_needed(daemon);
             // checkd alone knows what the reload means for the states of servers, and tells before it is replaced.
             if replaced && !(outgrown && daemon == Daemon::Checkd) {
                 self.tell(serial, ToDaemon::Abort(generation));
