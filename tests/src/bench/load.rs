@@ -2,12 +2,13 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::IpAddr;
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use super::measure::{BOUND, by_instance, many, sender};
 use super::{Figure, median};
-use crate::lab::clock::now;
+use crate::lab::clock::{epoch, now};
 use crate::lab::{
     Advert, Capture, Director, Failure, Lab, Lan, Subject, capture, pause, process, wait_until,
 };
@@ -15,8 +16,8 @@ use crate::lab::{
 const INSTANCES: u8 = 250;
 const SECONDS: u64 = 5;
 /// Quiet and asked spells, in turns.
-const ROUNDS: usize = 5;
-const SPELL: Duration = Duration::from_millis(1500);
+const ROUNDS: usize = 31;
+const SPELL: Duration = Duration::from_millis(320);
 /// Milliseconds between two adverts of an instance.
 const INTERVAL_MS: f64 = 100.0;
 
@@ -45,8 +46,9 @@ pub fn figures(lab: &Lab) -> Result<Vec<Figure>, Failure> {
             c: Some(c.deviation_ms),
         },
         Figure {
-            what: "what 100 questions a second add to the deviation of 99 of 100 intervals, ms (median of 5)"
-                .to_owned(),
+            what:
+                "what 100 questions a second add to the deviation of 99 of 100 intervals, ms (median of 31)"
+                    .to_owned(),
             target: Some(1.0),
             ours: ours.asked_ms,
             c: None,
@@ -96,25 +98,27 @@ fn steady(lab: &Lab, subject: Subject) -> Result<Steady, Failure> {
     Ok(Steady { microseconds, error_ms, deviation_ms: median(&deviations), asked_ms })
 }
 
-/// What questions over the control socket add: quiet spells and asked ones take turns, and the middle one of their
-/// differences counts. The instances start together and their adverts leave in one burst: a single pause of the
-/// machine that meets a burst moves more than a hundredth of all intervals of a spell.
+/// What questions over the control socket add: quiet spells and asked ones take turns in one capture, and the middle
+/// one of their differences counts. The instances start together and their adverts leave in one burst: a single pause
+/// of the machine that meets a burst moves more than a hundredth of all intervals of a spell, so spells are short and
+/// many.
 fn asked(lab: &Lab, lan: &Lan, director: &Director) -> Result<f64, Failure> {
-    let spell = |name: &str, during: &dyn Fn() -> Result<(), Failure>| -> Result<f64, Failure> {
-        let capture = Capture::start(lab, lan.switch(), &format!("load.{name}"))?;
-        during()?;
-        let errors = errors_of(&capture::adverts(&capture.stop()?)?);
-        Ok(percentile_99(&errors.iter().map(|error| error.abs()).collect::<Vec<f64>>()))
-    };
-    let mut added = Vec::new();
-    for round in 0..ROUNDS {
-        let quiet = spell(&format!("quiet.{round}"), &|| {
-            pause(SPELL);
-            Ok(())
-        })?;
-        let asked = spell(&format!("asked.{round}"), &|| ask(director, SPELL))?;
-        added.push(asked - quiet);
+    let capture = Capture::start(lab, lan.switch(), "load.asked")?;
+    let mut spells = Vec::new();
+    for _ in 0..ROUNDS {
+        let begin = epoch();
+        pause(SPELL);
+        let between = epoch();
+        ask(director, SPELL)?;
+        spells.push([begin..between, between..epoch()]);
     }
+    let adverts = capture::adverts(&capture.stop()?)?;
+    let deviation = |spell: &Range<f64>| {
+        let inside: Vec<Advert> =
+            adverts.iter().filter(|advert| spell.contains(&advert.at)).cloned().collect();
+        percentile_99(&errors_of(&inside).iter().map(|error| error.abs()).collect::<Vec<f64>>())
+    };
+    let added: Vec<f64> = spells.iter().map(|[quiet, asked]| deviation(asked) - deviation(quiet)).collect();
     Ok(median(&added).max(0.0))
 }
 
