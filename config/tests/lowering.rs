@@ -24,7 +24,9 @@ const LANGUAGE: &[&str] = &["root:directive", "root:definition", "global_defs/in
 fn leaves(text: &str) -> Result<BTreeMap<String, String>, String> {
     let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let key = "-----BEGIN PRIVATE KEY-----\nBBBB\n-----END PRIVATE KEY-----\n";
-    let source = Memory::new().with("/k", text.to_owned()).with("/c.pem", certificate).with("/c.key", key);
+    let locked = include_str!("keys/aes128.pem");
+    let files = [("/k", text), ("/c.pem", certificate), ("/c.key", key), ("/locked.key", locked)];
+    let source = files.iter().fold(Memory::new(), |source, (path, text)| source.with(path, *text));
     let options = LoadOptions { allow_inactive: true, host_name: "lab".to_owned(), ..LoadOptions::default() };
     let loaded = load(&source, &OfflineNames, "/k", &options);
     let model = loaded.model.ok_or_else(|| config::diagnostic::human(&loaded.diagnostics))?;

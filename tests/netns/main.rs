@@ -6,6 +6,7 @@ mod announce;
 mod authentication;
 mod chaos;
 mod checks;
+mod client_keys;
 mod container;
 mod control;
 mod digest;

@@ -13,10 +13,10 @@ use tests::lab::failure::require;
 use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, clock, pause, process, sandboxed, wait_until};
 
 /// A first check within 1 s and `warmup 0`, its time-out of 1 s, and a loaded machine.
-const FIRST: Duration = Duration::from_secs(20);
+pub(super) const FIRST: Duration = Duration::from_secs(20);
 
 /// One virtual server whose real servers stand on one address, each on a port of its own with one checker.
-fn service(servers: &[(u16, &str)]) -> String {
+pub(super) fn service(servers: &[(u16, &str)]) -> String {
     let mut text = "virtual_server 10.77.0.50 80 {\n    delay_loop 1\n    warmup 0\n    retry 1\n    \
                     delay_before_retry 0.5\n    connect_timeout 1\n    lb_algo rr\n    lb_kind NAT\n    protocol TCP\n"
         .to_owned();
@@ -27,10 +27,15 @@ fn service(servers: &[(u16, &str)]) -> String {
 }
 
 /// A server's program, which ends with the test.
-struct Server(Child);
+pub(super) struct Server(Child);
 
 impl Server {
-    fn start(host: &Host, directory: &Path, program: &str, arguments: &[&str]) -> Result<Self, Failure> {
+    pub(super) fn start(
+        host: &Host,
+        directory: &Path,
+        program: &str,
+        arguments: &[&str],
+    ) -> Result<Self, Failure> {
         let doing = format!("starting {program}");
         let log = fs::File::create(
             directory.join(format!("{}.log", program.rsplit('/').next().unwrap_or(program))),

@@ -8,6 +8,7 @@ mod check;
 mod counted;
 mod instance;
 mod interfaces;
+mod key;
 mod mail;
 mod marking;
 mod network;

@@ -4,12 +4,13 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::Context;
+use super::key::{self, KeyProblem};
 use crate::diagnostic::{Problem, code};
-use crate::model::tls::{Authorities, Identity, Secret, TlsFiles, Verify};
+use crate::model::tls::{Authorities, Identity, TlsFiles, Verify};
 use crate::schema::{Named, SslDraft, VerifyDraft};
 use crate::text::Span;
 
@@ -29,7 +30,7 @@ pub(super) struct Tls {
 impl Context<'_> {
     /// Takes the `SSL` block.
     pub(super) fn define_tls(&mut self, draft: Option<SslDraft>) {
-        let Some(SslDraft { span, ca, certificate, key }) = draft else { return };
+        let Some(SslDraft { span, password, ca, certificate, key }) = draft else { return };
         if let Some(ca) = &ca {
             // It must be usable even while no check names it.
             self.certificates(ca);
@@ -37,7 +38,7 @@ impl Context<'_> {
         self.tls.ca = ca;
         self.tls.files.identity = match (certificate, key) {
             (None, None) => None,
-            (Some(certificate), Some(key)) => self.own_certificate(certificate, key),
+            (Some(certificate), Some(key)) => self.own_certificate(certificate, key, password),
             (Some(_), None) | (None, Some(_)) => {
                 let message = "SSL shows servers nothing unless it has both a certificate and its key";
                 self.report(Problem::warning(code::NO_EFFECT, span, message));
@@ -81,26 +82,27 @@ impl Context<'_> {
         Some(Verify { authorities, fingerprint, min_days: draft.min_days.unwrap_or(0) })
     }
 
-    fn own_certificate(&mut self, certificate: Named, key: Named) -> Option<Identity> {
+    fn own_certificate(
+        &mut self,
+        certificate: Named,
+        key: Named,
+        password: Option<Named>,
+    ) -> Option<Identity> {
         let chain = self.certificates(&certificate)?;
         let text = self.pem(&key)?;
         if self.source.is_exposed(&key.text) {
             let message = format!("SSL key: others than its owner may read {}", key.text);
             self.report(Problem::warning(code::EXPOSED_KEY, key.span, message).help("chmod 0400"));
         }
-        let secret = match PrivateKeyDer::from_pem_slice(&text) {
-            Ok(PrivateKeyDer::Pkcs1(der)) => Some(Secret::Pkcs1(der.secret_pkcs1_der().to_vec())),
-            Ok(PrivateKeyDer::Sec1(der)) => Some(Secret::Sec1(der.secret_sec1_der().to_vec())),
-            Ok(PrivateKeyDer::Pkcs8(der)) => Some(Secret::Pkcs8(der.secret_pkcs8_der().to_vec())),
-            Ok(_) | Err(_) => None,
+        let secret = match key::open(&text, password.as_ref().map(|password| password.text.as_str())) {
+            Ok(secret) => secret,
+            Err(problem) => {
+                let message = format!("{} {problem}", key.text);
+                self.report(Problem::error(code::UNREADABLE, key.span, message).help(help(problem)));
+                return None;
+            }
         };
-        if secret.is_none() || text.windows(MARK.len()).any(|piece| piece == MARK) {
-            let message = format!("{} holds no private key that can be read", key.text);
-            let help = "an encrypted key has to be written without its password: openssl pkey -in FILE";
-            self.report(Problem::error(code::UNREADABLE, key.span, message).help(help));
-            return None;
-        }
-        Some(Identity { certificate: certificate.text, key: key.text, chain, secret: secret? })
+        Some(Identity { certificate: certificate.text, key: key.text, chain, secret })
     }
 
     /// The certificates of a file, or of the files of a directory.
@@ -137,8 +139,14 @@ impl Context<'_> {
     }
 }
 
-/// What the head of an encrypted key says.
-const MARK: &[u8] = b"ENCRYPTED";
+fn help(problem: KeyProblem) -> &'static str {
+    match problem {
+        KeyProblem::NoKey => "a key in PEM is wanted",
+        KeyProblem::Locked => "give SSL the password, or write the key without it: openssl pkey -in FILE",
+        KeyProblem::WrongPassword => "to try one: openssl pkey -in FILE -noout",
+        KeyProblem::UnknownCipher => "to encrypt it anew: openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE",
+    }
+}
 
 fn in_pem(text: &[u8]) -> Vec<Vec<u8>> {
     CertificateDer::pem_slice_iter(text).take(MOST).flatten().map(|der| der.to_vec()).collect()

@@ -6,6 +6,7 @@ use super::*;
 #[derive(Debug, Default)]
 pub(crate) struct SslDraft {
     pub(crate) span: Span,
+    pub(crate) password: Option<Named>,
     pub(crate) ca: Option<Named>,
     pub(crate) certificate: Option<Named>,
     pub(crate) key: Option<Named>,
@@ -25,6 +26,11 @@ pub(super) fn path(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Option<Named
     path
 }
 
+fn password(draft: &mut SslDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.password = lowering.required(line, 1, "a password").map(Named::of);
+    lowering.end(line, 2);
+}
+
 fn ca(draft: &mut SslDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.ca = path(lowering, line);
 }
@@ -38,10 +44,5 @@ fn key(draft: &mut SslDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
 }
 
 /// Keywords of `SSL`.
-pub(super) static TABLE: &[Row<SslDraft>] = &[
-    // Encrypted keys are refused where they are read.
-    inactive("password", Shape::Words(1, 1)),
-    active("ca", ca),
-    active("certificate", certificate),
-    active("key", key),
-];
+pub(super) static TABLE: &[Row<SslDraft>] =
+    &[active("password", password), active("ca", ca), active("certificate", certificate), active("key", key)];
