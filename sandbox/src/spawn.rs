@@ -92,7 +92,7 @@ impl Attempt {
     #[must_use]
     pub fn failure(&self) -> Option<SpawnError> {
         let executable = self.executable.clone();
-        Some(match child::failed_step(self.exec.failure()?) {
+        Some(match child::failed_step(self.exec.failure()?.into()) {
             (Some(step), source) => SpawnError::Prepare { name: self.name, step, source },
             (None, source) => SpawnError::Execute { executable, source },
         })

@@ -36,6 +36,7 @@ mod routes;
 mod scale;
 mod service;
 mod settings;
+mod silence;
 mod startup;
 mod supervision;
 mod sync_group;

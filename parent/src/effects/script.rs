@@ -1,7 +1,10 @@
 //! Runs programs for the daemons: started without a shell, watched by pidfd, ended when their time is up.
 //!
 //! Driver. Which program may run is decided before ([`crate::broker`]); whether it may still run as root is
-//! decided here, at every run: a path that somebody else could have changed since is refused.
+//! decided here, at every run: a path that somebody else could have changed since is refused. The new process looks at
+//! the path, never this one: a file system that doesn't answer holds up what waits for that program and nothing else.
+//! A process that not even SIGKILL ends is given up: its run counts as out of time, and its program is not started
+//! again before it has gone.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +19,7 @@ use config::names::{Names, SystemNames};
 use ipc::messages::RunOutcome;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use sandbox::system::process::{Ending, Exec, Started, run_as, start, start_clean, wait_pidfd};
+use sandbox::system::process::{Ending, Exec, NotExecuted, Started, run_as, start_prepared, wait_pidfd};
 
 /// Who waits for the outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,12 +47,27 @@ pub enum RunError {
     /// Too many programs run at once.
     #[error("{0} scripts are running already")]
     TooMany(usize),
+    /// An earlier run of it does not even end by SIGKILL.
+    #[error("an earlier run of it hangs in the kernel")]
+    Stuck,
+    /// Too many earlier runs of it still look for it.
+    #[error("{0} runs of it still look for the program")]
+    Unfound(usize),
     /// It may not run.
     #[error("{0}")]
     Unsafe(String),
     /// It can't be executed.
     #[error("it can't be executed: {0}")]
     Exec(#[from] io::Error),
+}
+
+impl From<NotExecuted> for RunError {
+    fn from(why: NotExecuted) -> Self {
+        match why {
+            NotExecuted::Refused(why) => Self::Unsafe(why),
+            NotExecuted::Failed(error) => Self::Exec(error),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -59,12 +77,25 @@ struct Run {
     exec: Exec,
     purpose: Purpose,
     name: String,
+    program: String,
+    /// When it is to have become the program.
+    found_by: Option<MonoTime>,
     deadline: Option<MonoTime>,
-    asked_to_end: bool,
+    step: Step,
     out_of_time: bool,
 }
 
-/// A program that has ended.
+/// How far the end of a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Running,
+    Asked,
+    Killed,
+    /// Nobody waits for it any more.
+    GivenUp,
+}
+
+/// A run that is over.
 #[derive(Debug)]
 pub struct Ended {
     /// Who waited for it.
@@ -74,7 +105,9 @@ pub struct Ended {
     /// What came of it.
     pub outcome: RunOutcome,
     /// Why it could not even be executed.
-    pub not_executed: Option<io::Error>,
+    pub not_executed: Option<RunError>,
+    /// The process that is still there.
+    pub left_behind: Option<i32>,
 }
 
 /// All programs that run now.
@@ -86,8 +119,12 @@ pub struct Runner {
 
 /// Most programs at once.
 const MAX_RUNS: usize = 1024;
-/// Time between SIGTERM and SIGKILL.
+/// Most of one program that have not become it yet.
+const MAX_UNFOUND: usize = 256;
+/// Time between SIGTERM and SIGKILL, and between that and giving up.
 const GRACE: Duration = Duration::from_secs(2);
+/// Time for the file system to show a program, which does not depend on what the program has got.
+const LOOK: Duration = Duration::from_secs(10);
 
 impl Runner {
     /// Starts `script` with `extra` arguments behind its own, by the path that it leads to unless `written_path` says
@@ -111,40 +148,41 @@ impl Runner {
         if self.runs.len() >= MAX_RUNS {
             return Err(RunError::TooMany(self.runs.len()));
         }
-        let (program, arguments) =
-            script.argv.split_first().ok_or_else(|| RunError::Unsafe("it has no command".to_owned()))?;
-        let names = SystemNames::default();
-        names.script(program, &script.identity).map_err(|problem| RunError::Unsafe(problem.to_string()))?;
-        let path = if written_path { program.into() } else { std::fs::canonicalize(program)? };
-        let mut command = Command::new(path);
-        command
-            .arg0(program)
-            .args(arguments)
-            .args(extra)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .env_remove("IFS")
-            .env_remove("LD_PRELOAD")
-            .env_remove("LD_LIBRARY_PATH")
-            .env_remove("NOTIFY_SOCKET");
-        start_clean(&mut command);
-        let identity = &script.identity;
-        let own = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
-        if (identity.uid, identity.gid) != own || !identity.groups.is_empty() {
-            run_as(&mut command, identity.uid, identity.gid, identity.groups.clone());
-        }
-        let Started { pid, pidfd, exec } = start(&mut command)?;
+        let program = script.argv.first().ok_or_else(|| RunError::Unsafe("it has no command".to_owned()))?;
+        self.admit(&script.name, program)?;
+        let Started { pid, pidfd, exec } = start_prepared(|| command(script, extra, written_path))?;
         let fd = pidfd.as_raw_fd();
-        let deadline = script.timeout.map(|timeout| now + timeout);
-        let name = script.name.clone();
-        self.runs.insert(
-            key,
-            Run { pid, pidfd, exec, purpose, name, deadline, asked_to_end: false, out_of_time: false },
-        );
+        let run = Run {
+            pid,
+            pidfd,
+            exec,
+            purpose,
+            name: script.name.clone(),
+            program: program.clone(),
+            found_by: Some(now + LOOK),
+            deadline: script.timeout.map(|timeout| now + timeout),
+            step: Step::Running,
+            out_of_time: false,
+        };
+        self.runs.insert(key, run);
         self.started = self.started.saturating_add(1);
         Ok(fd)
+    }
+
+    /// A program whose file system doesn't answer must not take the places of others.
+    fn admit(&self, name: &str, program: &str) -> Result<(), RunError> {
+        let of_program = || self.runs.values().filter(|run| run.program == program);
+        let mut given_up = of_program().filter(|run| run.step == Step::GivenUp);
+        if given_up.any(|run| run.name == name || run.exec.is_undecided()) {
+            return Err(RunError::Stuck);
+        }
+        if of_program().count() < MAX_UNFOUND {
+            return Ok(());
+        }
+        match of_program().filter(|run| run.exec.is_undecided()).count() {
+            unfound if unfound >= MAX_UNFOUND => Err(RunError::Unfound(unfound)),
+            _ => Ok(()),
+        }
     }
 
     /// The descriptor under `key` is readable. Tells what came of it once the program has ended.
@@ -152,30 +190,58 @@ impl Runner {
         let run = self.runs.get(&key)?;
         let ending = wait_pidfd(run.pidfd.as_fd()).unwrap_or(Some(Ending::Exited(255)))?;
         let run = self.runs.remove(&key)?;
+        let not_executed = run.exec.failure().map(RunError::from);
         let outcome = match ending {
             _ if run.out_of_time => RunOutcome::TimedOut,
+            _ if matches!(not_executed, Some(RunError::Unsafe(_))) => RunOutcome::NotRun,
             Ending::Exited(status) => RunOutcome::Exited(u8::try_from(status).unwrap_or(255)),
             Ending::Signalled(signal) => RunOutcome::Signalled(u8::try_from(signal).unwrap_or(255)),
         };
-        Some(Ended { purpose: run.purpose, name: run.name, outcome, not_executed: run.exec.failure() })
+        Some(Ended { purpose: run.purpose, name: run.name, outcome, not_executed, left_behind: None })
     }
 
-    /// Ends what is out of time: SIGTERM to the process group, SIGKILL two seconds later.
-    pub fn tick(&mut self, now: MonoTime) {
-        for run in self.runs.values_mut().filter(|run| run.deadline.is_some_and(|deadline| now >= deadline)) {
-            let signal = if run.asked_to_end { Signal::SIGKILL } else { Signal::SIGTERM };
-            let _gone = killpg(Pid::from_raw(run.pid), signal);
+    /// Ends what is out of time: SIGTERM to the process group, SIGKILL two seconds later, to what has not become its
+    /// program at once. Returns what has not ended two seconds after that, for which nobody should wait.
+    pub fn tick(&mut self, now: MonoTime) -> Vec<Ended> {
+        let mut given_up = Vec::new();
+        for run in self.runs.values_mut() {
+            if run.found_by.is_some_and(|by| now >= by) {
+                run.found_by = None;
+                if run.step == Step::Running && run.exec.is_undecided() {
+                    run.deadline = Some(now);
+                }
+            }
+            if run.deadline.is_none_or(|deadline| now < deadline) {
+                continue;
+            }
             run.out_of_time = true;
-            run.asked_to_end = true;
             run.deadline = Some(now + GRACE);
+            run.step = match run.step {
+                Step::Running if !run.exec.is_undecided() => {
+                    let _gone = killpg(Pid::from_raw(run.pid), Signal::SIGTERM);
+                    Step::Asked
+                }
+                Step::Running | Step::Asked => {
+                    let _gone = killpg(Pid::from_raw(run.pid), Signal::SIGKILL);
+                    Step::Killed
+                }
+                Step::Killed => {
+                    given_up.push(run.give_up());
+                    Step::GivenUp
+                }
+                Step::GivenUp => Step::GivenUp,
+            };
+            if run.step == Step::GivenUp {
+                run.deadline = None;
+            }
         }
+        given_up
     }
 
     /// Gives all programs that are still running `patience` before [`Self::tick`] ends them.
     pub fn limit_all(&mut self, now: MonoTime, patience: Duration) {
-        for run in
-            self.runs.values_mut().filter(|run| run.deadline.is_none_or(|deadline| deadline > now + patience))
-        {
+        let awaited = self.runs.values_mut().filter(|run| run.step != Step::GivenUp);
+        for run in awaited.filter(|run| run.deadline.is_none_or(|deadline| deadline > now + patience)) {
             run.deadline = Some(now + patience);
         }
     }
@@ -190,13 +256,13 @@ impl Runner {
     /// When [`Self::tick`] wants to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<MonoTime> {
-        self.runs.values().filter_map(|run| run.deadline).min()
+        self.runs.values().filter_map(Run::deadline).min()
     }
 
-    /// Programs that run now.
+    /// Programs that run now and have not been given up.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.runs.len()
+        self.runs.values().filter(|run| run.step != Step::GivenUp).count()
     }
 
     /// Programs started so far.
@@ -215,6 +281,49 @@ impl Runner {
     pub fn has(&self, key: usize) -> bool {
         self.runs.contains_key(&key)
     }
+}
+
+impl Run {
+    fn deadline(&self) -> Option<MonoTime> {
+        [self.deadline, self.found_by].into_iter().flatten().min()
+    }
+
+    /// Hands over what was waited for; the process is reaped when it ends after all.
+    fn give_up(&mut self) -> Ended {
+        let purpose = std::mem::replace(&mut self.purpose, Purpose::Nobody);
+        let (name, outcome) = (self.name.clone(), RunOutcome::TimedOut);
+        Ended { purpose, name, outcome, not_executed: None, left_behind: Some(self.pid) }
+    }
+}
+
+/// What the new process becomes, once it has seen that it may.
+fn command(script: &Script, extra: &[String], written_path: bool) -> Result<Command, NotExecuted> {
+    let (program, arguments) =
+        script.argv.split_first().ok_or_else(|| NotExecuted::Refused("it has no command".to_owned()))?;
+    let identity = &script.identity;
+    let names = SystemNames::default();
+    names.script(program, identity).map_err(|problem| NotExecuted::Refused(problem.to_string()))?;
+    let path = match written_path {
+        true => program.into(),
+        false => std::fs::canonicalize(program).map_err(NotExecuted::Failed)?,
+    };
+    let mut command = Command::new(path);
+    command
+        .arg0(program)
+        .args(arguments)
+        .args(extra)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .env_remove("IFS")
+        .env_remove("LD_PRELOAD")
+        .env_remove("LD_LIBRARY_PATH")
+        .env_remove("NOTIFY_SOCKET");
+    let own = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+    if (identity.uid, identity.gid) != own || !identity.groups.is_empty() {
+        run_as(&mut command, identity.uid, identity.gid, identity.groups.clone());
+    }
+    Ok(command)
 }
 
 #[cfg(test)]
@@ -322,7 +431,8 @@ mod tests {
         };
         std::fs::remove_file(&path).unwrap();
         assert_eq!(ended.outcome, RunOutcome::Exited(127));
-        assert_eq!(ended.not_executed.map(|error| error.kind()), Some(io::ErrorKind::NotFound));
+        let missing = matches!(ended.not_executed, Some(RunError::Exec(error)) if error.kind() == io::ErrorKind::NotFound);
+        assert!(missing);
     }
 
     #[test]
@@ -333,8 +443,21 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
         let mut unsafe_script = script("", 0, &[]);
         unsafe_script.argv = vec![path.display().to_string()];
-        let started = Runner::default().start(0, &unsafe_script, &[], Purpose::Nobody, false, now());
+        let mut runner = Runner::default();
+        let mut reactor = Reactor::new().unwrap();
+        let fd = runner.start(0, &unsafe_script, &[], Purpose::Nobody, false, now()).unwrap();
+        reactor.watch_reads(fd, 0).unwrap();
+        let ended = loop {
+            reactor.turn(runner.deadline(), &mut Vec::new()).unwrap();
+            if let Some(ended) = runner.ready(0) {
+                break ended;
+            }
+        };
         std::fs::remove_file(&path).unwrap();
-        assert!(matches!(started, Err(RunError::Unsafe(_))), "{started:?}");
+        assert_eq!(ended.outcome, RunOutcome::NotRun);
+        assert!(
+            matches!(&ended.not_executed, Some(RunError::Unsafe(why)) if why.contains("writable")),
+            "{ended:?}"
+        );
     }
 }

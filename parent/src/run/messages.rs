@@ -444,7 +444,7 @@ impl Suite {
             }
             Err(error) => {
                 self.sources.remove(&key);
-                if !matches!(error, RunError::Busy) {
+                if !matches!(error, RunError::Busy | RunError::Stuck) {
                     self.say(Level::Error, &format!("script {} did not run: {error}", script.name));
                 }
                 false
@@ -454,11 +454,28 @@ impl Suite {
 
     /// A script's pidfd is readable.
     pub(super) fn on_script(&mut self, key: usize, now: MonoTime) {
-        let Some(Ended { purpose, name, outcome, not_executed }) = self.runner.ready(key) else { return };
+        let Some(ended) = self.runner.ready(key) else { return };
         self.sources.remove(&key);
-        if let Some(error) = not_executed {
-            let error = RunError::Exec(error);
+        self.end_script(ended, now);
+    }
+
+    /// Ends scripts that are out of time.
+    pub(super) fn tick_scripts(&mut self, now: MonoTime) {
+        for ended in self.runner.tick(now) {
+            self.end_script(ended, now);
+        }
+    }
+
+    fn end_script(&mut self, ended: Ended, now: MonoTime) {
+        let Ended { purpose, name, outcome, not_executed, left_behind } = ended;
+        if let Some(error) = not_executed.filter(|_| outcome != RunOutcome::TimedOut) {
             self.say(Level::Error, &format!("script {name} did not run: {error}"));
+        }
+        if let Some(pid) = left_behind {
+            let text = format!(
+                "script {name} hangs in the kernel, process {pid} does not end; it is not run again before that"
+            );
+            self.say(Level::Error, &text);
         }
         // Whoever asked for a check tells what came of it; a reader ends with the suite.
         let is_told = match purpose {

@@ -393,7 +393,7 @@ impl Suite {
             });
         }
         self.watch_over(now);
-        self.runner.tick(now);
+        self.tick_scripts(now);
         for (name, jobs) in self.queues.tick(now) {
             self.start_jobs(&name, jobs, now);
         }

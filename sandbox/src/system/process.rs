@@ -7,7 +7,7 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::ptr;
@@ -131,18 +131,6 @@ pub fn with_realtime_signals(mask: &SigSet) -> SigSet {
     unsafe { SigSet::from_sigset_t_unchecked(set) }
 }
 
-/// Makes `command` start as if nobody had started this process: every signal at its default and none blocked, no
-/// descriptor but the standard ones.
-pub fn start_clean(command: &mut Command) {
-    let clean = || {
-        close_on_exec_above(libc::STDERR_FILENO)?;
-        default_dispositions();
-        Ok(SigSet::empty().thread_set_mask()?)
-    };
-    // SAFETY: the closure makes async-signal-safe system calls only, allocates nothing and takes no lock.
-    unsafe { command.pre_exec(clean) };
-}
-
 /// Raises the soft limit of open descriptors to `wanted`, as far as the hard limit allows.
 ///
 /// # Errors
@@ -183,20 +171,70 @@ pub struct Started {
 #[derive(Debug)]
 pub struct Exec(OwnedFd);
 
+/// Why a process did not become a program.
+#[derive(Debug)]
+pub enum NotExecuted {
+    /// What was looked at before is against it, in words.
+    Refused(String),
+    /// The kernel can't.
+    Failed(io::Error),
+}
+
+impl NotExecuted {
+    fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            // One write of this length is never torn (pipe(7)).
+            Self::Refused(why) => {
+                [b"r", why.as_bytes().get(..LONGEST_REFUSAL).unwrap_or(why.as_bytes())].concat()
+            }
+            Self::Failed(error) => {
+                [b"f".as_slice(), &error.raw_os_error().unwrap_or(libc::EINVAL).to_ne_bytes()].concat()
+            }
+        }
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        match bytes.split_first()? {
+            (b'r', why) => Some(Self::Refused(String::from_utf8_lossy(why).into_owned())),
+            (_, number) => {
+                let number = i32::from_ne_bytes(number.try_into().ok()?);
+                Some(Self::Failed(io::Error::from_raw_os_error(number)))
+            }
+        }
+    }
+}
+
+impl From<NotExecuted> for io::Error {
+    fn from(why: NotExecuted) -> Self {
+        match why {
+            NotExecuted::Refused(why) => Self::other(why),
+            NotExecuted::Failed(error) => error,
+        }
+    }
+}
+
 impl Exec {
     /// Why the program was not executed; `None` when it was, or when that isn't decided yet.
     #[must_use]
-    pub fn failure(&self) -> Option<io::Error> {
-        let mut number = [0; 4];
-        match nix::unistd::read(&self.0, &mut number) {
-            Ok(4) => Some(io::Error::from_raw_os_error(i32::from_ne_bytes(number))),
-            Ok(_) | Err(_) => None,
-        }
+    pub fn failure(&self) -> Option<NotExecuted> {
+        let mut bytes = [0; LONGEST_REFUSAL + 1];
+        let length = nix::unistd::read(&self.0, &mut bytes).ok()?;
+        NotExecuted::from_bytes(bytes.get(..length)?)
+    }
+
+    /// True while the process has not become the program yet: it may stand before a file system that doesn't answer.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO) == Ok(0)
     }
 }
 
 /// Exit status of a process that could not become a program, as shells have it.
 const NOT_EXECUTED: c_int = 127;
+/// Bytes of a refusal that are told.
+const LONGEST_REFUSAL: usize = 1024;
 
 /// Starts a program and doesn't wait until it is executed: a busy machine may take its time for that, and a file system
 /// that stands still any time.
@@ -204,6 +242,28 @@ const NOT_EXECUTED: c_int = 127;
 /// # Errors
 /// No process or descriptor is left. What else goes wrong is told by [`Exec::failure`].
 pub fn start(command: &mut Command) -> io::Result<Started> {
+    fork_into(|report| (report, NotExecuted::Failed(command.exec())))
+}
+
+/// The same for a program that has to be looked at first, which may take as long: `prepare` does that in the new
+/// process, with the rights of this one. The process is the leader of a group of its own and starts as if nobody had
+/// started this one: every signal at its default and none blocked, no descriptor but the standard ones, not even while
+/// it looks.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_prepared(prepare: impl FnOnce() -> Result<Command, NotExecuted>) -> io::Result<Started> {
+    fork_into(|report| match stand_alone(report) {
+        Ok(report) => match prepare() {
+            Ok(mut command) => (report, NotExecuted::Failed(command.exec())),
+            Err(why) => (report, why),
+        },
+        Err(_) => exit_now(NOT_EXECUTED),
+    })
+}
+
+/// Forks; `become_program` returns only when the new process can't become a program, with the reason.
+fn fork_into(become_program: impl FnOnce(OwnedFd) -> (OwnedFd, NotExecuted)) -> io::Result<Started> {
     use nix::fcntl::OFlag;
     use nix::unistd::{ForkResult, fork, pipe2, write};
     let (exec, report) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
@@ -211,8 +271,8 @@ pub fn start(command: &mut Command) -> io::Result<Started> {
     // only write files; a lock of theirs that the child would need is none: the C library takes care of its allocator's.
     match unsafe { fork() }? {
         ForkResult::Child => {
-            let number = command.exec().raw_os_error().unwrap_or(libc::EINVAL);
-            let _nobody_else_to_tell = write(&report, &number.to_ne_bytes());
+            let (report, why) = become_program(report);
+            let _nobody_else_to_tell = write(&report, &why.to_bytes());
             exit_now(NOT_EXECUTED)
         }
         ForkResult::Parent { child } => {
@@ -225,6 +285,26 @@ pub fn start(command: &mut Command) -> io::Result<Started> {
             Ok(Started { pid, pidfd, exec: Exec(exec) })
         }
     }
+}
+
+/// Parts a new process from the one that it came from; `report`, under its new number, is all that it keeps. A process
+/// that stands still before a file system must hold nothing that others wait to see closed.
+fn stand_alone(report: OwnedFd) -> io::Result<OwnedFd> {
+    const REPORT: RawFd = libc::STDERR_FILENO + 1;
+    nix::unistd::setpgid(nix::unistd::Pid::from_raw(0), nix::unistd::Pid::from_raw(0))?;
+    let report = report.into_raw_fd();
+    if report != REPORT {
+        // SAFETY: dup3(2) takes three numbers. What stood at this number belongs to the process that was forked, none
+        // of whose code goes on here.
+        check(unsafe { libc::dup3(report, REPORT, libc::O_CLOEXEC) })?;
+    }
+    let first = libc::c_uint::try_from(REPORT + 1).map_err(io::Error::other)?;
+    // SAFETY: close_range(2) touches no memory; none of the owners of what it closes goes on here.
+    check(unsafe { libc::close_range(first, libc::c_uint::MAX, 0) })?;
+    default_dispositions();
+    SigSet::empty().thread_set_mask()?;
+    // SAFETY: this number is the report's, which was given up above, or has just been made one of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(REPORT) })
 }
 
 /// Version of the kernel's landlock interface, 0 without landlock: what a confinement can reach on this machine.

@@ -1,0 +1,94 @@
+//! A file system that has stopped answering under what a configuration names: it costs what hangs on it, and neither an
+//! advert nor a command.
+
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tests::lab::config_text::{VrrpInstance, global};
+use tests::lab::failure::require;
+use tests::lab::lan::front4;
+use tests::lab::{Capture, Director, Failure, Lab, Lan, Lateness, Silent, Subject, capture};
+use tests::lab::{pause, sandboxed, wait_until};
+
+const ADDRESS: IpAddr = front4(50);
+const SOON: Duration = Duration::from_secs(20);
+/// What a peer of priority 100 waits at 0.2 s.
+const PATIENCE: f64 = 0.6 + 0.2 * 156.0 / 256.0;
+const SHARE: &str = "/run/lab/share";
+
+fn program(path: &str, text: &str) -> Result<(), Failure> {
+    fs::write(path, text)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755)))
+        .map_err(|cause| Failure::instrument(path, cause))
+}
+
+/// Runs `keepalivectl` and fails if the answer takes longer than a person would wait.
+fn answered(director: &Director, arguments: &[&str]) -> Result<String, Failure> {
+    let asked = Instant::now();
+    let answer = director.ctl(arguments)?;
+    let took = asked.elapsed();
+    require(took < Duration::from_secs(4), || format!("{arguments:?} took {took:?}"))?;
+    Ok(answer)
+}
+
+/// Nothing but the one script hangs: not the other script, not adverts, not a restart, not a reload, not the stop.
+fn a_silent_share(lab: &Lab) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let d1 = lan.host("d1")?;
+    fs::create_dir_all(SHARE).map_err(|cause| Failure::instrument(SHARE, cause))?;
+    program(&format!("{SHARE}/check"), "#!/bin/sh\nexit 0\n")?;
+    program("/run/lab/near", "#!/bin/sh\necho run >> /run/lab/near.runs\n")?;
+    let scripts = format!(
+        "vrrp_script far {{\n    script {SHARE}/check\n    interval 1\n    timeout 1\n    weight -10\n}}\n\
+         vrrp_script near {{\n    script /run/lab/near\n    interval 1\n    weight -20\n}}\n"
+    );
+    let instance = |scripts: &str, lines: &str| {
+        global("d1") + scripts + &VrrpInstance::new(3, "0.2", 200, ADDRESS).with(lines).text()
+    };
+    let notified = format!("track_script {{\n    far\n    near\n}}\nnotify {SHARE}/check");
+    let director = Director::start(lab, d1, Subject::Ours, &instance(&scripts, &notified), &[])?;
+    wait_until("both scripts run", SOON, || {
+        d1.has(ADDRESS)
+            && director.instance("VI_1")["priority"] == 200
+            && fs::exists("/run/lab/near.runs").is_ok_and(|there| there)
+    })?;
+    let runs = || fs::read_to_string("/run/lab/near.runs").unwrap_or_default().lines().count();
+
+    let silent = Silent::over(SHARE)?;
+    let capture = Capture::start(lab, lan.switch(), "silence")?;
+    let lateness = Lateness::watch();
+    wait_until("somebody looks at it", SOON, || silent.asked() > 0)?;
+    wait_until("the script has failed", SOON, || director.instance("VI_1")["priority"] == 190)?;
+    wait_until("its process is given up", SOON, || director.logged("hangs in the kernel") == 1)?;
+    let before = runs();
+    let old = director.wait_daemon("vrrpd")?;
+    answered(&director, &["restart", "vrrpd"])?;
+    director.wait_successor("vrrpd", old)?;
+    // The worker hangs on the path, and nothing waits for it: the signal asks, the commands are answered meanwhile.
+    director.signal(Signal::SIGHUP);
+    for _ in 0..4 {
+        answered(&director, &["status"])?;
+        pause(Duration::from_millis(250));
+    }
+    wait_until("the reload is refused", SOON, || director.logged("Reload refused") == 1)?;
+    director.write_config(d1, &instance("", ""))?;
+    answered(&director, &["reload"])?;
+    wait_until("the other script has run meanwhile", SOON, || runs() >= before + 5)?;
+    let late = lateness.finish()?;
+    let gap = capture::longest_gap(&capture::adverts(&capture.stop()?)?);
+    require(gap < PATIENCE + late.as_secs_f64(), || {
+        format!("a pause of {gap:.3} s, the laboratory was late by {late:?}")
+    })?;
+    require(director.logged("hangs in the kernel") == 1, || director.log())?;
+    let asked = Instant::now();
+    director.stop()?;
+    require(asked.elapsed() < Duration::from_secs(10), || "the stop waited for the script".to_owned())
+}
+
+#[test]
+fn a_share_that_does_not_answer_costs_its_scripts_alone() {
+    sandboxed(90, a_silent_share);
+}
