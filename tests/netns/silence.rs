@@ -4,9 +4,10 @@
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use tests::lab::clock::now;
 use tests::lab::config_text::{VrrpInstance, global};
 use tests::lab::failure::require;
 use tests::lab::lan::front4;
@@ -27,7 +28,7 @@ fn program(path: &str, text: &str) -> Result<(), Failure> {
 
 /// Runs `keepalivectl` and fails if the answer takes longer than a person would wait.
 fn answered(director: &Director, arguments: &[&str]) -> Result<String, Failure> {
-    let asked = Instant::now();
+    let asked = now();
     let answer = director.ctl(arguments)?;
     let took = asked.elapsed();
     require(took < Duration::from_secs(4), || format!("{arguments:?} took {took:?}"))?;
@@ -83,7 +84,7 @@ fn a_silent_share(lab: &Lab) -> Result<(), Failure> {
         format!("a pause of {gap:.3} s, the laboratory was late by {late:?}")
     })?;
     require(director.logged("hangs in the kernel") == 1, || director.log())?;
-    let asked = Instant::now();
+    let asked = now();
     director.stop()?;
     require(asked.elapsed() < Duration::from_secs(10), || "the stop waited for the script".to_owned())
 }
