@@ -3,7 +3,7 @@
 use super::Context;
 use crate::diagnostic::{Code, Problem, code};
 use crate::model::hmac::{AntiReplay, HmacAuthentication, HmacKey, HmacMode};
-use crate::model::units::AdvertInterval;
+use crate::model::units::{AdvertInterval, Priority};
 use crate::model::vrrp::{Authentication, Family, Version};
 use crate::schema::{AuthKind, HmacDraft, InstanceDraft, KeyText};
 
@@ -69,6 +69,27 @@ impl Context<'_> {
                 Authentication::None
             }
         }
+    }
+
+    /// `auth_type AH`: a router that isn't the owner hears the others' sequence numbers before it is Master.
+    pub(super) fn hears_first(
+        &mut self,
+        draft: &InstanceDraft,
+        priority: Priority,
+        version: Version,
+        strict: bool,
+    ) -> bool {
+        let is_ah = matches!(draft.auth_type, Some((AuthKind::Ah, _))) && draft.hmac.is_none();
+        let counts = is_ah && version == Version::V2 && !strict;
+        if !counts || priority == Priority::OWNER {
+            return false;
+        }
+        if let (Some((_, span)), Some(true)) = (draft.auth_type, draft.master) {
+            let message = format!("{}: state MASTER has no effect with auth_type AH", draft.name);
+            let help = "it takes over when nobody with a higher priority is heard";
+            self.report(Problem::warning(code::NO_EFFECT, span, message).help(help));
+        }
+        true
     }
 
     /// Signed adverts. What is wrong here refuses the configuration: unsigned adverts are no substitute.

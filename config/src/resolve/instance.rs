@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::same_router::OnWire;
 use super::{Context, Tracked};
 use crate::diagnostic::{Problem, code};
 use crate::model::Model;
@@ -27,13 +28,14 @@ pub(super) fn resolve(
     model: &mut Model,
 ) {
     let mut names: HashSet<String> = HashSet::with_capacity(drafts.len());
-    let mut on_wire: HashMap<(Vrid, Family, Option<String>, Option<IpAddr>), String> = HashMap::new();
+    let mut on_wire = OnWire::default();
     for mut draft in drafts {
         if !names.insert(draft.name.clone()) {
             let message = format!("vrrp_instance {} is defined twice", draft.name);
             context.report(Problem::error(code::DUPLICATE, draft.span, message));
             continue;
         }
+        context.without_owners_weights(&mut draft, scripts);
         let notify = std::mem::take(&mut draft.notify);
         let tracked = std::mem::take(&mut draft.track_scripts);
         let files = std::mem::take(&mut draft.track_files);
@@ -47,16 +49,7 @@ pub(super) fn resolve(
         instance.track_files = files;
         instance.track_processes = processes;
         instance.track_scripts = tracked;
-        let source = match &instance.transport {
-            Transport::Multicast { .. } => None,
-            Transport::Unicast { source, peers, .. } => source.or(peers.first().map(|peer| peer.address)),
-        };
-        let key = (instance.vrid, instance.family, instance.interface.clone(), source);
-        if let Some(other) = on_wire.insert(key, name.clone()) {
-            let message =
-                format!("{name} and {other} use virtual_router_id {} on the same interface", instance.vrid);
-            context.report(Problem::error(code::DUPLICATE, span, message).fatal());
-        }
+        context.distinct(&mut on_wire, &instance, span);
         model.instances.push(instance);
         model.instance_notify.push(notify);
     }
@@ -117,6 +110,7 @@ impl Context<'_> {
         let strict = self.strict(&mut draft, priority);
         let version = self.version(&draft, family, strict);
         let wants_master = draft.master.unwrap_or(priority == Priority::OWNER) || priority == Priority::OWNER;
+        let wants_master = wants_master && !self.hears_first(&draft, priority, version, strict);
         let transport = self.transport(&draft, family)?;
         let addresses = self.addresses(&mut draft, family, version);
         let Some((vrid, _)) = draft.vrid else {

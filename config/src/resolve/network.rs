@@ -123,6 +123,12 @@ impl Context<'_> {
                 self.report(problem.help("add no_track to keep it"));
             }
         }
+        if route.interface.is_none() && !route.no_track {
+            let message =
+                format!("cannot track route {} with no interface specified, not tracking", route.destination);
+            let problem = Problem::warning(code::NO_EFFECT, draft.span, message);
+            self.report(problem.help("name the interface with dev, or add no_track"));
+        }
         (problems == self.problems.faults()).then_some(route)
     }
 

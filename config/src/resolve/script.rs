@@ -21,8 +21,17 @@ pub(super) struct Scripts {
     default: Option<Identity>,
     /// `script_user` doesn't exist, which was told.
     refused: bool,
-    told_root: bool,
+    told: Told,
     told_path: std::collections::HashSet<String>,
+}
+
+/// What was told of the security of scripts; the later contains the former.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    #[default]
+    Nothing,
+    NoSecurity,
+    RunsAsRoot,
 }
 
 impl Scripts {
@@ -64,9 +73,8 @@ impl Context<'_> {
         {
             return None;
         }
-        if identity.is_root() && explicit.is_none() && self.globals.script_user.is_none() {
-            self.tell_root(span);
-        }
+        let by_default = identity.is_root() && explicit.is_none() && self.globals.script_user.is_none();
+        self.tell_security(span, by_default);
         if !identity.is_root() {
             self.signal_test(&argv, span);
         }
@@ -127,8 +135,8 @@ impl Context<'_> {
         if !(is_nobodys_choice && self.globals.script_security) {
             return Some(identity);
         }
-        if !self.scripts.told_root {
-            self.scripts.told_root = true;
+        if self.scripts.told < Told::RunsAsRoot {
+            self.scripts.told = Told::RunsAsRoot;
             let message = "Unable to set default user keepalived_script for script: there is no such user, and \
                            enable_script_security lets root run only what names it";
             let problem = Problem::error(code::UNKNOWN_USER, span, message);
@@ -215,14 +223,26 @@ impl Context<'_> {
         false
     }
 
-    fn tell_root(&mut self, span: Span) {
-        if !self.scripts.told_root {
-            self.scripts.told_root = true;
-            let message = "SECURITY VIOLATION - scripts are being executed but script_security not enabled: they run \
-                           as root, as neither script_user nor a user keepalived_script exists";
-            let help = "set script_user in global_defs, and enable_script_security";
-            self.report(Problem::warning(code::SCRIPT_AS_ROOT, span, message).help(help));
+    /// Without `enable_script_security` one warning for all scripts; the first that runs as root because nobody is
+    /// named says so, too.
+    fn tell_security(&mut self, span: Span, by_default: bool) {
+        let news = if by_default { Told::RunsAsRoot } else { Told::NoSecurity };
+        if self.globals.script_security || self.scripts.told >= news {
+            return;
         }
+        self.scripts.told = news;
+        let mut message =
+            "SECURITY VIOLATION - scripts are being executed but script_security not enabled".to_owned();
+        let help = match by_default {
+            true => {
+                message.push_str(
+                    ": they run as root, as neither script_user nor a user keepalived_script exists",
+                );
+                "set script_user in global_defs, and enable_script_security"
+            }
+            false => "set enable_script_security in global_defs",
+        };
+        self.report(Problem::warning(code::SCRIPT_AS_ROOT, span, message).help(help));
     }
 
     /// `killall -0 NAME` needs the right to signal the process: as another user it fails for ever.

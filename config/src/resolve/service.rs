@@ -243,6 +243,10 @@ impl Context<'_> {
     }
 
     fn protocol(&mut self, draft: &ServiceDraft) -> Protocol {
+        if let (Some(_), ServiceTarget::Mark(mark)) = (draft.protocol, &draft.target) {
+            let message = format!("FWM {mark}: protocol has no effect with fwmark");
+            self.report(Problem::warning(code::NO_EFFECT, draft.span, message));
+        }
         draft.protocol.unwrap_or_else(|| {
             if !matches!(draft.target, ServiceTarget::Mark(_)) {
                 let message = "no protocol, UDP is used";
@@ -481,13 +485,15 @@ impl Context<'_> {
         if !self.same_family(address.ip(), forwarding, outer, span) {
             return None;
         }
-        Some(Destination {
-            address: address.ip(),
-            port: destination_port(address.port(), forwarding, outer),
-            forwarding,
-            upper_threshold: 0,
-            lower_threshold: 0,
-        })
+        let port = destination_port(address.port(), forwarding, outer);
+        if !matches!(address.port(), 0) && port != address.port() {
+            let message = format!(
+                "{}: sorry_server {address} is reached at port {port}: direct routing and tunnels keep the service's port",
+                outer.name
+            );
+            self.report(Problem::warning(code::ADJUSTED, span, message));
+        }
+        Some(Destination { address: address.ip(), port, forwarding, upper_threshold: 0, lower_threshold: 0 })
     }
 
     /// Quorum that the servers can reach, and hysteresis below it.

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use super::{Context, Tracked};
 use crate::diagnostic::{Problem, code};
 use crate::model::Model;
-use crate::model::units::InstanceId;
+use crate::model::units::{InstanceId, Priority};
 use crate::model::vrrp::SyncGroup;
 use crate::schema::{InstanceDraft, Named, SyncGroupDraft, TrackDraft};
 
@@ -71,7 +71,19 @@ pub(super) fn resolve(context: &mut Context<'_>, drafts: Vec<SyncGroupDraft>, mo
             let position = model.instances.iter().position(|instance| instance.name == name)?;
             u32::try_from(position).ok().map(InstanceId::new)
         };
-        let members = draft.members.iter().filter_map(|member| position(&member.text)).collect();
+        let members: Vec<InstanceId> =
+            draft.members.iter().filter_map(|member| position(&member.text)).collect();
+        let is_owner = |id: &InstanceId| {
+            model.instances.get(id.index()).is_some_and(|member| member.priority == Priority::OWNER)
+        };
+        let owners = members.iter().filter(|id| is_owner(id)).count();
+        if owners != 0 && owners != members.len() {
+            let message = format!(
+                "vrrp_sync_group {} has members that are address owner and others that are not: this won't work",
+                draft.name.text
+            );
+            context.report(Problem::warning(code::NO_EFFECT, draft.name.span, message));
+        }
         let notify = context.notify(&draft.name.text, draft.notify);
         model.sync_groups.push(SyncGroup { name: draft.name.text, members });
         model.group_notify.push(notify);

@@ -119,6 +119,11 @@ fn with_value(
 ) -> Option<()> {
     let address = &mut draft.address;
     match option {
+        "dev" if address.interface.is_some() => {
+            let message = format!("{} names its interface twice", address.network);
+            lowering.error(code::CONFLICT, value.span, message);
+            return None;
+        }
         "dev" => address.interface = Some(lowering.interface_word(value)?.text),
         "scope" => draft.scope = Some(lowering.numbered(NumberTable::Scopes, value)?),
         "label" => address.label = Some(label(lowering, value)?),

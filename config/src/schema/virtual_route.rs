@@ -107,8 +107,15 @@ fn read_word(
         "prepend" => route.placement = Placement::Prepend,
         "dev" | "oif" => route.interface = Some(lowering.interface_word(words.next()?)?.text),
         "src" => route.source = Some(lowering.address("src", words.next()?)?),
-        "via" | "gw" => route.gateway = Some(gateway(lowering, words)?),
-        "or" => second_gateway(lowering, words, route)?,
+        "via" => route.gateway = Some(gateway(lowering, words)?),
+        "gw" => {
+            old_spelling(lowering, word, "via");
+            route.gateway = Some(gateway(lowering, words)?);
+        }
+        "or" => {
+            old_spelling(lowering, word, "nexthop");
+            second_gateway(lowering, words, route)?;
+        }
         "from" => route.from = Some(network(lowering, words.next()?)?),
         "metric" | "priority" | "preference" => {
             route.metric = Some(number(lowering, word.text, words.next()?, 4_294_967_295)?);
@@ -178,6 +185,11 @@ fn number(lowering: &mut Lowering<'_>, what: &str, word: Word<'_>, most: i64) ->
 fn gateway(lowering: &mut Lowering<'_>, words: &mut Words<'_, '_>) -> Option<IpAddr> {
     words.skip(&["inet", "inet6"]);
     lowering.address("via", words.next()?)
+}
+
+fn old_spelling(lowering: &mut Lowering<'_>, word: Word<'_>, instead: &str) {
+    let message = format!("{} is the old spelling of {instead}", word.text);
+    lowering.report(Problem::warning(code::DEPRECATED, word.span, message));
 }
 
 /// The old way to write two next hops.
