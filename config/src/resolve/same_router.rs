@@ -19,9 +19,16 @@ enum Place {
     Address { own: Option<IpAddr>, interface: Option<String> },
 }
 
-/// Names and peers of the instances that were seen.
+/// Whom an instance speaks to: the group, or its peers.
+#[derive(Debug)]
+struct Speaker {
+    name: String,
+    peers: HashSet<IpAddr>,
+}
+
+/// The instances that were seen.
 #[derive(Debug, Default)]
-pub(super) struct OnWire(HashMap<(Vrid, Family, Place), Vec<(String, HashSet<IpAddr>)>>);
+pub(super) struct OnWire(HashMap<(Vrid, Family, Place), Vec<Speaker>>);
 
 impl Context<'_> {
     /// Tells of an instance that an earlier one can't be told apart from.
@@ -40,9 +47,8 @@ impl Context<'_> {
         };
         let key = (instance.vrid, instance.family, place);
         let others = known.0.entry(key).or_default();
-        let same = others.iter().find(|(_, theirs)| theirs.intersection(&peers).next().is_some());
-        if let Some((other, _)) = same {
-            let (name, vrid) = (&instance.name, instance.vrid);
+        if let Some(same) = others.iter().find(|other| !other.peers.is_disjoint(&peers)) {
+            let (name, other, vrid) = (&instance.name, &same.name, instance.vrid);
             let what = match instance.transport {
                 Transport::Multicast { .. } => "on the same interface",
                 Transport::Unicast { .. } => "with the same peer",
@@ -50,6 +56,6 @@ impl Context<'_> {
             let message = format!("{name} and {other} use virtual_router_id {vrid} {what}");
             self.report(Problem::error(code::DUPLICATE, span, message).fatal());
         }
-        others.push((instance.name.clone(), peers));
+        others.push(Speaker { name: instance.name.clone(), peers });
     }
 }
