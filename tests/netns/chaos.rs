@@ -28,11 +28,11 @@ struct Pace {
 const FAST: Pace = Pace { word: "0.1", interval: Duration::from_millis(100) };
 const SLOW: Pace = Pace { word: "1", interval: Duration::from_secs(1) };
 
-/// The numbers differ in what a reload has to add and to remove: an address that isn't advertised, a virtual server,
-/// and a port of a check, which checkd may not reach without a wider confinement.
+/// The numbers differ in what a reload has to add and to remove: an address that isn't advertised and that nobody else
+/// has, a virtual server, and a port of a check, which checkd may not reach without a wider confinement.
 fn config(pace: Pace, priority: u8, number: u64) -> String {
     let mut instance = VrrpInstance::new(3, pace.word, priority, ADDRESS);
-    instance.extra = format!("virtual_ipaddress_excluded {{\n10.77.0.{}/24 dev eth0\n}}", 60 + number % 50);
+    instance.extra = format!("virtual_ipaddress_excluded {{\n10.77.0.{}/24 dev eth0\n}}", 60 + number % 40);
     let service = http_service(&format!("10.77.1.{}", number % 250), &["127.0.0.1"]);
     global("lab")
         + &instance.text()

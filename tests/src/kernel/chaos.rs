@@ -18,7 +18,7 @@ const ROUNDS: usize = 12;
 /// The numbers differ in an address that isn't advertised, and in a weight.
 fn config(router: &str, priority: u8, number: u64) -> String {
     let text = Site::config(router, priority, "1");
-    let excluded = format!("virtual_ipaddress_excluded {{\n10.77.0.{}/24 dev eth0\n}}\n", 60 + number % 50);
+    let excluded = format!("virtual_ipaddress_excluded {{\n10.77.0.{}/24 dev eth0\n}}\n", 60 + number % 40);
     let text = text.replacen("    virtual_ipaddress {", &format!("{excluded}    virtual_ipaddress {{"), 1);
     let weight = 1 + number % 7;
     text + &format!(
