@@ -174,17 +174,14 @@ impl Broker {
         self.wall_ms = wall_ms;
     }
 
-    /// A new configuration is committed. What is known of instances goes on by name, verdicts go on by what the
+    /// A new configuration is committed. What is known of instances goes on with them, verdicts go on by what the
     /// checker is: should checkd die now, its successor still knows who is dead. checkd repeats the rest under its
     /// new identifiers.
     pub fn commit(&mut self, generation: Generation, part: Rc<ParentPart>) {
-        let mut known: BTreeMap<String, InstanceMemory> = std::mem::take(&mut self.instances)
-            .into_iter()
-            .zip(&self.committed.part.instances)
-            .map(|(memory, instance)| (instance.name.clone(), memory))
-            .collect();
+        let mut known = std::mem::take(&mut self.instances);
+        let recall = |position: Option<usize>| Some(std::mem::take(known.get_mut(position?)?));
         self.instances =
-            part.instances.iter().map(|instance| known.remove(&instance.name).unwrap_or_default()).collect();
+            self.committed.part.kept(&part).into_iter().map(recall).map(Option::unwrap_or_default).collect();
         let old = std::mem::replace(&mut self.committed, Era { generation, part });
         self.carried = numbers_by_key(&old.part.checks, &self.committed.part.checks);
         self.previous = Some(old);

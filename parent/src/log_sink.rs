@@ -89,6 +89,12 @@ impl LogSink {
         self.dropped
     }
 
+    /// True when details are wanted.
+    #[must_use]
+    pub fn is_detailed(&self) -> bool {
+        self.settings.detail
+    }
+
     /// True when lines of this level are wanted.
     #[must_use]
     pub fn keeps(&self, level: Level) -> bool {
@@ -168,8 +174,8 @@ fn syslog_line(facility: Facility, name: &str, pid: Option<i32>, level: Level, t
         Level::Error => 3,
         Level::Warning => 4,
         Level::Notice => 5,
-        Level::Info => 6,
-        Level::Debug => 7,
+        // Details that were asked for are for everybody who reads the log.
+        Level::Info | Level::Debug => 6,
     };
     let priority = u32::try_from(facility_number(facility)).unwrap_or(24) | severity;
     let pid = pid.unwrap_or_else(|| i32::try_from(std::process::id()).unwrap_or(0));

@@ -154,6 +154,34 @@ fn a_reload_loses_nothing_of_what_stays() {
     });
 }
 
+/// Another name and another priority are no reason to ask the neighbours anew.
+#[test]
+fn a_renamed_instance_goes_on_and_is_told_under_its_new_name() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let notify = format!("notify \"{} any\"", recorder(0o755)?.display());
+        let known_as = |name: &str, priority| {
+            let instance =
+                VrrpInstance { name: name.to_owned(), ..VrrpInstance::new(3, "0.2", priority, ADDRESS) };
+            "global_defs {\n    script_user root\n    enable_script_security\n}\n".to_owned()
+                + &instance.with(&notify).text()
+        };
+        let director = Director::start(lab, d1, Subject::Ours, &known_as("old", 200), &[])?;
+        wait_until("d1 holds the address", ELECTED, || d1.has(ADDRESS))?;
+        wait_until("two states are told", ELECTED, || recorded().len() == 2)?;
+        director.write_config(d1, &known_as("new", 150))?;
+        director.ctl(&["reload"])?;
+        let instance = director.status()?["instances"][0].clone();
+        require(instance["name"] == "new" && instance["state"] == "Master", || format!("{instance}"))?;
+        director.stop()?;
+        wait_until("the stop is told", ELECTED, || recorded().len() > 2)?;
+        let expected =
+            ["any INSTANCE old BACKUP 200", "any INSTANCE old MASTER 200", "any INSTANCE new STOP 150"];
+        require(recorded() == expected, || format!("recorded {:?}", recorded()))
+    })
+}
+
 /// A lower priority that speaks up, a reload that changes nothing and one that removes the instance: told to the pipe
 /// and to scripts.
 #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tests::lab::config_text::VrrpInstance;
 use tests::lab::failure::require;
 use tests::lab::lan::{Cable, front4};
@@ -127,4 +128,32 @@ fn priorities(lab: &Lab) -> Result<(), Failure> {
 #[test]
 fn pipes_hear_of_priorities_where_instance_group_or_everything_asks() {
     sandboxed(60, priorities);
+}
+
+/// What people look for in a detailed log, in its order, when the link of a unicast instance fails and comes back.
+fn detailed_log(lab: &Lab, subject: Subject) -> Result<Vec<String>, Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let d1 = lan.host("d1")?;
+    let peers = format!("unicast_peer {{\n        {}\n    }}", front4(2));
+    let mut director = Director::start(lab, d1, subject, &instance(1, &peers), &["-l"])?;
+    wait_until("d1 holds the address", SOON, || d1.has(front4(51)))?;
+    lan.set_cable("d1", Cable::Pulled)?;
+    wait_until("the fault is told", SOON, || director.logged("Entering FAULT") == 1)?;
+    lan.set_cable("d1", Cable::Plugged)?;
+    wait_until("it is Master again", SOON, || director.logged("Entering MASTER") == 2)?;
+    wait_until("all is announced", SOON, || director.logged("Sending gratuitous ARP on") >= 10)?;
+    director.signal(Signal::SIGTERM);
+    director.wait_end(SOON)?;
+    let asked = ["Entering", "Sending", "sending", "sent 0", "VIPs", "Registering Kernel"];
+    let is_asked_for = |line: &&str| asked.iter().any(|words| line.contains(words));
+    let text = |line: &str| line.get("Sun Nov 22 12:00:00 2026: ".len()..).unwrap_or(line).to_owned();
+    Ok(director.log().lines().filter(is_asked_for).map(text).collect())
+}
+
+#[test]
+fn a_detailed_log_has_the_lines_that_people_look_for() {
+    sandboxed(60, |lab| {
+        let (theirs, ours) = (detailed_log(lab, Subject::C)?, detailed_log(lab, Subject::Ours)?);
+        require(theirs == ours, || format!("C says {theirs:#?}, ours says {ours:#?}"))
+    });
 }

@@ -2,6 +2,7 @@
 //!
 //! Pure: makes text, writes none.
 
+use std::io;
 use std::net::IpAddr;
 
 use config::model::units::Priority;
@@ -9,6 +10,7 @@ use config::model::vrrp::Instance;
 use ipc::messages::Level;
 use ipc::messages::vrrpd::VrrpState;
 use netlink::route::AddressSpec;
+use nix::errno::Errno;
 
 use crate::kernel::address::Order;
 use crate::kernel::link::{Condition, Links};
@@ -87,17 +89,59 @@ pub fn syncing(group: &str, state: VrrpState) -> String {
     format!("VRRP_Group({group}) Syncing instances to {} state", state.word())
 }
 
-/// Lines for the announcements of an address on an interface.
+/// Line for an address that is about to be announced on an interface.
 #[must_use]
-pub fn announcing(name: &str, address: IpAddr, interface: &str) -> [String; 2] {
-    let (many, one) = match address {
-        IpAddr::V4(_) => ("gratuitous ARPs", "gratuitous ARP"),
-        IpAddr::V6(_) => ("Unsolicited Neighbour Adverts", "unsolicited Neighbour Advert"),
+pub fn queueing(name: &str, address: IpAddr, interface: &str) -> String {
+    let what = match address {
+        IpAddr::V4(_) => "gratuitous ARPs",
+        IpAddr::V6(_) => "Unsolicited Neighbour Adverts",
     };
-    [
-        format!("({name}) Sending/queueing {many} on {interface} for {address}"),
-        format!("Sending {one} on {interface} for {address}"),
-    ]
+    format!("({name}) Sending/queueing {what} on {interface} for {address}")
+}
+
+/// Line for one announcement of an address.
+#[must_use]
+pub fn announced(address: IpAddr, interface: &str) -> String {
+    let what = match address {
+        IpAddr::V4(_) => "gratuitous ARP",
+        IpAddr::V6(_) => "unsolicited Neighbour Advert",
+    };
+    format!("Sending {what} on {interface} for {address}")
+}
+
+/// Line for the announcement of the address that adverts come from.
+#[must_use]
+pub fn introducing(name: &str, source: IpAddr) -> String {
+    let what = if source.is_ipv4() { "ARP" } else { "NA" };
+    format!("{name}: sending gratuitous {what} for {source}")
+}
+
+/// Line for an advert of priority 0.
+#[must_use]
+pub fn resigned(name: &str) -> String {
+    format!("({name}) sent 0 priority")
+}
+
+/// Line for an advert that could not be sent, to the group or to one of several peers.
+#[must_use]
+pub fn unsent(name: &str, to_group: bool, destination: IpAddr, error: &io::Error) -> String {
+    let number = error.raw_os_error().unwrap_or_default();
+    let words = Errno::from_raw(number).desc();
+    if to_group {
+        format!("({name}): send advert error {number} ({words})")
+    } else {
+        format!("({name}) Cant send advert to {destination} ({words})")
+    }
+}
+
+/// Line for an address that adverts of an interface may come from now, or no longer.
+#[must_use]
+pub fn source(address: IpAddr, interface: &str, present: bool) -> String {
+    if present {
+        format!("Assigned address {address} for interface {interface}")
+    } else {
+        format!("Deassigned address {address} from interface {interface}")
+    }
 }
 
 /// Line for an address that somebody else has `added to` an interface or `removed from` it.

@@ -10,13 +10,13 @@ use ipc::reactor::Reactor;
 use sandbox::profile::VRRPD;
 use sandbox::system::fd::take_channel;
 use sandbox::{Grants, confine, start_daemon};
-use vrrpd::driver::{Driver, Purpose};
+use vrrpd::driver::{Driver, Purpose, Telling};
 use vrrpd::kernel::Kernel;
 
 fn main() -> ExitCode {
-    let release = std::env::args_os().any(|option| option == "--release");
-    let purpose = if release { Purpose::Release } else { Purpose::Serve };
-    let tells_addresses = std::env::args_os().any(|option| option == "--address-monitoring");
+    let given = |wanted: &str| std::env::args_os().any(|option| option == wanted);
+    let purpose = if given("--release") { Purpose::Release } else { Purpose::Serve };
+    let telling = Telling { addresses: given("--address-monitoring"), details: given("--log-detail") };
     if start_daemon(&VRRPD).is_err() {
         return ExitCode::FAILURE;
     }
@@ -27,10 +27,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     match open(&mut link) {
-        Ok((reactor, kernel)) => {
-            let driver = Driver::new(purpose, link, reactor, kernel);
-            if tells_addresses { driver.telling_addresses().run() } else { driver.run() }
-        }
+        Ok((reactor, kernel)) => Driver::new(purpose, link, reactor, kernel).telling(telling).run(),
         Err(error) => {
             link.log(Level::Error, format!("can't start: {error}"));
             ExitCode::FAILURE

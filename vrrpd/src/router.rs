@@ -59,6 +59,8 @@ pub struct Router {
     pub last_advert: Option<MonoTime>,
     /// Its last advert could not be sent: neighbours may have forgotten us.
     pub send_failed: bool,
+    /// It has said farewell, and the log doesn't say so yet.
+    pub untold_farewell: bool,
     /// The machine has been started.
     pub started: bool,
     /// Effective priority of the predecessor, until all scripts have reported.
@@ -171,6 +173,7 @@ impl Router {
             refusal: None,
             last_advert: None,
             send_failed: false,
+            untold_farewell: false,
             started: false,
             assumed: None,
             sets_addresses: false,
@@ -188,12 +191,6 @@ impl Router {
             carried,
             config,
         }
-    }
-
-    /// True when another configuration is the same virtual router, so that state and timers go on.
-    #[must_use]
-    pub fn is_same_router(&self, other: &Instance) -> bool {
-        self.config.identity() == other.identity()
     }
 
     /// What the machine has to know of the configuration.

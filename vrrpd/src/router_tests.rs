@@ -235,11 +235,11 @@ fn another_vrid_is_another_router_and_another_priority_is_not() {
     let router = Router::new(instance(&["192.0.2.10/24"]), &links());
     let mut other = instance(&["192.0.2.10/24"]);
     other.priority = Priority::new(50);
-    assert!(router.is_same_router(&other));
+    assert_eq!(router.config.identity(), other.identity());
     other.version = Version::V2;
-    assert!(router.is_same_router(&other));
+    assert_eq!(router.config.identity(), other.identity());
     other.vrid = config::model::units::Vrid::new(52).unwrap();
-    assert!(!router.is_same_router(&other));
+    assert_ne!(router.config.identity(), other.identity());
 }
 
 #[test]

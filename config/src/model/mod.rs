@@ -14,6 +14,7 @@ pub mod mail;
 pub mod network;
 pub mod parts;
 pub mod process;
+pub mod succession;
 pub mod tls;
 pub mod track;
 pub mod units;

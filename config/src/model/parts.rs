@@ -17,6 +17,7 @@ use super::lent::LentSocket;
 use super::mail::MailSettings;
 use super::network::{Statics, VirtualAddress, VirtualRoute};
 use super::process::{InstanceNotify, ProcessSettings, Script};
+use super::succession;
 use super::tls::TlsFiles;
 use super::track::{ProcessPattern, TrackedProcess, WatchedFile};
 use super::units::{InstanceId, Priority, ServerId, Vrid, Weight};
@@ -139,6 +140,18 @@ impl CheckKey {
         description.hash(&mut hasher);
         Self(hasher.finish())
     }
+}
+
+impl ParentPart {
+    /// For each instance of `next` the position of the one of ours that goes on as it.
+    #[must_use]
+    pub fn kept(&self, next: &Self) -> Vec<Option<usize>> {
+        succession::kept(self.instances.iter().map(named), next.instances.iter().map(named))
+    }
+}
+
+fn named(known: &ParentInstance) -> (&str, RouterIdentity) {
+    (&known.name, known.identity.clone())
 }
 
 /// What the parent knows of an instance.

@@ -199,9 +199,9 @@ pub struct Instance {
     pub timer_expired_backup: Option<Priority>,
 }
 
-/// What makes a virtual router the same one after a reload, beside its name. It may speak another version: whoever moves
-/// a pair from 2 to 3 keeps the service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What makes a virtual router the same one after a reload. It may speak another version: whoever moves a pair from 2 to
+/// 3 keeps the service.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RouterIdentity {
     /// `virtual_router_id`.
     pub vrid: Vrid,
@@ -284,6 +284,12 @@ impl Transport {
         match self {
             Self::Multicast { source, .. } | Self::Unicast { source, .. } => *source,
         }
+    }
+
+    /// True when adverts go to peers, not to a group.
+    #[must_use]
+    pub fn is_unicast(&self) -> bool {
+        matches!(self, Self::Unicast { .. })
     }
 }
 

@@ -279,8 +279,12 @@ impl Suite {
     fn try_spawn(&mut self, daemon: Daemon, serial: Serial, now: MonoTime) -> Result<i32, SpawnError> {
         let failed = |source| SpawnError::Execute { executable: daemon.name().to_owned(), source };
         let strict = self.broker.part().process.unknown_call == UnknownCall::Exit;
-        let tells_addresses = self.settings.address_monitoring && daemon == Daemon::Vrrpd;
-        let options = [(strict, STRICT_ARGUMENT), (tells_addresses, "--address-monitoring")];
+        let speaks = daemon == Daemon::Vrrpd;
+        let options = [
+            (strict, STRICT_ARGUMENT),
+            (speaks && self.settings.address_monitoring, "--address-monitoring"),
+            (speaks && self.log.is_detailed(), "--log-detail"),
+        ];
         let settings = &self.broker.part().process;
         let delay = tuning(settings, daemon).and_then(|_| watched_delay(settings));
         let delay = delay.map(|microseconds| format!("{LATE_ARGUMENT}{microseconds}"));

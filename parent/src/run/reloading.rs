@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use config::model::process::ProcessSettings;
 use config::model::units::{Generation, MonoTime, Priority};
-use config::model::vrrp::RouterIdentity;
 use ipc::messages::ctl::events::EventKind;
 use ipc::messages::ctl::{Daemon, Reloaded};
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpState};
@@ -406,10 +405,11 @@ impl Suite {
     fn notify_removed(&mut self, parts: &Parts, now: MonoTime) {
         let old = Rc::clone(self.broker.part());
         let generation = self.broker.generation();
-        let kept: BTreeMap<&str, &RouterIdentity> =
-            parts.parent.instances.iter().map(|known| (known.name.as_str(), &known.identity)).collect();
-        for (instance, status) in old.instances.iter().zip(self.broker.instance_status()) {
-            if kept.get(instance.name.as_str()) == Some(&&instance.identity) {
+        let kept: BTreeSet<usize> = old.kept(&parts.parent).into_iter().flatten().collect();
+        for (position, (instance, status)) in
+            old.instances.iter().zip(self.broker.instance_status()).enumerate()
+        {
+            if kept.contains(&position) {
                 continue;
             }
             let told = match instance.notify.tells_deleted {

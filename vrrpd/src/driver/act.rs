@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use config::model::units::{IfIndex, MonoTime};
+use config::model::units::{IfIndex, MonoTime, Priority};
 use config::model::vrrp::Family;
 use ipc::messages::Level;
 use ipc::messages::vrrpd::VrrpdToParent;
@@ -26,6 +26,7 @@ impl Driver {
         let mut actions = Vec::new();
         let Some(router) = self.routers.get_mut(position) else { return };
         let before = router.standing();
+        let was_faulty = matches!(router.machine.state(), State::Fault(_));
         router.machine.handle(input, now, &mut actions);
         let changed = router.standing() != before;
         if actions.is_empty() {
@@ -33,6 +34,10 @@ impl Driver {
         }
         for action in actions {
             self.perform(position, action, now);
+        }
+        self.say_farewell(position);
+        if was_faulty {
+            self.introduce(position);
         }
         self.unwritten.push(position);
         if !self.gathering || self.sender.is_full() {
@@ -46,7 +51,10 @@ impl Driver {
     fn perform(&mut self, position: usize, action: Action, now: MonoTime) {
         let Some(router) = self.routers.get_mut(position) else { return };
         match action {
-            Action::SendAdvert(priority) => self.send_advert(position, priority),
+            Action::SendAdvert(priority) => {
+                router.untold_farewell |= priority == Priority::RESIGN;
+                self.send_advert(position, priority);
+            }
             Action::ClaimAddresses => router.holdings.claim(),
             Action::VerifyAddresses => router.holdings.verify(),
             Action::ReleaseAddresses => {
@@ -90,10 +98,14 @@ impl Driver {
         if notify == Notify::Repetition {
             text.push_str(" (resumed)");
         }
+        let farewell = std::mem::take(&mut router.untold_farewell);
         if let Some(suppressed) = router.transitions.allow(now) {
             self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
             if !reasons.is_empty() {
                 self.outbox.log(Level::Info, log::faulty(&router.config.name, &reasons));
+            }
+            if farewell {
+                self.outbox.log(Level::Debug, log::resigned(&router.config.name));
             }
             for line in log::holding(&router.config, state, router.holdings.holds_anything()) {
                 self.outbox.log(Level::Debug, line);
@@ -193,13 +205,11 @@ impl Driver {
             return;
         }
         let count = holdings::count(&router.config);
-        if router.announcer.takes_untold() {
-            self.say_all_announcing(position);
-        }
         for _ in 0..SLICE {
             let Some(router) = self.routers.get_mut(position) else { return };
             let Some(address) = router.announcer.next(count) else { return };
-            match self.announce(position, address, now) {
+            let words = router.announcer.is_first_round().into();
+            match self.announce(position, address, words, now) {
                 Turn::Taken => {
                     if let Some(router) = self.routers.get_mut(position) {
                         router.announcer.announced(count);
@@ -231,21 +241,22 @@ impl Driver {
             }
         }
         for address in first {
-            self.announce(position, address, now);
+            self.announce(position, address, Words::Sent, now);
         }
     }
 
-    pub(super) fn announce(&mut self, position: usize, address: usize, now: MonoTime) -> Turn {
+    pub(super) fn announce(&mut self, position: usize, address: usize, words: Words, now: MonoTime) -> Turn {
         let Some(router) = self.routers.get_mut(position) else { return Turn::Taken };
         if !router.holdings.has(address) {
             return Turn::Taken;
         }
         let links = self.kernel.links();
         let Some(place) = holdings::place(&router.config, address, links) else { return Turn::Taken };
-        let Some(link) = links.by_index(place.index).filter(|link| !link.is_noarp()) else {
+        let Some(link) = links.by_index(place.index) else { return Turn::Taken };
+        let Some(hardware) = link.ethernet_address().filter(|_| !link.is_noarp()) else {
+            self.say_announced(position, address, words.without_sent());
             return Turn::Taken;
         };
-        let Some(hardware) = link.ethernet_address() else { return Turn::Taken };
         if let Err(at) = self.pacer.admit(&link.name, Family::of(&place.ip), now) {
             return Turn::Later(at);
         }
@@ -259,7 +270,54 @@ impl Driver {
                 self.outbox.log(Level::Warning, log::with_suppressed(text, suppressed));
             }
         }
+        self.say_announced(position, address, words);
         Turn::Taken
+    }
+
+    /// Who comes back from FAULT among peers that it sends to one by one says where it is: they may have forgotten.
+    fn introduce(&mut self, position: usize) {
+        let Some(router) = self.routers.get(position) else { return };
+        let is_backup = matches!(router.machine.state(), State::Backup(_));
+        let (Some(index), Some(source)) = (router.path.interface, router.path.source) else { return };
+        if !is_backup || !router.config.transport.is_unicast() {
+            return;
+        }
+        let links = self.kernel.links();
+        let link = links.by_index(index).filter(|link| !link.is_noarp());
+        let Some(hardware) = link.and_then(|link| link.ethernet_address()) else { return };
+        self.outbox.log(Level::Debug, log::introducing(&router.config.name, source));
+        self.outbox.log(Level::Debug, log::announced(source, links.name_of(index.value()).unwrap_or("?")));
+        // Its next advert, or the peer's question, says the same.
+        let _the_link_is_not_ready = self.herald.announce(index, hardware, source, links.forwards(index));
+    }
+}
+
+/// Which lines an announcement has in a detailed log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Words {
+    /// That its address is about to be announced, and that it was.
+    All,
+    /// That it was sent.
+    Sent,
+    /// That its address is about to be announced.
+    Queued,
+    /// None.
+    None,
+}
+
+impl Words {
+    fn without_sent(self) -> Self {
+        match self {
+            Self::All | Self::Queued => Self::Queued,
+            Self::Sent | Self::None => Self::None,
+        }
+    }
+}
+
+impl From<bool> for Words {
+    /// Words for one of the first round, or of a later one.
+    fn from(first: bool) -> Self {
+        if first { Self::All } else { Self::Sent }
     }
 }
 

@@ -12,9 +12,6 @@ use crate::log;
 use crate::proto::machine::{Entered, Notify};
 use crate::router::Refusal;
 
-/// Most addresses that the log names for each burst of announcements.
-const NAMED_ADDRESSES: usize = 20;
-
 /// Most orders of several instances in one request: about a millisecond of the kernel's time.
 const TOGETHER: usize = 32;
 
@@ -95,9 +92,7 @@ impl Driver {
                     }
                 }
                 for address in added {
-                    if configured {
-                        self.say_announcing(position, address);
-                    } else {
+                    if !configured {
                         self.say_put_back(position, address, now);
                     }
                     self.announce_added(position, address, now);
@@ -122,8 +117,8 @@ impl Driver {
     fn announce_added(&mut self, position: usize, address: usize, now: MonoTime) {
         let Some(router) = self.routers.get(position) else { return };
         let repeat = router.config.announce.repeat;
-        for _ in 0..repeat.min(MAX_REPEAT) {
-            self.announce(position, address, now);
+        for round in 0..repeat.min(MAX_REPEAT) {
+            self.announce(position, address, (round == 0).into(), now);
         }
     }
 
@@ -138,28 +133,6 @@ impl Driver {
         let network = network.unwrap_or_default();
         self.outbox.log(Level::Error, format!("({name}) the kernel refused address {network}: {words}"));
         self.judge(position, now);
-    }
-
-    /// Names the first addresses that are announced now: everybody's, but not thousands.
-    pub(super) fn say_all_announcing(&mut self, position: usize) {
-        let Some(router) = self.routers.get(position) else { return };
-        let held = (0..holdings::count(&router.config)).filter(|address| router.holdings.has(*address));
-        let named: Vec<usize> = held.take(NAMED_ADDRESSES).collect();
-        for address in named {
-            self.say_announcing(position, address);
-        }
-    }
-
-    fn say_announcing(&mut self, position: usize, address: usize) {
-        let Some(router) = self.routers.get(position) else { return };
-        let links = self.kernel.links();
-        let Some(place) = holdings::place(&router.config, address, links) else { return };
-        let Some(link) = links.by_index(place.index) else { return };
-        let [queued, sent] = log::announcing(&router.config.name, place.ip, &link.name);
-        self.outbox.log(Level::Debug, queued);
-        if !link.is_noarp() {
-            self.outbox.log(Level::Debug, sent);
-        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! What the parent says: prepare, commit, quiesce, stop, and what trackers have found.
 
-use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
+use config::model::succession;
 use config::model::units::{Generation, MonoTime};
-use config::model::vrrp::Instance;
+use config::model::vrrp::{Instance, RouterIdentity};
 use ipc::channel::ReceiveError;
 use ipc::messages::vrrpd::{ParentToVrrpd, SocketKey, VrrpState};
 use ipc::messages::{FromDaemon, Level, Refusal, StopMode, ToDaemon};
@@ -17,7 +17,7 @@ use crate::handover;
 use crate::holdings::Trust;
 use crate::kernel::STEP;
 use crate::log;
-use crate::proto::machine::{Entered, Input, Memory};
+use crate::proto::machine::{Input, Memory, Notify};
 use crate::proto::timers;
 use crate::router::{Router, Verdict};
 
@@ -190,6 +190,10 @@ impl Driver {
         }
         self.phase = Phase::Running;
         self.follow_paths(now);
+        if first && memories.is_empty() {
+            self.say_delay();
+        }
+        self.say_sources();
         self.resume_all(&memories, now);
         self.survey_groups(now);
         for position in 0..self.routers.len() {
@@ -212,21 +216,27 @@ impl Driver {
         self.trackers = std::mem::take(&mut self.trackers).replaced(&prepared.head, now);
         self.groups.clear();
         self.renewals.clear();
-        let old = std::mem::take(&mut self.routers).into_iter();
-        let mut old: BTreeMap<String, Router> =
-            old.map(|router| (router.config.name.clone(), router)).collect();
-        let mut kept: Vec<Option<Router>> = Vec::new();
-        for instance in &prepared.instances {
-            let same = old.get(&instance.name).is_some_and(|router| router.is_same_router(instance));
-            kept.push(if same { old.remove(&instance.name) } else { None });
-        }
-        self.dismiss(old.into_values().collect(), now);
+        let old = std::mem::take(&mut self.routers);
+        let known = old.iter().map(|router| &router.config).map(named);
+        let positions = succession::kept(known, prepared.instances.iter().map(named));
+        let mut old: Vec<Option<Router>> = old.into_iter().map(Some).collect();
+        let kept: Vec<Option<Router>> =
+            positions.into_iter().map(|position| old.get_mut(position?).and_then(Option::take)).collect();
+        self.dismiss(old.into_iter().flatten().collect(), now);
+        let mut weighed = Vec::new();
         for (instance, known) in prepared.instances.into_iter().zip(kept) {
+            let before = known.as_ref().map(|router| router.machine.priority());
             let router = match known {
                 Some(known) => self.adapt(known, instance, now),
                 None => Router::new(instance, self.kernel.links()),
             };
+            if before.is_some_and(|before| before != router.machine.priority()) {
+                weighed.push(self.routers.len());
+            }
             self.routers.push(router);
+        }
+        for position in weighed {
+            self.tell_unchanged(position);
         }
         self.directory = Directory::of(&self.routers);
         self.open_voices();
@@ -235,6 +245,13 @@ impl Driver {
         }
         self.form_groups(&prepared.head.sync_groups, now);
         self.told.clear();
+    }
+
+    /// The parent learns a priority that is no news.
+    fn tell_unchanged(&mut self, position: usize) {
+        let Some(router) = self.routers.get(position).filter(|router| router.started) else { return };
+        let reason = router.trail.because.clone();
+        self.tell_transition(position, Notify::Repetition, reason);
     }
 
     /// Sockets that a takeover needs exist before it. One that can't be opened now is tried, and told, when it is
@@ -336,6 +353,7 @@ impl Driver {
             router.holdings.release();
         }
         self.give_silently(position, Input::Priority(verdict.priority), now);
+        self.say_start(position);
         self.tell_unadvertised(position);
         let delay = self.startup_delay;
         self.give(position, Input::Startup { delay, faults: verdict.faults }, now);
@@ -370,18 +388,11 @@ impl Driver {
     }
 
     fn shut_down_all(&mut self, now: MonoTime) {
-        let is_master = |router: &Router| router.machine.is_master();
-        let masters: Vec<bool> = self.routers.iter().map(is_master).collect();
         self.gather(now, |driver| {
             for position in 0..driver.routers.len() {
                 driver.give(position, Input::Shutdown, now);
             }
         });
-        for (router, _) in self.routers.iter().zip(masters).filter(|(_, was_master)| *was_master) {
-            for line in log::holding(&router.config, Entered::Backup, router.holdings.holds_anything()) {
-                self.outbox.log(Level::Debug, line);
-            }
-        }
     }
 
     /// Nothing is left to withdraw.
@@ -415,4 +426,9 @@ impl Driver {
         }
         self.stop(now);
     }
+}
+
+/// What a router is known by.
+fn named(instance: &Instance) -> (&str, RouterIdentity) {
+    (&instance.name, instance.identity())
 }

@@ -15,6 +15,7 @@ mod preparation;
 mod questions;
 mod receivers;
 mod rehearse;
+mod say;
 mod speak;
 mod statics;
 mod sync;
@@ -22,6 +23,7 @@ mod tracking;
 mod watch;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -61,11 +63,22 @@ pub enum Purpose {
     Release,
 }
 
+/// What the log is told beside what everybody wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Telling {
+    /// Addresses that come and go (`-a`).
+    pub addresses: bool,
+    /// Details (`-D`).
+    pub details: bool,
+}
+
 /// The daemon.
 #[derive(Debug)]
 pub struct Driver {
     purpose: Purpose,
     tells_addresses: bool,
+    /// Addresses that the log says adverts may come from.
+    told_sources: Vec<(String, IpAddr)>,
     phase: Phase,
     reactor: Reactor,
     link: Link<VrrpdToParent, ParentToVrrpd>,
@@ -152,10 +165,14 @@ const SECOND: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Driver {
-    /// The same, and it logs addresses that come and go.
+    /// The same, and it logs this.
     #[must_use]
-    pub fn telling_addresses(self) -> Self {
-        Self { tells_addresses: true, ..self }
+    pub fn telling(mut self, telling: Telling) -> Self {
+        self.tells_addresses = telling.addresses;
+        if telling.details {
+            self.outbox.detail();
+        }
+        self
     }
 
     /// A daemon that waits for its first configuration.
@@ -170,6 +187,7 @@ impl Driver {
         Self {
             purpose,
             tells_addresses: false,
+            told_sources: Vec::new(),
             phase: Phase::Waiting,
             reactor,
             link,
@@ -229,6 +247,7 @@ impl Driver {
             self.link.log(Level::Error, format!("event loop can't start: {error}"));
             return ExitCode::FAILURE;
         }
+        self.say_channels();
         self.say_present_addresses();
         let mut ready = Vec::new();
         while self.phase != Phase::Over {

@@ -8,7 +8,10 @@ use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
 
 /// Lines and messages of one turn.
 #[derive(Debug, Default)]
-pub(super) struct Outbox(Vec<Letter>);
+pub(super) struct Outbox {
+    letters: Vec<Letter>,
+    detailed: bool,
+}
 
 #[derive(Debug)]
 enum Letter {
@@ -17,23 +20,35 @@ enum Letter {
 }
 
 impl Outbox {
-    /// Adds a log line.
+    /// Details are wanted (`-D`).
+    pub(super) fn detail(&mut self) {
+        self.detailed = true;
+    }
+
+    /// True when details are wanted: nobody else's text need be made.
+    pub(super) fn is_detailed(&self) -> bool {
+        self.detailed
+    }
+
+    /// Adds a log line, unless it is a detail that nobody wants.
     pub(super) fn log(&mut self, level: Level, text: impl Into<String>) {
-        self.0.push(Letter::Line(level, text.into()));
+        if self.detailed || level != Level::Debug {
+            self.letters.push(Letter::Line(level, text.into()));
+        }
     }
 
     /// Adds a message.
     pub(super) fn send(&mut self, message: VrrpdToParent) {
-        self.0.push(Letter::Message(message));
+        self.letters.push(Letter::Message(message));
     }
 
     /// Hands everything to the link. Messages that find its queue full are counted and named there.
     pub(super) fn flush(&mut self, link: &mut Link<VrrpdToParent, ParentToVrrpd>) {
-        if self.0.is_empty() {
+        if self.letters.is_empty() {
             return;
         }
         link.cork();
-        for letter in self.0.drain(..) {
+        for letter in self.letters.drain(..) {
             match letter {
                 Letter::Line(level, text) => link.log(level, text),
                 Letter::Message(message) => {

@@ -93,11 +93,9 @@ impl Driver {
                 .then(|| router.limits.allow(log::SEND_FAILED, now, &mut self.budget))
                 .flatten();
             if let Some(suppressed) = allowed {
-                let text = format!("({name}) sending advert to {destination} failed: {error}");
+                let text = log::unsent(name, !router.config.transport.is_unicast(), destination, error);
                 self.outbox.log(Level::Warning, log::with_suppressed(text, suppressed));
             }
-        } else if resigns && sent > 0 {
-            self.outbox.log(Level::Debug, format!("({name}) sent 0 priority"));
         }
     }
 }

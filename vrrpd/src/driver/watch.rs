@@ -8,9 +8,7 @@ use netlink::socket::RequestError;
 
 use super::receivers::Wanted;
 use super::{Driver, Phase, SECOND, instance_id};
-use crate::holdings;
-use crate::kernel::link::{Condition, Place};
-use crate::log;
+use crate::kernel::link::Place;
 use crate::proto::faults::Reason;
 use crate::proto::machine::{Input, State};
 use crate::router::Router;
@@ -43,9 +41,11 @@ impl Driver {
                     statics_concerned = true;
                     self.judge_all = true;
                     let name = link.name.clone();
-                    let before = self.kernel.links().present_condition(&name);
+                    let links = self.kernel.links();
+                    let former = links.name_of(link.index).map(str::to_owned);
+                    let before = links.present_condition(&name);
                     self.kernel.note(event);
-                    self.say_link(&name, before);
+                    self.say_link(&name, former.as_deref(), before);
                     continue;
                 }
                 // A lease that was renewed, ours or another's, concerns nobody.
@@ -54,7 +54,11 @@ impl Driver {
                     continue;
                 }
                 RouteEvent::AddressAdded(address) => self.judge_all |= self.may_be_a_source(address),
-                RouteEvent::LinkGone(_) | RouteEvent::Forwarding(..) => self.judge_all = true,
+                RouteEvent::LinkGone(index) => {
+                    self.judge_all = true;
+                    self.say_link_gone(*index);
+                }
+                RouteEvent::Forwarding(..) => self.judge_all = true,
                 RouteEvent::OwnRouteRemoved => {
                     statics_concerned |= !self.statics.config.routes.is_empty();
                     routes_removed = true;
@@ -64,6 +68,9 @@ impl Driver {
             self.kernel.note(event);
         }
         self.judge_all |= lost;
+        if self.judge_all {
+            self.say_sources();
+        }
         self.judge_all |= self.kernel.follow_delays(now);
         if statics_concerned && self.phase == Phase::Running {
             self.statics.verify(now);
@@ -82,66 +89,6 @@ impl Driver {
         }
         if lost || !removed.is_empty() {
             self.put_back_removed(&removed, lost, now);
-        }
-    }
-
-    /// With `-a`: the addresses of all interfaces when the process starts.
-    pub(super) fn say_present_addresses(&mut self) {
-        if !self.tells_addresses {
-            return;
-        }
-        let links = self.kernel.links();
-        let named = links.present_addresses().filter_map(|(ip, index)| Some((ip, links.name_of(index)?)));
-        let lines: Vec<String> = named.map(|(ip, name)| log::address(ip, name, "added to")).collect();
-        for line in lines {
-            self.outbox.log(Level::Info, line);
-        }
-    }
-
-    /// With `-a`: an address that somebody else has added or removed. What we do ourselves has its own lines.
-    fn say_address(&mut self, event: &RouteEvent) {
-        if !self.tells_addresses {
-            return;
-        }
-        let links = self.kernel.links();
-        let ours = |address: &Address| address.protocol == Some(PROTOCOL_KEEPALIVED);
-        let (address, word) = match event {
-            RouteEvent::AddressAdded(address) if !links.knows(address) && !ours(address) => {
-                (address, "added to")
-            }
-            RouteEvent::AddressRemoved(address) if !ours(address) || self.is_held(&Place::of(address)) => {
-                (address, "removed from")
-            }
-            RouteEvent::AddressAdded(_)
-            | RouteEvent::AddressRemoved(_)
-            | RouteEvent::LinkChanged(_)
-            | RouteEvent::LinkGone(_)
-            | RouteEvent::OwnRouteRemoved
-            | RouteEvent::Forwarding(..) => return,
-        };
-        if let Some(name) = links.name_of(address.index) {
-            let line = log::address(address.ip, name, word);
-            self.outbox.log(Level::Info, line);
-        }
-    }
-
-    fn is_held(&self, place: &Place) -> bool {
-        self.statics.holdings.holds(place) || self.routers.iter().any(|router| router.holdings.holds(place))
-    }
-
-    /// Interfaces that some instance has to do with are told of when they come up or go down.
-    fn say_link(&mut self, name: &str, before: Condition) {
-        let condition = self.kernel.links().present_condition(name);
-        let matters = |router: &Router| {
-            let tracked = router.config.track_interfaces.iter().any(|track| track.interface == name);
-            let holds = || holdings::all(&router.config).any(|one| one.interface.as_deref() == Some(name));
-            tracked || router.config.interface.as_deref() == Some(name) || holds()
-        };
-        if condition != before
-            && self.routers.iter().any(matters)
-            && let Some(text) = log::link(name, condition)
-        {
-            self.outbox.log(Level::Info, text);
         }
     }
 

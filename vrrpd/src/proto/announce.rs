@@ -23,13 +23,14 @@ pub struct Announcer {
     conflict_waits: bool,
     extra_at: Option<MonoTime>,
     held_until: MonoTime,
-    untold: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Burst {
     rounds: u32,
     position: usize,
+    /// No address has come back to its turn yet.
+    first: bool,
 }
 
 impl Announcer {
@@ -45,7 +46,6 @@ impl Announcer {
             conflict_waits: false,
             extra_at: None,
             held_until: MonoTime::default(),
-            untold: false,
         }
     }
 
@@ -122,7 +122,6 @@ impl Announcer {
     /// The addresses are no longer ours: nothing more is said about them.
     pub fn released(&mut self) {
         self.burst = None;
-        self.untold = false;
         self.again = None;
         self.refresh_at = None;
         self.extra_at = None;
@@ -149,6 +148,7 @@ impl Announcer {
         let burst = self.burst.as_mut()?;
         if burst.position >= count {
             burst.position = 0;
+            burst.first = false;
             burst.rounds = burst.rounds.saturating_sub(1);
         }
         if burst.rounds == 0 || count == 0 {
@@ -166,9 +166,10 @@ impl Announcer {
         self.next(count);
     }
 
-    /// True once for each burst: it deserves its lines in the log.
-    pub fn takes_untold(&mut self) -> bool {
-        std::mem::take(&mut self.untold)
+    /// True while each address has its first turn of a burst.
+    #[must_use]
+    pub fn is_first_round(&self) -> bool {
+        self.burst.is_some_and(|burst| burst.first)
     }
 
     /// True while [`Self::next`] has more to give at once.
@@ -191,8 +192,7 @@ impl Announcer {
         let left = self.burst.map_or(0, |burst| burst.rounds);
         let position = self.burst.map_or(0, |burst| burst.position);
         if rounds > left {
-            self.untold = true;
-            self.burst = Some(Burst { rounds, position });
+            self.burst = Some(Burst { rounds, position, first: true });
         }
     }
 }
@@ -218,13 +218,18 @@ mod tests {
     fn five_rounds_over_all_addresses_then_five_more_after_five_seconds() {
         let mut announcer = Announcer::new(Announce::default());
         announcer.claimed(at_ms(1_000));
-        assert!(announcer.takes_untold());
+        assert!(announcer.is_first_round());
         assert_eq!(drain(&mut announcer, 2), [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]);
         assert_eq!(announcer.poll_deadline(), Some(at_ms(6_000)));
-        assert!(!announcer.takes_untold());
+        assert!(!announcer.is_first_round());
         announcer.tick(at_ms(6_000));
-        assert!(announcer.takes_untold());
-        assert_eq!(drain(&mut announcer, 2).len(), 10);
+        assert!(announcer.is_first_round());
+        announcer.next(2);
+        announcer.announced(2);
+        assert!(announcer.is_first_round());
+        announcer.announced(2);
+        assert!(!announcer.is_first_round());
+        assert_eq!(drain(&mut announcer, 2).len(), 8);
         assert_eq!(announcer.poll_deadline(), None);
     }
 
