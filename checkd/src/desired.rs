@@ -135,13 +135,13 @@ impl Service {
         self.quorum_up
     }
 
-    /// Takes over the quorum of the same service in an earlier configuration.
+    /// Takes over the quorum of the same service in an earlier configuration. Another sorry server has to be called.
     pub fn inherit_quorum(&mut self, old: &Self, out: &mut Vec<Effect>) {
+        let place = |sorry: Destination| (sorry.address, sorry.port);
+        let stays = self.config.sorry_server.map(place) == old.config.sorry_server.map(place);
         self.quorum_up = old.quorum_up;
-        self.sorry_serves = old.sorry_serves && self.config.sorry_server.is_some();
-        if let (true, None, Some(sorry)) =
-            (old.sorry_serves, self.config.sorry_server, old.config.sorry_server)
-        {
+        self.sorry_serves = stays && old.sorry_serves;
+        if let (false, Some(sorry), Some(_)) = (stays, old.config.sorry_server, old.sorry_wanted()) {
             let (sorry, name) = (old.sorry_name(sorry), &self.config.name);
             out.push(Effect::Log(format!("Removing sorry server {sorry} from VS {name}")));
         }
@@ -246,23 +246,32 @@ impl Service {
         real.chain(self.sorry_wanted().map(|weight| (ServerRef::Sorry, weight)))
     }
 
-    /// The service, or some of its servers, is gone from the configuration: their down scripts run.
+    /// Some of its servers are gone from the configuration: their down scripts run.
     pub fn retire(&mut self, gone: impl Fn(&RealServer) -> bool, out: &mut Vec<Effect>) {
         for index in 0..self.servers.len() {
             let Some(config) = self.config.real_servers.get(index).filter(|config| gone(config)) else {
                 continue;
             };
+            out.push(Effect::Log(format!("service {} no longer exist", config.name)));
+            self.retire_one(index, out);
+        }
+    }
+
+    fn retire_one(&mut self, index: usize, out: &mut Vec<Effect>) {
+        if let Some(config) = self.config.real_servers.get(index).filter(|_| self.wanted(index).is_some()) {
             let inhibited = self.inhibited(index);
             let (name, service) = (&config.name, &self.config.name);
             out.push(Effect::Log(format!("Removing {inhibited}service {name} from VS {service}")));
-            self.bury(index, Some("=> Removing <="), out);
         }
+        self.bury(index, Some("=> Removing <="), out);
     }
 
     /// The whole service is gone from the configuration.
     pub fn retire_all(&mut self, out: &mut Vec<Effect>) {
         out.push(Effect::Log(format!("Removing Virtual Server {}", self.config.name)));
-        self.retire(|_| true, out);
+        for index in 0..self.servers.len() {
+            self.retire_one(index, out);
+        }
         if std::mem::replace(&mut self.quorum_up, false) {
             self.tell_quorum("Lost quorum", self.lower_threshold(), out);
         }

@@ -17,6 +17,8 @@ pub struct Standing {
     pub up: bool,
     /// It has given a result.
     pub tested: bool,
+    /// A reload has brought it: its first failure is forgiven like any later one.
+    pub spared: bool,
     /// Failures forgiven so far in a row.
     pub failures: u32,
     /// Weight set by `misc_dynamic`, if any.
@@ -69,7 +71,15 @@ impl Standing {
     /// Before the first result: good, unless `alpha`.
     #[must_use]
     pub fn new(alpha: bool) -> Self {
-        Self { up: !alpha, tested: false, failures: 0, weight: None, url: 0, url_failed: false }
+        Self {
+            up: !alpha,
+            tested: false,
+            spared: false,
+            failures: 0,
+            weight: None,
+            url: 0,
+            url_failed: false,
+        }
     }
 
     /// Takes the outcome of a run.
@@ -108,7 +118,8 @@ impl Standing {
 
     fn fail(&mut self, check: &Check, failure: Failure) -> (Change, Next) {
         let after = Next::After(check.delay_loop);
-        let first = !std::mem::replace(&mut self.tested, true);
+        let spared = std::mem::take(&mut self.spared) && check.retry > 0;
+        let first = !std::mem::replace(&mut self.tested, true) && !spared;
         if !self.up {
             self.url_failed = true;
             let change = match (first, matches!(check.kind, CheckKind::Http(_))) {

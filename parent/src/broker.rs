@@ -346,9 +346,10 @@ impl Broker {
                 let name = known.name.clone();
                 let server_name = server.and_then(|server| known.servers.get(server.index())).cloned();
                 let key = (service, server);
-                // A server that started as down and is confirmed, or a quorum that a stop ends, is told all the same.
+                // A server that started as down and is confirmed, or a quorum that a stop ends, is told all the same;
+                // so is what the previous configuration had.
                 let current = generation == self.committed.generation;
-                if current && (self.service_up.insert(key, up) != Some(up) || !up) {
+                if !current || self.service_up.insert(key, up) != Some(up) || !up {
                     out.push(Effect::ServiceChanged { service: name, server: server_name, up });
                 }
                 Ok(())

@@ -3,6 +3,7 @@
 //! Pure: a [`Snapshot`] goes in, names and texts come out; `run::dumping` takes the one and writes the others.
 //! Passwords stay out: a file for monitoring is no place for them.
 
+mod checks;
 mod json;
 mod text;
 
@@ -14,11 +15,12 @@ use config::model::process::{InstanceNotify, ProcessSettings, Script};
 use config::model::track::ProcessPattern;
 use config::model::units::ScriptId;
 use config::model::vrrp::Instance;
-use ipc::messages::ctl::{InstanceStatus, ServiceStatus};
+use ipc::messages::ctl::InstanceStatus;
 use ipc::messages::vrrpd::VrrpState;
 
+pub use checks::{Services, checks};
 pub use json::json;
-pub use text::{checks, parent, statistics, vrrp};
+pub use text::{parent, statistics, vrrp};
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +40,7 @@ pub struct Snapshot {
     pub process: ProcessSettings,
     /// What all instances share.
     pub head: VrrpHead,
-    /// Commands that follow instances or are tracked by them.
+    /// Commands that follow instances or servers, or are tracked by them.
     pub commands: BTreeMap<ScriptId, Script>,
     /// Tracked files with their numbers, indexed by their identifiers.
     pub files: Vec<(String, i64)>,
@@ -51,7 +53,7 @@ pub struct Snapshot {
     /// Sync groups: name, common state, members.
     pub groups: Vec<GroupState>,
     /// Virtual servers.
-    pub services: Vec<ServiceStatus>,
+    pub services: Services,
 }
 
 /// A sync group.
@@ -85,7 +87,7 @@ pub fn files(what: What, snapshot: &Snapshot, directory: &Path) -> Vec<(PathBuf,
             if !snapshot.instances.is_empty() {
                 files.push((name(given, "keepalived.data", ""), vrrp(snapshot)));
             }
-            if !snapshot.services.is_empty() {
+            if !snapshot.services.all.is_empty() {
                 files.push((name(given, "keepalived.data", "_check"), checks(snapshot)));
             }
             files

@@ -374,7 +374,7 @@ impl Roster {
             service.confirm_down(place.server, out);
         }
         out.extend(news.map(Effect::Mail));
-        let told = |standing: Standing| Standing { url: 0, url_failed: false, ..standing };
+        let told = |standing: Standing| Standing { spared: false, url: 0, url_failed: false, ..standing };
         Some(Taken { next, changed: told(old) != told(standing) })
     }
 

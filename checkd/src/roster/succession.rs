@@ -44,6 +44,7 @@ impl Roster {
         }
         for (checker, before) in self.checkers.iter_mut().zip(&kept) {
             checker.last = before.and_then(|before| old.checkers.get(before)?.last);
+            checker.standing.spared = before.is_none();
         }
         self.apply_states(after);
         kept

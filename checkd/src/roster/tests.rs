@@ -284,6 +284,56 @@ fn what_a_reload_removes_runs_its_down_scripts_under_the_old_numbers() {
 }
 
 #[test]
+fn a_reload_tells_which_servers_are_gone_and_takes_out_those_that_stood_in_the_table() {
+    let down = || server(2, vec![check(tcp(80))]);
+    let mut old = started(vec![service(80, vec![server(1, vec![]), down(), server(3, vec![])])]);
+    take(&mut old, 0, FAIL);
+    let mut new = roster(2, vec![service(80, vec![server(3, vec![])])]);
+    let mut before = Vec::new();
+    new.replace(old, &mut before, &mut Vec::new());
+    assert_eq!(
+        logs(&before),
+        [
+            "service [192.0.2.1]:tcp:80 no longer exist",
+            "Removing service [192.0.2.1]:tcp:80 from VS [198.51.100.1]:tcp:80",
+            "service [192.0.2.2]:tcp:80 no longer exist",
+        ]
+    );
+}
+
+#[test]
+fn the_first_failure_of_a_checker_that_a_reload_brings_is_forgiven_and_that_of_a_start_is_not() {
+    let services = || vec![service(80, vec![server(1, vec![check(tcp(80))])])];
+    let mut at_start = started(services());
+    assert_eq!(notified(&take(&mut at_start, 0, FAIL).1), [11]);
+    let mut new = roster(2, services());
+    new.replace(started(vec![service(81, vec![server(2, vec![])])]), &mut Vec::new(), &mut Vec::new());
+    assert_eq!(notified(&take(&mut new, 0, FAIL).1), Vec::<u32>::new());
+    assert_eq!(notified(&take(&mut new, 0, FAIL).1), [11]);
+}
+
+#[test]
+fn another_sorry_server_is_called_anew() {
+    let with_sorry = |last: u8| {
+        let dead = server(1, vec![Check { alpha: true, ..check(tcp(80)) }]);
+        vec![VirtualServer {
+            sorry_server: Some(server(last, vec![]).destination),
+            ..service(80, vec![dead])
+        }]
+    };
+    let old = started(with_sorry(8));
+    let mut new = roster(2, with_sorry(9));
+    let mut after = Vec::new();
+    new.replace(old, &mut Vec::new(), &mut after);
+    let lines = logs(&after);
+    assert_eq!(
+        lines.first(),
+        Some(&"Removing sorry server [192.0.2.8]:tcp:80 from VS [198.51.100.1]:tcp:80")
+    );
+    assert!(lines.contains(&"Adding sorry server [192.0.2.9]:tcp:80 to VS [198.51.100.1]:tcp:80"));
+}
+
+#[test]
 fn new_checkers_start_good_on_a_live_server_and_alpha_ones_bad_on_a_failed_one() {
     let alpha = || Check { alpha: true, ..check(tcp(81)) };
     let before = || vec![service(80, vec![server(1, vec![check(tcp(80))]), server(2, vec![check(tcp(80))])])];

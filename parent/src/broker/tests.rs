@@ -387,6 +387,20 @@ fn a_release_tells_groups_too() {
 }
 
 #[test]
+fn a_server_that_a_reload_has_taken_away_is_told_to_be_down() {
+    let mut broker = Broker::new(G1, two_servers());
+    broker.commit(G2, part(&[]));
+    let server = Some(ServerId::new(1));
+    let down = CheckdToParent::ServiceEvent { generation: G1, service: ServiceId::new(0), server, up: false };
+    let mut out = vec![];
+    broker.checkd(down.clone(), &mut out).unwrap();
+    let told = Effect::ServiceChanged { service: "v".to_owned(), server: Some("s".to_owned()), up: false };
+    assert_eq!(out, [told]);
+    broker.confirmed(Daemon::Checkd);
+    assert_eq!(broker.checkd(down, &mut out), Err(Refused));
+}
+
+#[test]
 fn a_server_that_was_told_to_be_down_is_shown_as_down_after_a_reload() {
     let mut broker = Broker::new(G1, two_servers());
     let down = CheckdToParent::ServiceEvent {

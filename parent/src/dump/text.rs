@@ -9,7 +9,7 @@ use config::model::vrrp::{
     Authentication, Broadcast, Family, Instance, Peer, Placement, Preempt, PreferredLifetime, RouteKind,
     Transport, Version, VirtualAddress, VirtualRoute, VrrpGlobal,
 };
-use ipc::messages::ctl::{InstanceStatus, ServiceStatus};
+use ipc::messages::ctl::InstanceStatus;
 use ipc::messages::vrrpd::VrrpState;
 
 use super::json::wants_master;
@@ -19,6 +19,7 @@ use super::{Snapshot, quoted, refused};
 macro_rules! line {
     ($page:expr, $($text:tt)*) => {{ let _infallible = writeln!($page, $($text)*); }};
 }
+pub(super) use line;
 
 /// `keepalived_parent.data`.
 #[must_use]
@@ -192,7 +193,7 @@ fn tracked(page: &mut String, snapshot: &Snapshot, instance: &Instance) {
     list(page, "processes", processes.collect());
 }
 
-fn globals(page: &mut String, process: &ProcessSettings, global: &VrrpGlobal) {
+pub(super) fn globals(page: &mut String, process: &ProcessSettings, global: &VrrpGlobal) {
     line!(page, "------< Global definitions >------");
     if let Some(directory) = &process.save_dir {
         line!(page, " Config save dir = {directory}");
@@ -419,37 +420,4 @@ pub fn statistics(instances: &[(Instance, InstanceStatus)]) -> String {
         line!(page, "    Sent: {}", status.zero_sent);
     }
     page
-}
-
-/// `keepalived_check.data`.
-#[must_use]
-pub fn checks(snapshot: &Snapshot) -> String {
-    let mut page = String::new();
-    globals(&mut page, &snapshot.process, &snapshot.head.global);
-    line!(page, "------< LVS Topology >------");
-    for service in &snapshot.services {
-        virtual_server(&mut page, service);
-    }
-    page
-}
-
-fn virtual_server(page: &mut String, service: &ServiceStatus) {
-    let up = |up: Option<bool>| match up {
-        Some(true) => "UP",
-        Some(false) => "DOWN",
-        None => "not known yet",
-    };
-    line!(page, " VirtualServer = {}", service.name);
-    line!(page, "   State = {}", up(service.up));
-    if let Some(weight) = service.sorry_weight {
-        line!(page, "   Sorry server in use, weight = {}", weight.value());
-    }
-    for server in &service.servers {
-        line!(page, "   RealServer = {}", server.name);
-        line!(page, "     State = {}", up(server.up));
-        match server.weight {
-            Some(weight) => line!(page, "     Weight = {}", weight.value()),
-            None => line!(page, "     not in the table"),
-        }
-    }
 }

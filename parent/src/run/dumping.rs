@@ -8,16 +8,17 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
-use config::model::parts::VrrpHead;
+use config::model::parts::{CheckHead, IpvsHead, VrrpHead};
 use config::model::process::Purpose;
-use config::model::units::{FileId, ProcessId, ScriptId};
+use config::model::units::{CheckId, FileId, ProcessId, ScriptId};
 use config::model::vrrp::Instance;
 use ipc::memfd::{MemfdError, RecordReader};
 use ipc::messages::Level;
-use ipc::messages::ctl::InstanceStatus;
+use ipc::messages::checkd::Verdict;
+use ipc::messages::ctl::{InstanceStatus, ServiceStatus};
 
 use super::Suite;
-use crate::dump::{self, Snapshot, What};
+use crate::dump::{self, Services, Snapshot, What};
 
 /// Files that are being written, and those that are asked for.
 #[derive(Debug, Default)]
@@ -90,7 +91,7 @@ impl Suite {
             .collect();
         let commands = (0_u32..).map(ScriptId::new).zip(&part.scripts);
         let commands = commands
-            .filter(|(_, script)| matches!(script.purpose, Purpose::Tracked | Purpose::InstanceNotify))
+            .filter(|(_, script)| of_dumps(script.purpose))
             .map(|(id, script)| (id, script.clone()))
             .collect();
         let files = (0_u32..).map(FileId::new).zip(&part.files);
@@ -98,11 +99,19 @@ impl Suite {
         let processes = (0_u32..).map(ProcessId::new).zip(&part.processes);
         let processes = processes.map(|(id, pattern)| (pattern.clone(), self.counted.count(id))).collect();
         let notify = part.instances.iter().map(|known| known.notify.clone()).collect();
-        let (process, services) = (part.process.clone(), self.broker.service_status());
-        let model = self.parts.vrrpd.as_fd().try_clone_to_owned()?;
+        let process = part.process.clone();
+        let statuses = self.broker.service_status();
+        let verdicts = self.broker.verdicts().map(|verdict| (verdict.check, verdict)).collect();
+        let parts = &self.parts;
+        let models =
+            [&parts.vrrpd, &parts.checkd, &parts.ipvsd].map(|part| part.as_fd().try_clone_to_owned());
+        let [model, checks, table] = models;
+        let (model, checks, table) = (model?, checks?, table?);
         let directory = self.settings.dump_dir.clone();
         let write = move || {
             let (head, instances) = read(RecordReader::new(model)?, counted)?;
+            let read = (RecordReader::new(checks)?, RecordReader::new(table)?);
+            let services = read_services(read, statuses, verdicts)?;
             let snapshot =
                 Snapshot { process, head, commands, files, processes, instances, notify, groups, services };
             for (path, text) in dump::files(what, &snapshot, &directory) {
@@ -153,6 +162,31 @@ fn read(
         instances.push((instance, status));
     }
     Ok((head.unwrap_or_default(), instances))
+}
+
+/// checkd's part of the model, each virtual server with its status, and the head of ipvsd's.
+fn read_services(
+    (mut checks, mut table): (RecordReader, RecordReader),
+    statuses: Vec<ServiceStatus>,
+    verdicts: BTreeMap<CheckId, Verdict>,
+) -> Result<Services, DumpError> {
+    let head: Option<CheckHead> = checks.read()?;
+    let Some(head) = head else { return Ok(Services::default()) };
+    let mut all = Vec::with_capacity(statuses.len());
+    for status in statuses {
+        let Some(service) = checks.read()? else { break };
+        all.push((service, status));
+    }
+    let ipvs = table.read::<IpvsHead>()?.map(|head| head.settings).unwrap_or_default();
+    Ok(Services { ipvs, mail: head.mail, init_notifies: head.init_notifies, all, verdicts })
+}
+
+/// Commands that stand in state files.
+fn of_dumps(purpose: Purpose) -> bool {
+    match purpose {
+        Purpose::Tracked | Purpose::InstanceNotify | Purpose::MiscCheck | Purpose::ServerNotify => true,
+        Purpose::FifoReader | Purpose::Suite => false,
+    }
 }
 
 /// Puts a fresh file, its owner's alone, in the place of whatever stands there; no link is followed.

@@ -58,6 +58,8 @@ pub(super) struct Committing {
 
 /// Time that a daemon may take from `Commit` to `Committed`.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
+/// Most warnings of a new configuration that are logged.
+const WARNINGS: usize = 50;
 
 impl Suite {
     /// Somebody wants the configuration to be read again. `client` is answered at the end.
@@ -446,6 +448,9 @@ impl Suite {
         }
         match result {
             Ok(warnings) => {
+                for line in warnings.lines().filter(|line| line.contains(": warning[")).take(WARNINGS) {
+                    self.say(Level::Warning, line);
+                }
                 self.say(Level::Info, "Reload complete");
                 self.say(Level::Info, &format!("Configuration reloaded generation={generation}"));
                 self.last_reload = Some(format!("generation {generation} is in use"));

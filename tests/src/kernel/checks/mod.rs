@@ -5,6 +5,7 @@
 //! programs come to rest, and what they said and did until then is an outcome of that phase. The stop is the last phase.
 
 mod cases;
+mod reloads;
 mod town;
 mod witness;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use self::cases::{CHECKS, Case, Kind, POOLS, SETTINGS};
+pub(super) use self::reloads::compare_reloads;
 use self::town::{Clockwork, Town};
 use self::witness::{Seen, Witness};
 use crate::lab::clock::now;

@@ -111,6 +111,31 @@ impl Witness {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// What was told, run, logged and in the table, by phase; the first two sorted.
+    pub(super) fn phases(&self, log: &str) -> BTreeMap<u8, [Vec<String>; 4]> {
+        let mut phases: BTreeMap<u8, [Vec<String>; 4]> = self
+            .tables
+            .iter()
+            .map(|(phase, table)| (*phase, [vec![], vec![], vec![], table.clone()]))
+            .collect();
+        for (phase, _, line) in &self.told {
+            phases.entry(*phase).or_default()[0].push(line.clone());
+        }
+        for (phase, line) in by_phase(&self.noted, &self.notes()) {
+            phases.entry(phase).or_default()[1].push(line.clone());
+        }
+        let log: Vec<&str> = log.lines().collect();
+        for (phase, line) in by_phase(&self.logged, &log) {
+            let line = line.split_once(": ").map_or(*line, |(_, text)| text);
+            let speaks = ["service [", "VS [", "Server ["].iter().any(|words| line.contains(words));
+            if let Some(line) = steady(line).filter(|_| speaks && !line.contains("healthchecker")) {
+                phases.entry(phase).or_default()[2].push(line.to_owned());
+            }
+        }
+        phases.values_mut().flatten().for_each(|lines| lines.sort());
+        phases
+    }
+
     /// Sorts what was seen by case.
     pub(super) fn report(&self, cases: &[Case], town: &Town, log: &str) -> Vec<Seen> {
         (0..).zip(cases).map(|(number, case)| self.seen(number, case, town, log)).collect()
