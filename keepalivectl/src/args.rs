@@ -7,7 +7,7 @@ use ipc::messages::ctl::Daemon;
 
 /// Asks a running keepalived, or orders it.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "keepalivectl", version, about = "Ask and steer a running keepalived")]
+#[command(name = "keepalivectl", version = VERSION, about = "Ask and steer a running keepalived")]
 pub struct Args {
     /// Directory of the suite's control socket.
     #[arg(long = "run-dir", value_name = "DIR", default_value = "/run/keepalived", global = true)]
@@ -19,6 +19,9 @@ pub struct Args {
     #[command(subcommand)]
     pub command: Command,
 }
+
+/// As `keepalived -v` has it: what it behaves as, then its own.
+const VERSION: &str = concat!("v2.4.3 (this suite: ", env!("CARGO_PKG_VERSION"), ", in Rust)");
 
 /// What to do.
 #[derive(Debug, Clone, Subcommand)]

@@ -142,7 +142,10 @@ fn pretty(value: &Value) -> String {
 }
 
 fn print(out: &mut impl Write, text: &str) -> Result<ExitCode, CallError> {
-    writeln!(out, "{}", harmless(text.trim_end()))?;
+    let text = text.trim_end();
+    if !text.is_empty() {
+        writeln!(out, "{}", harmless(text))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -93,3 +93,39 @@ fn a_silent_share(lab: &Lab) -> Result<(), Failure> {
 fn a_share_that_does_not_answer_costs_its_scripts_alone() {
     sandboxed(90, a_silent_share);
 }
+
+/// What is written, watched and read there hangs from the start; the service and the commands do not.
+fn a_silent_state_directory(lab: &Lab) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let d1 = lan.host("d1")?;
+    fs::create_dir_all(SHARE).map_err(|cause| Failure::instrument(SHARE, cause))?;
+    let settings = format!(
+        "global_defs {{\n    vrrp_notify_fifo {SHARE}/fifo\n    reload_file {SHARE}/reload\n    \
+         reload_time_file {SHARE}/time\n    reload_check_config {SHARE}/check.log\n}}\n\
+         vrrp_track_file load {{\n    file {SHARE}/load\n    weight 1\n    init_file 3\n}}\n"
+    );
+    let lines = "track_file {\n    load weight 1\n}";
+    let config = settings + &VrrpInstance::new(3, "0.2", 200, ADDRESS).with(lines).text();
+    let silent = Silent::over(SHARE)?;
+    let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+    wait_until("d1 holds the address", SOON, || d1.has(ADDRESS))?;
+    wait_until("what hangs is told", SOON, || {
+        ["FIFO", "track_file load", "reload_time_file"].iter().all(|what| {
+            director.log().lines().any(|line| line.contains(what) && line.contains("does not answer"))
+        })
+    })?;
+    answered(&director, &["status"])?;
+    answered(&director, &["reload"])?;
+    let old = director.wait_daemon("vrrpd")?;
+    answered(&director, &["restart", "vrrpd"])?;
+    director.wait_successor("vrrpd", old)?;
+    require(silent.asked() > 0 && d1.has(ADDRESS), || "nobody looked, or the address has gone".to_owned())?;
+    let asked = now();
+    director.stop()?;
+    require(asked.elapsed() < Duration::from_secs(10), || "the stop waited".to_owned())
+}
+
+#[test]
+fn a_state_directory_that_does_not_answer_costs_neither_the_start_nor_a_command() {
+    sandboxed(90, a_silent_state_directory);
+}

@@ -1,9 +1,11 @@
 //! Named pipes that tell every change of state, byte for byte as upstream writes them.
 //!
-//! Driver. A reader that stands still costs lines, never time: what the pipe doesn't take is dropped and counted.
+//! Driver. A reader that stands still costs lines, never time: what the pipe doesn't take is dropped and counted. Pipes
+//! are opened and removed by errands; what is written meanwhile waits.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -12,14 +14,25 @@ use config::model::units::Priority;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
+use super::errand::{Answer, Errand, Task};
 use crate::broker::Whose;
 
-/// One open pipe.
+/// One pipe.
 #[derive(Debug)]
 struct Pipe {
     settings: FifoSettings,
-    file: File,
-    made_here: bool,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// It is being opened, and these records wait for it.
+    Opening(Vec<Vec<u8>>),
+    Open {
+        file: File,
+        made_here: bool,
+    },
+    Failed,
 }
 
 /// The pipes of a configuration: one for everything, one for VRRP, one for virtual and real servers.
@@ -31,6 +44,17 @@ pub struct Pipes {
     dropped: u64,
 }
 
+/// One of the pipes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// `notify_fifo`.
+    All,
+    /// `vrrp_notify_fifo`.
+    Vrrp,
+    /// `lvs_notify_fifo`.
+    Checks,
+}
+
 /// Which pipe beside the one for everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
@@ -40,34 +64,95 @@ pub enum Subject {
     Checks,
 }
 
+/// Records that wait for a pipe that is being opened.
+const MOST_WAITING: usize = 1024;
+
 impl Pipes {
-    /// Opens what the configuration names; pipes that stay the same stay open. Problems come back as words.
-    pub fn configure(&mut self, wanted: &Fifos) -> Vec<String> {
-        let mut problems = Vec::new();
-        for (pipe, settings) in
-            [(&mut self.all, &wanted.all), (&mut self.vrrp, &wanted.vrrp), (&mut self.checks, &wanted.checks)]
-        {
-            if pipe.as_ref().map(|pipe| &pipe.settings) == settings.as_ref() {
+    /// Takes what the configuration names; pipes that stay the same stay open. Returns what there is to do for the
+    /// others.
+    pub fn configure(&mut self, wanted: &Fifos) -> Vec<Errand> {
+        let mut errands = self.close(|pipe, place| Some(&pipe.settings) != Self::wanted(wanted, place));
+        for place in [Place::All, Place::Vrrp, Place::Checks] {
+            let (Some(settings), None) = (Self::wanted(wanted, place).cloned(), self.at(place).as_ref())
+            else {
                 continue;
+            };
+            let asked = settings.clone();
+            errands.push(Errand::new(&settings.path, Task::Pipe(place), move || {
+                open(&asked).map_err(|error| error.to_string())
+            }));
+            *self.at(place) = Some(Pipe { settings, state: State::Opening(Vec::new()) });
+        }
+        errands
+    }
+
+    /// Takes an errand's answer; the path, or what is wrong in words.
+    ///
+    /// # Errors
+    /// The pipe can't be opened.
+    pub fn opened(&mut self, place: Place, result: Result<Answer, String>) -> Result<String, String> {
+        let Some(pipe) = self.at(place) else { return Err("a pipe that nobody wants any more".to_owned()) };
+        let path = pipe.settings.path.clone();
+        let answer =
+            result.and_then(|answer| Ok((answer.fd.ok_or("it was not opened")?, answer.text == MADE)));
+        let waiting = match (answer, std::mem::replace(&mut pipe.state, State::Failed)) {
+            (Err(why), _) => return Err(format!("FIFO {path}: {why}")),
+            (Ok((fd, made_here)), before) => {
+                pipe.state = State::Open { file: File::from(fd), made_here };
+                if let State::Opening(waiting) = before { waiting } else { Vec::new() }
             }
-            *pipe = None;
-            let Some(settings) = settings else { continue };
-            match Pipe::open(settings) {
-                Ok(opened) => *pipe = Some(opened),
-                Err(error) => problems.push(format!("FIFO {}: {error}", settings.path)),
+        };
+        let lost = waiting.iter().filter(|record| !pipe.write(record)).count();
+        self.dropped = self.dropped.saturating_add(u64::try_from(lost).unwrap_or(u64::MAX));
+        Ok(path)
+    }
+
+    /// At the end of the suite: removes the pipes that were made here.
+    pub fn remove(&mut self) -> Vec<Errand> {
+        self.close(|_, _| true)
+    }
+
+    /// The settings of a pipe.
+    #[must_use]
+    pub fn wanted(fifos: &Fifos, place: Place) -> Option<&FifoSettings> {
+        match place {
+            Place::All => fifos.all.as_ref(),
+            Place::Vrrp => fifos.vrrp.as_ref(),
+            Place::Checks => fifos.checks.as_ref(),
+        }
+    }
+
+    fn at(&mut self, place: Place) -> &mut Option<Pipe> {
+        match place {
+            Place::All => &mut self.all,
+            Place::Vrrp => &mut self.vrrp,
+            Place::Checks => &mut self.checks,
+        }
+    }
+
+    /// Closes pipes; those made here are to be removed, and no others.
+    fn close(&mut self, which: impl Fn(&Pipe, Place) -> bool) -> Vec<Errand> {
+        let mut errands = Vec::new();
+        for place in [Place::All, Place::Vrrp, Place::Checks] {
+            let closed = self.at(place).take_if(|pipe| which(pipe, place));
+            if let Some(Pipe { settings, state: State::Open { made_here: true, .. } }) = closed {
+                let path = settings.path;
+                errands.push(Errand::untold(&path.clone(), format!("FIFO {path}"), move || {
+                    fs::remove_file(path)
+                }));
             }
         }
-        problems
+        errands
     }
 
     /// Writes a record to the pipe for everything and to that of its subject.
     pub fn write(&mut self, subject: Subject, record: &[u8]) {
         let special = match subject {
-            Subject::Vrrp => &self.vrrp,
-            Subject::Checks => &self.checks,
+            Subject::Vrrp => &mut self.vrrp,
+            Subject::Checks => &mut self.checks,
         };
-        for pipe in [&self.all, special].into_iter().flatten() {
-            if !matches!((&pipe.file).write(record), Ok(written) if written == record.len()) {
+        for pipe in [&mut self.all, special].into_iter().flatten() {
+            if !pipe.write(record) {
                 self.dropped = self.dropped.saturating_add(1);
             }
         }
@@ -81,38 +166,45 @@ impl Pipes {
 }
 
 impl Pipe {
-    fn open(settings: &FifoSettings) -> io::Result<Self> {
-        let path = Path::new(&settings.path);
-        let made_here = match mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR) {
-            Ok(()) => true,
-            Err(nix::errno::Errno::EEXIST) => false,
-            Err(errno) => return Err(errno.into()),
-        };
-        let flags = nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOFOLLOW;
-        let file = OpenOptions::new().read(true).write(true).custom_flags(flags.bits()).open(path)?;
-        let found = file.metadata()?;
-        if !found.file_type().is_fifo() {
-            return Err(io::Error::other("it is there already and no pipe"));
+    /// False when the record is lost.
+    fn write(&mut self, record: &[u8]) -> bool {
+        match &mut self.state {
+            State::Open { file, .. } => matches!(file.write(record), Ok(written) if written == record.len()),
+            State::Opening(waiting) if waiting.len() < MOST_WAITING => {
+                waiting.push(record.to_vec());
+                true
+            }
+            State::Opening(_) | State::Failed => false,
         }
-        let own = nix::unistd::getuid().as_raw();
-        if !made_here && found.uid() != own && found.uid() != settings.uid {
-            return Err(io::Error::other("it is there already and belongs to somebody else"));
-        }
-        std::os::unix::fs::fchown(&file, Some(settings.uid), Some(settings.gid))?;
-        if made_here {
-            file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        }
-        Ok(Self { settings: settings.clone(), file, made_here })
     }
 }
 
-impl Drop for Pipe {
-    /// Only pipes made here are removed.
-    fn drop(&mut self) {
-        if self.made_here {
-            let _already_gone = fs::remove_file(&self.settings.path);
-        }
+/// Answer of an errand that made the pipe which it opened.
+const MADE: &str = "made";
+
+/// Opens a pipe and makes it if it isn't there: the errand.
+fn open(settings: &FifoSettings) -> io::Result<Answer> {
+    let path = Path::new(&settings.path);
+    let made_here = match mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR) {
+        Ok(()) => true,
+        Err(nix::errno::Errno::EEXIST) => false,
+        Err(errno) => return Err(errno.into()),
+    };
+    let flags = nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOFOLLOW;
+    let file = OpenOptions::new().read(true).write(true).custom_flags(flags.bits()).open(path)?;
+    let found = file.metadata()?;
+    if !found.file_type().is_fifo() {
+        return Err(io::Error::other("it is there already and no pipe"));
     }
+    let own = nix::unistd::getuid().as_raw();
+    if !made_here && found.uid() != own && found.uid() != settings.uid {
+        return Err(io::Error::other("it is there already and belongs to somebody else"));
+    }
+    std::os::unix::fs::fchown(&file, Some(settings.uid), Some(settings.gid))?;
+    if made_here {
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(Answer { text: if made_here { MADE } else { "" }.to_owned(), fd: Some(OwnedFd::from(file)) })
 }
 
 /// `INSTANCE "NAME" STATE PRIORITY` or `GROUP "NAME" STATE 0`, and a newline.
@@ -164,7 +256,14 @@ mod tests {
         let (all, vrrp, checks) = (settings("all"), settings("vrrp"), settings("checks"));
         let mut pipes = Pipes::default();
         let fifos = Fifos { all: Some(all.clone()), vrrp: Some(vrrp.clone()), checks: Some(checks.clone()) };
-        assert_eq!(pipes.configure(&fifos), Vec::<String>::new());
+        assert_eq!(pipes.configure(&fifos).len(), 3);
+        // What is written before a pipe is open waits.
+        pipes.write(Subject::Vrrp, b"x\n");
+        let places = [(Place::All, &all), (Place::Vrrp, &vrrp), (Place::Checks, &checks)];
+        for (place, settings) in places {
+            let answer = open(settings).map_err(|error| error.to_string());
+            assert_eq!(pipes.opened(place, answer), Ok(settings.path.clone()));
+        }
         let open = |settings: &FifoSettings| {
             OpenOptions::new()
                 .read(true)
@@ -173,31 +272,35 @@ mod tests {
                 .unwrap()
         };
         let (mut all_end, mut vrrp_end, mut checks_end) = (open(&all), open(&vrrp), open(&checks));
-        pipes.write(Subject::Vrrp, b"x\n");
         let mut bytes = [0; 16];
         assert_eq!(all_end.read(&mut bytes).unwrap(), 2);
         assert_eq!(vrrp_end.read(&mut bytes).unwrap(), 2);
         assert_eq!(checks_end.read(&mut bytes).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        drop(pipes);
-        assert!(!Path::new(&all.path).exists());
+        assert_eq!(pipes.remove().len(), 3);
+        for settings in [all, vrrp, checks] {
+            fs::remove_file(settings.path).unwrap();
+        }
     }
 
     #[test]
     fn a_reader_that_stands_still_costs_records_and_no_time() {
         let mut pipes = Pipes::default();
-        pipes.configure(&Fifos { vrrp: Some(settings("full")), ..Fifos::default() });
+        let settings = settings("full");
+        drop(pipes.configure(&Fifos { vrrp: Some(settings.clone()), ..Fifos::default() }));
+        pipes.opened(Place::Vrrp, open(&settings).map_err(|error| error.to_string())).unwrap();
         for _ in 0..10_000 {
             pipes.write(Subject::Vrrp, &[b'x'; 64]);
         }
         assert!(pipes.dropped() > 8_000);
+        fs::remove_file(settings.path).unwrap();
     }
 
     #[test]
     fn a_file_in_the_place_of_a_pipe_is_refused() {
         let settings = settings("file");
         fs::write(&settings.path, "").unwrap();
-        let problems = Pipes::default().configure(&Fifos { all: Some(settings.clone()), ..Fifos::default() });
+        let opened = open(&settings);
         fs::remove_file(&settings.path).unwrap();
-        assert_eq!(problems.len(), 1);
+        assert!(opened.is_err());
     }
 }

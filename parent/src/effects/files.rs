@@ -2,13 +2,14 @@
 //!
 //! Driver. The kernel tells of changes in the directories (inotify); what is read is the first integer of a regular
 //! file, in C notation, 0 for a file that is missing, empty or no number. Contents are not trusted: at most 127
-//! bytes are read, at most 50 times a second for one file. Whoever wants the numbers asks [`Files::value`] and acts
-//! on what [`Files::ready`] and [`Files::tick`] return; what they mean is the daemons' business.
+//! bytes are read, at most 50 times a second for one file. Errands look at the files, never this process. Whoever wants
+//! the numbers asks [`Files::value`], has what [`Files::looks`] returns done and acts on what [`Files::looked`] returns;
+//! what they mean is the daemons' business.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,12 +19,17 @@ use config::model::units::{FileId, MonoTime};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+use serde::{Deserialize, Serialize};
+
+use super::errand::{Answer, Errand, Task};
 
 /// All tracked files of a configuration.
 #[derive(Debug, Default)]
 pub struct Files {
     inotify: Option<Inotify>,
     entries: Vec<Entry>,
+    /// Which list this is: answers about another one are late.
+    edition: u64,
     problems: Vec<String>,
 }
 
@@ -32,37 +38,61 @@ struct Entry {
     settings: WatchedFile,
     directory: PathBuf,
     watch: Option<WatchDescriptor>,
-    value: i64,
-    /// When it may be read again.
+    /// `None` before the first look.
+    value: Option<i64>,
+    /// The path leads through a symbolic link in its directory.
+    is_link: bool,
+    /// When it may be looked at again.
     rested: MonoTime,
-    /// When it has to be read.
+    /// When it has to be looked at.
     due: Option<MonoTime>,
-    /// Its directory is missing, which was told.
+    /// A look is under way.
+    is_busy: bool,
+    /// `init_file` is to be seen to.
+    is_new: bool,
+    /// All that is known to have happened is that a file of the name was made.
+    only_created: bool,
+    /// Its directory or file system is out of reach, which was told.
     told: bool,
+}
+
+/// What a look has found.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Found {
+    /// `None`: nothing that counts yet.
+    value: Option<i64>,
+    is_link: bool,
+    /// Why the directory can't be watched.
+    unreachable: Option<String>,
+    /// Why `init_file` failed.
+    unwritten: Option<String>,
 }
 
 /// Least time between two looks at one file.
 const REST: Duration = Duration::from_millis(20);
 /// Time between two tries to watch a directory that isn't there.
 const RETRY: Duration = Duration::from_secs(1);
+/// The same for one that doesn't answer.
+const SILENT_RETRY: Duration = Duration::from_secs(30);
 /// Bytes that are read of a file.
 const LONGEST: u64 = 127;
 
 impl Files {
-    /// Takes the files of a configuration: writes what `init_file` asks for, for files that the configuration before
-    /// did not have, reads all of them and watches their directories. False when nothing changed.
+    /// Takes the files of a configuration: all of them are due to be looked at. Files that the configuration before had
+    /// keep their numbers until then. False when nothing changed.
     pub fn configure(&mut self, wanted: &[WatchedFile], now: MonoTime) -> bool {
         if self.entries.iter().map(|entry| &entry.settings).eq(wanted) {
             return false;
         }
-        let known: BTreeSet<&str> = self.entries.iter().map(|entry| entry.settings.path.as_str()).collect();
-        for file in wanted.iter().filter(|file| !known.contains(file.path.as_str())) {
-            if let Err(error) = initialise(file) {
-                self.problems.push(format!("track_file {}: writing {}: {error}", file.name, file.path));
-            }
-        }
+        let known: BTreeMap<String, Option<i64>> =
+            self.entries.drain(..).map(|entry| (entry.settings.path, entry.value)).collect();
         self.inotify = None;
-        self.entries = wanted.iter().cloned().map(Entry::new).collect();
+        self.edition = self.edition.wrapping_add(1);
+        let entry = |settings: &WatchedFile| {
+            let value = known.get(&settings.path);
+            Entry::new(settings.clone(), value.copied().flatten(), value.is_none(), now)
+        };
+        self.entries = wanted.iter().map(entry).collect();
         if self.entries.is_empty() {
             return true;
         }
@@ -72,9 +102,6 @@ impl Files {
                 let text = format!("tracked files are looked at once a second only: {}", errno.desc());
                 self.problems.push(text);
             }
-        }
-        for position in 0..self.entries.len() {
-            self.look(position, now);
         }
         true
     }
@@ -88,11 +115,16 @@ impl Files {
     /// The number that a file holds.
     #[must_use]
     pub fn value(&self, file: FileId) -> i64 {
-        self.entries.get(file.index()).map_or(0, |entry| entry.value)
+        self.entries.get(file.index()).and_then(|entry| entry.value).unwrap_or(0)
     }
 
-    /// The descriptor is readable: notes which files may have changed. [`Self::tick`] reads them. True when more may
-    /// be waiting.
+    /// True before every file has been looked at once.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.entries.iter().any(|entry| entry.value.is_none())
+    }
+
+    /// The descriptor is readable: notes which files may have changed. True when more may be waiting.
     pub fn ready(&mut self, now: MonoTime) -> bool {
         let Some(inotify) = &self.inotify else { return false };
         let events = match inotify.read_events() {
@@ -103,98 +135,184 @@ impl Files {
         let lost =
             events.is_empty() || events.iter().any(|event| event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW));
         for entry in &mut self.entries {
-            if lost || events.iter().any(|event| entry.concerns(event)) {
-                entry.due = Some(entry.rested.max(now));
+            let ended = events.iter().any(|event| Some(event.wd) == entry.watch && ends_watch(event));
+            let mut concerning = events.iter().filter(|event| entry.concerns(event)).peekable();
+            if !lost && !ended && concerning.peek().is_none() {
+                continue;
             }
-            if events.iter().any(|event| Some(event.wd) == entry.watch && ends_watch(event)) {
+            let only_created = concerning.all(|event| event.mask.contains(AddWatchFlags::IN_CREATE));
+            let was_due = entry.due.is_some() && !entry.only_created;
+            entry.only_created = only_created && !lost && !ended && !entry.is_link && !was_due;
+            entry.due = Some(entry.rested.max(now));
+            if ended {
                 entry.watch = None;
-                entry.due = Some(entry.rested.max(now));
             }
         }
         true
     }
 
-    /// Reads what is due; returns the files whose number has changed.
-    pub fn tick(&mut self, now: MonoTime) -> Vec<FileId> {
-        let mut changed = Vec::new();
-        for position in 0..self.entries.len() {
-            let is_due = |entry: &Entry| entry.due.is_some_and(|due| now >= due);
-            if self.entries.get(position).is_some_and(is_due)
-                && self.look(position, now)
-                && let Ok(id) = u32::try_from(position)
-            {
-                changed.push(FileId::new(id));
-            }
-        }
-        changed
+    /// The looks that are due.
+    pub fn looks(&mut self, now: MonoTime) -> Vec<Errand> {
+        let edition = self.edition;
+        let is_due = |entry: &Entry| !entry.is_busy && entry.due.is_some_and(|due| now >= due);
+        let entries = (0..).zip(&mut self.entries).filter(|(_, entry)| is_due(entry));
+        let looks = entries.map(|(position, entry)| {
+            entry.due = None;
+            entry.rested = now + REST;
+            entry.is_busy = true;
+            let look = Look {
+                settings: entry.settings.clone(),
+                directory: entry.watch.is_none().then(|| entry.directory.clone()),
+                initialises: std::mem::take(&mut entry.is_new),
+                only_created: std::mem::take(&mut entry.only_created),
+            };
+            let path = entry.settings.path.clone();
+            Errand::new(&path, Task::Look(position, edition), move || look.run())
+        });
+        looks.collect()
     }
 
-    /// When [`Self::tick`] wants to be called.
+    /// Takes what a look has brought; the file whose number has changed by it, if one has.
+    pub fn looked(
+        &mut self,
+        position: usize,
+        edition: u64,
+        result: Result<Answer, String>,
+        now: MonoTime,
+    ) -> Option<FileId> {
+        let entry = self.entries.get_mut(position).filter(|_| edition == self.edition)?;
+        entry.is_busy = false;
+        let (found, directory) = match result.and_then(|answer| {
+            let found: Found = serde_json::from_str(&answer.text).map_err(|error| error.to_string())?;
+            Ok((found, answer.fd))
+        }) {
+            Ok(known) => known,
+            // What it was counts on: nobody can say that it has changed.
+            Err(why) => {
+                entry.due = Some(now + SILENT_RETRY);
+                entry.value.get_or_insert(0);
+                if !std::mem::replace(&mut entry.told, true) {
+                    self.problems
+                        .push(format!("track_file {}: {}: {why}", entry.settings.name, entry.settings.path));
+                }
+                return None;
+            }
+        };
+        entry.is_link = found.is_link;
+        if let Some(why) = found.unwritten {
+            let text = format!("track_file {}: writing {}: {why}", entry.settings.name, entry.settings.path);
+            self.problems.push(text);
+        }
+        if entry.watch.is_none() {
+            let watched = match (&self.inotify, directory, found.unreachable) {
+                (None, ..) => Err(None),
+                (Some(inotify), Some(directory), _) => watch(inotify, &directory).map_err(Some),
+                (Some(_), None, why) => Err(why),
+            };
+            match watched {
+                Ok(watch) => {
+                    entry.watch = Some(watch);
+                    entry.told = false;
+                    // It may have changed between the look and the watch.
+                    entry.due = Some(now);
+                }
+                Err(why) => {
+                    entry.due = Some(now + RETRY);
+                    if let Some(why) = why
+                        && !std::mem::replace(&mut entry.told, true)
+                    {
+                        let directory = entry.directory.display();
+                        self.problems.push(format!("track_file {}: {directory}: {why}", entry.settings.name));
+                    }
+                }
+            }
+        }
+        let before = entry.value;
+        let value = found.value.or(before).unwrap_or(0);
+        entry.value = Some(value);
+        let changed = before.unwrap_or(0) != value;
+        changed.then(|| u32::try_from(position).ok().map(FileId::new)).flatten()
+    }
+
+    /// When [`Self::looks`] wants to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<MonoTime> {
-        self.entries.iter().filter_map(|entry| entry.due).min()
+        self.entries.iter().filter(|entry| !entry.is_busy).filter_map(|entry| entry.due).min()
     }
 
     /// What went wrong since the last call, in words.
     pub fn problems(&mut self) -> Vec<String> {
         std::mem::take(&mut self.problems)
     }
-
-    /// Watches the directory of a file if nothing does yet, then reads the file; true when its number has changed.
-    fn look(&mut self, position: usize, now: MonoTime) -> bool {
-        let Some(entry) = self.entries.get_mut(position) else { return false };
-        entry.due = None;
-        entry.rested = now + REST;
-        if entry.watch.is_none() {
-            let watched = match &self.inotify {
-                Some(inotify) => inotify.add_watch(&entry.directory, EVENTS),
-                None => Err(Errno::ENOSYS),
-            };
-            match watched {
-                Ok(watch) => {
-                    entry.watch = Some(watch);
-                    entry.told = false;
-                }
-                Err(errno) => {
-                    entry.due = Some(now + RETRY);
-                    if self.inotify.is_some() && !std::mem::replace(&mut entry.told, true) {
-                        let directory = entry.directory.display();
-                        let text =
-                            format!("track_file {}: {directory}: {}", entry.settings.name, errno.desc());
-                        self.problems.push(text);
-                    }
-                }
-            }
-        }
-        let value = number(Path::new(&entry.settings.path)).unwrap_or(0);
-        std::mem::replace(&mut entry.value, value) != value
-    }
 }
 
 impl Entry {
-    fn new(settings: WatchedFile) -> Self {
+    fn new(settings: WatchedFile, value: Option<i64>, is_new: bool, now: MonoTime) -> Self {
         let directory = Path::new(&settings.path).parent().unwrap_or(Path::new("/")).to_owned();
-        let (rested, value) = (MonoTime::default(), 0);
-        Self { settings, directory, watch: None, value, rested, due: None, told: false }
+        Self {
+            settings,
+            directory,
+            watch: None,
+            value,
+            is_link: false,
+            rested: MonoTime::default(),
+            due: Some(now),
+            is_busy: false,
+            is_new,
+            only_created: false,
+            told: false,
+        }
     }
 
     /// True for events of the file, and for any other one of its directory when the path leads through a symbolic
-    /// link there, which may lead elsewhere now. A file that was only created has no contents yet, unless it is another
-    /// name of one that has.
+    /// link there, which may lead elsewhere now.
     fn concerns(&self, event: &InotifyEvent) -> bool {
-        if Some(event.wd) != self.watch {
-            return false;
-        }
-        let path = Path::new(&self.settings.path);
-        if path.is_symlink() {
-            return true;
-        }
-        if event.name.as_deref() != path.file_name() {
-            return false;
-        }
-        let only_created = event.mask.contains(AddWatchFlags::IN_CREATE);
-        !only_created || path.metadata().is_ok_and(|found| found.nlink() > 1 || found.len() > 0)
+        let is_named = || event.name.as_deref() == Path::new(&self.settings.path).file_name();
+        Some(event.wd) == self.watch && (self.is_link || is_named())
     }
+}
+
+/// What an errand does for a file.
+#[derive(Debug)]
+struct Look {
+    settings: WatchedFile,
+    /// To be opened, so that it can be watched.
+    directory: Option<PathBuf>,
+    initialises: bool,
+    only_created: bool,
+}
+
+impl Look {
+    fn run(self) -> Result<Answer, String> {
+        let path = Path::new(&self.settings.path);
+        let mut found = Found { is_link: path.is_symlink(), ..Found::default() };
+        if self.initialises {
+            found.unwritten = initialise(&self.settings).err().map(|error| error.to_string());
+        }
+        let directory = self.directory.as_deref().map(open_directory).transpose();
+        let directory = directory.unwrap_or_else(|why| {
+            found.unreachable = Some(why.to_string());
+            None
+        });
+        // A file that was only created has no contents yet, unless it is another name of one that has.
+        let counts = || path.metadata().is_ok_and(|found| found.nlink() > 1 || found.len() > 0);
+        if !self.only_created || counts() {
+            found.value = Some(number(path).unwrap_or(0));
+        }
+        let text = serde_json::to_string(&found).map_err(|error| error.to_string())?;
+        Ok(Answer { text, fd: directory })
+    }
+}
+
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    Ok(OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?.into())
+}
+
+/// Watches a directory that an errand has just reached.
+fn watch(inotify: &Inotify, directory: &OwnedFd) -> Result<WatchDescriptor, String> {
+    let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    inotify.add_watch(path.as_str(), EVENTS).map_err(|errno| errno.desc().to_owned())
 }
 
 /// The directory itself has gone.
@@ -308,6 +426,27 @@ mod tests {
         Directory(path)
     }
 
+    /// Does the looks that are due, here; the files whose numbers have changed.
+    fn tick(files: &mut Files, now: MonoTime) -> Vec<FileId> {
+        let mut changed = Vec::new();
+        loop {
+            let looks = files.looks(now);
+            if looks.is_empty() {
+                return changed;
+            }
+            for look in looks {
+                let (task, result) = look.done_here();
+                let Task::Look(position, edition) = task else { panic!("{task:?}") };
+                changed.extend(files.looked(position, edition, result, now));
+            }
+        }
+    }
+
+    fn configured(files: &mut Files, wanted: &[WatchedFile], now: MonoTime) {
+        files.configure(wanted, now);
+        tick(files, now);
+    }
+
     fn file(directory: &Path, initial: Option<InitialValue>) -> WatchedFile {
         let path = directory.join("load").display().to_string();
         WatchedFile { name: "load".to_owned(), path, initial, audience: Audience::default() }
@@ -334,20 +473,20 @@ mod tests {
         let directory = directory("seen");
         let path = directory.join("load");
         let mut files = Files::default();
-        files.configure(&[file(&directory, None)], at(1_000));
+        configured(&mut files, &[file(&directory, None)], at(1_000));
         assert_eq!((files.value(FILE), files.deadline()), (0, None), "{:?}", files.problems());
         std::fs::write(&path, "5").unwrap();
         assert!(files.ready(at(1_001)));
         assert_eq!(files.deadline(), Some(at(1_020)));
-        assert_eq!(files.tick(at(1_019)), []);
-        assert_eq!((files.tick(at(1_020)), files.value(FILE)), (vec![FILE], 5));
+        assert_eq!(tick(&mut files, at(1_019)), []);
+        assert_eq!((tick(&mut files, at(1_020)), files.value(FILE)), (vec![FILE], 5));
         std::fs::write(directory.join("new"), "6").unwrap();
         std::fs::rename(directory.join("new"), &path).unwrap();
         files.ready(at(2_000));
-        assert_eq!((files.tick(at(2_000)), files.value(FILE)), (vec![FILE], 6));
+        assert_eq!((tick(&mut files, at(2_000)), files.value(FILE)), (vec![FILE], 6));
         std::fs::remove_file(&path).unwrap();
         files.ready(at(3_000));
-        assert_eq!((files.tick(at(3_000)), files.value(FILE)), (vec![FILE], 0));
+        assert_eq!((tick(&mut files, at(3_000)), files.value(FILE)), (vec![FILE], 0));
         assert!(!files.ready(at(3_000)));
     }
 
@@ -356,17 +495,17 @@ mod tests {
         let directory = directory("late");
         std::fs::remove_dir(&*directory).unwrap();
         let mut files = Files::default();
-        files.configure(&[file(&directory, None)], at(0));
+        configured(&mut files, &[file(&directory, None)], at(0));
         assert_eq!(files.problems().len(), 1);
         std::fs::create_dir(&*directory).unwrap();
         std::fs::write(directory.join("load"), "5").unwrap();
-        assert_eq!(files.tick(at(1_000)), [FILE]);
+        assert_eq!(tick(&mut files, at(1_000)), [FILE]);
         std::fs::remove_dir_all(&*directory).unwrap();
         while files.ready(at(2_000)) {}
-        assert_eq!((files.tick(at(2_000)), files.value(FILE)), (vec![FILE], 0));
+        assert_eq!((tick(&mut files, at(2_000)), files.value(FILE)), (vec![FILE], 0));
         std::fs::create_dir(&*directory).unwrap();
         std::fs::write(directory.join("load"), "7").unwrap();
-        assert_eq!(files.tick(at(3_000)), [FILE]);
+        assert_eq!(tick(&mut files, at(3_000)), [FILE]);
     }
 
     #[test]
@@ -374,15 +513,15 @@ mod tests {
         let directory = directory("init");
         let path = directory.join("load");
         let with = |value, overwrite| file(&directory, Some(InitialValue { value, overwrite }));
-        Files::default().configure(&[with(3, false)], at(0));
+        configured(&mut Files::default(), &[with(3, false)], at(0));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "3\n");
-        Files::default().configure(&[with(4, false)], at(0));
+        configured(&mut Files::default(), &[with(4, false)], at(0));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "3\n");
         let mut files = Files::default();
-        files.configure(&[with(4, true)], at(0));
+        configured(&mut files, &[with(4, true)], at(0));
         assert_eq!((std::fs::read_to_string(&path).unwrap().as_str(), files.value(FILE)), ("4\n", 4));
         std::fs::write(&path, "5").unwrap();
-        files.configure(&[with(6, true)], at(0));
+        configured(&mut files, &[with(6, true)], at(0));
         assert_eq!(files.value(FILE), 5, "a reload leaves a file alone that was tracked before");
     }
 
@@ -392,7 +531,7 @@ mod tests {
         std::fs::write(directory.join("precious"), "x").unwrap();
         std::os::unix::fs::symlink(directory.join("precious"), directory.join("load")).unwrap();
         let mut files = Files::default();
-        files.configure(&[file(&directory, Some(InitialValue { value: 1, overwrite: true }))], at(0));
+        configured(&mut files, &[file(&directory, Some(InitialValue { value: 1, overwrite: true }))], at(0));
         assert_eq!(files.problems().len(), 1);
         assert_eq!(std::fs::read_to_string(directory.join("precious")).unwrap(), "x");
     }

@@ -2,6 +2,7 @@
 //! settings of the kernel.
 
 pub mod addresses;
+pub mod errand;
 pub mod fifo;
 pub mod files;
 pub mod kernel_settings;

@@ -410,25 +410,6 @@ impl Suite {
         }
     }
 
-    /// Opens the FIFOs of the committed configuration and starts their readers.
-    pub(super) fn open_pipes(&mut self, now: MonoTime) {
-        let part = std::rc::Rc::clone(self.broker.part());
-        let generation = self.broker.generation();
-        for problem in self.pipes.configure(&part.process.fifos) {
-            self.say(Level::Error, &problem);
-        }
-        let fifos = &part.process.fifos;
-        for fifo in [&fifos.all, &fifos.vrrp, &fifos.checks].into_iter().flatten() {
-            let Some(script) = fifo.script.filter(|_| self.fifo_readers.insert(fifo.path.clone())) else {
-                continue;
-            };
-            let job = Job { generation, script, extra: vec![fifo.path.clone()] };
-            if !self.start_script(&job, Purpose::FifoReader(fifo.path.clone()), now) {
-                self.fifo_readers.remove(&fifo.path);
-            }
-        }
-    }
-
     /// False when the script did not start; the reason is logged.
     pub(super) fn start_script(&mut self, job: &Job, purpose: Purpose, now: MonoTime) -> bool {
         let Some(part) = self.broker.part_of(job.generation).cloned() else { return false };

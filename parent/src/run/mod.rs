@@ -5,6 +5,7 @@
 //! other processes.
 
 mod dumping;
+mod errands;
 mod failover;
 mod mail;
 mod messages;
@@ -43,6 +44,7 @@ use sandbox::user::Ids;
 
 use crate::broker::Broker;
 use crate::control::{Access, Control};
+use crate::effects::errand::Errands;
 use crate::effects::fifo::Pipes;
 use crate::effects::files::Files;
 use crate::effects::kernel_settings::KernelSettings;
@@ -123,6 +125,7 @@ enum Source {
     Pidfd(Serial),
     Script,
     Files,
+    Errand,
     Processes,
     Worker,
     Doomed,
@@ -149,6 +152,7 @@ pub struct Suite {
     paces: Paces,
     postbox: Postbox,
     mail_quiet_until: MonoTime,
+    errands: Errands,
     pipes: Pipes,
     fifo_readers: BTreeSet<String>,
     files: Files,
@@ -185,6 +189,8 @@ pub struct Suite {
     schedule: Schedule,
     /// The start script runs: no daemon is started yet.
     starting_up: bool,
+    /// Until when the daemons' start waits for what tracked files say.
+    awaiting_files: Option<MonoTime>,
     /// Every daemon has taken up its work once, which was told.
     is_complete: bool,
     /// Only where a service has `ha_suspend`.
@@ -260,6 +266,7 @@ impl Suite {
             paces: Paces::default(),
             postbox: Postbox::default(),
             mail_quiet_until: now,
+            errands: Errands::default(),
             pipes: Pipes::default(),
             fifo_readers: BTreeSet::new(),
             files: Files::default(),
@@ -293,6 +300,7 @@ impl Suite {
             failovers: Failovers::default(),
             schedule: Schedule::default(),
             starting_up: false,
+            awaiting_files: None,
             is_complete: false,
             watching: None,
             counters: ParentCounters::default(),
@@ -317,12 +325,13 @@ impl Suite {
         self.note_addresses();
         self.watch_addresses();
         let now = reactor::now();
-        self.open_pipes(now);
+        self.open_pipes();
         self.settle_kernel();
         self.watch_tracked(now);
         self.note_event(EventKind::Suite, "keepalived", "started", env!("CARGO_PKG_VERSION"));
         self.propose_auto_priority();
         self.begin(now);
+        self.tick_errands(now);
         self.perform(now);
         service::ready("running");
         let mut ready = Vec::new();
@@ -340,6 +349,7 @@ impl Suite {
             self.record.remove();
         }
         self.forget_daemon_pids();
+        self.remove_pipes();
         Ok(ExitCode::from(self.exit.unwrap_or(0)))
     }
 
@@ -366,6 +376,7 @@ impl Suite {
             Source::Pidfd(serial) => self.on_death(serial, now),
             Source::Script => self.on_script(event.key, now),
             Source::Files => self.on_files(event.key, now),
+            Source::Errand => self.on_errand(event.key, now),
             Source::Processes => self.on_processes(event.key, now),
             Source::Worker => self.on_worker(event.key, now),
             // Only to be woken: `tick` reaps.
@@ -412,6 +423,8 @@ impl Suite {
         self.tick_saving();
         self.tick_schedule(now);
         self.tick_failovers(now);
+        self.tick_errands(now);
+        self.tick_start(now);
         self.answer_questions(now);
         self.control.feed(&self.events);
         for client in self.control.take_answered() {
@@ -431,6 +444,8 @@ impl Suite {
             self.queues.deadline(),
             self.paces.deadline(),
             self.files.deadline(),
+            self.errands.deadline(),
+            self.awaiting_files,
             self.counted.deadline(),
             self.reload_deadline(),
             self.releasing.as_ref().map(|releasing| releasing.deadline),
@@ -502,7 +517,7 @@ impl Suite {
 
     /// Starts what the configuration needs and stops what it doesn't.
     fn start_needed(&mut self, now: MonoTime) {
-        if self.stopping.is_some() || self.starting_up {
+        if self.stopping.is_some() || self.is_held_up() {
             return;
         }
         for daemon in Daemon::ALL {

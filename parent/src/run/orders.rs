@@ -42,8 +42,8 @@ impl Suite {
         if std::process::id() != 1 {
             return;
         }
-        let owned: Vec<i32> =
-            self.processes.values().map(|process| process.pid).chain(self.runner.pids()).collect();
+        let daemons = self.processes.values().map(|process| process.pid);
+        let owned: Vec<i32> = daemons.chain(self.runner.pids()).chain(self.errands.pids()).collect();
         if let Err(error) = sandbox::system::process::reap_any(&owned) {
             self.say(Level::Warning, &format!("orphans can't be reaped: {error}"));
         }

@@ -15,6 +15,7 @@ use ipc::reactor;
 
 use super::Suite;
 use crate::append;
+use crate::effects::errand::{Answer, Errand, Task};
 use crate::effects::notify::Job;
 use crate::effects::script::Purpose;
 use crate::pid_file;
@@ -27,10 +28,13 @@ pub(super) struct Schedule {
     seen: Option<Seen>,
     due: Option<Due>,
     next_look: MonoTime,
+    is_looking: bool,
+    /// The file can't be looked at, which was told.
+    told: bool,
 }
 
 /// What tells one version of a file from another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Seen {
     path: String,
     inode: u64,
@@ -38,6 +42,8 @@ struct Seen {
     length: u64,
 }
 
+/// Longest that the start waits for what tracked files say.
+const FILES: Duration = Duration::from_secs(1);
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -46,7 +52,21 @@ impl Suite {
     pub(super) fn begin(&mut self, now: MonoTime) {
         let script = self.broker.part().process.startup_script;
         self.starting_up = script.is_some_and(|script| self.run_own(script, Purpose::Startup, now));
+        self.awaiting_files = self.files.is_unread().then(|| now + FILES);
         self.start_needed(now);
+    }
+
+    /// True while the start script runs or tracked files are being read: no daemon is started.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.starting_up || self.awaiting_files.is_some()
+    }
+
+    /// Starts the daemons once the tracked files have been read, or don't answer.
+    pub(super) fn tick_start(&mut self, now: MonoTime) {
+        if self.awaiting_files.is_some_and(|until| now >= until || !self.files.is_unread()) {
+            self.awaiting_files = None;
+            self.start_needed(now);
+        }
     }
 
     /// Writes the settings of the kernel that the configuration asks for.
@@ -108,33 +128,29 @@ impl Suite {
             Some(ReloadFile::At(path)) => PathBuf::from(path),
             None => return,
         };
-        let done = if reading {
-            let flags = nix::fcntl::OFlag::O_NOFOLLOW.bits();
-            OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o644)
-                .custom_flags(flags)
-                .open(&path)
-                .map(drop)
-        } else {
-            fs::remove_file(&path)
-        };
-        match done {
-            Err(error) if !matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {
-                self.say(Level::Warning, &format!("reload_file {}: {error}", path.display()));
-            }
-            Ok(()) | Err(_) => {}
-        }
+        let file = path.clone();
+        self.ask_untold(&path, "reload_file", move || {
+            let done = if reading {
+                let flags = nix::fcntl::OFlag::O_NOFOLLOW.bits();
+                let mut options = OpenOptions::new();
+                options.write(true).create_new(true).mode(0o644).custom_flags(flags).open(&file).map(drop)
+            } else {
+                fs::remove_file(&file)
+            };
+            let is_harmless = |error: &io::Error| {
+                matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound)
+            };
+            done.or_else(|error| if is_harmless(&error) { Ok(()) } else { Err(error) })
+        });
     }
 
     /// What a refused or accepted configuration draws goes to the file of `reload_check_config`, too.
     pub(super) fn note_check(&mut self, text: &str) {
         let Some(path) = self.broker.part().process.reload.check_log.clone() else { return };
-        let written = append::open(Path::new(&path)).and_then(|mut file| file.write_all(text.as_bytes()));
-        if let Err(error) = written {
-            self.say(Level::Warning, &format!("reload_check_config {path}: {error}"));
-        }
+        let (path, text) = (PathBuf::from(path), text.to_owned());
+        let file = path.clone();
+        let write = move || append::open(&file).and_then(|mut file| file.write_all(text.as_bytes()));
+        self.ask_untold(&path, "reload_check_config", write);
     }
 
     /// Reloads when the time has come that a file names.
@@ -148,31 +164,65 @@ impl Suite {
             self.schedule = Schedule { next_look: now + LOOK, ..Schedule::default() };
             return;
         };
-        let wall = reactor::wall_ms() / 1_000;
-        let seen = look(&path);
-        if seen != self.schedule.seen {
-            let text = seen.as_ref().and_then(|_| first_bytes(&path).ok()).unwrap_or_default();
-            self.schedule.due = reload_time::due(&text, wall, sandbox::system::process::local_offset);
-            self.schedule.seen = seen;
-            match self.schedule.due {
-                Some(due) => {
-                    let wait = due.at.saturating_sub(wall);
-                    self.say(Level::Info, &format!("{path}: reload in {wait} s"));
-                }
-                None if self.schedule.seen.is_some() => {
-                    self.say(Level::Warning, &format!("{path} names no time in the future"));
-                }
-                None => {}
-            }
+        if !self.schedule.is_looking {
+            self.schedule.is_looking = true;
+            let file = path.clone();
+            self.errands.ask(Errand::new(&path, Task::ReloadTime, move || {
+                let seen = look(&file);
+                let text = seen.as_ref().and_then(|_| first_bytes(&file).ok()).unwrap_or_default();
+                let text = serde_json::to_string(&(seen, text)).map_err(|error| error.to_string())?;
+                Ok(Answer { text, fd: None })
+            }));
         }
+        let wall = reactor::wall_ms() / 1_000;
         let Some(due) = self.schedule.due.filter(|due| wall >= due.at) else { return };
         if settings.repeat && due.daily {
             self.schedule.seen = None;
         } else {
-            let _already_gone = fs::remove_file(&path);
+            let file = path.clone();
+            self.ask_untold(Path::new(&path), "reload_time_file", move || match fs::remove_file(&file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                Ok(()) | Err(_) => Ok(()),
+            });
         }
         self.schedule.due = None;
         self.order_reload(None, now);
+    }
+
+    /// What the file says, and by what it is known again.
+    pub(super) fn note_reload_time(&mut self, found: Result<String, String>, now: MonoTime) {
+        self.schedule.is_looking = false;
+        let Some(path) = self.broker.part().process.reload.time_file.clone() else { return };
+        let found = found.and_then(|text| {
+            serde_json::from_str::<(Option<Seen>, String)>(&text).map_err(|error| error.to_string())
+        });
+        let (seen, text) = match found {
+            Ok(found) => found,
+            Err(why) => {
+                if !std::mem::replace(&mut self.schedule.told, true) {
+                    self.say(Level::Warning, &format!("reload_time_file {path}: {why}"));
+                }
+                return;
+            }
+        };
+        self.schedule.told = false;
+        if seen == self.schedule.seen || seen.as_ref().is_some_and(|seen| seen.path != path) {
+            return;
+        }
+        let wall = reactor::wall_ms() / 1_000;
+        self.schedule.due = reload_time::due(&text, wall, sandbox::system::process::local_offset);
+        self.schedule.seen = seen;
+        match self.schedule.due {
+            Some(due) => {
+                let wait = due.at.saturating_sub(wall);
+                self.say(Level::Info, &format!("{path}: reload in {wait} s"));
+                self.schedule.next_look = now;
+            }
+            None if self.schedule.seen.is_some() => {
+                self.say(Level::Warning, &format!("{path} names no time in the future"));
+            }
+            None => {}
+        }
     }
 }
 

@@ -78,7 +78,7 @@ impl Suite {
     /// Starts the reload that was asked for, unless something else is under way.
     fn begin_reload(&mut self, now: MonoTime) {
         let busy =
-            self.stage.is_some() || self.committing.is_some() || self.is_starting() || self.starting_up;
+            self.stage.is_some() || self.committing.is_some() || self.is_starting() || self.is_held_up();
         if busy || !self.reload_again || self.stopping.is_some() {
             return;
         }
@@ -340,7 +340,7 @@ impl Suite {
         let deadline = now + COMMIT_PATIENCE;
         self.committing = Some(Committing { waiting: waiting.clone(), warnings, deadline, transitions });
         self.note_addresses();
-        self.open_pipes(now);
+        self.open_pipes();
         self.start_needed(now);
         if waiting.is_empty() {
             self.reload_confirmed(Daemon::Vrrpd);

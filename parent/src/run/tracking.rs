@@ -49,15 +49,13 @@ impl Suite {
         }
     }
 
-    /// Reads files that may have changed, looks for processes, and tells who tracks them.
+    /// Has files looked at that may have changed, looks for processes, and tells who tracks them.
     pub(super) fn tick_tracked(&mut self, now: MonoTime) {
+        for look in self.files.looks(now) {
+            self.errands.ask(look);
+        }
         // A daemon that has not committed yet drops what it does not know, and is told everything then.
         let serials: Vec<Serial> = self.processes.keys().copied().collect();
-        for file in self.files.tick(now) {
-            for serial in &serials {
-                self.tell_file(*serial, file);
-            }
-        }
         for process in self.counted.tick(now) {
             for serial in &serials {
                 self.tell_count(*serial, process);
@@ -66,6 +64,18 @@ impl Suite {
         for problem in self.files.problems() {
             self.say(Level::Error, &problem);
         }
+    }
+
+    /// A file has been looked at.
+    pub(super) fn tell_changed(&mut self, changed: Option<FileId>, now: MonoTime) {
+        let serials: Vec<Serial> = self.processes.keys().copied().collect();
+        for (file, serial) in
+            changed.into_iter().flat_map(|file| serials.iter().map(move |serial| (file, *serial)))
+        {
+            self.tell_file(serial, file);
+        }
+        // It may be due at once for another look.
+        self.tick_tracked(now);
     }
 
     /// Tells checkd, which is about to use the committed configuration, the numbers that its servers start with.

@@ -265,24 +265,44 @@ pub fn start_prepared(prepare: impl FnOnce() -> Result<Command, NotExecuted>) ->
 /// Forks; `become_program` returns only when the new process can't become a program, with the reason.
 fn fork_into(become_program: impl FnOnce(OwnedFd) -> (OwnedFd, NotExecuted)) -> io::Result<Started> {
     use nix::fcntl::OFlag;
-    use nix::unistd::{ForkResult, fork, pipe2, write};
-    let (exec, report) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-    // SAFETY: the child executes the program or ends: nothing of this process's goes on in it. Other threads of this one
-    // only write files; a lock of theirs that the child would need is none: the C library takes care of its allocator's.
+    let (exec, report) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    let (pid, pidfd) = fork_to(|| {
+        let (report, why) = become_program(report);
+        let _nobody_else_to_tell = nix::unistd::write(&report, &why.to_bytes());
+    })?;
+    Ok(Started { pid, pidfd, exec: Exec(exec) })
+}
+
+/// Has `work` done by a process of its own, with the rights of this one; `channel` is all that it keeps beside the
+/// standard descriptors. Returns its id and its pidfd.
+///
+/// # Errors
+/// No process or descriptor is left.
+pub fn fork_aside(channel: OwnedFd, work: impl FnOnce(OwnedFd)) -> io::Result<(i32, OwnedFd)> {
+    fork_to(|| {
+        if let Ok(channel) = stand_alone(channel) {
+            work(channel);
+        }
+    })
+}
+
+fn fork_to(child: impl FnOnce()) -> io::Result<(i32, OwnedFd)> {
+    use nix::unistd::{ForkResult, fork};
+    // SAFETY: the child executes a program, or does its work and ends: nothing of this process's goes on in it. Other
+    // threads of this one only write files; a lock of theirs that the child would need is none: the C library takes care
+    // of its allocator's.
     match unsafe { fork() }? {
         ForkResult::Child => {
-            let (report, why) = become_program(report);
-            let _nobody_else_to_tell = write(&report, &why.to_bytes());
+            child();
             exit_now(NOT_EXECUTED)
         }
         ForkResult::Parent { child } => {
-            let pid = child.as_raw();
-            let pidfd = pidfd_open(pid).inspect_err(|_| {
+            let pidfd = pidfd_open(child.as_raw()).inspect_err(|_| {
                 // Nobody could watch it. A killed child keeps nobody waiting.
                 let _gone = nix::sys::signal::kill(child, Signal::SIGKILL);
                 let _reaped = nix::sys::wait::waitpid(child, None);
             })?;
-            Ok(Started { pid, pidfd, exec: Exec(exec) })
+            Ok((child.as_raw(), pidfd))
         }
     }
 }
