@@ -350,7 +350,7 @@ fn four_lines(mut stream: TcpStream) {
 }
 
 /// A pattern, its options, and whether the body of [`four_lines`] matches.
-const PATTERNS: [(&str, &str, bool); 18] = [
+const PATTERNS: [(&str, &str, bool); 20] = [
     ("^one", "", false),
     ("^one", "caseless", true),
     ("^two", "", false),
@@ -368,9 +368,11 @@ const PATTERNS: [(&str, &str, bool); 18] = [
     ("^$", "multiline alt_circumflex", true),
     ("^.$", "multiline", false),
     ("^.$", "multiline utf ucp", true),
+    ("(e)(?<n>.)two\\\\1", "dotall", false),
+    ("(e)(?<n>.)two\\\\1", "dotall no_auto_capture", true),
     (
         "two",
-        "auto_callout never_ucp never_utf no_auto_capture no_auto_possess no_dotstar_anchor no_start_optimize \
+        "auto_callout never_ucp never_utf no_auto_possess no_dotstar_anchor no_start_optimize \
          never_backslash_c alt_verbnames use_offset_limit",
         true,
     ),

@@ -332,6 +332,8 @@ pub struct RegexOptions {
     pub dup_names: bool,
     /// `match_unset_backref`: a reference to a group that is not set matches nothing, rather than failing.
     pub match_unset_backref: bool,
+    /// `no_auto_capture`: groups without a name have no number.
+    pub no_auto_capture: bool,
 }
 
 /// `SMTP_CHECK`.

@@ -32,6 +32,15 @@ impl Item {
     }
 }
 
+/// What stands for one thing in a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Characters as they are written.
+    Characters,
+    /// A class within the class, which neither begins nor ends a range.
+    Class,
+}
+
 /// Blanks within a line.
 const HORIZONTAL: &[(u32, u32)] = &[
     (0x09, 0x09),
@@ -80,15 +89,21 @@ pub(super) fn read(reader: &mut Reader<'_>, options: RegexOptions) -> Result<Cla
         }
         is_first = false;
         let before = items.len();
-        take(next, reader, options, &mut items)?;
+        let part = take(next, reader, options, &mut items)?;
+        let is_range = reader.begins("-") && !reader.begins("-]");
+        if part == Part::Class && is_range {
+            return Err(Untranslatable::RangeOfClass);
+        }
         let [.., Item::Range(low, high)] = *items.as_slice() else { continue };
-        // What is quoted or has a name begins no range.
+        // What is quoted begins no range.
         let is_one = items.len() == before.saturating_add(1) && low == high;
-        if is_one && reader.begins("-") && !reader.begins("-]") {
+        if is_one && part == Part::Characters && is_range {
             reader.takes("-");
             let end = reader.next().ok_or(Untranslatable::Open("a class"))?;
             let mut ends = Vec::new();
-            take(end, reader, options, &mut ends)?;
+            if take(end, reader, options, &mut ends)? == Part::Class {
+                return Err(Untranslatable::RangeOfClass);
+            }
             match *ends.as_slice() {
                 [Item::Range(end, same)] if end == same && low <= end => {
                     items.pop();
@@ -109,10 +124,13 @@ fn take(
     reader: &mut Reader<'_>,
     options: RegexOptions,
     items: &mut Vec<Item>,
-) -> Result<(), Untranslatable> {
+) -> Result<Part, Untranslatable> {
     match next {
         '[' if reader.begins(":") => match posix(reader)? {
-            Some(known) => items.push(known),
+            Some(known) => {
+                items.push(known);
+                return Ok(Part::Class);
+            }
             None => character('[', options, items),
         },
         '\\' => {
@@ -120,8 +138,14 @@ fn take(
             match escaped {
                 'Q' => reader.quoted().chars().for_each(|quoted| character(quoted, options, items)),
                 'E' => {}
-                'd' | 'D' | 's' | 'S' | 'w' | 'W' => items.push(Item::Known(format!("\\{escaped}"))),
-                'h' | 'v' => items.extend(Item::of_blanks(escaped, options.unicode)),
+                'd' | 'D' | 's' | 'S' | 'w' | 'W' => {
+                    items.push(Item::Known(format!("\\{escaped}")));
+                    return Ok(Part::Class);
+                }
+                'h' | 'v' => {
+                    items.extend(Item::of_blanks(escaped, options.unicode));
+                    return Ok(Part::Class);
+                }
                 'b' => items.push(Item::Range(8, 8)),
                 '1'..='7' => {
                     let number = octal(escaped, reader);
@@ -138,7 +162,7 @@ fn take(
         }
         other => character(other, options, items),
     }
-    Ok(())
+    Ok(Part::Characters)
 }
 
 /// `[:name:]` behind its first bracket.

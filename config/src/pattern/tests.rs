@@ -13,6 +13,7 @@ const CIRCUMFLEX: fn(&mut RegexOptions) = |options| {
     options.alt_circumflex = true;
 };
 const DUP_NAMES: fn(&mut RegexOptions) = |options| options.dup_names = true;
+const NO_CAPTURE: fn(&mut RegexOptions) = |options| options.no_auto_capture = true;
 const UNSET: fn(&mut RegexOptions) = |options| options.match_unset_backref = true;
 const CASELESS: fn(&mut RegexOptions) = |options| options.caseless = true;
 const EXTENDED: fn(&mut RegexOptions) = |options| options.extended = true;
@@ -76,7 +77,8 @@ fn quoted_text_and_odd_characters_are_what_they_look_like() {
         ("[a[b]+", b"a[b", Some((0, 3))),
         ("[a&&b]+", b"a&b", Some((0, 3))),
         ("[+--]+", b"-,a", Some((0, 2))),
-        (r"[\w-.]+", b"a-.", Some((0, 3))),
+        (r"[\w.-]+", b"a-.", Some((0, 3))),
+        (r"[\w-]+", b"a-.", Some((0, 2))),
         ("[[:digit:]x]+", b"1x", Some((0, 2))),
         ("[[:^digit:]]", b"1x", Some((1, 2))),
         ("[#]", b"#", Some((0, 1))),
@@ -84,6 +86,9 @@ fn quoted_text_and_odd_characters_are_what_they_look_like() {
         assert_eq!(found(pattern, PLAIN, body), expected, "{pattern}");
     }
     assert!(refused("[z-a]", PLAIN).contains("out of order"));
+    for pattern in [r"[\w-.]", r"[.-\w]", r"[\h-.]", r"[.-\v]", "[[:alpha:]-.]", "[.-[:alpha:]]"] {
+        assert!(refused(pattern, PLAIN).contains("invalid range in a class"), "{pattern}");
+    }
     assert!(refused("[[:digits:]]", PLAIN).contains("[:digits:]"));
     assert!(refused(r"\y", PLAIN).contains("\\y"));
     assert!(refused(r"\u0061", PLAIN).contains("\\u"));
@@ -142,6 +147,15 @@ fn with_dupnames_a_name_stands_for_the_group_that_is_set() {
     assert_eq!(found(pattern, DUP_NAMES, b"abb"), Some((1, 3)));
     assert_eq!(found(pattern, DUP_NAMES, b"aba"), None);
     assert_eq!(refused(pattern, PLAIN), "two groups have the name 'n', which takes the option dupnames");
+}
+
+#[test]
+fn with_no_auto_capture_only_names_give_groups_numbers() {
+    assert_eq!(found(r"(a)(?<n>b)\1", NO_CAPTURE, b"aba abb"), Some((4, 7)));
+    assert_eq!(found(r"(a)(?<n>b)\1", PLAIN, b"abb aba"), Some((4, 7)));
+    assert_eq!(found(r"(?n:(a))(b)\1", PLAIN, b"aba abb"), Some((4, 7)));
+    assert_eq!(found(r"(?-n)(a)(b)\1", NO_CAPTURE, b"abb aba"), Some((4, 7)));
+    assert_eq!(refused(r"(a)\1", NO_CAPTURE), "there is no group '1'");
 }
 
 #[test]

@@ -34,6 +34,9 @@ pub enum Untranslatable {
     /// A range that ends before it begins, or has no end.
     #[error("a range of a class is out of order")]
     Range,
+    /// A class within a class begins or ends a range.
+    #[error("invalid range in a class: a hyphen beside \\w and the like stands last")]
+    RangeOfClass,
     /// There is no such POSIX class.
     #[error("there is no class [:{0}:]")]
     Posix(String),
@@ -73,6 +76,8 @@ struct Scope {
     /// Blanks and comments count for nothing.
     extended: bool,
     multi_line: bool,
+    /// Groups without a name have no number.
+    no_auto_capture: bool,
 }
 
 struct Translation<'a> {
@@ -99,7 +104,11 @@ impl<'a> Translation<'a> {
             names,
             counts: false,
             opened: Vec::new(),
-            scope: Scope { extended: options.extended, multi_line: options.multi_line },
+            scope: Scope {
+                extended: options.extended,
+                multi_line: options.multi_line,
+                no_auto_capture: options.no_auto_capture,
+            },
             outer: Vec::new(),
             leads: super::is_led_by_circumflex(pattern),
             out: String::new(),
@@ -289,8 +298,12 @@ impl<'a> Translation<'a> {
             return Ok(());
         }
         if !self.reader.takes("?") {
-            self.opened.push(None);
-            self.enter("(");
+            if self.scope.no_auto_capture {
+                self.enter("(?:");
+            } else {
+                self.opened.push(None);
+                self.enter("(");
+            }
             return Ok(());
         }
         if self.reader.takes("#") {
@@ -346,7 +359,8 @@ impl<'a> Translation<'a> {
         Ok(())
     }
 
-    /// `(?i)` and the like; blanks and comments are gone already, so `x` needs not be told.
+    /// `(?i)` and the like; blanks and comments are gone already, and groups know their numbers, so `x` and `n` need not
+    /// be told.
     fn flags(&mut self) -> Result<(), Untranslatable> {
         let (mut on, mut off) = (String::new(), String::new());
         let mut negated = false;
@@ -355,6 +369,7 @@ impl<'a> Translation<'a> {
             match self.reader.next().ok_or(Untranslatable::Open("("))? {
                 '-' => negated = true,
                 'x' => scope.extended = !negated,
+                'n' => scope.no_auto_capture = !negated,
                 flag @ ('i' | 'm' | 's' | 'U') => {
                     if flag == 'm' {
                         scope.multi_line = !negated;

@@ -126,6 +126,7 @@ impl Page<'_> {
                 ("alt_circumflex", options.alt_circumflex),
                 ("dupnames", options.dup_names),
                 ("match_unset_backref", options.match_unset_backref),
+                ("no_auto_capture", options.no_auto_capture),
             ] {
                 self.flag(&format!("regex_options {name}"), on);
             }

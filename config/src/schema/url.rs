@@ -130,9 +130,10 @@ fn regex_options(draft: &mut UrlDraft, lowering: &mut Lowering<'_>, line: &Line<
             "alt_circumflex" => options.alt_circumflex = true,
             "dupnames" => options.dup_names = true,
             "match_unset_backref" => options.match_unset_backref = true,
+            "no_auto_capture" => options.no_auto_capture = true,
             // These tune the matcher, or speak of what is not there: no body is judged otherwise.
             "auto_callout" | "no_auto_possess" | "no_dotstar_anchor" | "no_start_optimize"
-            | "never_backslash_c" | "never_utf" | "never_ucp" | "use_offset_limit" | "no_auto_capture"
+            | "never_backslash_c" | "never_utf" | "never_ucp" | "use_offset_limit"
             | "alt_verbnames" => {}
             other => {
                 let message = format!("there is no regex option '{other}'; it has no effect");
