@@ -5,7 +5,6 @@
 
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
-use std::path::Path;
 
 use seccompiler::TargetArch;
 use thiserror::Error;
@@ -23,8 +22,6 @@ pub struct Grants<'a> {
     pub tcp_connect_ports: &'a [u16],
     /// TCP ports that may be bound; 0 permits ephemeral ones (needed for `bindto`).
     pub tcp_bind_ports: &'a [u16],
-    /// Files and directories that may be read.
-    pub read_paths: &'a [&'a Path],
     /// UDP sockets may be opened.
     pub udp: bool,
 }
@@ -161,7 +158,7 @@ pub fn confine(
     process::forbid_inspection().map_err(ConfineError::Process)?;
     let architecture = TargetArch::try_from(std::env::consts::ARCH).map_err(SeccompError::from)?;
     let pid = nix::unistd::getpid().as_raw();
-    let extras = Extras { reading: !grants.read_paths.is_empty(), udp: grants.udp };
+    let extras = Extras { udp: grants.udp };
     let filters = seccomp::compile(profile, extras, pid, architecture)?;
     keep_capabilities(profile).map_err(ConfineError::Process)?;
     trap::install_trap_handler(unknown == UnknownCalls::Exit).map_err(ConfineError::Process)?;

@@ -1,11 +1,11 @@
 //! The landlock half of confinement: files, TCP ports, scopes.
 //!
 //! Best effort over the kernel's ABI: asks for everything this version knows and reports what holds. Called by
-//! `confine`, before seccomp. Paths and ports come from the parent's configuration.
+//! `confine`, before seccomp. Ports come from the parent's configuration.
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath, PathFd, PathFdError,
-    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, RestrictionStatus, Ruleset,
+    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
 };
 
 use crate::confine::Grants;
@@ -23,8 +23,7 @@ pub(crate) fn restrict(profile: &Profile, grants: &Grants<'_>) -> Result<u32, La
     if profile.tcp == Tcp::OnlyGranted {
         ruleset = ruleset.handle_access(AccessNet::from_all(NEWEST))?;
     }
-    let created = grant_ports(profile, grants, ruleset.create()?)?;
-    let status = grant_paths(profile, grants, created)?.restrict_self()?;
+    let status = grant_ports(profile, grants, ruleset.create()?)?.restrict_self()?;
     Ok(effective_abi(&status))
 }
 
@@ -34,14 +33,11 @@ pub enum LandlockError {
     /// The kernel refused a rule or the ruleset.
     #[error("cannot apply the landlock rules")]
     Ruleset(#[from] RulesetError),
-    /// A granted path cannot be opened.
-    #[error("cannot open a granted path")]
-    Path(#[from] PathFdError),
 }
 
 fn handled_files(profile: &Profile) -> BitFlags<AccessFs> {
     match profile.files {
-        Files::OnlyGranted => AccessFs::from_all(NEWEST),
+        Files::None => AccessFs::from_all(NEWEST),
         Files::ReadOnly => AccessFs::from_write(WORKERS) | AccessFs::Execute,
     }
 }
@@ -57,23 +53,6 @@ fn grant_ports(
     let connect = grants.tcp_connect_ports.iter().map(|port| Ok(NetPort::new(*port, AccessNet::ConnectTcp)));
     let bind = grants.tcp_bind_ports.iter().map(|port| Ok(NetPort::new(*port, AccessNet::BindTcp)));
     created.add_rules(connect.chain(bind))
-}
-
-fn grant_paths(
-    profile: &Profile,
-    grants: &Grants<'_>,
-    created: RulesetCreated,
-) -> Result<RulesetCreated, LandlockError> {
-    if profile.files != Files::OnlyGranted {
-        return Ok(created);
-    }
-    let mut created = created;
-    for path in grants.read_paths {
-        let access =
-            if path.is_dir() { AccessFs::ReadFile | AccessFs::ReadDir } else { AccessFs::ReadFile.into() };
-        created = created.add_rule(PathBeneath::new(PathFd::new(path)?, access))?;
-    }
-    Ok(created)
 }
 
 fn effective_abi(status: &RestrictionStatus) -> u32 {

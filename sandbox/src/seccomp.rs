@@ -14,8 +14,7 @@ use seccompiler::{
 use thiserror::Error;
 
 use crate::profile::{
-    Calls, Compare, NEVER, NEVER_OF_ARCHITECTURE, Profile, QUIETLY_REFUSED, READ_FILES, Rule, Test,
-    UDP_SOCKETS,
+    Calls, Compare, NEVER, NEVER_OF_ARCHITECTURE, Profile, QUIETLY_REFUSED, Rule, Test, UDP_SOCKETS,
 };
 
 /// Why the system calls of a process could not be restricted.
@@ -35,8 +34,6 @@ pub enum SeccompError {
 /// What the configuration adds to the list of a profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Extras {
-    /// Files may be opened for reading.
-    pub reading: bool,
     /// UDP sockets may be opened.
     pub udp: bool,
 }
@@ -75,9 +72,8 @@ pub fn compile(
 #[must_use]
 pub fn allowed(profile: &Profile, extras: Extras) -> Vec<&'static Rule> {
     let Calls::Listed(lists) = profile.calls else { return Vec::new() };
-    let files = if extras.reading { READ_FILES } else { &[] };
     let datagrams = if extras.udp { UDP_SOCKETS } else { &[] };
-    lists.iter().copied().flatten().chain(files).chain(datagrams).collect()
+    lists.iter().copied().flatten().chain(datagrams).collect()
 }
 
 /// Installs the filters for every thread, the allowlist last. It cannot be undone.
@@ -155,8 +151,7 @@ mod tests {
     fn every_page_compiles_for_both_architectures() {
         for profile in ALL {
             for architecture in [TargetArch::x86_64, TargetArch::aarch64] {
-                let filters = compile(profile, Extras { reading: true, udp: true }, 4711, architecture)
-                    .expect("compiles");
+                let filters = compile(profile, Extras { udp: true }, 4711, architecture).expect("compiles");
                 let expected = if profile.name == "config worker" { 2 } else { 3 };
                 assert_eq!(filters.len(), expected, "{}", profile.name);
                 assert!(filters.iter().all(|filter| filter.len() < MOST_INSTRUCTIONS), "{}", profile.name);
@@ -178,7 +173,7 @@ mod tests {
     fn a_page_names_each_call_once_and_with_a_reason() {
         for profile in ALL {
             let mut seen = BTreeSet::new();
-            for rule in listed(profile).into_iter().chain(QUIETLY_REFUSED).chain(READ_FILES) {
+            for rule in listed(profile).into_iter().chain(QUIETLY_REFUSED) {
                 assert!(seen.insert(rule.call), "{} names call {} twice", profile.name, rule.call);
                 assert!(!rule.why.is_empty(), "{} call {}", profile.name, rule.call);
             }

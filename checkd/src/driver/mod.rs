@@ -367,8 +367,7 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
         }
         let connect: Vec<u16> = needs.tcp_ports.iter().copied().collect();
         let bind: Vec<u16> = needs.tcp_sources.iter().copied().collect();
-        let grants =
-            Grants { tcp_connect_ports: &connect, tcp_bind_ports: &bind, read_paths: &[], udp: needs.udp };
+        let grants = Grants { tcp_connect_ports: &connect, tcp_bind_ports: &bind, udp: needs.udp };
         let Some(confine) = self.confine.take() else { return Ok(false) };
         let reached = confine(&grants).map_err(DriverError::from)?;
         self.link.tell(FromDaemon::Confined(Confined {

@@ -14,7 +14,7 @@ pub const CHECKD: Profile = Profile {
     calls: Calls::Listed(&[RUNTIME, LOOP, MESSAGES, OWN]),
     // One connection per check that is under way.
     limits: Limits { open_files: 16384, memory_mib: 1024 },
-    files: Files::OnlyGranted,
+    files: Files::None,
     tcp: Tcp::OnlyGranted,
 };
 

@@ -14,7 +14,7 @@ pub const IPVSD: Profile = Profile {
     capabilities: &[Capability::CAP_NET_ADMIN], // every IPVS command asks for it
     calls: Calls::Listed(&[RUNTIME, LOOP, MESSAGES, NETLINK, OWN]),
     limits: Limits { open_files: 64, memory_mib: 512 },
-    files: Files::OnlyGranted,
+    files: Files::None,
     tcp: Tcp::OnlyGranted,
 };
 

@@ -17,8 +17,8 @@ pub use caps::Capability;
 pub use checkd::CHECKD;
 pub use ipvsd::IPVSD;
 pub use rule::{Compare, Rule, Test};
+pub(crate) use shared::UDP_SOCKETS;
 pub use shared::{NEVER, NEVER_OF_ARCHITECTURE, QUIETLY_REFUSED};
-pub(crate) use shared::{READ_FILES, UDP_SOCKETS};
 pub use vrrpd::VRRPD;
 pub use worker::WORKER;
 
@@ -62,8 +62,8 @@ pub struct Limits {
 /// What a process may do with files (landlock).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Files {
-    /// Nothing, but reading below the paths that its configuration grants.
-    OnlyGranted,
+    /// Nothing.
+    None,
     /// Read anything that its user may read; change and execute nothing.
     ReadOnly,
 }

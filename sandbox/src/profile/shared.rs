@@ -141,12 +141,6 @@ pub(super) const NETLINK: &[Rule] = &[
     call(libc::SYS_restart_syscall, "that wait, interrupted by SIGSTOP and SIGCONT"),
 ];
 
-/// Added when the configuration grants paths to read; landlock says which.
-pub(crate) const READ_FILES: &[Rule] = &[
-    when(libc::SYS_openat, &[&[lacks(2, WRITING)]], "granted files and directories, for reading only"),
-    call(libc::SYS_getdents64, "granted directories"),
-];
-
 /// Added when the configuration has checks over UDP.
 pub(crate) const UDP_SOCKETS: &[Rule] = &[when(
     libc::SYS_socket,
@@ -157,5 +151,4 @@ pub(crate) const UDP_SOCKETS: &[Rule] = &[when(
     "DNS and UDP checks",
 )];
 
-const WRITING: i32 = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
 const PR_SET_VMA: i32 = 0x5356_4d41;

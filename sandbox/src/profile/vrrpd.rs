@@ -17,7 +17,7 @@ pub const VRRPD: Profile = Profile {
     calls: Calls::Listed(&[RUNTIME, LOOP, MESSAGES, NETLINK, OWN]),
     // One socket pair per interface and family, plus their spares.
     limits: Limits { open_files: 4096, memory_mib: 256 },
-    files: Files::OnlyGranted,
+    files: Files::None,
     tcp: Tcp::OnlyGranted,
 };
 

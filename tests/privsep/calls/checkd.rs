@@ -10,7 +10,7 @@ use tests::lab::{Failure, Host, Lab, sandboxed, wait_until};
 
 use super::{PATIENCE, Scenario, Watched, death_of, large, prove, service, signal_to, small};
 
-const UDP: Extras = Extras { reading: false, udp: true };
+const UDP: Extras = Extras { udp: true };
 
 #[test]
 fn every_call_that_checkd_may_make_is_used_and_no_other() {

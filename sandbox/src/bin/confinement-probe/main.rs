@@ -5,8 +5,7 @@
 //! by the real parent), the file name is the place, and the acts are the words of the file `acts` in the directory
 //! `probe-results` beside the executable. Without acts, all that the process survives are tried.
 //! `confinement-probe list` names the acts. More words may stand among the acts: `strict` (an unlisted system call ends
-//! the process), `panic` (panics before the first act), `abort` (aborts then), `reading` (/etc/passwd is a granted path),
-//! `no-landlock` (as on a kernel without it).
+//! the process), `panic` (panics before the first act), `abort` (aborts then), `no-landlock` (as on a kernel without it).
 //!
 //! It opens what the acts need, confines itself as the daemon of that name would, and writes one line for each act:
 //! name, expected, got. An act that must end the process is announced with `trying` instead of a result, so that the
@@ -142,8 +141,7 @@ fn confine_as_daemon(
     }
     let ports = [fixture.granted.port];
     let tcp_connect_ports: &[u16] = if place == Place::Checkd { &ports } else { &[] };
-    let read_paths: &[&Path] = if has_word("reading") { &[Path::new("/etc/passwd")] } else { &[] };
-    let grants = Grants { tcp_connect_ports, tcp_bind_ports: &[], read_paths, udp: false };
+    let grants = Grants { tcp_connect_ports, tcp_bind_ports: &[], udp: false };
     let unknown = if has_word("strict") { UnknownCalls::Exit } else { UnknownCalls::Refuse };
     confine(profile, &grants, unknown).map_err(io::Error::other)
 }
