@@ -44,17 +44,17 @@ pub fn keywords() -> Vec<Keyword> {
     rows(&mut out, "vrrp_instance/auth_hmac", auth_hmac::TABLE);
     rows(&mut out, "virtual_server", virtual_server::TABLE);
     rows(&mut out, "virtual_server/real_server", real_server::TABLE);
-    rows(&mut out, "virtual_server/real_server/TCP_CHECK", checker::TCP_CHECK);
-    rows(&mut out, "virtual_server/real_server/PING_CHECK", checker::PING_CHECK);
+    rows(&mut out, "virtual_server/real_server/TCP_CHECK", &checker::TCP_CHECK);
+    rows(&mut out, "virtual_server/real_server/PING_CHECK", &checker::PING_CHECK);
     rows(&mut out, "virtual_server/real_server/FILE_CHECK", checker::FILE_CHECK);
-    rows(&mut out, "virtual_server/real_server/HTTP_GET", checker::HTTP_GET);
+    rows(&mut out, "virtual_server/real_server/HTTP_GET", &checker::HTTP_GET);
     rows(&mut out, "virtual_server/real_server/HTTP_GET/url", url::TABLE);
-    rows(&mut out, "virtual_server/real_server/SSL_GET", checker::SSL_GET);
+    rows(&mut out, "virtual_server/real_server/SSL_GET", &checker::SSL_GET);
     rows(&mut out, "virtual_server/real_server/SSL_GET/url", url::SSL_TABLE);
-    rows(&mut out, "virtual_server/real_server/SMTP_CHECK", checker::SMTP_CHECK);
-    rows(&mut out, "virtual_server/real_server/SMTP_CHECK/host", checker::SMTP_HOST);
-    rows(&mut out, "virtual_server/real_server/DNS_CHECK", checker::DNS_CHECK);
-    rows(&mut out, "virtual_server/real_server/UDP_CHECK", checker::UDP_CHECK);
+    rows(&mut out, "virtual_server/real_server/SMTP_CHECK", &checker::SMTP_CHECK);
+    rows(&mut out, "virtual_server/real_server/SMTP_CHECK/host", &checker::SMTP_HOST);
+    rows(&mut out, "virtual_server/real_server/DNS_CHECK", &checker::DNS_CHECK);
+    rows(&mut out, "virtual_server/real_server/UDP_CHECK", &checker::UDP_CHECK);
     rows(&mut out, "virtual_server/real_server/MISC_CHECK", checker::MISC_CHECK);
     for table in inert::TABLES {
         rows(&mut out, table.block, table.rows);

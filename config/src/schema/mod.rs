@@ -141,6 +141,22 @@ pub(crate) struct Row<B: 'static> {
     pub(crate) first_counts: bool,
 }
 
+impl<B> Clone for Row<B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for Row<B> {}
+
+impl<B> Clone for Use<B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for Use<B> {}
+
 /// A keyword that works.
 pub(crate) const fn active<B>(name: &'static str, handler: Handler<B>) -> Row<B> {
     Row { name, usage: Use::Active(handler), instead: None, first_counts: false }

@@ -133,8 +133,7 @@ fn regex_options(draft: &mut UrlDraft, lowering: &mut Lowering<'_>, line: &Line<
             "no_auto_capture" => options.no_auto_capture = true,
             // These tune the matcher, or speak of what is not there: no body is judged otherwise.
             "auto_callout" | "no_auto_possess" | "no_dotstar_anchor" | "no_start_optimize"
-            | "never_backslash_c" | "never_utf" | "never_ucp" | "use_offset_limit"
-            | "alt_verbnames" => {}
+            | "never_backslash_c" | "never_utf" | "never_ucp" | "use_offset_limit" | "alt_verbnames" => {}
             other => {
                 let message = format!("there is no regex option '{other}'; it has no effect");
                 lowering.report(Problem::warning(code::NO_EFFECT, word.span, message));

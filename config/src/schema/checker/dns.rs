@@ -13,7 +13,7 @@ pub(crate) struct DnsDraft {
 /// Reads a `DNS_CHECK`.
 pub(in crate::schema) fn dns_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let dns = DnsDraft { name: String::new(), record: DnsRecord::Soa };
-    read(draft, lowering, line, "DNS_CHECK", CheckerKind::Dns(Box::new(dns)), DNS_CHECK);
+    read(draft, lowering, line, "DNS_CHECK", CheckerKind::Dns(Box::new(dns)), &DNS_CHECK);
 }
 
 fn dns_type(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -45,20 +45,5 @@ fn dns_name(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>
 }
 
 /// Keywords of `virtual_server/real_server/DNS_CHECK`.
-pub(in crate::schema) static DNS_CHECK: &[Row<CheckDraft>] = &[
-    active("connect_ip", connect_ip),
-    active("connect_port", connect_port),
-    active("bindto", bindto),
-    active("bind_port", bind_port),
-    active("bind_if", bind_if),
-    active("connect_timeout", connect_timeout),
-    active("fwmark", fwmark),
-    active("retry", retry),
-    active("delay_before_retry", delay_before_retry),
-    active("warmup", warmup),
-    active("delay_loop", delay_loop),
-    active("alpha", alpha),
-    active("log_all_failures", log_all_failures),
-    active("type", dns_type),
-    active("name", dns_name),
-];
+pub(in crate::schema) static DNS_CHECK: [Row<CheckDraft>; 15] =
+    connecting([active("type", dns_type), active("name", dns_name)]);

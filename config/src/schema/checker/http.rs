@@ -42,13 +42,13 @@ impl HttpDraft {
 /// Reads an `HTTP_GET`.
 pub(in crate::schema) fn http_get(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let http = HttpDraft::new(false);
-    read(draft, lowering, line, "HTTP_GET", CheckerKind::Http(Box::new(http)), HTTP_GET);
+    read(draft, lowering, line, "HTTP_GET", CheckerKind::Http(Box::new(http)), &HTTP_GET);
 }
 
 /// Reads an `SSL_GET`.
 pub(in crate::schema) fn ssl_get(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let http = HttpDraft::new(true);
-    read(draft, lowering, line, "SSL_GET", CheckerKind::Http(Box::new(http)), SSL_GET);
+    read(draft, lowering, line, "SSL_GET", CheckerKind::Http(Box::new(http)), &SSL_GET);
 }
 
 fn enable_sni(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -141,44 +141,18 @@ fn url(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
 }
 
 /// Keywords of `virtual_server/real_server/HTTP_GET`.
-pub(in crate::schema) static HTTP_GET: &[Row<CheckDraft>] = &[
-    active("connect_ip", connect_ip),
-    active("connect_port", connect_port),
-    active("bindto", bindto),
-    active("connect_timeout", connect_timeout),
-    active("retry", retry),
-    active("delay_before_retry", delay_before_retry),
-    active("warmup", warmup),
-    active("delay_loop", delay_loop),
-    active("alpha", alpha),
-    active("log_all_failures", log_all_failures),
+pub(in crate::schema) static HTTP_GET: [Row<CheckDraft>; 20] = connecting([
     active("virtualhost", virtualhost),
     active("http_protocol", http_protocol),
     active("fast_recovery", fast_recovery),
     active("url", url),
-    active("bind_port", bind_port),
-    active("bind_if", bind_if),
-    active("fwmark", fwmark),
     active("nb_get_retry", retry).old_for("retry"),
     silent("enable_sni", Shape::Bool),
     silent("sni_name", Shape::Words(0, 1)),
-];
+]);
 
 /// Keywords of `virtual_server/real_server/SSL_GET`.
-pub(in crate::schema) static SSL_GET: &[Row<CheckDraft>] = &[
-    active("connect_ip", connect_ip),
-    active("connect_port", connect_port),
-    active("bindto", bindto),
-    active("bind_port", bind_port),
-    active("bind_if", bind_if),
-    active("connect_timeout", connect_timeout),
-    active("fwmark", fwmark),
-    active("retry", retry),
-    active("delay_before_retry", delay_before_retry),
-    active("warmup", warmup),
-    active("delay_loop", delay_loop),
-    active("alpha", alpha),
-    active("log_all_failures", log_all_failures),
+pub(in crate::schema) static SSL_GET: [Row<CheckDraft>; 24] = connecting([
     active("virtualhost", virtualhost),
     active("http_protocol", http_protocol),
     active("fast_recovery", fast_recovery),
@@ -190,4 +164,4 @@ pub(in crate::schema) static SSL_GET: &[Row<CheckDraft>] = &[
     active("tls_verify", tls_verify),
     active("ca_path", ca_path),
     active("min_cert_days", min_cert_days),
-];
+]);

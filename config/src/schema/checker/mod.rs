@@ -133,12 +133,12 @@ fn read(
 
 /// Reads a `PING_CHECK`.
 pub(super) fn ping_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    read(draft, lowering, line, "PING_CHECK", CheckerKind::Ping, PING_CHECK);
+    read(draft, lowering, line, "PING_CHECK", CheckerKind::Ping, &PING_CHECK);
 }
 
 /// Reads a `TCP_CHECK`.
 pub(super) fn tcp_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    read(draft, lowering, line, "TCP_CHECK", CheckerKind::Tcp, TCP_CHECK);
+    read(draft, lowering, line, "TCP_CHECK", CheckerKind::Tcp, &TCP_CHECK);
 }
 
 impl CheckDraft {
@@ -237,8 +237,8 @@ fn fwmark(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) 
     lowering.end(line, 2);
 }
 
-/// Keywords of `virtual_server/real_server/TCP_CHECK`.
-pub(super) static TCP_CHECK: &[Row<CheckDraft>] = &[
+/// What every checker that connects somewhere understands.
+const CONNECTING: [Row<CheckDraft>; 13] = [
     active("connect_ip", connect_ip),
     active("connect_port", connect_port),
     active("bindto", bindto),
@@ -254,19 +254,22 @@ pub(super) static TCP_CHECK: &[Row<CheckDraft>] = &[
     active("fwmark", fwmark),
 ];
 
+/// The same, and behind it what one kind has of its own.
+const fn connecting<const OWN: usize, const ALL: usize>(
+    own: [Row<CheckDraft>; OWN],
+) -> [Row<CheckDraft>; ALL] {
+    assert!(ALL == CONNECTING.len() + OWN);
+    let mut all = [CONNECTING[0]; ALL];
+    let mut at = 0;
+    while at < ALL {
+        all[at] = if at < CONNECTING.len() { CONNECTING[at] } else { own[at - CONNECTING.len()] };
+        at += 1;
+    }
+    all
+}
+
+/// Keywords of `virtual_server/real_server/TCP_CHECK`.
+pub(super) static TCP_CHECK: [Row<CheckDraft>; 13] = CONNECTING;
+
 /// Keywords of `virtual_server/real_server/PING_CHECK`.
-pub(super) static PING_CHECK: &[Row<CheckDraft>] = &[
-    active("connect_ip", connect_ip),
-    active("connect_port", connect_port),
-    active("bindto", bindto),
-    active("connect_timeout", connect_timeout),
-    active("retry", retry),
-    active("delay_before_retry", delay_before_retry),
-    active("warmup", warmup),
-    active("delay_loop", delay_loop),
-    active("alpha", alpha),
-    active("log_all_failures", log_all_failures),
-    active("bind_port", bind_port),
-    active("bind_if", bind_if),
-    active("fwmark", fwmark),
-];
+pub(super) static PING_CHECK: [Row<CheckDraft>; 13] = CONNECTING;

@@ -12,7 +12,7 @@ pub(crate) struct SmtpDraft {
 
 /// Reads an `SMTP_CHECK`.
 pub(in crate::schema) fn smtp_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    read(draft, lowering, line, "SMTP_CHECK", CheckerKind::Smtp(Box::default()), SMTP_CHECK);
+    read(draft, lowering, line, "SMTP_CHECK", CheckerKind::Smtp(Box::default()), &SMTP_CHECK);
 }
 
 fn helo_name(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -28,44 +28,15 @@ fn helo_name(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_
 fn host(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     lowering.end(line, 1);
     let mut host = CheckDraft::new(CheckerKind::Tcp, line.span);
-    lowering.block("host", line, SMTP_HOST, &mut host);
+    lowering.block("host", line, &SMTP_HOST, &mut host);
     if let Some(smtp) = draft.smtp() {
         smtp.hosts.push(host);
     }
 }
 
 /// Keywords of `virtual_server/real_server/SMTP_CHECK`.
-pub(in crate::schema) static SMTP_CHECK: &[Row<CheckDraft>] = &[
-    active("connect_ip", connect_ip),
-    active("connect_port", connect_port),
-    active("bindto", bindto),
-    active("bind_port", bind_port),
-    active("bind_if", bind_if),
-    active("connect_timeout", connect_timeout),
-    active("fwmark", fwmark),
-    active("retry", retry),
-    active("delay_before_retry", delay_before_retry),
-    active("warmup", warmup),
-    active("delay_loop", delay_loop),
-    active("alpha", alpha),
-    active("log_all_failures", log_all_failures),
-    active("helo_name", helo_name),
-    active("host", host).old_for("several SMTP_CHECK blocks"),
-];
+pub(in crate::schema) static SMTP_CHECK: [Row<CheckDraft>; 15] =
+    connecting([active("helo_name", helo_name), active("host", host).old_for("several SMTP_CHECK blocks")]);
 
 /// Keywords of `virtual_server/real_server/SMTP_CHECK/host`.
-pub(in crate::schema) static SMTP_HOST: &[Row<CheckDraft>] = &[
-    active("connect_ip", connect_ip),
-    active("connect_port", connect_port),
-    active("bindto", bindto),
-    active("bind_port", bind_port),
-    active("bind_if", bind_if),
-    active("connect_timeout", connect_timeout),
-    active("fwmark", fwmark),
-    active("retry", retry),
-    active("delay_before_retry", delay_before_retry),
-    active("warmup", warmup),
-    active("delay_loop", delay_loop),
-    active("alpha", alpha),
-    active("log_all_failures", log_all_failures),
-];
+pub(in crate::schema) static SMTP_HOST: [Row<CheckDraft>; 13] = CONNECTING;

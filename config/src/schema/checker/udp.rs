@@ -15,7 +15,7 @@ pub(crate) struct UdpDraft {
 /// Reads a `UDP_CHECK`.
 pub(in crate::schema) fn udp_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let udp = UdpDraft { payload: Vec::new(), reply: None, min_length: 0, max_length: 255 };
-    read(draft, lowering, line, "UDP_CHECK", CheckerKind::Udp(Box::new(udp)), UDP_CHECK);
+    read(draft, lowering, line, "UDP_CHECK", CheckerKind::Udp(Box::new(udp)), &UDP_CHECK);
 }
 
 fn payload(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -78,22 +78,9 @@ fn masked_bytes(lowering: &mut Lowering<'_>, line: &Line<'_>, wildcards: Wildcar
 }
 
 /// Keywords of `virtual_server/real_server/UDP_CHECK`.
-pub(in crate::schema) static UDP_CHECK: &[Row<CheckDraft>] = &[
-    active("connect_ip", connect_ip),
-    active("connect_port", connect_port),
-    active("bindto", bindto),
-    active("bind_port", bind_port),
-    active("bind_if", bind_if),
-    active("connect_timeout", connect_timeout),
-    active("fwmark", fwmark),
-    active("retry", retry),
-    active("delay_before_retry", delay_before_retry),
-    active("warmup", warmup),
-    active("delay_loop", delay_loop),
-    active("alpha", alpha),
-    active("log_all_failures", log_all_failures),
+pub(in crate::schema) static UDP_CHECK: [Row<CheckDraft>; 17] = connecting([
     active("payload", payload),
     active("require_reply", require_reply),
     active("min_reply_length", min_reply_length),
     active("max_reply_length", max_reply_length),
-];
+]);
