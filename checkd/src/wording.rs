@@ -86,33 +86,21 @@ impl Subject<'_> {
 
     /// Its trouble and its going down are two lines.
     fn is_told_apart(&self) -> bool {
-        match self.check.kind {
-            CheckKind::Tcp(_) | CheckKind::Http(_) | CheckKind::Udp(_) | CheckKind::Ping(_) => true,
-            CheckKind::Smtp(_) | CheckKind::Dns(_) | CheckKind::Misc { .. } | CheckKind::File(_) => false,
-        }
+        let kind = &self.check.kind;
+        matches!(kind, CheckKind::Tcp(_) | CheckKind::Http(_) | CheckKind::Udp(_) | CheckKind::Ping(_))
     }
 
     /// What went wrong in a run that is forgiven.
     fn attempt(&self, failure: Failure, left: u32) -> Option<String> {
-        match &self.check.kind {
-            CheckKind::Misc { command, .. } => {
-                let retry = self.check.retry;
-                let done = retry.saturating_sub(left);
-                let after = match (done, retry) {
-                    (0, 1) => ", will do 1 retry".to_owned(),
-                    (0, _) => format!(", will do {retry} retries"),
-                    (_, _) => format!(" on retry {done}/{retry}"),
-                };
-                Some(self.script(command, failure, &after))
-            }
-            CheckKind::Tcp(_)
-            | CheckKind::Http(_)
-            | CheckKind::Smtp(_)
-            | CheckKind::Dns(_)
-            | CheckKind::Udp(_)
-            | CheckKind::Ping(_)
-            | CheckKind::File(_) => self.trouble(failure),
-        }
+        let CheckKind::Misc { command, .. } = &self.check.kind else { return self.trouble(failure) };
+        let retry = self.check.retry;
+        let done = retry.saturating_sub(left);
+        let after = match (done, retry) {
+            (0, 1) => ", will do 1 retry".to_owned(),
+            (0, _) => format!(", will do {retry} retries"),
+            (_, _) => format!(" on retry {done}/{retry}"),
+        };
+        Some(self.script(command, failure, &after))
     }
 
     /// What went wrong in one run.

@@ -92,17 +92,8 @@ impl Connection {
             Err(error) if error.raw_os_error() == Some(nix::libc::EINPROGRESS) => {}
             Err(error) => return failed(error, held),
         }
-        let datagram = match kind {
-            CheckKind::Dns(check) => dns::question(check, id),
-            CheckKind::Udp(check) => udp::question(check),
-            CheckKind::Tcp(_)
-            | CheckKind::Http(_)
-            | CheckKind::Smtp(_)
-            | CheckKind::Ping(_)
-            | CheckKind::File(_)
-            | CheckKind::Misc { .. } => {
-                return Opened::Pending(Self { held, stage: Stage::Connecting });
-            }
+        let Some(datagram) = question(kind, id) else {
+            return Opened::Pending(Self { held, stage: Stage::Connecting });
         };
         if let Held::Lent(borrowed) = &held {
             drain(&borrowed.socket);
@@ -160,6 +151,14 @@ impl AsRawFd for Connection {
     }
 }
 
+/// The datagram that asks, for a check that sends one.
+fn question(kind: &CheckKind, id: u16) -> Option<Vec<u8>> {
+    if let CheckKind::Dns(check) = kind {
+        return Some(dns::question(check, id));
+    }
+    if let CheckKind::Udp(check) = kind { Some(udp::question(check)) } else { None }
+}
+
 fn exchange(
     socket: &Socket,
     talk: &mut Talk,
@@ -188,9 +187,6 @@ fn exchange(
             Err(error) => Said::Broken(error.kind()),
         };
         if let Some(outcome) = talk.receive(subject, &said) {
-            talk.finish();
-            // The last word is a courtesy: nobody waits for it.
-            let _sent = flush(socket, talk);
             return Progress::Done(outcome);
         }
     }
@@ -221,15 +217,10 @@ fn answered(socket: &Socket, id: u16, kind: &CheckKind, buffer: &mut [u8]) -> Pr
         match stream.read(buffer) {
             Ok(got) => {
                 let datagram = buffer.get(..got).unwrap_or_default();
-                let outcome = match kind {
-                    CheckKind::Udp(check) => Some(udp::judge(check, datagram)),
-                    CheckKind::Dns(_) => dns::judge(id, datagram),
-                    CheckKind::Tcp(_)
-                    | CheckKind::Http(_)
-                    | CheckKind::Smtp(_)
-                    | CheckKind::Ping(_)
-                    | CheckKind::File(_)
-                    | CheckKind::Misc { .. } => None,
+                let outcome = if let CheckKind::Udp(check) = kind {
+                    Some(udp::judge(check, datagram))
+                } else {
+                    dns::judge(id, datagram)
                 };
                 if let Some(outcome) = outcome {
                     return Progress::Done(outcome);

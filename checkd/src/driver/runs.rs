@@ -329,18 +329,9 @@ impl Runs {
             return self.alarms.set(position, next_run(due, check.delay_loop, now));
         }
         let Some(endpoint) = check.kind.endpoint() else {
-            let timeout = match &check.kind {
-                CheckKind::Misc { timeout, .. } => *timeout,
-                CheckKind::Tcp(_)
-                | CheckKind::Http(_)
-                | CheckKind::Smtp(_)
-                | CheckKind::Dns(_)
-                | CheckKind::Udp(_)
-                | CheckKind::Ping(_)
-                | CheckKind::File(_) => Duration::ZERO,
-            };
+            let CheckKind::Misc { timeout, .. } = &check.kind else { return };
             self.insert(Run { position, due, unfinished: false, work: Work::Script });
-            self.alarms.set(position, now + timeout + SCRIPT_GRACE);
+            self.alarms.set(position, now + *timeout + SCRIPT_GRACE);
             steps.push(Step::Script(position));
             return;
         };

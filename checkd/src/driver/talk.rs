@@ -52,33 +52,23 @@ impl Talk {
     /// Begins; `None` for a check that says nothing.
     pub(super) fn start(subject: &Subject<'_>) -> Result<Option<Self>, Failure> {
         let mut output = Vec::new();
-        let (dialogue, tls) = match (subject.kind, subject.url) {
-            (CheckKind::Http(check), Some(url)) => {
-                let pattern = url.regex.as_ref().and_then(|wanted| subject.patterns.compiled(wanted));
-                let dialogue = Speech::Http(Box::new(Exchange::start(check, url, &mut output).with(pattern)));
-                let tls = match (&check.tls, subject.tls) {
-                    (None, _) => None,
-                    (Some(_), None) => return Err(TlsFailure::Internal.into()),
-                    (Some(_), Some(client)) => {
-                        let mut session = Session::start(client, check, url, &output)?;
-                        output.clear();
-                        session.output(&mut output);
-                        Some(Box::new(session))
-                    }
-                };
-                (dialogue, tls)
+        if let CheckKind::Smtp(_) = subject.kind {
+            let dialogue = Speech::Smtp(Dialogue::default());
+            return Ok(Some(Self { dialogue, tls: None, output, sent: 0 }));
+        }
+        let CheckKind::Http(check) = subject.kind else { return Ok(None) };
+        let url = subject.url.ok_or(Failure::NoData)?;
+        let pattern = url.regex.as_ref().and_then(|wanted| subject.patterns.compiled(wanted));
+        let dialogue = Speech::Http(Box::new(Exchange::start(check, url, &mut output).with(pattern)));
+        let tls = match (&check.tls, subject.tls) {
+            (None, _) => None,
+            (Some(_), None) => return Err(TlsFailure::Internal.into()),
+            (Some(_), Some(client)) => {
+                let mut session = Session::start(client, check, url, &output)?;
+                output.clear();
+                session.output(&mut output);
+                Some(Box::new(session))
             }
-            (CheckKind::Smtp(_), _) => (Speech::Smtp(Dialogue::default()), None),
-            (CheckKind::Http(_), None) => return Err(Failure::NoData),
-            (
-                CheckKind::Tcp(_)
-                | CheckKind::Dns(_)
-                | CheckKind::Udp(_)
-                | CheckKind::Ping(_)
-                | CheckKind::File(_)
-                | CheckKind::Misc { .. },
-                _,
-            ) => return Ok(None),
         };
         Ok(Some(Self { dialogue, tls, output, sent: 0 }))
     }
@@ -127,14 +117,6 @@ impl Talk {
         if self.sent >= self.output.len() {
             self.output.clear();
             self.sent = 0;
-        }
-    }
-
-    /// The outcome is known: what remains is to take leave.
-    pub(super) fn finish(&mut self) {
-        if let Some(tls) = &mut self.tls {
-            tls.finish();
-            tls.output(&mut self.output);
         }
     }
 

@@ -1,7 +1,8 @@
 //! The TLS of `SSL_GET`, without its socket: records in, records out, plain bytes in between.
 //!
 //! Whom it believes is [`super::certificate`]'s. Called by the driver for each piece that arrives; every byte is untrusted
-//! and rustls bounds its buffers.
+//! and rustls bounds its buffers. Whoever has an answer closes without a word of leave, as keepalived does: the server, which
+//! ends first, would answer it with a reset.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::IpAddr;
@@ -143,11 +144,6 @@ impl Session {
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
-    }
-
-    /// Announces the end.
-    pub fn finish(&mut self) {
-        self.connection.send_close_notify();
     }
 
     fn read_plain(&mut self, plain: &mut Vec<u8>) {

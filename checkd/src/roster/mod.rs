@@ -1,12 +1,13 @@
 //! All checkers and services of one configuration, and how a result travels from one to the other.
 //!
-//! Decides which server a checker speaks for; what a reload keeps is [`succession`]'s, what an operator reads about it
-//! [`crate::wording`]'s. States are [`crate::verdict`]'s and [`crate::desired`]'s; when a checker runs is
+//! Decides which server a checker speaks for; what a reload keeps is [`succession`]'s, what others are told [`telling`]'s and
+//! [`answers`]'. States are [`crate::verdict`]'s and [`crate::desired`]'s; when a checker runs is
 //! [`crate::schedule`]'s. Called by the driver with models from the parent (decoded, not trusted to be consistent) and
 //! outcomes.
 
 mod answers;
 mod succession;
+mod telling;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,15 +16,13 @@ use config::model::check::{Carrier, Check, CheckKind, HttpUrl, RealServer, Virtu
 use config::model::mail::MailSettings;
 use config::model::parts::CheckHead;
 use config::model::tls::TlsFiles;
-use config::model::units::{CheckId, FileId, Generation, MonoTime, ScriptId, ServerId, ServiceId, Weight};
-use ipc::messages::checkd::{DesiredEntry, QuorumState, ServiceState, Verdict};
+use config::model::units::{CheckId, FileId, Generation, MonoTime, ScriptId, ServiceId, Weight};
+use ipc::messages::checkd::{QuorumState, Verdict};
 
 use crate::desired::{Effect, Occasion, Service};
-use crate::mail::news::{self, News};
 use crate::probe::file as file_probe;
 use crate::probe::{Failure, Outcome};
 use crate::verdict::{Change, Next, Standing};
-use crate::wording;
 
 /// Why a model can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -239,35 +238,16 @@ impl Roster {
     /// The url that an HTTP checker fetches next.
     #[must_use]
     pub fn url(&self, position: usize) -> Option<&HttpUrl> {
-        match &self.check(position)?.kind {
-            CheckKind::Http(http) => {
-                let url = self.checkers.get(position)?.standing.url;
-                http.urls.get(url).or_else(|| http.urls.first())
-            }
-            CheckKind::Tcp(_)
-            | CheckKind::Smtp(_)
-            | CheckKind::Dns(_)
-            | CheckKind::Udp(_)
-            | CheckKind::Ping(_)
-            | CheckKind::File(_)
-            | CheckKind::Misc { .. } => None,
-        }
+        let CheckKind::Http(http) = &self.check(position)?.kind else { return None };
+        let url = self.checkers.get(position)?.standing.url;
+        http.urls.get(url).or_else(|| http.urls.first())
     }
 
     /// The script of a MISC_CHECK, with the checker's number.
     #[must_use]
     pub fn script(&self, position: usize) -> Option<(CheckId, ScriptId)> {
         let check = self.check(position)?;
-        match &check.kind {
-            CheckKind::Misc { script, .. } => Some((check.id, *script)),
-            CheckKind::Tcp(_)
-            | CheckKind::Http(_)
-            | CheckKind::Smtp(_)
-            | CheckKind::Dns(_)
-            | CheckKind::Udp(_)
-            | CheckKind::Ping(_)
-            | CheckKind::File(_) => None,
-        }
+        if let CheckKind::Misc { script, .. } = &check.kind { Some((check.id, *script)) } else { None }
     }
 
     /// What the checkers need of the sandbox.
@@ -418,57 +398,6 @@ impl Roster {
         }
     }
 
-    /// Everything that the kernel's table should hold.
-    pub fn table(&self) -> impl Iterator<Item = DesiredEntry> + '_ {
-        self.services.iter().enumerate().flat_map(|(index, service)| {
-            service.table().map(move |(server, weight)| DesiredEntry {
-                service: service_id(index),
-                server,
-                presence: Some(weight),
-            })
-        })
-    }
-
-    /// Every service and every server.
-    pub fn members(&self) -> impl Iterator<Item = (ServiceId, Option<ServerId>)> + '_ {
-        self.services.iter().enumerate().flat_map(|(index, service)| {
-            let servers = (0_u32..).zip(&service.config().real_servers);
-            let servers = servers.map(|(server, _)| Some(ServerId::new(server)));
-            std::iter::once(None).chain(servers).map(move |server| (service_id(index), server))
-        })
-    }
-
-    /// State of a server, or of the quorum of a service.
-    #[must_use]
-    pub fn service_state(&self, service: ServiceId, server: Option<ServerId>) -> Option<ServiceState> {
-        let known = self.services.get(service.index())?;
-        let up = server.map_or(known.has_quorum(), |server| known.is_alive(server.index()));
-        Some(ServiceState { service, server, up })
-    }
-
-    /// One checker's verdict, for the parent's copy.
-    #[must_use]
-    pub fn verdict(&self, position: usize) -> Option<Verdict> {
-        let standing = self.checkers.get(position)?.standing;
-        Some(Verdict {
-            check: CheckId::new(u32::try_from(position).ok()?),
-            up: standing.up,
-            tested: standing.tested,
-            failures: standing.failures,
-            weight: standing.weight,
-        })
-    }
-
-    /// The line that says that a checker begins its work, or rests from the start.
-    #[must_use]
-    pub fn activation(&self, position: usize) -> Option<String> {
-        let place = self.checkers.get(position)?.place;
-        self.check(position).filter(|check| runs(check))?;
-        let (service, server) = (self.services.get(place.service)?, self.real_server(place)?);
-        let verb = if self.is_suspended(position) { "Deactivating" } else { "Activating" };
-        Some(format!("{verb} healthchecker for service {} for VS {}", server.name, service.config().name))
-    }
-
     fn real_server(&self, place: Place) -> Option<&RealServer> {
         self.services.get(place.service)?.config().real_servers.get(place.server)
     }
@@ -505,62 +434,15 @@ impl Roster {
         for (checker, check) in own.zip(&real.checks) {
             alive &= checker.standing.up;
             let Some(told) = checker.standing.weight else { continue };
-            match check.kind {
+            if let CheckKind::File(_) = check.kind {
                 // What several files add is added up.
-                CheckKind::File(_) => {
-                    let difference = i64::from(told.value()).saturating_sub(i64::from(real.weight.value()));
-                    added = added.saturating_add(difference);
-                }
-                CheckKind::Tcp(_)
-                | CheckKind::Http(_)
-                | CheckKind::Smtp(_)
-                | CheckKind::Dns(_)
-                | CheckKind::Udp(_)
-                | CheckKind::Ping(_)
-                | CheckKind::Misc { .. } => weight = told,
+                let difference = i64::from(told.value()).saturating_sub(i64::from(real.weight.value()));
+                added = added.saturating_add(difference);
+            } else {
+                weight = told;
             }
         }
         (alive, Weight::clamped(i64::from(weight.value()).saturating_add(added)))
-    }
-
-    /// What is mailed of a checker's change, and of what that makes of its server.
-    fn news(&self, position: usize, change: Change, (was_alive, alive): (bool, bool)) -> Option<News> {
-        let kind = &self.check(position)?.kind;
-        // keepalived's scripts tell their first result in any case.
-        let always = matches!(kind, CheckKind::Misc { .. });
-        if matches!(kind, CheckKind::File(_)) {
-            // keepalived mails nothing of files.
-            return None;
-        }
-        let failure = match change {
-            Change::None | Change::Retrying { .. } | Change::NeverUp(_) => return None,
-            // A server that was taken for good, or for bad, is no news.
-            Change::Up if was_alive && !always => return None,
-            Change::ConfirmedDown(_) if !always => return None,
-            Change::Up => None,
-            Change::Down { failure, .. } | Change::ConfirmedDown(failure) => Some(failure),
-        };
-        let place = self.checkers.get(position)?.place;
-        let server = self.real_server(place)?;
-        let settings = self.mail.as_ref().filter(|_| server.mail)?;
-        if settings.servers_only && was_alive == alive {
-            return None;
-        }
-        let body = news::found(kind, failure);
-        Some(News::of_server(&server.name, &self.services.get(place.service)?.config().name, alive, body))
-    }
-
-    /// What the log says of a change.
-    fn lines(&self, position: usize, change: Change, was_up: bool) -> Vec<String> {
-        let Some(check) = self.check(position) else { return Vec::new() };
-        let place = self.checkers.get(position).map(|checker| checker.place);
-        let Some((server, service)) =
-            place.and_then(|place| self.real_server(place).zip(self.services.get(place.service)))
-        else {
-            return Vec::new();
-        };
-        let service = &service.config().name;
-        wording::lines(&wording::Subject { check, server: &server.name, service, was_up }, change)
     }
 }
 
