@@ -340,7 +340,7 @@ impl Router {
             Family::Inet6 => 40,
         };
         let count = u8::try_from(self.carried.len()).unwrap_or(u8::MAX);
-        let message = advert::message_length(*version, *family, count);
+        let message = advert::message_length(*version, *family, *authentication, count);
         message.saturating_add(header).saturating_add(auth::overhead(*authentication, hmac.as_deref()))
     }
 
@@ -462,7 +462,9 @@ impl Path {
 /// The addresses that fit into an advert.
 fn carried(config: &Instance, mtu: Option<u32>) -> Vec<IpAddr> {
     let overhead = auth::overhead(config.authentication, config.hmac.as_deref());
-    let most = advert::most_addresses(config.version, config.family, mtu.unwrap_or(u32::MAX), overhead);
+    let Instance { version, family, authentication, .. } = config;
+    let mtu = mtu.unwrap_or(u32::MAX);
+    let most = advert::most_addresses(*version, *family, *authentication, mtu, overhead);
     config.addresses.iter().take(most).map(|address| address.network.ip()).collect()
 }
 

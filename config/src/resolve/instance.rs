@@ -109,7 +109,7 @@ impl Context<'_> {
         let (priority, _) = self.priority(&draft);
         let strict = self.strict(&mut draft, priority);
         let version = self.version(&draft, family, strict);
-        let wants_master = draft.master.unwrap_or(priority == Priority::OWNER) || priority == Priority::OWNER;
+        let wants_master = draft.master.unwrap_or(priority == Priority::OWNER);
         let wants_master = wants_master && !self.hears_first(&draft, priority, version, strict);
         let transport = self.transport(&draft, family)?;
         let addresses = self.addresses(&mut draft, family, version);
@@ -230,12 +230,6 @@ impl Context<'_> {
     /// Priority and state with upstream's defaults: each stands for the other where only one is given.
     fn priority(&mut self, draft: &InstanceDraft) -> (Priority, bool) {
         match (draft.priority, draft.master) {
-            (Some((255, span)), Some(false)) => {
-                let message =
-                    format!("{}: priority 255 owns the addresses, state BACKUP has no effect", draft.name);
-                self.report(Problem::warning(code::NO_EFFECT, span, message));
-                (Priority::OWNER, true)
-            }
             (Some((value, _)), master) => (Priority::new(value), master.unwrap_or(value == 255)),
             (None, Some(true)) if draft.damaged => {
                 // A misspelt priority must never end in priority 255.

@@ -292,7 +292,7 @@ impl Rules {
         guard: &mut Guard,
     ) -> Result<Accepted, Reject> {
         let payload = datagram.payload;
-        let expected = advert::message_length(self.version, self.family, 0);
+        let expected = advert::message_length(self.version, self.family, self.authentication, 0);
         let short = Reject::Length { expected, got: payload.len() };
         let header = Header::parse(payload).ok_or(short)?;
         self.check_seal_presence(datagram)?;
@@ -354,7 +354,7 @@ impl Rules {
         header: &Header,
         payload: &'b [u8],
     ) -> Result<(&'b [u8], Option<&'b [u8; signature::LENGTH]>), Reject> {
-        let expected = advert::message_length(self.version, self.family, header.count);
+        let expected = advert::message_length(self.version, self.family, self.authentication, header.count);
         let wrong = Reject::Length { expected, got: payload.len() };
         let (message, rest) = payload.split_at_checked(expected).ok_or(wrong)?;
         match (rest, &self.hmac) {

@@ -71,13 +71,22 @@ impl Header {
     }
 }
 
+/// Bytes behind the addresses. VRRPv2 over IPv6 is no standard: keepalived leaves out its authentication data, and so
+/// does this suite, unless there is a password.
+fn trailer_length(version: Version, family: Family, authentication: Authentication) -> usize {
+    match (version, family, authentication) {
+        (Version::V3, _, _) | (Version::V2, Family::Inet6, Authentication::None) => 0,
+        (Version::V2, Family::Inet, _)
+        | (Version::V2, Family::Inet6, Authentication::Pass(_) | Authentication::Ah(_)) => {
+            AUTHENTICATION_LENGTH
+        }
+    }
+}
+
 /// Length of a whole advert with this many addresses.
 #[must_use]
-pub fn message_length(version: Version, family: Family, count: u8) -> usize {
-    let trailer = match version {
-        Version::V2 => AUTHENTICATION_LENGTH,
-        Version::V3 => 0,
-    };
+pub fn message_length(version: Version, family: Family, authentication: Authentication, count: u8) -> usize {
+    let trailer = trailer_length(version, family, authentication);
     usize::from(count)
         .saturating_mul(address_length(family))
         .saturating_add(HEADER_LENGTH)
@@ -87,13 +96,19 @@ pub fn message_length(version: Version, family: Family, count: u8) -> usize {
 /// Addresses that an advert can carry over a link with this MTU. keepalived counts the Ethernet header in, although
 /// the MTU doesn't; routers that back each other up must count alike.
 #[must_use]
-pub fn most_addresses(version: Version, family: Family, mtu: u32, overhead: usize) -> usize {
+pub fn most_addresses(
+    version: Version,
+    family: Family,
+    authentication: Authentication,
+    mtu: u32,
+    overhead: usize,
+) -> usize {
     const ETHERNET_HEADER: usize = 14;
     let ip_header = match family {
         Family::Inet => 20,
         Family::Inet6 => 40,
     };
-    let fixed = message_length(version, family, 0)
+    let fixed = message_length(version, family, authentication, 0)
         .saturating_add(ETHERNET_HEADER)
         .saturating_add(ip_header)
         .saturating_add(overhead);
@@ -157,7 +172,8 @@ impl Outgoing<'_> {
                 IpAddr::V6(address) => out.extend(address.octets()),
             }
         }
-        if self.version == Version::V2 {
+        let family = self.addresses.first().map_or(Family::Inet, Family::of);
+        if trailer_length(self.version, family, self.authentication) > 0 {
             out.extend(auth::trailer(self.authentication));
         }
     }
@@ -330,9 +346,21 @@ mod tests {
 
     #[test]
     fn lengths_follow_version_and_family() {
-        assert_eq!(message_length(Version::V2, Family::Inet, 1), 20);
-        assert_eq!(message_length(Version::V3, Family::Inet, 255), 1028);
-        assert_eq!(message_length(Version::V3, Family::Inet6, 2), 40);
+        let (open, password) = (Authentication::None, Authentication::Pass(*b"1111\0\0\0\0"));
+        assert_eq!(message_length(Version::V2, Family::Inet, open, 1), 20);
+        assert_eq!(message_length(Version::V3, Family::Inet, open, 255), 1028);
+        assert_eq!(message_length(Version::V3, Family::Inet6, open, 2), 40);
+        assert_eq!(message_length(Version::V2, Family::Inet6, open, 1), 24);
+        assert_eq!(message_length(Version::V2, Family::Inet6, password, 1), 32);
+    }
+
+    #[test]
+    fn version_2_over_ipv6_ends_with_its_addresses() {
+        let addresses = ["fe80::5".parse().unwrap()];
+        let mut out = Vec::new();
+        whole(&outgoing(Version::V2, &addresses, Authentication::None), "fe80::1", "ff02::12", &mut out);
+        assert_eq!(out.len(), 24);
+        assert_eq!(out[8..], [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5]);
     }
 
     #[test]
