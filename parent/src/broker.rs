@@ -125,7 +125,7 @@ pub struct Broker {
     groups: BTreeMap<String, VrrpState>,
     verdicts: BTreeMap<CheckId, Verdict>,
     /// Numbers that checkers of the previous configuration have in the committed one.
-    carried: BTreeMap<CheckId, CheckId>,
+    carried: Vec<Option<CheckId>>,
     desired: BTreeMap<(ServiceId, ServerRef), Presence>,
     whole: bool,
     /// The whole that checkd is telling; it counts when its last part is here.
@@ -156,7 +156,7 @@ impl Broker {
             instances,
             groups: BTreeMap::new(),
             verdicts: BTreeMap::new(),
-            carried: BTreeMap::new(),
+            carried: Vec::new(),
             desired: BTreeMap::new(),
             whole: false,
             partial: Some(BTreeMap::new()),
@@ -190,9 +190,9 @@ impl Broker {
         self.groups = part.groups.iter().filter_map(common).collect();
         self.vrrpd_confirmed = false;
         self.checkd_confirmed = false;
-        for verdict in std::mem::take(&mut self.verdicts).into_values() {
-            self.carry(verdict);
-        }
+        let verdicts = std::mem::take(&mut self.verdicts).into_values();
+        let carried = verdicts.filter_map(|verdict| self.carried(verdict));
+        self.verdicts = carried.map(|verdict| (verdict.check, verdict)).collect();
         self.desired.clear();
         self.whole = false;
         self.partial = Some(BTreeMap::new());
@@ -332,7 +332,9 @@ impl Broker {
                     if current {
                         self.verdicts.insert(verdict.check, verdict);
                     } else {
-                        self.carry(verdict);
+                        if let Some(verdict) = self.carried(verdict) {
+                            self.verdicts.insert(verdict.check, verdict);
+                        }
                     }
                 }
                 Ok(())

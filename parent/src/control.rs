@@ -325,7 +325,11 @@ impl Control {
             return;
         }
         text.push(0);
-        client.output.append(&mut text);
+        if client.output.is_empty() {
+            client.output = text;
+        } else {
+            client.output.append(&mut text);
+        }
         self.flush(key);
     }
 
@@ -348,7 +352,8 @@ impl Control {
                 }
             }
         }
-        client.output.clear();
+        // The room of a large answer isn't kept.
+        client.output = Vec::new();
         client.sent = 0;
         if client.closing {
             self.clients.remove(&key);

@@ -1,6 +1,8 @@
 //! What is told of instances and services when somebody asks, and the counters of the kernel that belong to it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Iter;
+use std::iter::Peekable;
 
 use config::model::parts::ServerRef;
 use config::model::units::{Generation, ServerId, ServiceId};
@@ -77,30 +79,48 @@ impl Broker {
     /// Virtual servers for status.
     #[must_use]
     pub fn service_status(&self) -> Vec<ServiceStatus> {
-        (0_u32..)
-            .zip(&self.committed.part.services)
-            .map(|(index, service)| {
-                let id = ServiceId::new(index);
-                let weight =
-                    |server| self.told(id, server, self.desired.get(&(id, server)).copied().flatten());
-                let counters = |server| self.counted.get(&(id, server)).copied();
-                let servers = (0_u32..).zip(&service.servers).map(|(position, name)| ServerStatus {
+        let (mut up, mut wishes) = (Cursor::new(&self.service_up), Cursor::new(&self.desired));
+        let mut counters = Cursor::new(&self.counted);
+        let mut out = Vec::with_capacity(self.committed.part.services.len());
+        for (id, service) in (0_u32..).map(ServiceId::new).zip(&self.committed.part.services) {
+            let (is_up, counted) = (up.at((id, None)), counters.at((id, None)));
+            let mut weight = |server| self.told(id, server, wishes.at((id, server)).flatten());
+            let servers = (0_u32..).map(ServerId::new).zip(&service.servers).map(|(server, name)| {
+                let destination = ServerRef::Real(server);
+                ServerStatus {
                     name: name.clone(),
-                    up: self.service_up.get(&(id, Some(ServerId::new(position)))).copied(),
-                    weight: weight(ServerRef::Real(ServerId::new(position))),
-                    drained: self.drained.contains(&(id, ServerId::new(position))),
-                    counters: counters(Some(ServerRef::Real(ServerId::new(position)))),
-                });
-                ServiceStatus {
-                    name: service.name.clone(),
-                    up: self.service_up.get(&(id, None)).copied(),
-                    servers: servers.collect(),
-                    sorry_weight: weight(ServerRef::Sorry),
-                    counters: counters(None),
-                    sorry_counters: counters(Some(ServerRef::Sorry)),
+                    up: up.at((id, Some(server))),
+                    weight: weight(destination),
+                    drained: self.drained.contains(&(id, server)),
+                    counters: counters.at((id, Some(destination))),
                 }
-            })
-            .collect()
+            });
+            let servers = servers.collect();
+            out.push(ServiceStatus {
+                name: service.name.clone(),
+                up: is_up,
+                servers,
+                sorry_weight: weight(ServerRef::Sorry),
+                counters: counted,
+                sorry_counters: counters.at((id, Some(ServerRef::Sorry))),
+            });
+        }
+        out
+    }
+}
+
+/// Goes through a table beside keys that only grow: ten thousand servers are no ten thousand searches.
+struct Cursor<'t, K, V>(Peekable<Iter<'t, K, V>>);
+
+impl<'t, K: Ord, V: Copy> Cursor<'t, K, V> {
+    fn new(table: &'t BTreeMap<K, V>) -> Self {
+        Self(table.iter().peekable())
+    }
+
+    /// The value of a key, which is greater than the one asked for before.
+    fn at(&mut self, key: K) -> Option<V> {
+        while self.0.next_if(|(known, _)| **known < key).is_some() {}
+        self.0.next_if(|(known, _)| **known == key).map(|(_, value)| *value)
     }
 }
 

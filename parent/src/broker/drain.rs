@@ -66,6 +66,9 @@ impl Broker {
 
     /// What was drained of `old` is drained in the committed configuration, by name.
     pub(super) fn carry_drained(&mut self, old: &ParentPart) {
+        if self.drained.is_empty() {
+            return;
+        }
         let drained = std::mem::take(&mut self.drained);
         let names: BTreeSet<(&str, &str)> = servers(old)
             .filter(|(service, server, ..)| drained.contains(&(*service, *server)))

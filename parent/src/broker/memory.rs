@@ -1,5 +1,6 @@
 //! What the parent remembers of its daemons, for their successors and for those who follow the states.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -176,33 +177,37 @@ impl Broker {
     pub(super) fn carry_states(&mut self) {
         let Some(old) = self.previous.as_ref().map(|era| Rc::clone(&era.part)) else { return };
         let told = std::mem::take(&mut self.service_up);
-        let names: BTreeMap<(&str, Option<&str>), bool> = told
-            .into_iter()
-            .filter_map(|((service, server), up)| {
-                let known = old.services.get(service.index())?;
-                let name = match server {
-                    Some(server) => Some(known.servers.get(server.index())?.as_str()),
-                    None => None,
-                };
-                Some(((known.name.as_str(), name), up))
-            })
-            .collect();
-        for (service, known) in (0_u32..).zip(&self.committed.part.services) {
-            let servers =
-                (0_u32..).zip(&known.servers).map(|(id, name)| (Some(ServerId::new(id)), Some(name)));
-            for (server, name) in std::iter::once((None, None)).chain(servers) {
-                if let Some(&up) = names.get(&(known.name.as_str(), name.map(String::as_str))) {
-                    self.service_up.insert((ServiceId::new(service), server), up);
-                }
+        if told.is_empty() {
+            return;
+        }
+        let mut up = Vec::with_capacity(told.len());
+        let at = OldPositions::new(old.services.iter().map(|service| service.name.as_str()));
+        for (id, known) in (0_u32..).zip(&self.committed.part.services) {
+            let Some((old_id, before)) = at.find(id, &known.name, |id| {
+                old.services.get(ServiceId::new(id).index()).map(|service| (service.name.as_str(), service))
+            }) else {
+                continue;
+            };
+            let (service, old_service) = (ServiceId::new(id), ServiceId::new(old_id));
+            up.extend(told.get(&(old_service, None)).map(|up| ((service, None), *up)));
+            let at = OldPositions::new(before.servers.iter().map(String::as_str));
+            for (id, name) in (0_u32..).zip(&known.servers) {
+                let found = at.find(id, name, |id| {
+                    let name = before.servers.get(ServerId::new(id).index())?.as_str();
+                    Some((name, ()))
+                });
+                let Some((old_id, ())) = found else { continue };
+                let known = told.get(&(old_service, Some(ServerId::new(old_id))));
+                up.extend(known.map(|up| ((service, Some(ServerId::new(id))), *up)));
             }
         }
+        self.service_up = up.into_iter().collect();
     }
 
-    /// A verdict of the previous configuration, kept for the same checker of the committed one.
-    pub(super) fn carry(&mut self, verdict: Verdict) {
-        if let Some(&check) = self.carried.get(&verdict.check) {
-            self.verdicts.insert(check, Verdict { check, ..verdict });
-        }
+    /// A verdict of the previous configuration, as that on the same checker of the committed one.
+    pub(super) fn carried(&self, verdict: Verdict) -> Option<Verdict> {
+        let check = (*self.carried.get(verdict.check.index())?)?;
+        Some(Verdict { check, ..verdict })
     }
 
     /// Parts of a whole wait for the last one: an ipvsd that starts in between must not take the rest for all.
@@ -233,11 +238,42 @@ impl Broker {
     }
 }
 
-/// For each checker of `old` its number in `new`.
-pub(super) fn numbers_by_key(old: &[CheckKey], new: &[CheckKey]) -> BTreeMap<CheckId, CheckId> {
-    let numbers: BTreeMap<CheckKey, u32> = new.iter().copied().zip(0..).collect();
-    let known = old.iter().zip(0_u32..).filter_map(|(key, number)| Some((number, *numbers.get(key)?)));
-    known.map(|(old, new)| (CheckId::new(old), CheckId::new(new))).collect()
+/// For each checker of `old` its number in `new`. What has not moved needs no table.
+pub(super) fn numbers_by_key(old: &[CheckKey], new: &[CheckKey]) -> Vec<Option<CheckId>> {
+    let unmoved = old.iter().zip(new).take_while(|(old, new)| old == new).count();
+    let moved: BTreeMap<CheckKey, u32> = new.iter().copied().zip(0..).skip(unmoved).collect();
+    let number = |(key, number): (&CheckKey, u32)| match usize::try_from(number) {
+        Ok(position) if position < unmoved => Some(CheckId::new(number)),
+        _ => moved.get(key).copied().map(CheckId::new),
+    };
+    old.iter().zip(0_u32..).map(number).collect()
+}
+
+/// Where names stood in a list before. Most stand there still, so the table of them is made when one does not.
+struct OldPositions<'n, I> {
+    names: I,
+    table: OnceCell<BTreeMap<&'n str, u32>>,
+}
+
+impl<'n, I: Iterator<Item = &'n str> + Clone> OldPositions<'n, I> {
+    fn new(names: I) -> Self {
+        Self { names, table: OnceCell::new() }
+    }
+
+    /// The old position of `name`, which stands at `position` now, and what `look` knows of it.
+    fn find<T>(
+        &self,
+        position: u32,
+        name: &str,
+        look: impl Fn(u32) -> Option<(&'n str, T)>,
+    ) -> Option<(u32, T)> {
+        if let Some((_, known)) = look(position).filter(|(there, _)| *there == name) {
+            return Some((position, known));
+        }
+        let table = self.table.get_or_init(|| self.names.clone().zip(0..).collect());
+        let position = *table.get(name)?;
+        look(position).map(|(_, known)| (position, known))
+    }
 }
 
 /// Longest reason of a daemon that is kept, in bytes.

@@ -486,3 +486,32 @@ fn only_a_master_hears_lower_priorities() {
     let unknown = VrrpdToParent::LowerPriorityHeard { generation: G1, instance: InstanceId::new(99) };
     assert_eq!(broker.vrrpd(unknown, &mut out), Err(Refused));
 }
+
+#[test]
+fn states_of_services_and_checkers_go_on_wherever_they_stand_now() {
+    let with = |services: &[(&str, &[&str])], checks: &[&str]| {
+        let services = services.iter().map(|(name, servers)| ParentService {
+            name: (*name).to_owned(),
+            servers: servers.iter().map(|server| (*server).to_owned()).collect(),
+            follows: vec![],
+        });
+        let checks = checks.iter().map(|check| CheckKey::of(check)).collect();
+        Rc::new(ParentPart { services: services.collect(), checks, ..(*part(&["VI_1"])).clone() })
+    };
+    let before = with(&[("a", &["1", "2", "3"]), ("b", &["1"])], &["x", "y", "z"]);
+    let mut broker = Broker::new(G1, before);
+    let up = |service: u32, server: Option<u32>| (ServiceId::new(service), server.map(ServerId::new));
+    for (place, state) in
+        [(up(0, None), true), (up(0, Some(1)), false), (up(0, Some(2)), true), (up(1, Some(0)), false)]
+    {
+        broker.service_up.insert(place, state);
+    }
+    broker.commit(G2, with(&[("n", &[]), ("b", &["1"]), ("a", &["3", "2"])], &["x", "n", "z", "y"]));
+    let known: Vec<_> = broker.service_up.iter().map(|(place, state)| (*place, *state)).collect();
+    assert_eq!(
+        known,
+        [(up(1, Some(0)), false), (up(2, None), true), (up(2, Some(0)), true), (up(2, Some(1)), false)]
+    );
+    let numbers = |new: &[u32]| new.iter().copied().map(CheckId::new).map(Some).collect::<Vec<_>>();
+    assert_eq!(broker.carried, numbers(&[0, 3, 2]));
+}
