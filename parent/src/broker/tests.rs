@@ -495,7 +495,7 @@ fn states_of_services_and_checkers_go_on_wherever_they_stand_now() {
             servers: servers.iter().map(|server| (*server).to_owned()).collect(),
             follows: vec![],
         });
-        let checks = checks.iter().map(|check| CheckKey::of(check)).collect();
+        let checks = checks.iter().copied().map(CheckKey::of).collect();
         Rc::new(ParentPart { services: services.collect(), checks, ..(*part(&["VI_1"])).clone() })
     };
     let before = with(&[("a", &["1", "2", "3"]), ("b", &["1"])], &["x", "y", "z"]);
