@@ -202,7 +202,9 @@ fn what_a_master_hears_and_a_removed_instance_are_told() {
         let _lower = Director::start(lab, d2, Subject::Ours, &(global("d2") + &weak), &[])?;
         wait_until("d2 holds the address", ELECTED, || d2.has(ADDRESS))?;
         let director = Director::start(lab, d1, Subject::Ours, &both, &[])?;
-        wait_until("d1 holds both addresses", ELECTED, || d1.has(ADDRESS) && d1.has(SECOND))?;
+        wait_until("d1 alone holds both addresses", ELECTED, || {
+            d1.has(ADDRESS) && d1.has(SECOND) && !d2.has(ADDRESS)
+        })?;
         // The last word of whom it has replaced is no news; a second Master behind a partition is.
         lan.switch().ip("link set f-d2 nomaster\n")?;
         wait_until("d2 is cut off and takes over", ELECTED, || d2.has(ADDRESS))?;
