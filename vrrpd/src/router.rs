@@ -63,6 +63,8 @@ pub struct Router {
     pub untold_farewell: bool,
     /// The machine has been started.
     pub started: bool,
+    /// Its start waited for scripts: for the log and its peers it comes from elsewhere, as from FAULT.
+    pub waited: bool,
     /// Effective priority of the predecessor, until all scripts have reported.
     pub assumed: Option<Priority>,
     /// A reload has brought addresses that are not in place yet.
@@ -175,6 +177,7 @@ impl Router {
             send_failed: false,
             untold_farewell: false,
             started: false,
+            waited: false,
             assumed: None,
             sets_addresses: false,
             master_news: false,

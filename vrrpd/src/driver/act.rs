@@ -26,7 +26,11 @@ impl Driver {
         let mut actions = Vec::new();
         let Some(router) = self.routers.get_mut(position) else { return };
         let before = router.standing();
-        let was_faulty = matches!(router.machine.state(), State::Fault(_));
+        let was_faulty = match router.machine.state() {
+            State::Fault(_) => true,
+            State::Init => router.waited,
+            State::Backup(_) | State::Master { .. } => false,
+        };
         router.machine.handle(input, now, &mut actions);
         let changed = router.standing() != before;
         if actions.is_empty() {
@@ -94,7 +98,8 @@ impl Driver {
             State::Fault(faults) => faults.describe(&router.config, &self.trackers.names()),
             State::Init | State::Backup(_) | State::Master { .. } => String::new(),
         };
-        let mut text = log::entered(&router.config.name, state);
+        let told = if state == Entered::BackupAtStart && router.waited { Entered::Backup } else { state };
+        let mut text = log::entered(&router.config.name, told);
         if notify == Notify::Repetition {
             text.push_str(" (resumed)");
         }

@@ -191,6 +191,7 @@ impl Driver {
         let Some(router) = self.routers.get_mut(position) else { return };
         if !router.started {
             if verdict.hold && verdict.faults.is_empty() {
+                router.waited = true;
                 return;
             }
             self.start(position, verdict, now);
