@@ -154,87 +154,64 @@ fn a_dead_server_stays_out_when_a_reload_needs_a_wider_confinement() {
     });
 }
 
-/// One server goes, another comes on a port that checkd may not reach yet, and both are needed.
+/// One server goes, others come, checked on this port, and a global setting: checkd is replaced, and the scripts of what
+/// changes run.
+fn replaced_and_told(lab: &Lab, check: u16, setting: &str) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let d1 = lan.host("d1")?;
+    let told = Path::new("/run/lab/told");
+    let said = || fs::read_to_string(told).unwrap_or_default();
+    let run = |word: &str| format!("\"/bin/sh -c 'echo {word} >>{}'\"", told.display());
+    let server = |port: u16, check: u16| {
+        let alpha = if port > 8002 { "            alpha\n" } else { "" };
+        format!(
+            "    real_server 127.0.0.1 {port} {{\n        notify_down {}\n        TCP_CHECK {{\n            \
+             connect_port {check}\n            warmup 60\n{alpha}        }}\n    }}\n",
+            run(&port.to_string())
+        )
+    };
+    let service = |setting: &str, quorum: u16, servers: &[(u16, u16)]| {
+        let servers: String = servers.iter().map(|(port, check)| server(*port, *check)).collect();
+        format!(
+            "global_defs {{\n    router_id lab\n    script_user root\n    enable_script_security\n    {setting}\n}}\n\
+             virtual_server 10.77.0.50 80 {{\n    lb_algo rr\n    lb_kind NAT\n    protocol TCP\n    quorum \
+             {quorum}\n    quorum_down {}\n{servers}}}\n",
+            run("quorum")
+        )
+    };
+    let before = service("", 1, &[(8001, 9001), (8002, 9001)]);
+    let director = Director::start(lab, d1, Subject::Ours, &before, &["-C"])?;
+    let old = director.wait_daemon("checkd")?;
+    wait_until("the servers are up", Duration::from_secs(10), || {
+        director.logged("Gained quorum 1+0=1 <= 2 for VS [10.77.0.50]:tcp:80") == 1
+    })?;
+    let after = service(setting, 4, &[(8001, 9001), (8003, check), (8004, check), (8005, check)]);
+    director.write_config(d1, &after)?;
+    director.ctl(&["reload"])?;
+    director.wait_successor("checkd", old)?;
+    wait_until("the scripts have run", Duration::from_secs(10), || said().lines().count() >= 2)
+        .map_err(|failure| Failure::new(format!("{failure}: {}\n{}", said(), director.log())))?;
+    let mut words: Vec<String> = said().lines().map(str::to_owned).collect();
+    words.sort();
+    require(words == ["8002", "quorum"], || format!("{words:?}\n{}", director.log()))?;
+    for line in [
+        "Removing service [127.0.0.1]:tcp:8002 from VS [10.77.0.50]:tcp:80",
+        "Starting with quorum down 4-0=4 > 1 for VS [10.77.0.50]:tcp:80",
+    ] {
+        require(director.logged(line) == 1, || director.log())?;
+    }
+    director.stop().map(|_| ())
+}
+
+/// checkd may not reach the port yet.
 #[test]
 fn a_reload_that_needs_a_wider_confinement_runs_the_scripts_of_what_it_changes() {
-    sandboxed(60, |lab| {
-        let lan = Lan::new(&[("d1", 1)])?;
-        let d1 = lan.host("d1")?;
-        let told = Path::new("/run/lab/told");
-        let said = || fs::read_to_string(told).unwrap_or_default();
-        let run = |word: &str| format!("\"/bin/sh -c 'echo {word} >>{}'\"", told.display());
-        let server = |port: u16, check: u16| {
-            let alpha = if check == 9003 { "            alpha\n" } else { "" };
-            format!(
-                "    real_server 127.0.0.1 {port} {{\n        notify_down {}\n        TCP_CHECK {{\n            \
-                 connect_port {check}\n            warmup 60\n{alpha}        }}\n    }}\n",
-                run(&port.to_string())
-            )
-        };
-        let service = |quorum: u16, servers: &[(u16, u16)]| {
-            let servers: String = servers.iter().map(|(port, check)| server(*port, *check)).collect();
-            format!(
-                "global_defs {{\n    router_id lab\n    script_user root\n    enable_script_security\n}}\n\
-                 virtual_server 10.77.0.50 80 {{\n    lb_algo rr\n    lb_kind NAT\n    protocol TCP\n    quorum \
-                 {quorum}\n    quorum_down {}\n{servers}}}\n",
-                run("quorum")
-            )
-        };
-        let before = service(1, &[(8001, 9001), (8002, 9001)]);
-        let director = Director::start(lab, d1, Subject::Ours, &before, &["-C"])?;
-        let old = director.wait_daemon("checkd")?;
-        wait_until("the servers are up", Duration::from_secs(10), || {
-            director.logged("Gained quorum 1+0=1 <= 2 for VS [10.77.0.50]:tcp:80") == 1
-        })?;
-        let after = service(4, &[(8001, 9001), (8003, 9003), (8004, 9003), (8005, 9003)]);
-        director.write_config(d1, &after)?;
-        director.ctl(&["reload"])?;
-        director.wait_successor("checkd", old)?;
-        wait_until("the scripts have run", Duration::from_secs(10), || said().lines().count() >= 2)
-            .map_err(|failure| Failure::new(format!("{failure}: {}\n{}", said(), director.log())))?;
-        let mut words: Vec<String> = said().lines().map(str::to_owned).collect();
-        words.sort();
-        require(words == ["8002", "quorum"], || format!("{words:?}\n{}", director.log()))?;
-        for line in [
-            "Removing service [127.0.0.1]:tcp:8002 from VS [10.77.0.50]:tcp:80",
-            "Starting with quorum down 4-0=4 > 1 for VS [10.77.0.50]:tcp:80",
-        ] {
-            require(director.logged(line) == 1, || director.log())?;
-        }
-        director.stop().map(|_| ())
-    });
+    sandboxed(60, |lab| replaced_and_told(lab, 9003, ""));
 }
 
 #[test]
-fn a_reload_that_removes_the_last_service_runs_the_scripts_of_its_servers() {
-    sandboxed(60, |lab| {
-        let lan = Lan::new(&[("d1", 1)])?;
-        let d1 = lan.host("d1")?;
-        let told = Path::new("/run/lab/told");
-        let script = format!("\"/bin/sh -c 'echo down >>{}'\"", told.display());
-        let globals =
-            "global_defs {\n    router_id lab\n    script_user root\n    enable_script_security\n}\n";
-        let rest = globals.to_owned() + &VrrpInstance::new(3, "0.2", 200, ADDRESS).text();
-        let service = format!(
-            "virtual_server 10.77.0.50 80 {{\n    lb_algo rr\n    lb_kind NAT\n    protocol TCP\n    real_server \
-             127.0.0.1 8001 {{\n        notify_down {script}\n        TCP_CHECK {{\n            warmup 60\n        \
-             }}\n    }}\n}}\n"
-        );
-        let director = Director::start(lab, d1, Subject::Ours, &(rest.clone() + &service), &[])?;
-        director.wait_daemon("checkd")?;
-        wait_until("the server is up", Duration::from_secs(10), || {
-            director.logged("Gained quorum 1+0=1 <= 1 for VS [10.77.0.50]:tcp:80") == 1
-        })?;
-        director.write_config(d1, &rest)?;
-        director.ctl(&["reload"])?;
-        wait_until("the script has run", Duration::from_secs(10), || {
-            fs::read_to_string(told).is_ok_and(|said| said == "down\n")
-        })
-        .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
-        require(director.logged("Removing Virtual Server [10.77.0.50]:tcp:80") == 1, || director.log())?;
-        wait_until("checkd has ended", Duration::from_secs(10), || director.daemon("checkd").is_none())?;
-        director.stop().map(|_| ())
-    });
+fn a_reload_that_starts_checkd_otherwise_runs_the_scripts_of_what_it_changes() {
+    sandboxed(60, |lab| replaced_and_told(lab, 9001, "checker_priority -5"));
 }
 
 /// strace makes vrrpd ask for its parent where it would write that it is alive: no page lists that call. Ends when `seen`.

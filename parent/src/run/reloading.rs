@@ -320,10 +320,9 @@ impl Suite {
         for (daemon, serial) in asked {
             waiting.insert(daemon);
             let tuned = is_started_otherwise(&old.process, &self.parts.parent.process, daemon);
-            let outgrown = wider.contains(&daemon);
-            let replaced = (outgrown || tuned) && self.is_needed(daemon);
+            let replaced = (tuned || wider.contains(&daemon)) && self.is_needed(daemon);
             // checkd alone knows what the reload means for the states of servers, and tells before it is replaced.
-            if replaced && !(outgrown && daemon == Daemon::Checkd) {
+            if replaced && daemon != Daemon::Checkd {
                 self.tell(serial, ToDaemon::Abort(generation));
             } else {
                 self.tell_all_here(serial);
