@@ -369,7 +369,7 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     let mut say = |level, text: &str| log.write(Speaker::Parent, None, level, text);
     say(Level::Info, &format!("Starting {BANNER}"));
     say(Level::Info, &running_on());
-    say(Level::Debug, &command_line());
+    say(Level::Info, &command_line());
     for line in opening(&args.config) {
         say(Level::Info, &line);
     }

@@ -225,3 +225,31 @@ fn every_advert_that_was_sent_is_on_the_wire() {
             .map_err(|failure| Failure::new(format!("{failure}: {seen} on the wire, {:?}", counted())))
     });
 }
+
+/// No standard says how version 2 speaks over IPv6: as keepalived does. Each is Master of one address of two.
+#[test]
+fn version_2_over_ipv6_is_understood_by_c_and_by_ours() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+        let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
+        let addresses = [front6(0x51), front6(0x52)];
+        let config = |priorities: [u8; 2]| {
+            let number = |vrid: u8, priority, address| VrrpInstance {
+                name: format!("VI_{vrid}"),
+                vrid,
+                ..VrrpInstance::new(2, "1", priority, address)
+            };
+            let [one, two] =
+                [number(51, priorities[0], addresses[0]), number(52, priorities[1], addresses[1])];
+            global("lab") + &one.text() + &two.text()
+        };
+        let _ours = Director::start(lab, d1, Subject::Ours, &config([200, 100]), &[])?;
+        let _theirs = Director::start(lab, d2, Subject::C, &config([100, 200]), &[])?;
+        let settled = || {
+            [d1, d2].map(|host| addresses.map(|address| host.has(address))) == [[true, false], [false, true]]
+        };
+        wait_until("each holds its own address", SOON, settled)?;
+        pause(Duration::from_secs(4));
+        require(settled(), || "they don't hear each other".to_owned())
+    });
+}

@@ -51,6 +51,7 @@ impl Suite {
     /// Starts the daemons, behind the start script if there is one.
     pub(super) fn begin(&mut self, now: MonoTime) {
         let script = self.broker.part().process.startup_script;
+        self.say_running("startup", script);
         self.starting_up = script.is_some_and(|script| self.run_own(script, Purpose::Startup, now));
         self.awaiting_files = self.files.is_unread().then(|| now + FILES);
         self.start_needed(now);
@@ -91,7 +92,15 @@ impl Suite {
         let part = self.broker.part();
         let script = part.process.shutdown_script?;
         let timeout = part.scripts.get(script.index())?.timeout?;
+        self.say_running("shutdown", Some(script));
         self.run_own(script, Purpose::Nobody, now).then_some(timeout)
+    }
+
+    fn say_running(&mut self, what: &str, script: Option<ScriptId>) {
+        let part = std::rc::Rc::clone(self.broker.part());
+        if let Some(script) = script.and_then(|script| part.scripts.get(script.index())) {
+            self.say(Level::Debug, &format!("Running {what} script {}", script.argv.join(" ")));
+        }
     }
 
     fn run_own(&mut self, script: ScriptId, purpose: Purpose, now: MonoTime) -> bool {
