@@ -256,3 +256,36 @@ fn own_times(lab: &Lab) -> Result<(), Failure> {
 fn times_of_real_servers_are_their_own_and_an_inhibited_one_stays_in_the_table() {
     sandboxed(60, own_times);
 }
+
+/// Routes that answer themselves: what says that nobody is reached fails a check, what drops says nothing.
+fn routes_that_answer(lab: &Lab) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let d1 = lan.host("d1")?;
+    for (kind, third) in [("prohibit", 1), ("unreachable", 2), ("blackhole", 3)] {
+        d1.ip(&format!("route add {kind} 198.18.{third}.0/24\n"))?;
+    }
+    let kinds = ["TCP_CHECK", "UDP_CHECK", "PING_CHECK"];
+    let address = |third: u8, last: usize| format!("198.18.{third}.{last}");
+    let servers: Vec<(String, String)> = (1..=3_u8)
+        .flat_map(|third| kinds.iter().enumerate().map(move |(last, kind)| (third, last, kind)))
+        .map(|(third, last, kind)| (format!("{} 80", address(third, last)), format!("{kind} {{ }}")))
+        .collect();
+    let servers: Vec<(&str, &str)> = servers.iter().map(|(server, check)| (&**server, &**check)).collect();
+    let director = Director::start(lab, d1, Subject::Ours, &service(&servers), &[])?;
+    let removed = |third, last| format!("Removing service [{}]:tcp:80", address(third, last));
+    for third in [1, 2] {
+        for last in 0..kinds.len() {
+            logs(&director, &removed(third, last))?;
+        }
+    }
+    logs(&director, "could not start and are postponed")?;
+    for last in 0..kinds.len() {
+        require(director.logged(&removed(3, last)) == 0, || director.log())?;
+    }
+    director.stop().map(|_| ())
+}
+
+#[test]
+fn routes_that_prohibit_fail_a_check_and_those_that_drop_postpone_it() {
+    sandboxed(60, routes_that_answer);
+}

@@ -8,6 +8,7 @@ mod deployment;
 mod dumps;
 mod forwarding;
 mod health;
+mod leftovers;
 mod marks;
 mod oracle;
 mod powers;
@@ -94,6 +95,7 @@ const SCENARIOS: &[Scenario] = &[
     ours("checks", "checks_end_as_those_of_keepalived", |lab, _| checks::compare(lab)),
     ours("traffic", "state_files_say_what_those_of_keepalived_say", |lab, _| dumps::compare(lab)),
     ours("clocks", "reloads_are_told_as_by_keepalived", |lab, _| checks::compare_reloads(lab)),
+    ours("traffic", "what_a_killed_c_has_left_in_the_table", |lab, _| leftovers::of_a_killed_c(lab)),
     ours("restart", "restarts_and_kills_lose_no_request", restart::nothing_lost),
     ours("restart", "a_dead_server_stays_out_over_restarts", restart::stays_out),
     ours("restart", "a_bad_reload_changes_nothing", restart::bad_reload),

@@ -59,6 +59,9 @@ pub(super) fn compare(lab: &Lab) -> Result<(), Failure> {
     for host in hosts {
         host.ip("route add local 10.99.0.0/16 dev lo\n\
              route add local fd99::/64 dev lo\n\
+             route add prohibit 10.97.1.0/24\n\
+             route add blackhole 10.97.2.0/24\n\
+             route add unreachable 10.97.3.0/24\n\
              neigh add 10.77.0.200 lladdr 02:00:00:00:00:99 dev eth0 nud permanent\n")?;
         towns.push(Town::start(host, &clockwork)?);
         mails.push(MailServer::start(host, 2525)?);

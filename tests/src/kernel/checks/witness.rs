@@ -274,8 +274,9 @@ pub(super) fn server(letter: char, number: u8) -> IpAddr {
 }
 
 /// Cases whose log says which of several things came first: the end of a connection or its reset, an answer or the end
-/// of its time.
-const UNSTEADY: &[&str] = &["http-refused", "ssl-refused", "alpha-of-http", "dns-short"];
+/// of its time, a script or a file.
+const UNSTEADY: &[&str] =
+    &["http-refused", "ssl-refused", "alpha-of-http", "dns-short", "misc-dynamic-and-file"];
 
 /// Cases with servers that change in the same phase, each by a check of its own: nobody says which is told first.
 const UNORDERED: &[&str] = &[

@@ -2,12 +2,18 @@
 
 use super::{Case, differs, same};
 
+const ROUTES: &str = "A check over a route of type `prohibit`";
 const ANCHORS: &str = "neither anchor ever matches";
 
 /// MD5 of `one` is f97c5d29941bfb1b2fdab0874906ab82, of nothing d41d8cd98f00b204e9800998ecf8427e.
 pub(in crate::kernel::checks) const CHECKS: &[Case] = &[
     same("tcp-refused", "real_server %A 7101 {\n TCP_CHECK {\n }\n}"),
     same("tcp-silent", "real_server 10.77.0.200 80 {\n TCP_CHECK {\n  connect_timeout 1\n }\n}"),
+    same("tcp-unreachable", "real_server 10.97.3.1 80 {\n TCP_CHECK {\n }\n}"),
+    differs("tcp-prohibit", "real_server 10.97.1.1 80 {\n TCP_CHECK {\n }\n}", ROUTES),
+    same("tcp-blackhole", "real_server 10.97.2.1 80 {\n TCP_CHECK {\n }\n}"),
+    differs("udp-blackhole", "real_server 10.97.2.2 80 {\n UDP_CHECK {\n }\n}", ROUTES),
+    differs("ping-blackhole", "real_server 10.97.2.3 80 {\n PING_CHECK {\n }\n}", ROUTES),
     same("tcp-late", "real_server %A 7010 {\n TCP_CHECK {\n }\n}"),
     same("tcp-retry", "real_server %A 7101 {\n TCP_CHECK {\n  retry 2\n  delay_before_retry 1\n }\n}"),
     same("tcp-connect-port", "real_server %A 80 {\n TCP_CHECK {\n  connect_port 7101\n }\n}"),
