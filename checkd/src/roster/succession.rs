@@ -25,6 +25,8 @@ impl Roster {
         self.assume_states();
         let twins =
             continued(old.services.iter().map(Service::config), self.services.iter().map(Service::config));
+        let told = self.init_notifies.then_some(&twins).into_iter().flatten();
+        let known: Vec<HashSet<String>> = told.map(|twin| names(&old, *twin)).collect();
         let mut starts = OldPositions::of(&old);
         for (service, twin) in twins.iter().enumerate() {
             let Some(twin) = *twin else { continue };
@@ -46,8 +48,16 @@ impl Roster {
             checker.last = before.and_then(|before| old.checkers.get(before)?.last);
             checker.standing.spared = before.is_none();
         }
+        self.tell_newcomers(&known, after);
         self.apply_states(after);
         kept
+    }
+
+    /// Those that only the new configuration has begin now: told with `rs_init_notifies`, without which nothing is known.
+    fn tell_newcomers(&self, known: &[HashSet<String>], out: &mut Vec<Effect>) {
+        for (service, known) in self.services.iter().zip(known) {
+            service.tell_alive(|server| !known.contains(&server.name), out);
+        }
     }
 
     /// The same, telling what that changes.
@@ -95,6 +105,13 @@ impl Roster {
             service.assume(server, alive, weight);
         }
     }
+}
+
+/// Names of the servers of a service that there was.
+fn names(old: &Roster, twin: Option<usize>) -> HashSet<String> {
+    let service = twin.and_then(|twin| old.services.get(twin));
+    let servers = service.into_iter().flat_map(|service| &service.config().real_servers);
+    servers.map(|server| server.name.clone()).collect()
 }
 
 /// Position of each old server's first checker.

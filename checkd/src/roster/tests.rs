@@ -313,6 +313,19 @@ fn the_first_failure_of_a_checker_that_a_reload_brings_is_forgiven_and_that_of_a
 }
 
 #[test]
+fn servers_that_a_reload_brings_are_told_where_starts_are() {
+    let old = started(vec![service(80, vec![server(1, vec![])])]);
+    let mut new = roster(
+        2,
+        vec![service(80, vec![server(1, vec![]), server(2, vec![])]), service(81, vec![server(3, vec![])])],
+    );
+    new.init_notifies = true;
+    let mut after = Vec::new();
+    new.replace(old, &mut Vec::new(), &mut after);
+    assert_eq!(notified(&after), [20, 30]);
+}
+
+#[test]
 fn another_sorry_server_is_called_anew() {
     let with_sorry = |last: u8| {
         let dead = server(1, vec![Check { alpha: true, ..check(tcp(80)) }]);

@@ -48,7 +48,8 @@ const FILES: [&[Service]; 5] = [
 
 fn config(host: &str, file: &[Service]) -> String {
     let mut text = format!(
-        "global_defs {{\nscript_user root\nenable_script_security\nlvs_notify_fifo /run/lab/{host}.fifo\n}}\n"
+        "global_defs {{\nscript_user root\nenable_script_security\nlvs_notify_fifo /run/lab/{host}.fifo\n\
+         rs_init_notifies\n}}\n"
     );
     for Service(number, words, servers) in file {
         let service = format!(
