@@ -71,7 +71,7 @@ fn signals_that_dump_the_state_elsewhere_end_nothing_here() {
         let lan = Lan::new(&[("d1", 1)])?;
         let director = master(lab, &lan)?;
         let vrrpd = director.wait_daemon("vrrpd")?;
-        for signal in [Signal::SIGUSR1, Signal::SIGUSR2] {
+        for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM] {
             director.signal(signal);
             pause(Duration::from_millis(100));
         }

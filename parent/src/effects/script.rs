@@ -150,7 +150,8 @@ impl Runner {
         }
         let program = script.argv.first().ok_or_else(|| RunError::Unsafe("it has no command".to_owned()))?;
         self.admit(&script.name, program)?;
-        let Started { pid, pidfd, exec } = start_prepared(|| command(script, extra, written_path))?;
+        let Started { pid, pidfd, exec } =
+            start_prepared(self.ahead(&purpose), || command(script, extra, written_path))?;
         let fd = pidfd.as_raw_fd();
         let run = Run {
             pid,
@@ -167,6 +168,12 @@ impl Runner {
         self.runs.insert(key, run);
         self.started = self.started.saturating_add(1);
         Ok(fd)
+    }
+
+    /// The scripts of one change start in their order, whichever file system they lie on.
+    fn ahead(&self, purpose: &Purpose) -> Option<&Exec> {
+        let mut others = self.runs.values().filter(|_| matches!(purpose, Purpose::Instance(_)));
+        others.rfind(|run| run.purpose == *purpose && run.found_by.is_some()).map(|run| &run.exec)
     }
 
     /// A program whose file system doesn't answer must not take the places of others.

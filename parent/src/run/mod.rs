@@ -215,6 +215,7 @@ pub fn block_signals() -> io::Result<SigSet> {
         Signal::SIGUSR1,
         Signal::SIGUSR2,
         Signal::SIGXCPU,
+        Signal::SIGALRM,
     ] {
         mask.add(signal);
     }

@@ -13,6 +13,7 @@ use std::process::Command;
 use std::ptr;
 
 use libc::{c_int, c_ulong};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use super::{check, check_long};
@@ -225,9 +226,13 @@ impl Exec {
     /// True while the process has not become the program yet: it may stand before a file system that doesn't answer.
     #[must_use]
     pub fn is_undecided(&self) -> bool {
-        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        !self.wait(PollTimeout::ZERO)
+    }
+
+    /// Waits for so long until it is decided; true when it is.
+    fn wait(&self, limit: PollTimeout) -> bool {
         let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::ZERO) == Ok(0)
+        poll(&mut fds, limit) != Ok(0)
     }
 }
 
@@ -248,17 +253,24 @@ pub fn start(command: &mut Command) -> io::Result<Started> {
 /// The same for a program that has to be looked at first, which may take as long: `prepare` does that in the new
 /// process, with the rights of this one. The process is the leader of a group of its own and starts as if nobody had
 /// started this one: every signal at its default and none blocked, no descriptor but the standard ones, not even while
-/// it looks.
+/// it looks. Where another one is `ahead` of it, it begins when that one has become its program, or after half a second.
 ///
 /// # Errors
 /// As [`start`].
-pub fn start_prepared(prepare: impl FnOnce() -> Result<Command, NotExecuted>) -> io::Result<Started> {
-    fork_into(|report| match stand_alone(report) {
-        Ok(report) => match prepare() {
-            Ok(mut command) => (report, NotExecuted::Failed(command.exec())),
-            Err(why) => (report, why),
-        },
-        Err(_) => exit_now(NOT_EXECUTED),
+pub fn start_prepared(
+    ahead: Option<&Exec>,
+    prepare: impl FnOnce() -> Result<Command, NotExecuted>,
+) -> io::Result<Started> {
+    const TURN: u16 = 500;
+    fork_into(|report| {
+        if let Some(ahead) = ahead {
+            ahead.wait(TURN.into());
+        }
+        match stand_alone(report).map(|report| (report, prepare())) {
+            Ok((report, Ok(mut command))) => (report, NotExecuted::Failed(command.exec())),
+            Ok((report, Err(why))) => (report, why),
+            Err(_) => exit_now(NOT_EXECUTED),
+        }
     })
 }
 
