@@ -289,6 +289,8 @@ impl Roster {
                 checker.standing = Standing {
                     up: verdict.up,
                     tested: verdict.tested,
+                    // A reload may have brought it, and this process with it.
+                    spared: !verdict.tested,
                     failures: verdict.failures,
                     weight: verdict.weight,
                     ..checker.standing
