@@ -71,7 +71,8 @@ fn signals_that_dump_the_state_elsewhere_end_nothing_here() {
         let lan = Lan::new(&[("d1", 1)])?;
         let director = master(lab, &lan)?;
         let vrrpd = director.wait_daemon("vrrpd")?;
-        for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM] {
+        let passed_over = [Signal::SIGALRM, Signal::SIGQUIT, Signal::SIGPWR, Signal::SIGXFSZ];
+        for signal in [Signal::SIGUSR1, Signal::SIGUSR2].into_iter().chain(passed_over) {
             director.signal(signal);
             pause(Duration::from_millis(100));
         }

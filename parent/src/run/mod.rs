@@ -200,8 +200,8 @@ pub struct Suite {
     exit: Option<u8>,
 }
 
-/// Blocks every signal that keepalived obeys, before anything else is done: they wait for the loop, and none of them
-/// ends the process.
+/// Blocks every signal that keepalived obeys, and those that it passes over, before anything else is done: they wait for
+/// the loop, and none of them ends the process.
 ///
 /// # Errors
 /// What pthread_sigmask(3) says; none is known.
@@ -215,7 +215,14 @@ pub fn block_signals() -> io::Result<SigSet> {
         Signal::SIGUSR1,
         Signal::SIGUSR2,
         Signal::SIGXCPU,
+        Signal::SIGXFSZ,
         Signal::SIGALRM,
+        Signal::SIGVTALRM,
+        Signal::SIGPROF,
+        Signal::SIGQUIT,
+        Signal::SIGIO,
+        Signal::SIGPWR,
+        Signal::SIGSTKFLT,
     ] {
         mask.add(signal);
     }
