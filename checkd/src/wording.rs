@@ -144,6 +144,7 @@ impl Subject<'_> {
             CheckKind::Udp(_) => summary("UDP_CHECK", "", retries),
             CheckKind::Ping(_) => summary("ICMP CHECK", &format!(" of {}", self.service), retries),
             // It counts a first run as the last of its retries.
+            CheckKind::Http(http) if http.tls.is_some() => summary("SSL_CHECK", "", retry),
             CheckKind::Http(_) => summary("HTTP_CHECK", "", retry),
             CheckKind::Smtp(smtp) => smtp_line(&smtp.endpoint, failure),
             CheckKind::Dns(dns) if !is_first => {
@@ -213,7 +214,7 @@ fn http_trouble(failure: Failure, tls: bool) -> &'static str {
         (matches!(failure, Failure::Digest), "MD5 digest error to"),
         (matches!(failure, Failure::Regex | Failure::RegexSteps), "Regex match failed"),
         (matches!(failure, Failure::ConnectTimeout | Failure::HandshakeTimeout), "Timeout connecting"),
-        (failure == Failure::Connect(ErrorKind::NetworkUnreachable), "HTTP_CHECK - network unreachable"),
+        (failure == Failure::Connect(ErrorKind::NetworkUnreachable), "HTTP/SSL_CHECK - network unreachable"),
         (matches!(failure, Failure::Connect(_)), "Connection failed"),
         (matches!(failure, Failure::Send(_)), "Error connecting"),
         (matches!(failure, Failure::AnswerTimeout) && tls, "Timeout SSL read"),
@@ -317,7 +318,7 @@ mod tests {
         let away = Failure::Connect(ErrorKind::HostUnreachable);
         let refused = Failure::Connect(ErrorKind::ConnectionRefused);
         let cases = [
-            (http(), unreachable, "HTTP_CHECK - network unreachable server [192.0.2.1]:tcp:80."),
+            (http(), unreachable, "HTTP/SSL_CHECK - network unreachable server [192.0.2.1]:tcp:80."),
             (http(), refused, "Connection failed server [192.0.2.1]:tcp:80."),
             (
                 http(),

@@ -65,10 +65,11 @@ fn a_strict_owner_is_master_at_once_and_hears_nobody() {
         let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
         let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
         let capture = Capture::start(lab, lan.switch(), "strict")?;
-        let strict = Director::start(lab, d1, Subject::Ours, &config("vrrp_strict", 255, ""), &[])?;
+        let owner = |globals| config(globals, 255, "").replace("state BACKUP", "state MASTER");
+        let strict = Director::start(lab, d1, Subject::Ours, &owner("vrrp_strict"), &[])?;
         wait_until("the owner is Master", Duration::from_secs(20), || d1.has(ADDRESS))?;
         // It listens, has the higher address, and gives way in the end.
-        let other = Director::start(lab, d2, Subject::Ours, &config("", 255, ""), &[])?;
+        let other = Director::start(lab, d2, Subject::Ours, &owner(""), &[])?;
         let believes = "(VI_1) Entering MASTER STATE";
         wait_until("the other one believes to be the owner", PATIENCE, || other.logged(believes) > 0)?;
         wait_until("the other one gives way", PATIENCE, || !d2.has(ADDRESS))?;

@@ -150,6 +150,16 @@ pub fn address(address: IpAddr, interface: &str, word: &str) -> String {
     format!("Netlink reflector reports IP {address} {word} {interface}")
 }
 
+/// Line for an advert that a Backup hears from another router than the one before; `None` when it is the same.
+#[must_use]
+pub fn master_heard(name: &str, before: Option<IpAddr>, now: IpAddr) -> Option<String> {
+    match before {
+        Some(before) if before == now => None,
+        Some(before) => Some(format!("({name}) master changed from {before} to {now}")),
+        None => Some(format!("({name}) master set to {now}")),
+    }
+}
+
 /// Line for a note.
 #[must_use]
 pub fn note(name: &str, note: Note, ours: Priority) -> (Level, String) {
@@ -287,8 +297,10 @@ pub const REMARK: usize = Reject::KINDS + 8;
 const RIVAL_OWNER: usize = Reject::KINDS + 9;
 const RIVAL_RESIGNED: usize = Reject::KINDS + 10;
 const INTERVAL_LEARNED: usize = Reject::KINDS + 11;
+/// Number of the line for another Master.
+pub const MASTER_HEARD: usize = Reject::KINDS + 12;
 /// Number of limited lines per instance.
-pub const KINDS: usize = Reject::KINDS + 12;
+pub const KINDS: usize = Reject::KINDS + 13;
 
 #[cfg(test)]
 mod tests {

@@ -41,7 +41,7 @@ pub struct Answer {
     pub fd: Option<OwnedFd>,
 }
 
-/// Something to be done at a path.
+/// Something to be done at a path, or in a directory.
 pub struct Errand {
     path: String,
     task: Task,

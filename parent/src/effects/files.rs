@@ -166,8 +166,9 @@ impl Files {
                 initialises: std::mem::take(&mut entry.is_new),
                 only_created: std::mem::take(&mut entry.only_created),
             };
-            let path = entry.settings.path.clone();
-            Errand::new(&path, Task::Look(position, edition), move || look.run())
+            // Changes of files that stand together are told in their order.
+            let place = entry.directory.display().to_string();
+            Errand::new(&place, Task::Look(position, edition), move || look.run())
         });
         looks.collect()
     }

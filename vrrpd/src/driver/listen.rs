@@ -15,7 +15,7 @@ use crate::log;
 use crate::proto::accept::{Datagram, Heard, Reject, Remark};
 use crate::proto::advert::Header;
 use crate::proto::auth::stamp::{Clocks, Stamp};
-use crate::proto::machine::Input;
+use crate::proto::machine::{Input, State};
 use crate::router::Router;
 use crate::socket::receive::{BUFFER, Read};
 
@@ -93,16 +93,23 @@ impl Driver {
                 return None;
             }
         };
+        let before = router.trail.heard.map(|heard| heard.source);
         router.trail.hear(accepted.heard);
         router.counters.received = router.counters.received.saturating_add(1);
         if accepted.heard.priority == Priority::RESIGN {
             router.counters.zero_received = router.counters.zero_received.saturating_add(1);
         }
+        if let Some(text) = log::master_heard(&router.config.name, before, accepted.heard.source)
+            && matches!(router.machine.state(), State::Backup(_))
+            && let Some(suppressed) = router.limits.allow(log::MASTER_HEARD, now, &mut self.budget)
+        {
+            self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
+        }
         if let Some(mismatch) = accepted.mismatch {
             router.counters.mismatches = router.counters.mismatches.saturating_add(1);
             if let Some(suppressed) = router.limits.allow(log::MISMATCH, now, &mut self.budget) {
                 let name = &router.config.name;
-                let text = format!("({name}) {mismatch} source={}", datagram.source);
+                let text = format!("({name}) {}", mismatch.told(datagram.source));
                 self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
             }
         }
@@ -145,7 +152,7 @@ impl Driver {
         }
         if let Some(suppressed) = router.limits.allow(kind, now, &mut self.budget) {
             let name = &router.config.name;
-            let text = format!("({name}) {reject} source={}", datagram.source);
+            let text = format!("({name}) {}", reject.told(datagram.source));
             self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
         }
     }

@@ -72,10 +72,9 @@ pub enum Remark {
 }
 
 /// How the addresses of an accepted advert differ from ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mismatch {
     /// Another number of them.
-    #[error("received an unexpected ip number count {got}, expected {ours}!")]
     Count {
         /// How many we carry.
         ours: usize,
@@ -83,7 +82,6 @@ pub enum Mismatch {
         got: u8,
     },
     /// As many, but others.
-    #[error("ip address associated with VRID {vrid} not present in MASTER advert: {missing}")]
     Set {
         /// Ours.
         vrid: Vrid,
@@ -92,11 +90,25 @@ pub enum Mismatch {
     },
 }
 
+impl Mismatch {
+    /// The same in words, of an advert from `source`.
+    #[must_use]
+    pub fn told(&self, source: IpAddr) -> String {
+        match self {
+            Self::Count { ours, got } => format!("expected {ours} VIPs but received {got} source={source}"),
+            Self::Set { vrid, missing } => {
+                format!(
+                    "ip address associated with VRID {vrid} not present in advert from {source}: {missing}"
+                )
+            }
+        }
+    }
+}
+
 /// Why a datagram is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reject {
     /// Shorter than a header, or not as long as its address count says.
-    #[error("vrrp packet too {}, length {got} and expect {expected}", deviation(.got, .expected))]
     Length {
         /// Bytes that it should have.
         expected: usize,
@@ -104,10 +116,8 @@ pub enum Reject {
         got: usize,
     },
     /// Multicast with a TTL that a router has touched (RFC 9568 section 5.1.1.3).
-    #[error("invalid TTL/HL. Received {0} and expect 255")]
     Ttl(u8),
     /// Unicast from further away, or nearer, than its peer may be.
-    #[error("invalid TTL/HL. Received {got} and expect {least} to {most}")]
     PeerTtl {
         /// `min_ttl`.
         least: u8,
@@ -117,7 +127,6 @@ pub enum Reject {
         got: u8,
     },
     /// Another VRRP version.
-    #[error("wrong version. Received {got} and expect {expected}")]
     Version {
         /// Configured.
         expected: u8,
@@ -125,7 +134,6 @@ pub enum Reject {
         got: u8,
     },
     /// VRRPv2 with another authentication type.
-    #[error("received a {got} auth, expecting {expected}!")]
     AuthenticationType {
         /// Configured.
         expected: u8,
@@ -133,10 +141,8 @@ pub enum Reject {
         got: u8,
     },
     /// VRRPv2 with another password.
-    #[error("received an invalid passwd!")]
     Password,
     /// VRRPv2 with another interval, in seconds.
-    #[error("advertisement interval mismatch mine={expected} sec rcv'd={got} sec")]
     Interval {
         /// Configured.
         expected: u8,
@@ -144,37 +150,26 @@ pub enum Reject {
         got: u8,
     },
     /// VRRPv3 with an interval of 0.
-    #[error("advertisement interval 0")]
     NoInterval,
     /// Not an advertisement.
-    #[error("Invalid packet type. {0} and expect 1")]
     Kind(u8),
     /// The message is damaged or was made for other addresses.
-    #[error("Invalid VRRPv{} checksum", number(.0))]
     Checksum(Version),
     /// Another virtual router, or none.
-    #[error("VRID {0} is another virtual router")]
     Vrid(u8),
     /// Another interface or another family.
-    #[error("came in by another interface")]
     Interface,
     /// Multicast to a unicast instance, unicast to a multicast one, or another group.
-    #[error("sent to {0}, which the instance doesn't listen to")]
     Destination(IpAddr),
     /// From an address that is no configured peer.
-    #[error("unicast source address {0} not a unicast peer")]
     UnknownPeer(IpAddr),
     /// `auth_hmac` asks for a signature.
-    #[error("not signed")]
     Unsigned,
     /// Signed, but not well.
-    #[error(transparent)]
-    Signature(#[from] Invalid),
+    Signature(Invalid),
     /// The authentication header was made with another key.
-    #[error("authentication header wrong")]
     Seal,
     /// The authentication header was heard before.
-    #[error("sequence number {got}, last {last}")]
     Sequence {
         /// The latest one.
         last: u32,
@@ -182,11 +177,58 @@ pub enum Reject {
         got: u32,
     },
     /// `owner_ignore_adverts`.
-    #[error("an address owner hears nobody")]
     OwnerIgnores,
 }
 
+impl From<Invalid> for Reject {
+    fn from(invalid: Invalid) -> Self {
+        Self::Signature(invalid)
+    }
+}
+
 impl Reject {
+    /// The same in words, of a datagram from `source`.
+    #[must_use]
+    pub fn told(&self, source: IpAddr) -> String {
+        let own = |words: String| format!("{words} source={source}");
+        match self {
+            Self::Length { expected, got } => {
+                let deviation = if got < expected { "short" } else { "long" };
+                format!("vrrp packet from {source} too {deviation}, length {got} and expect {expected}")
+            }
+            Self::Ttl(got) => format!("invalid TTL/HL from {source}. Received {got} and expect 255"),
+            Self::PeerTtl { least, most, got } => {
+                format!("TTL/HL {got} from {source} not in range [{least}, {most}]")
+            }
+            Self::Version { expected, got } => {
+                format!("wrong VRRP version from {source}. Received {got} and expect {expected}")
+            }
+            Self::AuthenticationType { expected, got } => {
+                format!("received a {got} auth from {source}, expecting {expected}!")
+            }
+            Self::Password => format!("received an invalid passwd from {source}!"),
+            Self::Interval { expected, got } => {
+                format!("advertisement interval mismatch with {source} mine={expected} sec rcv'd={got} sec")
+            }
+            Self::NoInterval => own("advertisement interval 0".to_owned()),
+            Self::Kind(kind) => format!("Invalid packet type from {source}. {kind} and expect 1"),
+            Self::Checksum(version) => {
+                format!("Invalid VRRPv{} checksum from {source}", advert::version_number(*version))
+            }
+            Self::Vrid(vrid) => own(format!("VRID {vrid} is another virtual router")),
+            Self::Interface => own("came in by another interface".to_owned()),
+            Self::Destination(address) => {
+                own(format!("sent to {address}, which the instance doesn't listen to"))
+            }
+            Self::UnknownPeer(address) => format!("unicast source address {address} not a unicast peer"),
+            Self::Unsigned => own("not signed".to_owned()),
+            Self::Signature(invalid) => own(invalid.to_string()),
+            Self::Seal => own("authentication header wrong".to_owned()),
+            Self::Sequence { last, got } => own(format!("sequence number {got}, last {last}")),
+            Self::OwnerIgnores => own("an address owner hears nobody".to_owned()),
+        }
+    }
+
     /// Number of reasons.
     pub const KINDS: usize = ipc::messages::vrrpd::REJECT_REASONS.len();
 
@@ -489,14 +531,6 @@ impl Rules {
             Some(_) | None => Ok(()),
         }
     }
-}
-
-fn deviation(got: &usize, expected: &usize) -> &'static str {
-    if got < expected { "short" } else { "long" }
-}
-
-fn number(version: &Version) -> u8 {
-    advert::version_number(*version)
 }
 
 #[cfg(test)]

@@ -465,18 +465,40 @@ fn reserved_bits_mean_nothing() {
 
 #[test]
 fn refusals_are_worded_as_keepalived_words_them() {
+    let source = ip("192.0.2.9");
     let words = [
-        (Reject::Ttl(64), "invalid TTL/HL. Received 64 and expect 255"),
-        (Reject::Version { expected: 2, got: 3 }, "wrong version. Received 3 and expect 2"),
-        (Reject::Checksum(Version::V2), "Invalid VRRPv2 checksum"),
-        (Reject::Kind(2), "Invalid packet type. 2 and expect 1"),
-        (Reject::AuthenticationType { expected: 0, got: 1 }, "received a 1 auth, expecting 0!"),
-        (Reject::Password, "received an invalid passwd!"),
-        (Reject::Interval { expected: 1, got: 3 }, "advertisement interval mismatch mine=1 sec rcv'd=3 sec"),
-        (Reject::Length { expected: 20, got: 17 }, "vrrp packet too short, length 17 and expect 20"),
-        (Reject::Length { expected: 20, got: 22 }, "vrrp packet too long, length 22 and expect 20"),
+        (Reject::Ttl(64), "invalid TTL/HL from 192.0.2.9. Received 64 and expect 255"),
+        (
+            Reject::PeerTtl { least: 250, most: 255, got: 64 },
+            "TTL/HL 64 from 192.0.2.9 not in range [250, 255]",
+        ),
+        (
+            Reject::Version { expected: 2, got: 3 },
+            "wrong VRRP version from 192.0.2.9. Received 3 and expect 2",
+        ),
+        (Reject::Checksum(Version::V2), "Invalid VRRPv2 checksum from 192.0.2.9"),
+        (Reject::Kind(2), "Invalid packet type from 192.0.2.9. 2 and expect 1"),
+        (
+            Reject::AuthenticationType { expected: 0, got: 1 },
+            "received a 1 auth from 192.0.2.9, expecting 0!",
+        ),
+        (Reject::Password, "received an invalid passwd from 192.0.2.9!"),
+        (
+            Reject::Interval { expected: 1, got: 3 },
+            "advertisement interval mismatch with 192.0.2.9 mine=1 sec rcv'd=3 sec",
+        ),
+        (
+            Reject::Length { expected: 20, got: 17 },
+            "vrrp packet from 192.0.2.9 too short, length 17 and expect 20",
+        ),
+        (
+            Reject::Length { expected: 20, got: 22 },
+            "vrrp packet from 192.0.2.9 too long, length 22 and expect 20",
+        ),
     ];
     for (reject, expected) in words {
-        assert_eq!(reject.to_string(), expected);
+        assert_eq!(reject.told(source), expected);
     }
+    let counted = Mismatch::Count { ours: 2, got: 1 };
+    assert_eq!(counted.told(source), "expected 2 VIPs but received 1 source=192.0.2.9");
 }

@@ -129,7 +129,7 @@ impl Witness {
             let line = line.split_once(": ").map_or(*line, |(_, text)| text);
             let speaks = ["service [", "VS [", "Server ["].iter().any(|words| line.contains(words));
             if let Some(line) = steady(line).filter(|_| speaks && !line.contains("healthchecker")) {
-                phases.entry(phase).or_default()[2].push(line.to_owned());
+                phases.entry(phase).or_default()[2].push(line);
             }
         }
         phases.values_mut().flatten().for_each(|lines| lines.sort());
@@ -169,7 +169,7 @@ impl Witness {
             let line = line.split_once(": ").map_or(*line, |(_, text)| text);
             let is_ours = mine(line) || servers.iter().any(|server| line.contains(server));
             if let Some(line) = steady(line).filter(|_| is_ours && !UNSTEADY.contains(&case.name)) {
-                seen.logged.entry(phase).or_default().insert(line.to_owned());
+                seen.logged.entry(phase).or_default().insert(line);
             }
         }
         let entry = entry(case.kind, number);
@@ -198,10 +198,12 @@ impl Witness {
 }
 
 /// What of a line both write at any speed of the machine: a run that was late once may be forgiven. Our reasons stand
-/// behind keepalived's words.
-fn steady(line: &str) -> Option<&str> {
-    let passes = ["imeout", "content_length (", "Warning: "].iter().all(|words| !line.contains(words));
-    passes.then(|| line.split_once(" reason=\"").map_or(line, |(words, _)| words))
+/// behind keepalived's words, some of which later versions than Debian's have for checks with TLS.
+fn steady(line: &str) -> Option<String> {
+    let passes =
+        ["imeout", "content_length (", "Warning: ", "warning["].iter().all(|words| !line.contains(words));
+    let words = line.split_once(" reason=\"").map_or(line, |(words, _)| words);
+    passes.then(|| words.replace("SSL_CHECK on", "HTTP_CHECK on").replace("HTTP/SSL_CHECK -", "HTTP_CHECK -"))
 }
 
 /// Each item with its phase, where `ends` says how many there were at the end of each.
