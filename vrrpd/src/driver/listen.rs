@@ -93,7 +93,7 @@ impl Driver {
                 return None;
             }
         };
-        let before = router.trail.heard.map(|heard| heard.source);
+        let before = router.trail.heard.map(|heard| heard.source).or(router.machine.master());
         router.trail.hear(accepted.heard);
         router.counters.received = router.counters.received.saturating_add(1);
         if accepted.heard.priority == Priority::RESIGN {
