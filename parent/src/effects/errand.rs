@@ -22,8 +22,8 @@ use super::fifo::Place;
 /// Who gets the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
-    /// The pipe of this place was opened.
-    Pipe(Place),
+    /// The pipe of this place, at this path, was opened.
+    Pipe(Place, String),
     /// The tracked file at this position, of this edition of the list, was looked at.
     Look(usize, u64),
     /// `reload_time_file` was looked at.

@@ -78,7 +78,7 @@ impl Pipes {
                 continue;
             };
             let asked = settings.clone();
-            errands.push(Errand::new(&settings.path, Task::Pipe(place), move || {
+            errands.push(Errand::new(&settings.path, Task::Pipe(place, settings.path.clone()), move || {
                 open(&asked).map_err(|error| error.to_string())
             }));
             *self.at(place) = Some(Pipe { settings, state: State::Opening(Vec::new()) });
@@ -86,12 +86,19 @@ impl Pipes {
         errands
     }
 
-    /// Takes an errand's answer; the path, or what is wrong in words.
+    /// Takes an errand's answer; the path, or what is wrong in words. A pipe that a reload has replaced meanwhile is not
+    /// taken for its successor.
     ///
     /// # Errors
     /// The pipe can't be opened.
-    pub fn opened(&mut self, place: Place, result: Result<Answer, String>) -> Result<String, String> {
-        let Some(pipe) = self.at(place) else { return Err("a pipe that nobody wants any more".to_owned()) };
+    pub fn opened(
+        &mut self,
+        place: Place,
+        path: &str,
+        result: Result<Answer, String>,
+    ) -> Result<String, String> {
+        let pipe = self.at(place).as_mut().filter(|pipe| pipe.settings.path == path);
+        let Some(pipe) = pipe else { return Err("a pipe that nobody wants any more".to_owned()) };
         let path = pipe.settings.path.clone();
         let answer =
             result.and_then(|answer| Ok((answer.fd.ok_or("it was not opened")?, answer.text == MADE)));
@@ -262,7 +269,7 @@ mod tests {
         let places = [(Place::All, &all), (Place::Vrrp, &vrrp), (Place::Checks, &checks)];
         for (place, settings) in places {
             let answer = open(settings).map_err(|error| error.to_string());
-            assert_eq!(pipes.opened(place, answer), Ok(settings.path.clone()));
+            assert_eq!(pipes.opened(place, &settings.path, answer), Ok(settings.path.clone()));
         }
         let open = |settings: &FifoSettings| {
             OpenOptions::new()
@@ -287,12 +294,32 @@ mod tests {
         let mut pipes = Pipes::default();
         let settings = settings("full");
         drop(pipes.configure(&Fifos { vrrp: Some(settings.clone()), ..Fifos::default() }));
-        pipes.opened(Place::Vrrp, open(&settings).map_err(|error| error.to_string())).unwrap();
+        pipes
+            .opened(Place::Vrrp, &settings.path, open(&settings).map_err(|error| error.to_string()))
+            .unwrap();
         for _ in 0..10_000 {
             pipes.write(Subject::Vrrp, &[b'x'; 64]);
         }
         assert!(pipes.dropped() > 8_000);
         fs::remove_file(settings.path).unwrap();
+    }
+
+    #[test]
+    fn the_answer_for_a_pipe_that_a_reload_has_replaced_is_not_taken_for_its_successor() {
+        let (old, new) = (settings("before"), settings("after"));
+        let mut pipes = Pipes::default();
+        drop(pipes.configure(&Fifos { vrrp: Some(old.clone()), ..Fifos::default() }));
+        drop(pipes.configure(&Fifos { vrrp: Some(new.clone()), ..Fifos::default() }));
+        pipes.write(Subject::Vrrp, b"1\n");
+        let late = open(&old).map_err(|error| error.to_string());
+        fs::remove_file(&old.path).unwrap();
+        assert!(pipes.opened(Place::Vrrp, &old.path, late).is_err());
+        let answer = open(&new).map_err(|error| error.to_string());
+        let mut end = File::options().read(true).write(true).open(&new.path).unwrap();
+        fs::remove_file(&new.path).unwrap();
+        assert_eq!(pipes.opened(Place::Vrrp, &new.path, answer), Ok(new.path.clone()));
+        let mut bytes = [0; 16];
+        assert_eq!(end.read(&mut bytes).unwrap(), 2);
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Suite {
     fn end_errand(&mut self, done: Done, now: MonoTime) {
         let Done { task, result } = done;
         match task {
-            Task::Pipe(place) => match self.pipes.opened(place, result) {
+            Task::Pipe(place, path) => match self.pipes.opened(place, &path, result) {
                 Ok(_) => self.start_reader(place, now),
                 Err(why) => self.say(Level::Error, &why),
             },
