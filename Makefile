@@ -50,7 +50,7 @@ bench: prepare build release ## figures beside those of Debian's keepalived; wri
 	install -d $(TARGET)/bench
 	find $(BIN) -maxdepth 1 -type f -executable -exec cp -f -t $(TARGET)/bench {} +
 	cp -f $(addprefix $(TARGET)/release/,$(SHIPPED)) $(TARGET)/bench/
-	timeout --kill-after=10 1200 $(TARGET)/bench/lab-bench docs/benchmarks.md
+	timeout --kill-after=10 1500 $(TARGET)/bench/lab-bench docs/benchmarks.md
 
 audit: ## advisories, licences, sources of the dependencies
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --quiet --locked cargo-deny

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use self::secure::Secure;
 use self::stage::{Checker, News, PORT, Stage, config, server};
 use super::{Figure, median};
 use crate::lab::clock::now;
@@ -24,12 +23,10 @@ const HTTP: &str = "HTTP_GET {\n            url {\n                path /status\
                     digest b1946ac92492d2347c6235b4d2611184\n            }\n            connect_timeout 5\n        }";
 const SILENT: &str = "HTTP_GET {\n            url {\n                path /\n            }\n\
                       connect_timeout 10\n        }";
-/// How long costs are measured.
-const LENGTH: Duration = Duration::from_secs(6);
 /// How long each of the turns of a load is measured.
 const TURN: Duration = Duration::from_secs(4);
 /// Turns of a load, an odd number: the machine is faster at one time than at another, by more than what is compared.
-const TURNS: usize = 3;
+const TURNS: usize = 5;
 /// A start, and one interval of warm-up.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -50,7 +47,7 @@ pub fn figures(lab: &Lab) -> Result<Vec<Figure>, Failure> {
     figures.push(detection(lab, &stage, &news)?);
     figures.push(open_at_once(lab, &stage)?);
     figures.extend(all_die(lab, &stage, &news)?);
-    figures.push(tls(lab, &stage)?);
+    figures.extend(secure::figures(lab, &stage)?);
     Ok(figures)
 }
 
@@ -103,7 +100,7 @@ impl Load {
         let mut figures = vec![
             Figure {
                 what: format!(
-                    "{load}: processor time per 1 000 made, ms (median of 3); at most that of keepalived"
+                    "{load}: processor time per 1 000 made, ms (median of 5); at most that of keepalived"
                 ),
                 target: Some(c.microseconds),
                 ours: ours.microseconds,
@@ -316,30 +313,6 @@ fn all_die(lab: &Lab, stage: &Stage, news: &News) -> Result<Vec<Figure>, Failure
     ])
 }
 
-/// Processor time of an SSL_GET that resumes its session, against nginx.
-fn tls(lab: &Lab, stage: &Stage) -> Result<Figure, Failure> {
-    let nginx = Secure::start(lab, stage.host()?)?;
-    let of = |subject| -> Result<f64, Failure> {
-        let text = config(TLS_CHECKS, secure::PORT, "delay_loop 1", TLS);
-        let checker = stage.start(lab, subject, &text)?;
-        pause(SETTLE);
-        let (before, used) = (nginx.requests(), checker.processor_time()?);
-        pause(LENGTH);
-        let (after, used) = (nginx.requests(), checker.processor_time()?.saturating_sub(used));
-        let (made, resumed) = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
-        if subject == Subject::Ours && (resumed == 0 || resumed < made) {
-            return Err(Failure::new(format!("of {made} requests {resumed} came in a resumed session")));
-        }
-        Ok(count(used) / 1e3 / count(made).max(1.0))
-    };
-    Ok(Figure {
-        what: "SSL_GET with resumption, 200 every second: processor time of each, µs".to_owned(),
-        target: Some(300.0),
-        ours: of(Subject::Ours)?,
-        c: Some(of(Subject::C)?),
-    })
-}
-
 fn memory(checker: &Checker) -> Result<f64, Failure> {
     let kib = process::private_kib(checker.pid()?).ok_or_else(|| Failure::new("no smaps_rollup"))?;
     Ok(count(kib) / 1024.0)
@@ -357,6 +330,3 @@ const ROUNDS: usize = 2;
 /// Servers that close together.
 const CLOSING: u16 = 40;
 const CLOSING_PORT: u16 = 8081;
-const TLS_CHECKS: u16 = 200;
-const TLS: &str = "SSL_GET {\n            url {\n                path /\n                status_code 200\n            }\n\
-                   connect_timeout 5\n        }";
