@@ -262,6 +262,7 @@ const TABLE: &str = "lvs_flush\nlvs_timeouts udp 9\nlvs_sync_daemon eth0 inst V2
 const PROCESSES: &str = "process_names\nprocess_name top\nvrrp_process_name v\nvrrp_priority -5\nvrrp_no_swap\n\
     max_auto_priority 40\nmin_auto_priority_delay 70\nvrrp_rt_priority 7\nvrrp_rlimit_rttime 1\n\
     vrrp_cpu_affinity 3 1 3\nchecker_priority 4\nchecker_cpu_affinity 0\n\
+    bfd_process_name b\nbfd_priority 3\nbfd_no_swap\nbfd_rt_priority 8\nbfd_cpu_affinity 2\nbfd_rlimit_rttime 9\n\
     startup_script \"/opt/a 'b c'\" alice\nstartup_script_timeout 4\nshutdown_script /opt/b\numask IRWXG|IRWXO\n\
     use_symlink_paths\nset_supplementary_groups\nreload_file\nreload_time_file /run/w\nreload_repeat\n\
     reload_check_config /run/l\nstate_dump_file /run/s/\nstats_dump_file st\njson_dump_file j.x\n    config_save_dir /run/c\njson_version 2\n";

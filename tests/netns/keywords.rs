@@ -48,8 +48,26 @@ fn realtime_limit(pid: i32) -> String {
 
 const PROCESSES: &str = "vrrp_process_name elector\nlvs_process_name prober\nvrrp_priority -5\n\
     checker_rt_priority 10\nchecker_cpu_affinity 0\nchecker_rlimit_rtime 400000\n\
+    bfd_process_name sentry\nbfd_priority 4\nbfd_rt_priority 11\nbfd_no_swap\nbfd_cpu_affinity 0 1\n\
+    bfd_rlimit_rtime 8000\n\
     state_dump_file /run/lab/dumps/state.data\nstats_dump_file /run/lab/dumps/numbers.stats\n\
     json_dump_file /run/lab/dumps/all.json\ndata_use_instance";
+
+/// What a state file says of a process for BFD.
+fn has_bfd_lines(path: &str, limit: u32) -> Result<(), Failure> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    for line in [
+        " BFD process name = sentry",
+        " BFD process priority = 4",
+        " BFD don't swap = true",
+        " BFD realtime priority = 11",
+        " BFD CPU Affinity = 0 1",
+        &format!(" BFD realtime limit = {limit}"),
+    ] {
+        require(text.lines().any(|found| found == line), || format!("{line} isn't in\n{text}"))?;
+    }
+    Ok(())
+}
 
 #[test]
 fn processes_and_state_files_have_the_names_that_they_are_given() {
@@ -79,17 +97,26 @@ fn processes_and_state_files_have_the_names_that_they_are_given() {
             let listed = d1.run("ls", &["-R", "/run/lab"]).unwrap_or_default();
             Failure::new(format!("{failure}\n{listed}"))
         })?;
+        has_bfd_lines("/run/lab/dumps/state.blue.data", 8_000)?;
         // The other spellings, by a reload.
         let other = config
             .replace("lvs_process_name prober", "checker_process_name tester")
             .replace("checker_rlimit_rtime 400000", "checker_rlimit_rttime 300000")
+            .replace("bfd_rlimit_rtime 8000", "bfd_rlimit_rttime 9000")
             .replace("vrrp_priority -5", "vrrp_rt_priority 9\nvrrp_rlimit_rtime 200000");
         director.write_config(d1, &other)?;
         director.ctl(&["reload"])?;
         let checkd = director.wait_daemon("tester")?;
         require(realtime_limit(checkd).contains(" 300000 "), || realtime_limit(checkd))?;
         let vrrpd = director.wait_successor("elector", vrrpd)?;
-        require(realtime_limit(vrrpd).contains(" 200000 "), || realtime_limit(vrrpd))
+        require(realtime_limit(vrrpd).contains(" 200000 "), || realtime_limit(vrrpd))?;
+        d1.run("/bin/kill", &["-10", &director.pid().to_string()])?;
+        wait_until("the file shows the new limit", SOON, || {
+            has_bfd_lines("/run/lab/dumps/state.blue.data", 9_000).is_ok()
+        })?;
+        // These settings are of a process that isn't there, which is nothing to warn of without sessions.
+        require(director.daemon("sentry").is_none(), || "a fourth daemon runs".to_owned())?;
+        require(director.logged("no BFD process") == 0, || director.log())
     });
 }
 

@@ -202,6 +202,8 @@ pub struct ProcessNames {
     pub vrrp: Option<String>,
     /// `checker_process_name`.
     pub checker: Option<String>,
+    /// `bfd_process_name`: of a process that nothing starts; state files show it.
+    pub bfd: Option<String>,
     /// With `process_names`: that of the process that upstream doesn't have.
     pub ipvs: Option<String>,
 }
@@ -290,6 +292,8 @@ pub struct ProcessSettings {
     pub vrrp_tuning: Tuning,
     /// Scheduling of checkd.
     pub checker_tuning: Tuning,
+    /// Scheduling of a BFD process, which nothing starts; state files show it.
+    pub bfd_tuning: Tuning,
     /// What happens to vrrpd and checkd when they are scheduled too late.
     pub auto_priority: AutoPriority,
     /// `startup_script`, with `startup_script_timeout`.
@@ -334,6 +338,7 @@ impl Default for ProcessSettings {
             names: ProcessNames::default(),
             vrrp_tuning: Tuning::default(),
             checker_tuning: Tuning::default(),
+            bfd_tuning: Tuning::default(),
             auto_priority: AutoPriority::default(),
             startup_script: None,
             shutdown_script: None,

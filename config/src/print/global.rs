@@ -138,6 +138,7 @@ impl Page<'_> {
             ("process_name", &process.names.parent),
             ("vrrp_process_name", &process.names.vrrp),
             ("checker_process_name", &process.names.checker),
+            ("bfd_process_name", &process.names.bfd),
         ] {
             if let Some(name) = name {
                 self.set(keyword, word(name));
@@ -146,6 +147,7 @@ impl Page<'_> {
         self.flag("process_names", process.names.ipvs.is_some());
         self.tuning("vrrp", &process.vrrp_tuning);
         self.tuning("checker", &process.checker_tuning);
+        self.tuning("bfd", &process.bfd_tuning);
         self.auto_priority(process.auto_priority);
         for (keyword, script) in
             [("startup_script", process.startup_script), ("shutdown_script", process.shutdown_script)]

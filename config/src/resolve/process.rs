@@ -39,6 +39,7 @@ pub(super) fn settings(
         vrrp_tuning: draft.vrrp.clone(),
         auto_priority: draft.auto_priority,
         checker_tuning: draft.checker.clone(),
+        bfd_tuning: draft.bfd.clone(),
         umask: draft.umask,
         symlink_paths: draft.symlink_paths,
         reload: draft.reload.clone(),
@@ -68,6 +69,7 @@ fn names(draft: &ProcessDraft) -> ProcessNames {
         parent: draft.parent_name.clone(),
         vrrp: usual(&draft.vrrp_name, "keepalived_vrrp"),
         checker: usual(&draft.checker_name, "keepalived_lvs"),
+        bfd: usual(&draft.bfd_name, "keepalived_bfd"),
         ipvs: usual(&None, "keepalived_ipvs"),
     }
 }

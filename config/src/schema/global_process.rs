@@ -14,8 +14,12 @@ pub(crate) struct ProcessDraft {
     pub(crate) parent_name: Option<String>,
     pub(crate) vrrp_name: Option<String>,
     pub(crate) checker_name: Option<String>,
+    pub(crate) bfd_name: Option<String>,
     pub(crate) vrrp: Tuning,
     pub(crate) checker: Tuning,
+    pub(crate) bfd: Tuning,
+    /// Where the keywords of a BFD process stand, which nothing starts.
+    pub(crate) bfd_rows: Vec<Span>,
     pub(crate) auto_priority: AutoPriority,
     pub(crate) startup: Option<Command>,
     pub(crate) startup_timeout: Option<Duration>,
@@ -57,6 +61,11 @@ pub(super) fn vrrp_process_name(draft: &mut GlobalDraft, lowering: &mut Lowering
 
 pub(super) fn checker_process_name(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.process.checker_name = name(lowering, line);
+}
+
+pub(super) fn bfd_process_name(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    draft.process.bfd_rows.push(line.keyword_span());
+    draft.process.bfd_name = name(lowering, line);
 }
 
 fn nice(tuning: &mut Tuning, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -129,6 +138,41 @@ pub(super) fn checker_rlimit_rttime(draft: &mut GlobalDraft, lowering: &mut Lowe
 
 pub(super) fn checker_cpu_affinity(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     cpu_affinity(&mut draft.process.checker, lowering, line);
+}
+
+/// How a BFD process would be scheduled.
+fn bfd<'d>(draft: &'d mut GlobalDraft, line: &Line<'_>) -> &'d mut Tuning {
+    draft.process.bfd_rows.push(line.keyword_span());
+    &mut draft.process.bfd
+}
+
+pub(super) fn bfd_priority(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    nice(bfd(draft, line), lowering, line);
+}
+
+pub(super) fn bfd_no_swap(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    no_swap(bfd(draft, line), lowering, line);
+}
+
+pub(super) fn bfd_rt_priority(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    rt_priority(bfd(draft, line), lowering, line);
+}
+
+pub(super) fn bfd_rlimit_rttime(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    rlimit_rttime(bfd(draft, line), lowering, line);
+}
+
+pub(super) fn bfd_cpu_affinity(draft: &mut GlobalDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    cpu_affinity(bfd(draft, line), lowering, line);
+}
+
+/// Tells of the settings of a process that isn't there, in a configuration that wants it.
+pub(super) fn tell_no_bfd(draft: &GlobalDraft, lowering: &mut Lowering<'_>) {
+    for span in &draft.process.bfd_rows {
+        let keyword = lowering.texts.text(*span);
+        let message = format!("{keyword} changes nothing: there is no BFD process");
+        lowering.report(Problem::warning(code::NOT_ACTIVE, *span, message));
+    }
 }
 
 /// Without a number as high as the kernel lets it.

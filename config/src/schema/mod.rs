@@ -98,8 +98,6 @@ pub(crate) enum Shape {
     Address,
     /// The name of an interface.
     Interface,
-    /// A word of at most so many bytes.
-    Text(usize),
     /// A block of keywords that do nothing yet.
     Block(&'static inert::InertTable),
     /// A block of free lines with these words.

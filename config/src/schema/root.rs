@@ -27,17 +27,22 @@ pub(crate) struct Draft {
     pub(crate) ssl: Option<SslDraft>,
 }
 
+/// What the place outside every block is called.
+const TOP: &str = "the top level";
+
+const BFD_INSTANCE: &str = "bfd_instance";
+
 /// Reads the whole tree. What stands in the wrong block is read where it belongs, to find its problems too.
 pub(crate) fn lower(lowering: &mut Lowering<'_>) -> Draft {
     let mut draft = Draft::default();
     for node in lowering.tree.roots() {
-        lowering.statement("the top level", node, TABLE, &mut draft);
+        lowering.statement(TOP, node, TABLE, &mut draft);
     }
     let mut next = 0;
     while let Some((node, home)) = lowering.strays.get(next).copied() {
         next += 1;
         match home {
-            Home::Root => lowering.statement("the top level", node, TABLE, &mut draft),
+            Home::Root => lowering.statement(TOP, node, TABLE, &mut draft),
             Home::VirtualServer => {
                 let mut service = ServiceDraft::new(ServiceTarget::Mark(0), Span::default());
                 lowering.statement("virtual_server", node, super::virtual_server::TABLE, &mut service);
@@ -47,6 +52,9 @@ pub(crate) fn lower(lowering: &mut Lowering<'_>) -> Draft {
                 lowering.statement("real_server", node, real_server::TABLE, &mut server);
             }
         }
+    }
+    if lowering.told.contains(&(TOP, BFD_INSTANCE)) {
+        super::global_process::tell_no_bfd(&draft.globals, lowering);
     }
     lowering.unclosed();
     draft
@@ -155,7 +163,7 @@ pub(super) static TABLE: &[Row<Draft>] = &[
     active("vrrp_track_process", super::track_process::read),
     active("interface_up_down_delays", link_delays::read),
     active("SSL", ssl::read),
-    inactive("bfd_instance", Shape::Block(&inert::BFD_INSTANCE)),
+    inactive(BFD_INSTANCE, Shape::Block(&inert::BFD_INSTANCE)),
     active("track_file", super::track_file::read),
     active("vrrp_track_file", super::track_file::read).old_for("track_file"),
 ];

@@ -379,7 +379,6 @@ impl<'t> Lowering<'t> {
                 self.interface(line, 1);
                 self.end(line, 2);
             }
-            Shape::Text(most) => self.text(line, most),
             Shape::Block(table) => inert::block(self, line, table),
             Shape::Lines(vocabulary) => {
                 self.entries(line, |lowering, line| vocabulary.check(lowering, line, 0));
@@ -421,21 +420,11 @@ impl<'t> Lowering<'t> {
             | Shape::Words(..)
             | Shape::Address
             | Shape::Interface
-            | Shape::Text(_)
             | Shape::Block(_)
             | Shape::Lines(_)
             | Shape::Options(_) => {}
         }
         self.end(line, last.saturating_add(1));
-    }
-
-    fn text(&mut self, line: &Line<'_>, most: usize) {
-        let Some(word) = self.required(line, 1, "a name") else { return };
-        self.end(line, 2);
-        if word.text.len() > most {
-            let message = format!("{} has at most {most} characters, got '{}'", line.keyword(), word.text);
-            self.error(code::BAD_TEXT, word.span, message);
-        }
     }
 
     /// Reports a block behind a keyword that takes none.

@@ -202,14 +202,31 @@ pub(super) fn globals(page: &mut String, process: &ProcessSettings, global: &Vrr
     if let Some(instance) = &process.instance {
         line!(page, " Instance name = {instance}");
     }
+    let names = &process.names;
+    for (title, name) in [
+        ("Process", &names.parent),
+        ("VRRP process", &names.vrrp),
+        ("LVS process", &names.checker),
+        ("BFD process", &names.bfd),
+    ] {
+        if let Some(name) = name {
+            line!(page, " {title} name = {name}");
+        }
+    }
     line!(page, " Router ID = {}", process.router_id);
     line!(page, " VRRP notify priority changes = {}", process.notify_priority_changes);
     line!(page, " VRRP IPv4 mcast group = {}", global.multicast_group4);
     line!(page, " VRRP IPv6 mcast group = {}", global.multicast_group6);
-    for (name, tuning) in [("VRRP", &process.vrrp_tuning), ("Checker", &process.checker_tuning)] {
+    let tunings =
+        [("VRRP", &process.vrrp_tuning), ("Checker", &process.checker_tuning), ("BFD", &process.bfd_tuning)];
+    for (name, tuning) in tunings {
         line!(page, " {name} process priority = {}", tuning.nice.unwrap_or(0));
         line!(page, " {name} don't swap = {}", tuning.lock_memory);
         line!(page, " {name} realtime priority = {}", tuning.realtime.unwrap_or(0));
+        if !tuning.processors.is_empty() {
+            let numbers: Vec<String> = tuning.processors.iter().map(u16::to_string).collect();
+            line!(page, " {name} CPU Affinity = {}", numbers.join(" "));
+        }
         line!(page, " {name} realtime limit = {}", tuning.realtime_limit_us);
     }
     line!(page, " Script security {}", if process.script_security { "enabled" } else { "disabled" });

@@ -68,7 +68,9 @@ fn globals(out: &mut Facts, model: &Model) {
     tell("rs_init_notifies", u8::from(model.init_notifies).to_string());
     tell("lvs_netlink_cmd_rcv_bufs", model.ipvs.receive_buffer.unwrap_or(0).to_string());
     tell("umask", process.umask.map_or("0177".to_owned(), |umask| format!("0{umask:o}")));
-    for (name, tuning) in [("VRRP", &process.vrrp_tuning), ("Checker", &process.checker_tuning)] {
+    let tunings =
+        [("VRRP", &process.vrrp_tuning), ("Checker", &process.checker_tuning), ("BFD", &process.bfd_tuning)];
+    for (name, tuning) in tunings {
         let Tuning { nice, realtime, realtime_limit_us, lock_memory, .. } = tuning;
         tell(&format!("{name} process priority"), nice.unwrap_or(0).to_string());
         tell(&format!("{name} don't swap"), lock_memory.to_string());
