@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn who_ends_by_itself_is_waited_for() {
         let program = fs::canonicalize("/bin/sleep").unwrap();
-        let mut child = std::process::Command::new(&program).arg("0.2").spawn().unwrap();
+        let mut child = std::process::Command::new(&program).arg("1").spawn().unwrap();
         let file = pid_file("sleep", &format!("{}\n", child.id()));
         assert_eq!(await_end(&file, &program), Some(End::Own));
         child.wait().unwrap();

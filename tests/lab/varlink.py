@@ -3,6 +3,7 @@
 varlink.py SOCKET call METHOD [PARAMETERS]     one answer, as a line
 varlink.py SOCKET more METHOD COUNT [PARAMETERS]   so many answers, a line each
 varlink.py SOCKET hammer METHOD PER_SECOND SECONDS   how many were answered, how many refused
+varlink.py SOCKET burst METHOD COUNT   the same of so many calls at once
 varlink.py SOCKET raw HEX                      bytes as they are; how many bytes came back before the end
 """
 import json
@@ -45,16 +46,20 @@ def main():
         for _ in range(int(rest[1])):
             print(json.dumps(connection.receive()), flush=True)
     elif what == "hammer":
-        answered = refused = 0
-        begin = time.monotonic()
-        for turn in range(int(rest[1]) * int(rest[2])):
-            time.sleep(max(0.0, begin + turn / int(rest[1]) - time.monotonic()))
+        due = time.monotonic()
+        refused = 0
+        for _ in range(int(rest[1]) * int(rest[2])):
+            # What is late is not made up for: never more than so many a second.
+            due = max(due + 1 / int(rest[1]), time.monotonic())
+            time.sleep(max(0.0, due - time.monotonic()))
             connection.send(rest[0])
-            if "error" in connection.receive():
-                refused += 1
-            else:
-                answered += 1
-        print(json.dumps({"answered": answered, "refused": refused}))
+            refused += "error" in connection.receive()
+        print(json.dumps({"answered": int(rest[1]) * int(rest[2]) - refused, "refused": refused}))
+    elif what == "burst":
+        count = int(rest[1])
+        connection.socket.sendall((json.dumps({"method": rest[0]}).encode() + b"\0") * count)
+        refused = sum("error" in connection.receive() for _ in range(count))
+        print(json.dumps({"answered": count - refused, "refused": refused}))
     else:
         try:
             connection.socket.sendall(bytes.fromhex(rest[0]))

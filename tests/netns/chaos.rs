@@ -71,7 +71,7 @@ fn act_out(lab: &Lab, pace: Pace, options: &[&str], deeds: &[Deed]) -> Result<No
         targets: Targets { web: SocketAddr::new(ADDRESS, 80), flow: SocketAddr::new(ADDRESS, FLOW) },
         clients: 5,
         pace: Duration::from_millis(15),
-        least_rate: 200,
+        least_rate: 200.0,
     };
     chaos::run(lab, stage, crowd, deeds)
 }

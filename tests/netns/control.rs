@@ -157,8 +157,7 @@ fn hostile_clients_cost_a_connection_each_and_nothing_else() {
             call(d1, None, "status.sock", "org.varlink.service.GetInfo", &json!({})).is_ok()
         })?;
         // A flood is answered at its pace, and the other socket is not held up by it.
-        let flood =
-            varlink(d1, None, "status.sock", &["hammer", "org.varlink.service.GetInfo", "1000", "1"])?;
+        let flood = varlink(d1, None, "status.sock", &["burst", "org.varlink.service.GetInfo", "1000"])?;
         let refused = flood[0]["refused"].as_u64().unwrap_or(0);
         require(refused > 100, || flood[0].to_string())?;
         call(d1, None, "control.sock", "org.varlink.service.GetInfo", &json!({}))?;
@@ -225,13 +224,17 @@ fn a_failover_by_hand_is_shown_lasts_over_a_restart_and_ends() {
         wait_until("d1 preempts again", SOON, || at(d1, d2))?;
         require(first.ctl(&["failover", "VI_1", "--undo"]).is_err(), || "it was undone twice".to_owned())?;
 
+        let let_go = || first.logged("Entering BACKUP STATE");
+        let taken = || first.logged("Entering MASTER STATE");
+        let before = (let_go(), taken());
         first.ctl(&["failover", "VI_1", "--for", "2"])?;
-        wait_until("it moves", SOON, || at(d2, d1))?;
-        wait_until("and returns by itself", SOON, || at(d1, d2))?;
+        wait_until("it moves", SOON, || let_go() > before.0)?;
+        wait_until("and returns by itself", SOON, || taken() > before.1 && at(d1, d2))?;
         // Nobody else is there: the address comes back although it gives way.
         second.stop()?;
+        let before = let_go();
         first.ctl(&["failover", "VI_1", "--for", "600"])?;
-        wait_until("it is let go", SOON, || first.logged("Entering BACKUP STATE") > 0)?;
+        wait_until("it is let go", SOON, || let_go() > before)?;
         wait_until("it serves on", SOON, || d1.has(front4(50))).map(|_| ())
     })
 }

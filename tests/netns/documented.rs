@@ -11,7 +11,7 @@ use tests::lab::lan::front4;
 use tests::lab::subject::install_ours;
 use tests::lab::{Director, Failure, Host, Lan, Subject, sandboxed, wait_until};
 
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(20);
 
 /// A command, and the lines that are shown below it.
 struct Shown {
@@ -75,7 +75,7 @@ fn says_what_is_shown(host: &Host, shown: &Shown) -> Result<(), Failure> {
     let file = if shown.command == "check-host" { "/run/lab/d1.conf" } else { "" };
     let line = format!("{} --run-dir /run/lab/d1.run {} {file} 2>&1; true", ctl.display(), shown.command);
     let mut last = String::new();
-    let outcome = wait_until("it says what is shown", Duration::from_secs(5), || {
+    let outcome = wait_until("it says what is shown", SOON, || {
         last = host.run("/bin/sh", &["-c", &line]).unwrap_or_default();
         let shapes: Vec<String> = last.lines().map(shape).collect();
         shown.lines.iter().all(|line| shapes.contains(&shape(line)))

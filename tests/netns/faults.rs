@@ -31,9 +31,9 @@ fn start(lab: &Lab, d1: &Host, config: &str) -> Result<Director, Failure> {
 fn undisturbed(lab: &Lab, lan: &Lan, meanwhile: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     let capture = Capture::start(lab, lan.switch(), "undisturbed")?;
     let lateness = Lateness::watch();
-    pause(Duration::from_millis(600));
+    pause(Duration::from_secs(1));
     meanwhile()?;
-    pause(Duration::from_millis(600));
+    pause(Duration::from_secs(1));
     let late = lateness.finish()?;
     let adverts = capture::adverts(&capture.stop()?)?;
     let gap = capture::longest_gap(&adverts);

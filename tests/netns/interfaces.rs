@@ -103,8 +103,9 @@ fn an_interface_that_flaps_twenty_times_is_master_again_at_the_end() {
         wait_until("d2 is Backup", ELECTED, || state(&second).as_deref() == Some("Backup"))?;
         require(first.daemon("vrrpd") == Some(speaker), || "vrrpd was replaced".to_owned())?;
         require(first.logged("Netlink reports lan0 down") > 0, || first.log())?;
+        // Each may cost the state and bring it back, with every line of that.
         let more = first.log().lines().count() - lines;
-        require(more < 400, || format!("{more} log lines"))
+        require(more < 20 * 60, || format!("{more} log lines"))
     });
 }
 
@@ -170,14 +171,19 @@ fn two_thousand_interfaces_that_come_and_go_leave_nothing_behind() {
         pause(Duration::from_millis(300));
         let (memory, files) = (process::private_kib(speaker), descriptors());
         waves(8)?;
-        pause(Duration::from_millis(300));
-        let (memory_after, files_after) = (process::private_kib(speaker), descriptors());
         require(first.daemon("vrrpd") == Some(speaker), || "vrrpd was replaced".to_owned())?;
         require(first.status()?["instances"][0]["transitions"].as_u64() == before, || {
             "a change of state".to_owned()
         })?;
-        require(files == files_after, || format!("{files} descriptors became {files_after}"))?;
-        let grown = memory_after.zip(memory).map_or(u64::MAX, |(after, before)| after.saturating_sub(before));
-        require(grown <= 256, || format!("{memory:?} KiB became {memory_after:?}"))
+        let later = || (process::private_kib(speaker), descriptors());
+        wait_until("nothing has been left behind", ELECTED, || {
+            let (memory_after, files_after) = later();
+            let grown = memory_after.zip(memory).map(|(after, before)| after.saturating_sub(before));
+            files_after <= files && grown.is_some_and(|grown| grown <= 256)
+        })
+        .map(drop)
+        .map_err(|failure| {
+            Failure::new(format!("{failure}: {memory:?} KiB and {files} descriptors became {:?}", later()))
+        })
     });
 }

@@ -2,10 +2,12 @@
 //! on processes or on files.
 
 use std::fs;
+use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::mount::{MsFlags, mount};
 use nix::sys::signal::Signal;
 use tests::lab::capture::{Capture, announcements, bursts};
 use tests::lab::config_text::{VrrpInstance, http_service};
@@ -120,27 +122,41 @@ fn processes_and_state_files_have_the_names_that_they_are_given() {
     });
 }
 
+/// A name service that gives no answer, for a while: who asks it waits.
+fn slow_names(host: &Host) -> Result<UdpSocket, Failure> {
+    let silent = host.enter(|| UdpSocket::bind("127.0.0.1:53"))?;
+    let silent = silent.map_err(|cause| Failure::instrument("a silent name service", cause))?;
+    let (file, none) = ("/run/lab/resolv.conf", None::<&str>);
+    write(file, "nameserver 127.0.0.1\noptions timeout:1 attempts:2\n")?;
+    mount(Some(file), "/etc/resolv.conf", none, MsFlags::MS_BIND, none)
+        .map_err(|cause| Failure::instrument("/etc/resolv.conf", cause))?;
+    Ok(silent)
+}
+
 /// A file that is there while a configuration is read, and a time of day that comes again tomorrow.
 #[test]
 fn reloads_are_shown_by_a_file_and_daily_ones_stay_asked_for() {
     sandboxed(60, |lab| {
         let lan = Lan::new(&[("d1", 1)])?;
         let d1 = lan.host("d1")?;
+        let _silent = slow_names(d1)?;
         let config = globals("reload_file /run/lab/reading\nreload_time_file /run/lab/when\nreload_repeat")
             + &VrrpInstance::new(3, "0.2", 200, front4(50)).text();
         let director = master(lab, d1, &config)?;
-        // Long enough to be seen: nothing waits for these but the reader.
-        let script = "vrrp_script unused$NUMBER { script \"/bin/true\" root }\n";
-        let many: String = (0..4_000).map(|number| script.replace("$NUMBER", &number.to_string())).collect();
-        let next = config.replace("10.77.0.50", "10.77.0.51");
-        director.write_config(d1, &(next + &many))?;
+        // Seen on any machine: the reader waits for a name.
+        let next = config.replace("10.77.0.50", "10.77.0.51").replacen(
+            "router_id lab",
+            "router_id lab\n    notification_email {\n    a@example.org\n    }\n    smtp_server mail.example.org",
+            1,
+        );
+        director.write_config(d1, &next)?;
         director.signal(Signal::SIGHUP);
         let reading = Path::new("/run/lab/reading");
         wait_until("the file is there", SOON, || reading.exists())?;
         wait_until("the new address is there", SOON, || d1.has(front4(51)))?;
         wait_until("the file is gone again", SOON, || !reading.exists())?;
         director.write_config(d1, &config)?;
-        let when = d1.run("/bin/date", &["-u", "-d", "3 seconds", "+%H:%M:%SZ"])?;
+        let when = d1.run("/bin/date", &["-u", "-d", "5 seconds", "+%H:%M:%SZ"])?;
         write("/run/lab/when", &when)?;
         wait_until("the old address is back at that time", SOON, || d1.has(front4(50)))?;
         require(Path::new("/run/lab/when").exists(), || "tomorrow is forgotten".to_owned())
@@ -214,11 +230,14 @@ fn announced(lab: &Lab, name: &str, before: &str, extra: &str) -> Result<(Vec<f6
         .with("virtual_ipaddress_excluded {\n        fd77::50/64 dev eth0\n    }")
         .with(extra);
     let director = master(lab, d1, &(before.to_owned() + &instance.text()))?;
-    // Three of them take a second.
-    pause(Duration::from_secs(4));
+    let both = |file: &Path| Ok((announcements(file, "10.77.0.50")?, announcements(file, "fd77::50")?));
+    capture.wait_until("three of each family", |file| {
+        both(file).map(|(arp, neighbour)| arp.len() >= 3 && neighbour.len() >= 3)
+    })?;
+    // Another one would follow as those before.
+    pause(Duration::from_secs(1));
     director.stop()?;
-    let file = capture.stop()?;
-    Ok((announcements(&file, "10.77.0.50")?, announcements(&file, "fd77::50")?))
+    both(&capture.stop()?)
 }
 
 fn least_gap(times: &[f64]) -> f64 {
@@ -267,12 +286,13 @@ fn vrrp_min_garp_leaves_one_announcement_but_to_who_asks_for_more() {
         let one = VrrpInstance::new(3, "0.2", 200, front4(50));
         let director = master(lab, d1, &(globals("vrrp_min_garp") + &one.text() + &other.text()))?;
         wait_until("d1 holds the other address", SOON, || d1.has(front4(51)))?;
-        pause(Duration::from_millis(6_500));
+        // Three at once, three after a second, two after two seconds more, and again.
+        let of_other = |file: &Path| announcements(file, "10.77.0.51");
+        capture.wait_until("four bursts and a fifth", |file| Ok(bursts(&of_other(file)?, 0.4).len() > 4))?;
         director.stop()?;
         let file = capture.stop()?;
-        let (one, other) = (announcements(&file, "10.77.0.50")?, announcements(&file, "10.77.0.51")?);
+        let (one, other) = (announcements(&file, "10.77.0.50")?, of_other(&file)?);
         require(one.len() == 1, || format!("announced at {one:?}"))?;
-        // Three at once, three after a second, two after two seconds more, and again.
         let sizes = bursts(&other, 0.4);
         require(sizes.starts_with(&[3, 3, 2, 2]), || format!("{sizes:?} announced at {other:?}"))?;
         let gap = |from: usize, to: usize| other[to] - other[from];

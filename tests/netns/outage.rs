@@ -193,7 +193,7 @@ fn under_flood(lab: &Lab, frame: &[u8], ttl: u32, count: u32) -> Result<Flooded,
 /// No peer has lost patience, as far as this machine let anybody run.
 fn without_a_pause(times: &[f64], lateness: Duration) -> Result<(), Failure> {
     let gap = times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
-    require(times.len() >= 4, || format!("only {} adverts", times.len()))?;
+    require(times.len() >= 2, || format!("only {} adverts", times.len()))?;
     require(gap < PATIENCE + lateness.as_secs_f64(), || {
         format!("adverts paused for {gap:.3} s, the laboratory was late by {lateness:?}")
     })
@@ -350,7 +350,7 @@ fn a_removed_address_costs_the_state(
     let director = Director::start(lab, d1, subject, &config, &[])?;
     wait_until("d1 is Master", Duration::from_secs(20), || d1.has(ADDRESS))?;
     let capture = Capture::start(lab, lan.switch(), subject.word())?;
-    pause(Duration::from_millis(500));
+    capture.wait_until("it speaks", |file| Ok(!capture::adverts(file)?.is_empty()))?;
     let removed = format!("Netlink reflector reports IP {ADDRESS} removed from eth0");
     // The log of the other subject may stand before.
     let before = (director.logged("Entering MASTER STATE"), director.logged(&removed));
@@ -359,7 +359,9 @@ fn a_removed_address_costs_the_state(
         director.logged("Entering MASTER STATE") == before.0 + 1 && d1.has(ADDRESS)
     })?;
     require(director.logged(&removed) == before.1 + 1, || director.log())?;
-    pause(Duration::from_millis(300));
+    capture.wait_until("it speaks again", |file| {
+        Ok(capture::adverts(file)?.last().is_some_and(|advert| advert.priority == 200))
+    })?;
     let mut priorities: Vec<String> =
         capture::adverts(&capture.stop()?)?.iter().map(|advert| advert.priority.to_string()).collect();
     priorities.dedup();

@@ -12,7 +12,7 @@ use tests::lab::config_text::{VrrpInstance, global, http_service};
 use tests::lab::failure::require;
 use tests::lab::lan::front4;
 use tests::lab::subject::install_ours;
-use tests::lab::{Director, Failure, Lan, Subject, pause, process, sandboxed, wait_for, wait_until};
+use tests::lab::{Director, Failure, Lan, Subject, clock, pause, process, sandboxed, wait_for, wait_until};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -117,7 +117,7 @@ fn late_daemons_become_urgent_up_to_the_highest_allowed_priority() {
         pause(Duration::from_millis(3_000));
         send(&lan, checkd, 18)?;
         wait_until("checkd has become urgent", SOON, || stat_field(checkd, 41) == Some(2))?;
-        require(director.logged("Set realtime priority 1") > 0, || director.log())?;
+        wait_until("that is told", SOON, || director.logged("Set realtime priority 1") > 0)?;
         let limits = read(&format!("/proc/{checkd}/limits"));
         require(limits.contains(" 300000 "), || limits)?;
         // Every timer is late by a microsecond.
@@ -126,10 +126,9 @@ fn late_daemons_become_urgent_up_to_the_highest_allowed_priority() {
         director.ctl(&["reload"])?;
         let vrrpd = director.wait_successor("vrrpd", vrrpd)?;
         wait_until("vrrpd is as urgent as it may be", SOON, || is_urgent(vrrpd, 3))?;
-        let seen = director.logged("A thread timer expired 0.0");
+        wait_until("each step is told", SOON, || director.logged("A thread timer expired ") >= 3)?;
         pause(Duration::from_secs(2));
         require(is_urgent(vrrpd, 3), || format!("{:?}", stat_field(vrrpd, 40)))?;
-        require(seen >= 3, || director.log())?;
         require(director.logged("Set realtime priority 4") == 0, || director.log())?;
         require(director.logged("should result in better keepalived performance") == 0, || director.log())
     });
@@ -198,6 +197,7 @@ fn signals_write_state_statistics_and_json_and_end_nobody() {
         // SIGUSR1, SIGRTMIN+2, then SIGRTMAX-1: the numbers that keepalived --signum prints.
         send(&lan, pid, 10)?;
         send(&lan, pid, 36)?;
+        let anew = clock::now();
         send(&lan, pid, 63)?;
         wait_until("the files are written", SOON, || {
             [
@@ -232,12 +232,13 @@ fn signals_write_state_statistics_and_json_and_end_nobody() {
         require(json[0]["data"]["last_transition"].as_f64() > Some(1e9), || json.to_string())?;
         let first = read(&path("keepalived.stats"));
         require(sent(&first) > Some(1) && first.contains("  Became master: 1\n"), || first.clone())?;
-        // The counters began anew: a second later they are small.
+        // The counters began anew: what they count was sent since.
         fs::remove_file(path("keepalived.stats")).map_err(|cause| Failure::instrument("stats", cause))?;
         send(&lan, pid, 12)?;
         wait_until("statistics are written again", SOON, || Path::new(&path("keepalived.stats")).exists())?;
         let second = read(&path("keepalived.stats"));
-        require(sent(&second) < sent(&first) && second.contains("  Became master: 0\n"), || second.clone())?;
+        let most = anew.elapsed().as_secs() + 2;
+        require(sent(&second) <= Some(most) && second.contains("  Became master: 0\n"), || second.clone())?;
         for number in [13, 24, 10, 12, 36, 63, 64] {
             send(&lan, pid, number)?;
         }
@@ -425,7 +426,7 @@ fn a_file_names_the_time_of_a_reload() {
         let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
         wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
         director.write_config(d1, &config.replace("10.77.0.50", "10.77.0.51"))?;
-        let when = d1.run("/bin/date", &["-u", "-d", "3 seconds", "+%Y-%m-%d %H:%M:%SZ"])?;
+        let when = d1.run("/bin/date", &["-u", "-d", "5 seconds", "+%Y-%m-%d %H:%M:%SZ"])?;
         fs::write("/run/lab/when", when).map_err(|cause| Failure::instrument("the file", cause))?;
         wait_until("the new address is there", SOON, || d1.has(front4(51)) && !d1.has(front4(50)))?;
         require(!Path::new("/run/lab/when").exists(), || "the file is still there".to_owned())?;
@@ -558,7 +559,7 @@ fn addresses_that_somebody_else_has_put_there_go_at_the_start_when_asked() {
         d1.ip("address add 10.77.0.50/24 dev eth0\n")?;
         let director = Director::start(lab, d1, Subject::Ours, &config, &["-X"])?;
         director.wait_daemon("vrrpd")?;
-        require(!d1.has(front4(50)), || "the address is still there".to_owned())
+        wait_until("the address goes", SOON, || !d1.has(front4(50))).map(drop)
     })
 }
 

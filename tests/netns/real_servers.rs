@@ -249,11 +249,17 @@ fn say(stream: &mut TcpStream, bytes: &[u8]) {
     let _gone = stream.write_all(bytes);
 }
 
-/// Reads until the other side has nothing to say for a while, or leaves.
-fn hear(stream: &mut TcpStream) {
-    let _refused = stream.set_read_timeout(Some(Duration::from_millis(200)));
-    while matches!(stream.read(&mut [0; 4096]), Ok(1..)) {}
+/// Reads until the other side has said this, or leaves.
+fn hear(stream: &mut TcpStream, end: &[u8]) {
+    let _refused = stream.set_read_timeout(Some(FIRST));
+    let (mut heard, mut byte) = (Vec::new(), [0]);
+    while !heard.ends_with(end) && matches!(stream.read(&mut byte), Ok(1)) {
+        heard.extend(byte);
+    }
 }
+
+/// The end of a request.
+const REQUEST: &[u8] = b"\r\n\r\n";
 
 /// Until the other side leaves.
 fn wait_for_end(stream: &mut TcpStream) {
@@ -271,12 +277,12 @@ fn drips(mut stream: TcpStream) {
 }
 
 fn speaks_http2(mut stream: TcpStream) {
-    hear(&mut stream);
+    hear(&mut stream, REQUEST);
     say(&mut stream, b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80\0\x04\0\x01\0\0\0\x05\0\xff\xff\xff");
 }
 
 fn chunked(mut stream: TcpStream) {
-    hear(&mut stream);
+    hear(&mut stream, REQUEST);
     say(
         &mut stream,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello,\r\n7\r\n world\n\r\n0\r\n\r\n",
@@ -294,14 +300,14 @@ fn big_header(mut stream: TcpStream) {
 }
 
 fn wrong_status_line(mut stream: TcpStream) {
-    hear(&mut stream);
+    hear(&mut stream, REQUEST);
     say(&mut stream, b"HTTP/1.0 OK 200\r\n\r\nbody");
 }
 
 /// What it says would be lines of their own in a log that does not escape.
 fn injects(mut stream: TcpStream) {
     say(&mut stream, b"220 x\r\n");
-    hear(&mut stream);
+    hear(&mut stream, b"\r\n");
     say(&mut stream, b"599 x\nKeepalived: all is well\n\x1b[2J\r\n");
 }
 
@@ -310,7 +316,7 @@ fn silent(mut stream: TcpStream) {
 }
 
 fn backtracks(mut stream: TcpStream) {
-    hear(&mut stream);
+    hear(&mut stream, REQUEST);
     say(&mut stream, b"HTTP/1.0 200 OK\r\n\r\n");
     say(&mut stream, &[b'a'; 200_000]);
 }
@@ -345,7 +351,7 @@ const HOSTILE: [(u16, Behaviour, &str, Option<&str>); 11] = [
 ];
 
 fn four_lines(mut stream: TcpStream) {
-    hear(&mut stream);
+    hear(&mut stream, REQUEST);
     say(&mut stream, "HTTP/1.0 200 OK\r\n\r\nOne\ntwo\n\u{e9}\nend\n".as_bytes());
 }
 
@@ -458,8 +464,9 @@ fn hostile(lab: &Lab) -> Result<(), Failure> {
         let told = port == 9050 || said.any(|line| reason.split('|').any(|words| line.contains(words)));
         require(told, || format!("port {port}: nothing says '{reason}'\n{log}"))?;
     }
-    // Start of the suite, a second to the first check, and 1 s to connect and 1 s for everything else.
-    require(start.elapsed() < FIRST, || format!("all verdicts took {:?}", start.elapsed()))?;
+    // Start of the suite, a second to the first check, and 1 s to connect and 1 s for everything else: nothing here waits
+    // for as long as a server has to say something.
+    require(start.elapsed() < 2 * FIRST, || format!("all verdicts took {:?}", start.elapsed()))?;
     let passing = director.logged("Remote Web server [10.77.0.11]:tcp:9003 succeed on service.");
     require(passing > 0, || director.log())?;
     require(!director.log().contains("\nKeepalived: all is well"), || director.log())?;

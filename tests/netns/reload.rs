@@ -1,12 +1,12 @@
 //! A reload of a large file beside adverts at the shortest interval there is.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tests::lab::config_text::{VrrpInstance, global, resting_services};
 use tests::lab::failure::require;
 use tests::lab::lan::front4;
-use tests::lab::{Capture, Director, Lan, Subject, capture, pause, sandboxed, wait_until};
+use tests::lab::{Capture, Director, Lan, Subject, capture, clock, pause, sandboxed, wait_until};
 
 const ADDRESS: IpAddr = front4(50);
 const SOON: Duration = Duration::from_secs(20);
@@ -30,7 +30,7 @@ fn reloads_of_ten_thousand_servers_pass_below_the_patience_of_a_peer_at_10_ms() 
         let _peer = Director::start(lab, d2, Subject::Ours, &config(100), &[])?;
         pause(Duration::from_secs(1));
         let capture = Capture::start(lab, lan.switch(), "reloads")?;
-        let began = Instant::now();
+        let began = clock::now();
         let weights = (2..).take_while(|weight| *weight < 6 || began.elapsed() < SPAN);
         for weight in weights {
             first.write_config(d1, &large(weight))?;

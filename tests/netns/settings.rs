@@ -8,7 +8,7 @@ use std::time::Duration;
 use tests::lab::capture::{Advert, adverts, announcements, bursts};
 use tests::lab::failure::require;
 use tests::lab::lan::{front4, front6};
-use tests::lab::{Capture, Director, Failure, Lab, Lan, Subject, pause, process, sandboxed, wait_until};
+use tests::lab::{Capture, Director, Failure, Lab, Lan, Subject, process, sandboxed, wait_until};
 
 const CONFIG: &str = "child_wait_time 4
 global_defs {
@@ -143,7 +143,9 @@ fn settings_are_seen_on_the_wire_and_on_the_machine() {
                 fs::read_to_string(format!("/run/lab/{pipe}.fifo.read")).is_ok_and(|text| text == "1\n")
             })?;
         }
-        pause(Duration::from_millis(3_500));
+        capture.wait_until("its address is announced again and again", |file| {
+            Ok(bursts(&announcements(file, "10.77.0.50")?, 0.4).len() > 3)
+        })?;
         director.stop()?;
         on_the_wire(&capture.stop()?)
     });

@@ -129,20 +129,20 @@ fn with_pid_files(lan: &Lan, host: &str) -> Result<std::process::Child, Failure>
 
 #[test]
 fn two_suites_on_one_machine_need_pid_files_of_their_own_and_no_more() {
-    sandboxed(30, |_| {
+    sandboxed(60, |_| {
         let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
         let mut first = with_pid_files(&lan, "d1")?;
         let has = |host: &str| lan.host(host).is_ok_and(|host| host.has(front4(50)));
-        wait_until("the first is Master", Duration::from_secs(10), || has("d1"))?;
+        wait_until("the first is Master", Duration::from_secs(20), || has("d1"))?;
         let mut second = with_pid_files(&lan, "d2")?;
         let socket = std::path::Path::new("/run/keepalived/run-d2-k.pid/control.sock");
-        wait_until("the second serves, too", Duration::from_secs(10), || socket.exists())?;
+        wait_until("the second serves, too", Duration::from_secs(20), || socket.exists())?;
         let ended = |child: &mut std::process::Child| {
             process::signal(i32::try_from(child.id()).unwrap_or(0), Signal::SIGTERM);
             child.wait().map_err(|cause| Failure::instrument("waiting for its end", cause))
         };
         require(ended(&mut first)?.success(), || "the first ended in trouble".to_owned())?;
-        wait_until("the second takes over", Duration::from_secs(10), || has("d2") && !has("d1"))?;
+        wait_until("the second takes over", Duration::from_secs(20), || has("d2") && !has("d1"))?;
         require(ended(&mut second)?.success(), || "the second ended in trouble".to_owned())
     });
 }

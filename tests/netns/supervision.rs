@@ -183,14 +183,14 @@ fn replaced_and_told(lab: &Lab, check: u16, setting: &str) -> Result<(), Failure
     let before = service("", 1, &[(8001, 9001), (8002, 9001)]);
     let director = Director::start(lab, d1, Subject::Ours, &before, &["-C"])?;
     let old = director.wait_daemon("checkd")?;
-    wait_until("the servers are up", Duration::from_secs(10), || {
+    wait_until("the servers are up", Duration::from_secs(20), || {
         director.logged("Gained quorum 1+0=1 <= 2 for VS [10.77.0.50]:tcp:80") == 1
     })?;
     let after = service(setting, 4, &[(8001, 9001), (8003, check), (8004, check), (8005, check)]);
     director.write_config(d1, &after)?;
     director.ctl(&["reload"])?;
     director.wait_successor("checkd", old)?;
-    wait_until("the scripts have run", Duration::from_secs(10), || said().lines().count() >= 2)
+    wait_until("the scripts have run", Duration::from_secs(20), || said().lines().count() >= 2)
         .map_err(|failure| Failure::new(format!("{failure}: {}\n{}", said(), director.log())))?;
     let mut words: Vec<String> = said().lines().map(str::to_owned).collect();
     words.sort();

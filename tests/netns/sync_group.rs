@@ -57,9 +57,12 @@ fn a_group_moves_as_a_whole(lab: &Lab, strong: Subject, weak: Subject) -> Result
 
 /// Every change of the group stands behind that of both members.
 fn judge(fifo: &mut File) -> Result<(), Failure> {
-    let mut bytes = vec![0; 65_536];
-    let length = fifo.read(&mut bytes).map_err(|cause| Failure::instrument("reading the FIFO", cause))?;
-    let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+    let mut text = String::new();
+    wait_until("the last change is told", MOVE, || {
+        text.push_str(&told(fifo));
+        text.matches("GROUP \"VG\" MASTER").count() == 2
+    })
+    .map_err(|failure| Failure::new(format!("{failure}\n{text}")))?;
     let mut expected = String::new();
     for (state, members) in [
         ("BACKUP", ["VI_1", "VI_2"]),

@@ -55,6 +55,7 @@ fn scripts_of_a_group(lab: &Lab, subject: Subject) -> Result<Vec<String>, Failur
     lan.set_cable("d1", Cable::Pulled)?;
     wait(6, "the group is in trouble")?;
     director.stop()?;
+    wait_until("the end is told", SOON, || told().len() >= 8)?;
     let mut told = told();
     told.sort();
     Ok(told)

@@ -17,7 +17,7 @@ use tests::lab::site::{Site, VIP};
 use tests::lab::subject::install_ours;
 use tests::lab::{Director, Failure, Lab, Lan, Subject, process, sandboxed, wait_for, wait_until};
 
-const START: Duration = Duration::from_secs(15);
+const START: Duration = Duration::from_secs(30);
 
 fn network() -> Result<Lan, Failure> {
     let mut lan = Lan::new(&[("d1", 1)])?;

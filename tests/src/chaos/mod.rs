@@ -11,7 +11,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::lab::clients::{Clients, Seen, Targets};
-use crate::lab::{Capture, Director, Failure, Lab, Lan, Probe, ProbeReport, capture, clock, pause, process};
+use crate::lab::{
+    Capture, Director, Failure, Lab, Lan, Probe, ProbeReport, capture, clock, pause, process, wait_until,
+};
 
 pub use deed::{DAEMONS, Deed, Dice, deeds};
 
@@ -42,8 +44,9 @@ pub struct Crowd {
     pub clients: usize,
     /// Pause of each of them.
     pub pace: Duration,
-    /// Requests per second that have to be made on average.
-    pub least_rate: u64,
+    /// Requests per second that have to be made on average; where this machine lets them make less, three fifths of what
+    /// they make while nothing happens.
+    pub least_rate: f64,
 }
 
 /// What anybody noticed.
@@ -100,7 +103,8 @@ pub fn run(lab: &Lab, mut stage: Stage<'_>, crowd: Crowd, deeds: &[Deed]) -> Res
     let client = stage.lan.host("client")?;
     let probe = Probe::start(client, stage.address, Duration::from_millis(1))?;
     let clients = Clients::start(client, crowd.targets, crowd.clients, crowd.pace)?;
-    let started = clock::now();
+    let least_rate = crowd.least_rate.min(calm_rate(&clients)? * 0.6);
+    let (started, made) = (clock::now(), clients.requests());
     let (mut undone, mut before) = (None, None);
     let mut diary = fs::File::create(lab.out.join("deeds.log"))
         .map_err(|cause| Failure::instrument("the list of deeds", cause))?;
@@ -118,13 +122,14 @@ pub fn run(lab: &Lab, mut stage: Stage<'_>, crowd: Crowd, deeds: &[Deed]) -> Res
     pause(stage.interval * 4);
     let parent = stage.master.status().unwrap_or_default()["parent"].clone();
     writeln!(diary, "{:.3} end: parent {parent}", clock::epoch()).ok();
-    let asked = started.elapsed();
+    let rate = rate(clients.requests() - made, started.elapsed());
+    writeln!(diary, "{rate:.0} requests a second, {least_rate:.0} at least").ok();
     let clients = clients.finish()?;
     let probe = probe.finish()?;
     let adverts = capture::adverts_but_of(&capture.stop()?, CLIENT)?;
     let mut remains = zombies(stage.master);
-    if clients.requests < crowd.least_rate * asked.as_secs() {
-        remains.push(format!("only {} requests in {} s", clients.requests, asked.as_secs()));
+    if rate < least_rate {
+        remains.push(format!("only {rate:.0} requests a second, at least {least_rate:.0} were to be made"));
     }
     remains.extend(before.and_then(|before| before.growth(&Weight::of(stage.master))));
     Ok(Noticed {
@@ -135,6 +140,18 @@ pub fn run(lab: &Lab, mut stage: Stage<'_>, crowd: Crowd, deeds: &[Deed]) -> Res
         undone,
         remains,
     })
+}
+
+/// Requests a second that the clients make while nothing happens.
+fn calm_rate(clients: &Clients) -> Result<f64, Failure> {
+    let (started, made) = (clock::now(), clients.requests());
+    wait_until("clients ask", Duration::from_secs(30), || clients.requests() >= made + CALM)?;
+    Ok(rate(clients.requests() - made, started.elapsed()))
+}
+
+#[expect(clippy::as_conversions, reason = "far below 2^52")]
+fn rate(requests: u64, took: Duration) -> f64 {
+    requests as f64 / took.as_secs_f64().max(f64::EPSILON)
 }
 
 fn zombies(master: &Director) -> Vec<String> {
@@ -168,6 +185,8 @@ impl Weight {
     }
 }
 
+/// Requests that show how many a machine lets clients make.
+const CALM: u64 = 200;
 /// A connection to a server or of a client may be open when it is counted.
 const SOME_DESCRIPTORS: usize = 6;
 const SOME_MEMORY_KIB: u64 = 2048;

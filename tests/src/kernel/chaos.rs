@@ -56,7 +56,7 @@ pub(super) fn nobody_notices(lab: &Lab, subject: Subject) -> Result<(), Failure>
         targets: Targets { web: SocketAddr::new(VIP, 80), flow: SocketAddr::new(VIP, FLOW) },
         clients: 2,
         pace: Duration::from_millis(20),
-        least_rate: 40,
+        least_rate: 40.0,
     };
     let deeds = deeds(1, ROUNDS);
     let complaints = chaos::run(lab, stage, crowd, &deeds)?.complaints();

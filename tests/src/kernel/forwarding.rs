@@ -6,7 +6,7 @@ use crate::lab::failure::require;
 use crate::lab::web::{WebServer, get};
 use crate::lab::{Director, Failure, Host, Lab, Lan, Subject, wait_until};
 
-const START: Duration = Duration::from_secs(15);
+const START: Duration = Duration::from_secs(30);
 
 /// Servers that stand on the client's network, with the directors.
 struct Flat {

@@ -11,9 +11,9 @@ use crate::lab::web::get;
 use crate::lab::{Director, Failure, Lab, Subject, ipvs, wait_until};
 
 /// How long the table may take to follow: checks run every second, with one second for a connection.
-const FOLLOW: Duration = Duration::from_secs(10);
+const FOLLOW: Duration = Duration::from_secs(20);
 /// Start of a director, election included.
-const START: Duration = Duration::from_secs(15);
+const START: Duration = Duration::from_secs(30);
 
 /// Who answers so many requests, each over a new connection.
 pub(super) fn ask(site: &Site, vip: &str, count: u32) -> Result<BTreeMap<String, u32>, Failure> {

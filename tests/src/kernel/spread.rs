@@ -138,4 +138,4 @@ fn ask(client: &Host, port: u16, case: &Case) -> Result<[usize; 2], Failure> {
     Ok(["w1", "w2"].map(|name| counts.get(name).copied().unwrap_or(0)))
 }
 
-const START: Duration = Duration::from_secs(15);
+const START: Duration = Duration::from_secs(30);

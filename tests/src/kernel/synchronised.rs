@@ -159,7 +159,7 @@ fn settle(sync: &mut Sync, kernel: &mut Netlink) -> Result<usize, Failure> {
                     let ends = matches!(operation, SyncOperation::Stop(_));
                     require(ends, || format!("{operation:?} was left unanswered"))?;
                     require(took >= SYNC_PATIENCE, || format!("given up after {took:?}"))?;
-                    require(took < SYNC_PATIENCE * 10, || format!("waited for {took:?}"))?;
+                    require(took < SYNC_PATIENCE * 50, || format!("waited for {took:?}"))?;
                 }
                 let complaint = sync.learn(&operation, &outcome, kernel.now());
                 require(complaint.is_none(), || format!("{complaint:?}"))?;

@@ -402,6 +402,6 @@ pub(super) fn sync_comes_and_goes(lab: &Lab, subject: Subject) -> Result<(), Fai
     require(daemons() == 0, || "a stop left a synchronisation daemon".to_owned())
 }
 
-const START: Duration = Duration::from_secs(15);
+const START: Duration = Duration::from_secs(30);
 /// Two seconds is the aim; looks take at most one per cent of the time, and in this kernel each takes long.
-const REPAIRED: Duration = Duration::from_secs(15);
+const REPAIRED: Duration = Duration::from_secs(30);

@@ -126,4 +126,4 @@ pub(super) fn every_form(lab: &Lab, subject: Subject) -> Result<(), Failure> {
     require(complaints.is_empty(), || complaints.join("\n"))
 }
 
-const START: Duration = Duration::from_secs(15);
+const START: Duration = Duration::from_secs(30);

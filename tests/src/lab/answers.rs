@@ -103,5 +103,5 @@ impl Flow {
 }
 
 const GLANCE: Duration = Duration::from_millis(50);
-const CONNECT: Duration = Duration::from_secs(1);
+const CONNECT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(25);

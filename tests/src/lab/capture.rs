@@ -55,10 +55,19 @@ impl Capture {
             .stdout(Stdio::null())
             .stderr(sink);
         let child = switch.spawn(&mut command)?;
-        wait_until("tcpdump listens", Duration::from_secs(10), || {
+        wait_until("tcpdump listens", PATIENCE, || {
             fs::read_to_string(&messages).is_ok_and(|text| text.contains("listening on"))
         })?;
         Ok(Self { child, file })
+    }
+
+    /// Waits until what has been captured so far satisfies `enough`. A frame that is being written is not there yet.
+    pub fn wait_until(
+        &self,
+        what: &str,
+        enough: impl Fn(&Path) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        wait_until(what, PATIENCE, || enough(&self.file).unwrap_or(false)).map(drop)
     }
 
     /// Stops capturing and returns the file.
@@ -69,6 +78,7 @@ impl Capture {
     }
 }
 
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of a frame that are kept: the longest advert has 255 IPv6 addresses.
 const SNAPSHOT: &str = "4200";
 /// KiB of frames that may wait for tcpdump, each of which takes a whole snapshot: bursts of hundreds are not lost.

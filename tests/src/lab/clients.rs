@@ -78,9 +78,10 @@ fn ask_again(web: SocketAddr, pace: Duration, stop: &AtomicBool, requests: &Atom
     while !stop.load(Ordering::Relaxed) {
         requests.fetch_add(1, Ordering::Relaxed);
         failed.extend(request(web).err().map(|cause| cause.to_string()));
-        // After a stall of this machine: on from here, no burst.
-        next = (next + pace).max(now());
-        pause(next.saturating_duration_since(now()));
+        // What was late is made up for, but for a stall of this machine: on from there, no burst.
+        let moment = now();
+        next = (next + pace).max(moment.checked_sub(STALL).unwrap_or(moment));
+        pause(next.saturating_duration_since(moment));
     }
     failed
 }
@@ -111,5 +112,6 @@ fn hold(flow: SocketAddr, stop: &AtomicBool) -> std::io::Result<()> {
     Ok(())
 }
 
+const STALL: Duration = Duration::from_millis(250);
 /// Shorter than the second after which a kernel repeats a lost SYN: a lost packet is a failed request.
 const WITHIN: Duration = Duration::from_millis(900);

@@ -117,4 +117,4 @@ fn program(lab: &Lab, host: &Host, name: &str) -> Result<Child, Failure> {
     host.spawn(&mut command)
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);

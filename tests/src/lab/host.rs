@@ -202,4 +202,4 @@ const SYSCTLS: [(&str, &str); 9] = [
     ("net.ipv4.conf.default.rp_filter", "0"),
 ];
 
-const KILL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+const KILL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);

@@ -118,7 +118,7 @@ impl Group {
     pub fn kill(&self) -> Result<(), Failure> {
         fs::write(self.path.join("cgroup.kill"), "1")
             .map_err(|cause| Failure::instrument("killing a control group", cause))?;
-        wait_until("the group is empty", Duration::from_secs(5), || {
+        wait_until("the group is empty", BOOT, || {
             fs::read_to_string(self.path.join("cgroup.events")).is_ok_and(|text| text.contains("populated 0"))
         })
         .map(drop)

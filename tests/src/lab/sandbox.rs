@@ -27,7 +27,8 @@ impl Lab {
 }
 
 /// Runs the body of a `#[test]` in a sandbox: the test's own program starts again inside, for this test alone.
-/// After `seconds` everything in it is killed.
+/// After `seconds`, or longer where that isn't long, everything in it is killed: that ends what hangs, and is no promise
+/// of how fast a machine is.
 ///
 /// # Panics
 /// When the body fails: this is how a test fails.
@@ -44,7 +45,7 @@ pub fn sandboxed(seconds: u32, body: impl FnOnce(&Lab) -> Result<(), Failure>) {
     let name = test_name();
     let out = build_directory().join("lab-out").join(name.replace("::", "."));
     drop(fs::remove_dir_all(&out));
-    let status = sandbox_command(seconds)
+    let status = sandbox_command(seconds.max(LEAST_SECONDS))
         .arg(env::current_exe().expect("the path of the test program"))
         .args(["--exact", &name, "--nocapture", "--test-threads=1"])
         .env(INSIDE, &out)
@@ -120,6 +121,8 @@ pub fn excerpts(out: &Path) -> String {
 }
 
 const EXCERPT: usize = 30;
+/// Shorter than what the runner of tests gives each.
+const LEAST_SECONDS: u32 = 200;
 const INSIDE: &str = "LAB_INSIDE";
 /// The search path on every machine of the laboratory.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

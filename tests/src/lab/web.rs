@@ -54,7 +54,7 @@ impl WebServer {
             .stderr(Stdio::null());
         let child = host.spawn(&mut command)?;
         let server = Self { child, directory, listen: host.name().to_owned() };
-        wait_until(&format!("{doing} answers"), Duration::from_secs(10), || {
+        wait_until(&format!("{doing} answers"), Duration::from_secs(30), || {
             host.enter(|| get("127.0.0.1", Duration::from_secs(1)))
                 .is_ok_and(|answer| answer.is_ok_and(|name| name == host.name()))
         })?;
