@@ -120,6 +120,11 @@ fn owners_answer_lower_priorities_and_yield_as_all_and_as_each_of_them_say() {
         let director = start(lab, d1, &owners())?;
         let has = |number: u8| d1.has(front4(number));
         wait_until("every owner is Master", SOON, || (71..=75).all(has))?;
+        let announced =
+            |file: &Path| Ok((announcements(file, "10.77.0.71")?, announcements(file, "10.77.0.72")?));
+        capture.wait_until("both have announced themselves", |file| {
+            announced(file).map(|(all, one)| !all.is_empty() && !one.is_empty())
+        })?;
         for (number, priority) in [(71, 50), (72, 50), (73, 255), (74, 255), (75, 255)] {
             forged(number, priority).send(client)?;
         }
@@ -127,8 +132,6 @@ fn owners_answer_lower_priorities_and_yield_as_all_and_as_each_of_them_say() {
         wait_count(&director, 75, "owner_ignores", 1)?;
         require(has(75), || director.log())?;
         // The second burst comes after a second.
-        let announced =
-            |file: &Path| Ok((announcements(file, "10.77.0.71")?, announcements(file, "10.77.0.72")?));
         capture.wait_until("both bursts", |file| {
             announced(file).map(|(all, one)| all.len() >= 9 && one.len() >= 3)
         })?;

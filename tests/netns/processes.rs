@@ -112,7 +112,8 @@ fn late_daemons_become_urgent_up_to_the_highest_allowed_priority() {
         let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
         wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
         let (vrrpd, checkd) = (director.wait_daemon("vrrpd")?, director.wait_daemon("checkd")?);
-        // Its timers are due meanwhile.
+        // It has begun to check, and its timers are due meanwhile.
+        wait_until("every daemon has begun", SOON, || director.logged("Startup complete") > 0)?;
         send(&lan, checkd, 19)?;
         pause(Duration::from_millis(3_000));
         send(&lan, checkd, 18)?;
@@ -197,6 +198,7 @@ fn signals_write_state_statistics_and_json_and_end_nobody() {
         // SIGUSR1, SIGRTMIN+2, then SIGRTMAX-1: the numbers that keepalived --signum prints.
         send(&lan, pid, 10)?;
         send(&lan, pid, 36)?;
+        wait_until("JSON is written", SOON, || Path::new(&path("keepalived.json")).exists())?;
         let anew = clock::now();
         send(&lan, pid, 63)?;
         wait_until("the files are written", SOON, || {
