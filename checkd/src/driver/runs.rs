@@ -256,8 +256,10 @@ impl Runs {
             }
         }
         self.take_answers(steps);
+        // Only a run that is due takes others along: one whose turn is about something else would split their group.
+        let mut horizon = now;
         for _ in 0..STARTS {
-            let Some((position, at)) = self.alarms.pop_due(now + EARLY) else { return };
+            let Some((position, at)) = self.alarms.pop_due(horizon) else { return };
             let runs = self.active.get(position).copied().flatten().is_some();
             // A time-out is never early.
             let early = roster
@@ -269,7 +271,10 @@ impl Runs {
             }
             match runs {
                 true => self.late(position, roster, steps),
-                false => self.start(position, at, roster, reactor, now, steps),
+                false => {
+                    horizon = now + EARLY;
+                    self.start(position, at, roster, reactor, now, steps);
+                }
             }
         }
     }
