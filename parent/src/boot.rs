@@ -344,7 +344,7 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     enter_namespace(namespace.as_deref())?;
     let place = own_place(args, &process);
     let (record, mut left) = claim(&place.run_dir)?;
-    let pid_file = claim_pid_file(args, &place)?;
+    let mut pid_file = claim_pid_file(args, &place)?;
     let vrrp_was_killed = predecessor::was_killed(&place.vrrp);
     let old_vrrpd = predecessor::await_end(&place.vrrp, &daemon_dir.join(Daemon::Vrrpd.name()));
     let control = Control::listen(&place.run_dir, process.control_group, process.status_group)
@@ -354,7 +354,7 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
     if !args.foreground {
         nix::unistd::daemon(false, false).map_err(|error| Failure::new(exit::FATAL, error))?;
     }
-    if let Ok(file) = &pid_file {
+    if let Ok(file) = &mut pid_file {
         file.write().map_err(fatal)?;
     }
     record.note_pid().map_err(fatal)?;
@@ -446,9 +446,10 @@ fn start(args: &Args) -> Result<ExitCode, Failure> {
         umask: args.umask,
         address_monitoring: args.address_monitoring,
     };
-    let suite = Suite::new(settings, parts, log, control, record, signals).map_err(fatal)?;
+    let files = (record, pid_file.ok());
+    let suite = Suite::new(settings, parts, log, control, files, signals).map_err(fatal)?;
     let code = suite.run().map_err(fatal)?;
-    drop((pid_file, core));
+    drop(core);
     Ok(code)
 }
 

@@ -23,7 +23,7 @@ pub use json::json;
 pub use text::{parent, statistics, vrrp};
 
 /// What a signal asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     /// SIGUSR1: everything, for people.
     State,

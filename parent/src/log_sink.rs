@@ -118,7 +118,7 @@ impl LogSink {
         let text = escaped(text);
         let name = format!("{}{}", speaker.ident(), self.settings.suffix);
         let console = !self.settings.console || to_console(&text);
-        let file = self.file.as_ref().is_none_or(|file| file.write(&name, &text));
+        let file = self.file.as_mut().is_none_or(|file| file.write(&name, &text));
         let elsewhere = self.settings.console || self.file.is_some();
         let syslog = !self.settings.syslog
             || match self.send_to_syslog(&name, pid, level, &text) {
@@ -276,7 +276,7 @@ mod tests {
         sink.write(Speaker::Parent, None, Level::Info, "as in a container");
         assert_eq!(sink.dropped(), 0);
         drop(sink);
-        // Another thread writes it.
+        // Another process writes it.
         while !std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with("as in a container\n")) {
             std::thread::yield_now();
         }

@@ -1,4 +1,9 @@
-//! Pid files: locked by the parent while it runs, so that a second suite with the same file is refused.
+//! Pid files: locked by the parent, so that a second suite with the same file is refused, and telling its number.
+//!
+//! Driver. The parent's file is claimed before anything is started, and may keep that waiting. Where the file lies in
+//! memory the lock lasts as long as the suite; elsewhere the number alone does, because closing a file may have to wait
+//! for its file system: nothing else must keep the suite from ending. Whoever owns a [`PidFile`] at the end has its path
+//! removed by an errand.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
@@ -6,12 +11,14 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 
 /// A pid file that this process has written; removed when dropped.
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
-    file: File,
+    /// `None` where no lock is held.
+    file: Option<File>,
     stale: bool,
 }
 
@@ -51,7 +58,7 @@ impl PidFile {
         if named.as_ref().is_ok_and(|pid| is_other_keepalived(*pid)) {
             return Err(taken());
         }
-        Ok(Self { path: path.to_owned(), file, stale: named.is_ok() })
+        Ok(Self { path: path.to_owned(), file: Some(file), stale: named.is_ok() })
     }
 
     /// True when the file named a process that is gone: a keepalived, of whatever make, was killed.
@@ -64,25 +71,44 @@ impl PidFile {
     ///
     /// # Errors
     /// The disk is full.
-    pub fn write(&self) -> io::Result<()> {
-        self.file.set_permissions(Permissions::from_mode(0o644))?;
-        self.file.set_len(0)?;
+    pub fn write(&mut self) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        file.set_permissions(Permissions::from_mode(0o644))?;
+        file.set_len(0)?;
         let line = format!("{}\n", std::process::id());
-        std::os::unix::fs::FileExt::write_all_at(&self.file, line.as_bytes(), 0)
+        std::os::unix::fs::FileExt::write_all_at(file, line.as_bytes(), 0)?;
+        if fstatfs(file)?.filesystem_type() != TMPFS_MAGIC {
+            self.file = None;
+        }
+        Ok(())
+    }
+
+    /// The path, for whoever removes it.
+    #[must_use]
+    pub fn into_path(mut self) -> PathBuf {
+        std::mem::take(&mut self.path)
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        let _already_gone = fs::remove_file(&self.path);
+        if !self.path.as_os_str().is_empty() {
+            let _already_gone = fs::remove_file(&self.path);
+        }
     }
 }
 
-/// True for a living process of this name that isn't this one.
+/// True for a living keepalived that isn't this one, whatever its `process_name` is.
 fn is_other_keepalived(pid: u32) -> bool {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    pid != std::process::id() && name.trim_end() == "keepalived"
+    let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    let program = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_keepalived =
+        name.trim_end() == NAME || program.strip_suffix(" (deleted)").unwrap_or(&program) == NAME;
+    pid != std::process::id() && is_keepalived
 }
+
+const NAME: &str = "keepalived";
 
 /// Writes the number of a daemon.
 ///
@@ -110,7 +136,7 @@ mod tests {
     #[test]
     fn a_pid_file_holds_the_number_and_goes_with_its_owner() {
         let path = path("number");
-        let file = PidFile::claim(&path).unwrap();
+        let mut file = PidFile::claim(&path).unwrap();
         file.write().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         drop(file);

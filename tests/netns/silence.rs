@@ -129,3 +129,61 @@ fn a_silent_state_directory(lab: &Lab) -> Result<(), Failure> {
 fn a_state_directory_that_does_not_answer_costs_neither_the_start_nor_a_command() {
     sandboxed(90, a_silent_state_directory);
 }
+
+/// What the suite itself writes hangs from the start or from then on: log, pid files, state files, copies of the
+/// configuration. Neither that nor its end keeps an advert, a command or the stop waiting.
+fn a_silent_log_directory(lab: &Lab) -> Result<(), Failure> {
+    const LATER: &str = "/run/lab/later";
+    let lan = Lan::new(&[("d1", 1)])?;
+    let d1 = lan.host("d1")?;
+    for directory in [SHARE, LATER] {
+        fs::create_dir_all(directory).map_err(|cause| Failure::instrument(directory, cause))?;
+    }
+    let settings = format!(
+        "global_defs {{\n    config_save_dir {SHARE}/copies\n    state_dump_file {SHARE}/state\n    \
+         stats_dump_file {SHARE}/stats\n    json_dump_file {SHARE}/json\n}}\n"
+    );
+    let config = settings + &VrrpInstance::new(3, "0.2", 200, ADDRESS).text();
+    let silent = Silent::over(SHARE)?;
+    let [log, vrrp, checkers, own] = [
+        ("-g", SHARE, "log"),
+        ("-r", LATER, "vrrp.pid"),
+        ("-c", LATER, "checkers.pid"),
+        ("-p", LATER, "pid"),
+    ]
+    .map(|(option, directory, name)| format!("{option}{directory}/{name}"));
+    let director = Director::start(lab, d1, Subject::Ours, &config, &[&log, &vrrp, &checkers, &own])?;
+    wait_until("d1 holds the address", SOON, || d1.has(ADDRESS))?;
+    // A start looks at pid files, to know whether another suite runs, and waits for them.
+    let silent_later = Silent::over(LATER)?;
+    let capture = Capture::start(lab, lan.switch(), "silent-log")?;
+    let lateness = Lateness::watch();
+    let old = director.wait_daemon("vrrpd")?;
+    answered(&director, &["restart", "vrrpd"])?;
+    director.wait_successor("vrrpd", old)?;
+    for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGUSR1] {
+        director.signal(signal);
+        answered(&director, &["status"])?;
+    }
+    answered(&director, &["reload"])?;
+    wait_until("what hangs is told", SOON, || {
+        ["pid file", "config_save_dir"].iter().all(|what| {
+            director.log().lines().any(|line| line.contains(what) && line.contains("does not answer"))
+        })
+    })?;
+    require(silent.asked() > 0 && silent_later.asked() > 0, || "nobody looked".to_owned())?;
+    require(d1.has(ADDRESS), || "the address has gone".to_owned())?;
+    let late = lateness.finish()?;
+    let gap = capture::longest_gap(&capture::adverts(&capture.stop()?)?);
+    require(gap < PATIENCE + late.as_secs_f64(), || {
+        format!("a pause of {gap:.3} s, the laboratory was late by {late:?}")
+    })?;
+    let asked = now();
+    director.stop()?;
+    require(asked.elapsed() < Duration::from_secs(10), || "the stop waited".to_owned())
+}
+
+#[test]
+fn logs_pid_files_and_state_files_that_hang_keep_neither_a_command_nor_the_stop_waiting() {
+    sandboxed(90, a_silent_log_directory);
+}

@@ -1,9 +1,10 @@
-//! Errands: what has to be done at a path that the configuration names, by a short-lived process for each. A file system
-//! that doesn't answer holds up the errands to its paths and nothing else.
+//! Errands: what has to be done at a path that an operator names, by a short-lived process for each. A file system that
+//! doesn't answer holds up the errands to its paths and nothing else: not even the end of this process, which a thread
+//! that stands still would.
 //!
 //! Driver. At most 16 errands are under way at once and one for each path, in the order in which they were asked for.
-//! One that takes longer than five seconds is killed and has failed; while its process is still there, others to the
-//! same path fail, too. Answers come from this program's own code.
+//! One that takes longer than it may, five seconds as a rule, is killed and has failed; while its process is still
+//! there, others to the same path fail, too. Answers come from this program's own code.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -28,6 +29,8 @@ pub enum Task {
     Look(usize, u64),
     /// `reload_time_file` was looked at.
     ReloadTime,
+    /// State files were written.
+    Dump,
     /// Nobody; what these words name draws a warning when it fails.
     Untold(String),
 }
@@ -41,33 +44,54 @@ pub struct Answer {
     pub fd: Option<OwnedFd>,
 }
 
-/// Something to be done at a path, or in a directory.
-pub struct Errand {
+/// Something to be done at a path, in a directory, or wherever some files are: errands of one name wait for each other.
+pub struct Errand<'w> {
     path: String,
     task: Task,
-    work: Box<dyn FnOnce() -> Result<Answer, String>>,
+    lent: Vec<OwnedFd>,
+    patience: Duration,
+    work: Work<'w>,
 }
 
-impl Errand {
+/// What is done, with what was lent for it.
+type Work<'w> = Box<dyn FnOnce(Vec<OwnedFd>) -> Result<Answer, String> + 'w>;
+
+impl<'w> Errand<'w> {
     /// `work` at `path`; it runs in a process of its own and changes nothing in this one.
-    pub fn new(path: &str, task: Task, work: impl FnOnce() -> Result<Answer, String> + 'static) -> Self {
-        Self { path: path.to_owned(), task, work: Box::new(work) }
+    pub fn new(path: &str, task: Task, work: impl FnOnce() -> Result<Answer, String> + 'w) -> Self {
+        Self::with(path, task, Vec::new(), move |_| work())
+    }
+
+    /// `work` that needs descriptors: no others of this process are open there.
+    pub fn with(
+        path: &str,
+        task: Task,
+        lent: Vec<OwnedFd>,
+        work: impl FnOnce(Vec<OwnedFd>) -> Result<Answer, String> + 'w,
+    ) -> Self {
+        Self { path: path.to_owned(), task, lent, patience: PATIENCE, work: Box::new(work) }
+    }
+
+    /// Work without an answer; a complaint about it begins with `what`.
+    pub fn untold(path: &str, what: String, work: impl FnOnce() -> io::Result<()> + 'w) -> Self {
+        let work = move || work().map(|()| Answer::default()).map_err(|error| error.to_string());
+        Self::new(path, Task::Untold(what), work)
+    }
+
+    /// The same, with so much time.
+    #[must_use]
+    pub fn within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Does the work in this process.
     #[cfg(test)]
     pub(super) fn done_here(self) -> (Task, Result<Answer, String>) {
-        (self.task, (self.work)())
-    }
-
-    /// Work without an answer; a complaint about it begins with `what`.
-    pub fn untold(path: &str, what: String, work: impl FnOnce() -> io::Result<()> + 'static) -> Self {
-        let work = move || work().map(|()| Answer::default()).map_err(|error| error.to_string());
-        Self::new(path, Task::Untold(what), work)
+        (self.task, (self.work)(self.lent))
     }
 }
 
-impl fmt::Debug for Errand {
+impl fmt::Debug for Errand<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Errand({}, {:?})", self.path, self.task)
     }
@@ -96,7 +120,7 @@ pub struct Done {
 /// All errands.
 #[derive(Debug, Default)]
 pub struct Errands {
-    waiting: VecDeque<Errand>,
+    waiting: VecDeque<Errand<'static>>,
     running: BTreeMap<usize, Running>,
 }
 
@@ -111,7 +135,7 @@ const SILENT: &str = "its file system does not answer";
 
 impl Errands {
     /// Asks for an errand; [`Self::start_next`] starts it.
-    pub fn ask(&mut self, errand: Errand) {
+    pub fn ask(&mut self, errand: Errand<'static>) {
         self.waiting.push_back(errand);
     }
 
@@ -121,21 +145,32 @@ impl Errands {
         let is_free = |path: &str| self.running.values().all(|run| run.path != path);
         let is_silent = |path: &str| self.running.values().any(|run| run.path == path && run.task.is_none());
         let under_way = self.running.values().filter(|run| run.task.is_some()).count();
-        let ready = |errand: &Errand| is_silent(&errand.path) || under_way < MOST && is_free(&errand.path);
+        let ready =
+            |errand: &Errand<'_>| is_silent(&errand.path) || under_way < MOST && is_free(&errand.path);
         let position = self.waiting.iter().position(ready)?;
-        let Errand { path, task, work } = self.waiting.remove(position)?;
+        let errand = self.waiting.remove(position)?;
+        Some(self.start(key, errand, now))
+    }
+
+    /// Starts an errand ahead of all that wait; its work sees this process as it is now. The rest is as with
+    /// [`Self::start_next`].
+    ///
+    /// # Errors
+    /// It can't be started, or somebody is at its path.
+    pub fn start(&mut self, key: usize, errand: Errand<'_>, now: MonoTime) -> Result<RawFd, Done> {
+        let Errand { path, task, lent, patience, work } = errand;
         if self.running.values().any(|run| run.path == path) {
-            return Some(Err(Done { task, result: Err(SILENT.to_owned()) }));
+            return Err(Done { task, result: Err(SILENT.to_owned()) });
         }
-        Some(match begin(work) {
+        match begin(&lent, work) {
             Ok((pid, pidfd, answer)) => {
                 let fd = pidfd.as_raw_fd();
-                let run = Running { path, task: Some(task), pid, pidfd, answer, deadline: now + PATIENCE };
+                let run = Running { path, task: Some(task), pid, pidfd, answer, deadline: now + patience };
                 self.running.insert(key, run);
                 Ok(fd)
             }
             Err(error) => Err(Done { task, result: Err(error.to_string()) }),
-        })
+        }
     }
 
     /// The descriptor under `key` is readable: the errand is over.
@@ -176,20 +211,26 @@ impl Errands {
         self.running.values().map(|run| run.pid)
     }
 
-    /// At the end of the suite: waits for what is under way, each for a tenth of a second at most.
-    pub fn linger(&self) {
-        for run in self.running.values().filter(|run| run.task.is_some()) {
-            let mut fds = [PollFd::new(run.pidfd.as_fd(), PollFlags::POLLIN)];
-            let _done_or_not = poll(&mut fds, PollTimeout::from(100_u8));
-        }
+    /// At the end of the suite: waits until something under way is over, for as long as this at most.
+    pub fn linger(&mut self, patience: Duration) -> Vec<Done> {
+        let under_way = self.running.iter().filter(|(_, run)| run.task.is_some());
+        let (keys, mut fds): (Vec<usize>, Vec<_>) =
+            under_way.map(|(key, run)| (*key, PollFd::new(run.pidfd.as_fd(), PollFlags::POLLIN))).unzip();
+        let _some_or_none = poll(&mut fds, PollTimeout::try_from(patience).unwrap_or(PollTimeout::ZERO));
+        keys.into_iter().filter_map(|key| self.ready(key)).collect()
     }
 }
 
 /// Starts a process for some work; its pid, its pidfd and where its answer will be.
-fn begin(work: Box<dyn FnOnce() -> Result<Answer, String>>) -> io::Result<(i32, OwnedFd, OwnedFd)> {
+fn begin(lent: &[OwnedFd], work: Work<'_>) -> io::Result<(i32, OwnedFd, OwnedFd)> {
     let (here, there) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    if !lent.is_empty() {
+        let fds: Vec<_> = lent.iter().map(OwnedFd::as_fd).collect();
+        send_with_fds(here.as_fd(), b"lent", &fds)?;
+    }
+    let count = lent.len();
     let (pid, pidfd) = fork_aside(there, move |channel| {
-        let (head, text, fd) = match work() {
+        let (head, text, fd) = match borrowed(&channel, count).and_then(work) {
             Ok(Answer { text, fd }) => ("+", text, fd),
             Err(why) => ("-", why, None),
         };
@@ -198,6 +239,15 @@ fn begin(work: Box<dyn FnOnce() -> Result<Answer, String>>) -> io::Result<(i32, 
         let _nobody_left = send_with_fds(channel.as_fd(), &bytes, &fds);
     })?;
     Ok((pid, pidfd, here))
+}
+
+/// What was lent to this process.
+fn borrowed(channel: &OwnedFd, count: usize) -> Result<Vec<OwnedFd>, String> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let received = receive_with_fds(channel.as_fd(), &mut [0; 4], count);
+    received.map(|(_, fds)| fds).map_err(|error| error.to_string())
 }
 
 fn answer(socket: &OwnedFd) -> Result<Answer, String> {
@@ -259,6 +309,38 @@ mod tests {
         over.retain(|done| done.task == Task::ReloadTime);
         assert_eq!(words(&over), [Ok("first"), Ok("second")]);
         assert!(!errands.is_busy());
+    }
+
+    #[test]
+    fn what_is_lent_is_open_there_and_nothing_else() {
+        let mut errands = Errands::default();
+        let lent = OwnedFd::from(std::fs::File::open("/proc/self/stat").unwrap());
+        errands.ask(Errand::with("/a", Task::Dump, vec![lent], |lent| {
+            let names = lent.iter().map(|fd| format!("/proc/self/fd/{}", fd.as_raw_fd()));
+            let names: Vec<String> =
+                names.map(|name| std::fs::read_link(name).unwrap().display().to_string()).collect();
+            let open = std::fs::read_dir("/proc/self/fd").unwrap().count();
+            // The standard three, the channel, what is lent, and the directory that is being read.
+            Ok(Answer { text: format!("{open} {}", names.len()), fd: None })
+        }));
+        assert_eq!(words(&done(&mut errands, 1)), [Ok("6 1")]);
+    }
+
+    #[test]
+    fn the_end_waits_for_what_is_under_way_and_no_longer_than_it_is_told() {
+        let mut errands = Errands::default();
+        let quick = Errand::new("/a", Task::ReloadTime, || Ok(Answer::default()));
+        let slow = Errand::new("/b", Task::ReloadTime, || {
+            loop {
+                nix::unistd::pause();
+            }
+        });
+        for (key, errand) in [quick, slow].into_iter().enumerate() {
+            errands.start(key, errand, now()).unwrap();
+        }
+        assert_eq!(words(&errands.linger(Duration::from_secs(60))), [Ok("")]);
+        assert!(errands.linger(Duration::from_millis(1)).is_empty());
+        errands.tick(now() + PATIENCE);
     }
 
     #[test]

@@ -64,13 +64,22 @@ pub enum Subject {
     Checks,
 }
 
+/// Why a pipe is not open.
+#[derive(Debug)]
+pub enum NotOpened {
+    /// In words.
+    Failed(String),
+    /// A reload has replaced it meanwhile: it is to be removed, if it was made for nobody else.
+    Unwanted(Option<Errand<'static>>),
+}
+
 /// Records that wait for a pipe that is being opened.
 const MOST_WAITING: usize = 1024;
 
 impl Pipes {
     /// Takes what the configuration names; pipes that stay the same stay open. Returns what there is to do for the
     /// others.
-    pub fn configure(&mut self, wanted: &Fifos) -> Vec<Errand> {
+    pub fn configure(&mut self, wanted: &Fifos) -> Vec<Errand<'static>> {
         let mut errands = self.close(|pipe, place| Some(&pipe.settings) != Self::wanted(wanted, place));
         for place in [Place::All, Place::Vrrp, Place::Checks] {
             let (Some(settings), None) = (Self::wanted(wanted, place).cloned(), self.at(place).as_ref())
@@ -86,36 +95,41 @@ impl Pipes {
         errands
     }
 
-    /// Takes an errand's answer; the path, or what is wrong in words. A pipe that a reload has replaced meanwhile is not
-    /// taken for its successor.
+    /// Takes an errand's answer; the path. A pipe that a reload has replaced meanwhile is not taken for its successor.
     ///
     /// # Errors
-    /// The pipe can't be opened.
+    /// The pipe can't be opened, or nobody wants it any more.
     pub fn opened(
         &mut self,
         place: Place,
         path: &str,
         result: Result<Answer, String>,
-    ) -> Result<String, String> {
-        let pipe = self.at(place).as_mut().filter(|pipe| pipe.settings.path == path);
-        let Some(pipe) = pipe else { return Err("a pipe that nobody wants any more".to_owned()) };
-        let path = pipe.settings.path.clone();
+    ) -> Result<String, NotOpened> {
+        let is_wanted = [&self.all, &self.vrrp, &self.checks]
+            .into_iter()
+            .flatten()
+            .any(|pipe| pipe.settings.path == path);
+        let Some(pipe) = self.at(place).as_mut().filter(|pipe| pipe.settings.path == path) else {
+            let made_here = result.is_ok_and(|answer| answer.text == MADE);
+            return Err(NotOpened::Unwanted((made_here && !is_wanted).then(|| removal(path.to_owned()))));
+        };
         let answer =
             result.and_then(|answer| Ok((answer.fd.ok_or("it was not opened")?, answer.text == MADE)));
         let waiting = match (answer, std::mem::replace(&mut pipe.state, State::Failed)) {
-            (Err(why), _) => return Err(format!("FIFO {path}: {why}")),
+            (Err(why), _) => return Err(NotOpened::Failed(format!("FIFO {path}: {why}"))),
             (Ok((fd, made_here)), before) => {
-                pipe.state = State::Open { file: File::from(fd), made_here };
+                let was_made = matches!(before, State::Open { made_here: true, .. });
+                pipe.state = State::Open { file: File::from(fd), made_here: made_here || was_made };
                 if let State::Opening(waiting) = before { waiting } else { Vec::new() }
             }
         };
         let lost = waiting.iter().filter(|record| !pipe.write(record)).count();
         self.dropped = self.dropped.saturating_add(u64::try_from(lost).unwrap_or(u64::MAX));
-        Ok(path)
+        Ok(path.to_owned())
     }
 
     /// At the end of the suite: removes the pipes that were made here.
-    pub fn remove(&mut self) -> Vec<Errand> {
+    pub fn remove(&mut self) -> Vec<Errand<'static>> {
         self.close(|_, _| true)
     }
 
@@ -138,15 +152,12 @@ impl Pipes {
     }
 
     /// Closes pipes; those made here are to be removed, and no others.
-    fn close(&mut self, which: impl Fn(&Pipe, Place) -> bool) -> Vec<Errand> {
+    fn close(&mut self, which: impl Fn(&Pipe, Place) -> bool) -> Vec<Errand<'static>> {
         let mut errands = Vec::new();
         for place in [Place::All, Place::Vrrp, Place::Checks] {
             let closed = self.at(place).take_if(|pipe| which(pipe, place));
             if let Some(Pipe { settings, state: State::Open { made_here: true, .. } }) = closed {
-                let path = settings.path;
-                errands.push(Errand::untold(&path.clone(), format!("FIFO {path}"), move || {
-                    fs::remove_file(path)
-                }));
+                errands.push(removal(settings.path));
             }
         }
         errands
@@ -184,6 +195,10 @@ impl Pipe {
             State::Opening(_) | State::Failed => false,
         }
     }
+}
+
+fn removal(path: String) -> Errand<'static> {
+    Errand::untold(&path.clone(), format!("FIFO {path}"), move || fs::remove_file(path))
 }
 
 /// Answer of an errand that made the pipe which it opened.
@@ -269,7 +284,7 @@ mod tests {
         let places = [(Place::All, &all), (Place::Vrrp, &vrrp), (Place::Checks, &checks)];
         for (place, settings) in places {
             let answer = open(settings).map_err(|error| error.to_string());
-            assert_eq!(pipes.opened(place, &settings.path, answer), Ok(settings.path.clone()));
+            assert_eq!(pipes.opened(place, &settings.path, answer).unwrap(), settings.path);
         }
         let open = |settings: &FifoSettings| {
             OpenOptions::new()
@@ -312,14 +327,32 @@ mod tests {
         drop(pipes.configure(&Fifos { vrrp: Some(new.clone()), ..Fifos::default() }));
         pipes.write(Subject::Vrrp, b"1\n");
         let late = open(&old).map_err(|error| error.to_string());
-        fs::remove_file(&old.path).unwrap();
-        assert!(pipes.opened(Place::Vrrp, &old.path, late).is_err());
+        let Err(NotOpened::Unwanted(Some(removal))) = pipes.opened(Place::Vrrp, &old.path, late) else {
+            panic!("it is to be removed");
+        };
+        removal.done_here().1.unwrap();
+        assert!(!Path::new(&old.path).exists());
         let answer = open(&new).map_err(|error| error.to_string());
         let mut end = File::options().read(true).write(true).open(&new.path).unwrap();
         fs::remove_file(&new.path).unwrap();
-        assert_eq!(pipes.opened(Place::Vrrp, &new.path, answer), Ok(new.path.clone()));
+        assert_eq!(pipes.opened(Place::Vrrp, &new.path, answer).unwrap(), new.path);
         let mut bytes = [0; 16];
         assert_eq!(end.read(&mut bytes).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_late_pipe_that_was_there_before_or_that_another_place_wants_stays() {
+        let settings = settings("stays");
+        let late = || Ok(Answer { text: MADE.to_owned(), fd: None });
+        let mut pipes = Pipes::default();
+        drop(pipes.configure(&Fifos { vrrp: Some(settings.clone()), ..Fifos::default() }));
+        drop(pipes.configure(&Fifos { all: Some(settings.clone()), ..Fifos::default() }));
+        let stays = |answer| matches!(answer, Err(NotOpened::Unwanted(None)));
+        assert!(stays(pipes.opened(Place::Vrrp, &settings.path, late())));
+        drop(pipes.configure(&Fifos::default()));
+        assert!(stays(pipes.opened(Place::All, &settings.path, Ok(Answer::default()))));
+        assert!(stays(pipes.opened(Place::All, &settings.path, Err("no".to_owned()))));
+        assert!(!stays(pipes.opened(Place::All, &settings.path, late())));
     }
 
     #[test]

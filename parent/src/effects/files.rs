@@ -152,7 +152,7 @@ impl Files {
     }
 
     /// The looks that are due.
-    pub fn looks(&mut self, now: MonoTime) -> Vec<Errand> {
+    pub fn looks(&mut self, now: MonoTime) -> Vec<Errand<'static>> {
         let edition = self.edition;
         let is_due = |entry: &Entry| !entry.is_busy && entry.due.is_some_and(|due| now >= due);
         let entries = (0..).zip(&mut self.entries).filter(|(_, entry)| is_due(entry));

@@ -1,80 +1,119 @@
-//! State files that signals ask for. A thread reads the model and writes them: the loop waits for no disk.
+//! State files that signals ask for. An errand gathers what they say from its copy of this process, and writes them: that
+//! costs the loop one fork, however large the configuration is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use config::model::parts::{CheckHead, IpvsHead, VrrpHead};
 use config::model::process::Purpose;
-use config::model::units::{CheckId, FileId, ProcessId, ScriptId};
+use config::model::units::{CheckId, FileId, MonoTime, ProcessId, ScriptId};
 use config::model::vrrp::Instance;
 use ipc::memfd::{MemfdError, RecordReader};
 use ipc::messages::Level;
 use ipc::messages::checkd::Verdict;
 use ipc::messages::ctl::{InstanceStatus, ServiceStatus};
 
-use super::Suite;
+use super::{Source, Suite};
 use crate::dump::{self, Services, Snapshot, What};
+use crate::effects::errand::{Answer, Errand, Task};
 
 /// Files that are being written, and those that are asked for.
 #[derive(Debug, Default)]
 pub(super) struct Dumping {
-    thread: Option<JoinHandle<Result<(), DumpError>>>,
-    waiting: BTreeSet<What>,
+    is_writing: bool,
+    /// In the order of the signals, each once; with `true` counters start anew behind it.
+    waiting: VecDeque<(What, bool)>,
     /// Counters that count from here, by instance.
     cleared: BTreeMap<String, InstanceStatus>,
-    clear: bool,
 }
+
+/// Time for the files of a large configuration on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why files were not written.
 #[derive(Debug, thiserror::Error)]
 enum DumpError {
     #[error("the configuration can't be read: {0}")]
     Model(#[from] MemfdError),
+    #[error("the configuration is missing")]
+    Missing,
     #[error("{path}: {source}")]
     Write { path: PathBuf, source: io::Error },
 }
 
 impl Suite {
     /// A signal asks for files; with `clear` counters start anew behind them.
-    pub(super) fn order_dump(&mut self, what: What, clear: bool) {
-        self.dumping.waiting.insert(what);
-        self.dumping.clear |= clear;
-        self.tick_dump();
+    pub(super) fn order_dump(&mut self, what: What, clear: bool, now: MonoTime) {
+        if !self.dumping.waiting.contains(&(what, clear)) {
+            self.dumping.waiting.push_back((what, clear));
+        }
+        self.start_dump(now);
     }
 
-    pub(super) fn tick_dump(&mut self) {
-        if let Some(thread) = self.dumping.thread.take_if(|thread| thread.is_finished()) {
-            match thread.join() {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => self.say(Level::Error, &format!("state files: {error}")),
-                Err(_) => self.say(Level::Error, "state files: the writer failed"),
-            }
+    /// Files were written, or not.
+    pub(super) fn end_dump(&mut self, result: Result<Answer, String>, now: MonoTime) {
+        self.dumping.is_writing = false;
+        if let Err(why) = result {
+            self.say(Level::Error, &format!("state files: {why}"));
         }
-        if self.dumping.thread.is_some() {
+        self.start_dump(now);
+    }
+
+    fn start_dump(&mut self, now: MonoTime) {
+        if self.dumping.is_writing {
             return;
         }
-        let Some(what) = self.dumping.waiting.pop_first() else { return };
-        if let Err(error) = self.start_dump(what) {
-            self.say(Level::Error, &format!("state files: {error}"));
+        let Some((what, clear)) = self.dumping.waiting.pop_front() else { return };
+        self.dumping.is_writing = true;
+        let key = self.key(Source::Errand);
+        let mut errands = std::mem::take(&mut self.errands);
+        let started = self.models().map(|models| {
+            let path = format!("state files in {}", self.settings.dump_dir.display());
+            let write = |models| match self.write_dump(what, models) {
+                Ok(()) => Ok(Answer::default()),
+                Err(error) => Err(error.to_string()),
+            };
+            let errand = Errand::with(&path, Task::Dump, models, write);
+            errands.start(key, errand.within(PATIENCE), now)
+        });
+        self.errands = errands;
+        if clear {
+            let statuses = self.broker.instance_status().into_iter();
+            self.dumping.cleared = statuses.map(|status| (status.name.clone(), status)).collect();
+        }
+        match started {
+            Ok(started) => self.watch_errand(key, started, now),
+            Err(error) => {
+                self.sources.remove(&key);
+                self.end_dump(Err(error.to_string()), now);
+            }
         }
     }
 
-    /// True while a writer's end is awaited.
-    pub(super) fn is_dumping(&self) -> bool {
-        self.dumping.thread.is_some()
+    /// The daemons' parts of the model.
+    fn models(&self) -> io::Result<Vec<OwnedFd>> {
+        let parts = [&self.parts.vrrpd, &self.parts.checkd, &self.parts.ipvsd];
+        parts.into_iter().map(|part| part.as_fd().try_clone_to_owned()).collect()
     }
 
-    fn start_dump(&mut self, what: What) -> io::Result<()> {
+    /// What the errand does.
+    fn write_dump(&self, what: What, models: Vec<OwnedFd>) -> Result<(), DumpError> {
+        let snapshot = self.snapshot(models)?;
+        for (path, text) in dump::files(what, &snapshot, &self.settings.dump_dir) {
+            replace(&path, &text).map_err(|source| DumpError::Write { path, source })?;
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self, models: Vec<OwnedFd>) -> Result<Snapshot, DumpError> {
+        let [model, checks, table] = <[OwnedFd; 3]>::try_from(models).map_err(|_| DumpError::Missing)?;
         let statuses = self.broker.instance_status();
         let counted = statuses.iter().map(|status| self.since_cleared(status)).collect();
-        if what == What::Statistics && std::mem::take(&mut self.dumping.clear) {
-            self.dumping.cleared = statuses.into_iter().map(|status| (status.name.clone(), status)).collect();
-        }
         let part = self.broker.part();
         let names = |members: &[config::model::units::InstanceId]| {
             members.iter().filter_map(|id| Some(part.instances.get(id.index())?.name.clone())).collect()
@@ -99,28 +138,12 @@ impl Suite {
         let processes = (0_u32..).map(ProcessId::new).zip(&part.processes);
         let processes = processes.map(|(id, pattern)| (pattern.clone(), self.counted.count(id))).collect();
         let notify = part.instances.iter().map(|known| known.notify.clone()).collect();
-        let process = part.process.clone();
-        let statuses = self.broker.service_status();
         let verdicts = self.broker.verdicts().map(|verdict| (verdict.check, verdict)).collect();
-        let parts = &self.parts;
-        let models =
-            [&parts.vrrpd, &parts.checkd, &parts.ipvsd].map(|part| part.as_fd().try_clone_to_owned());
-        let [model, checks, table] = models;
-        let (model, checks, table) = (model?, checks?, table?);
-        let directory = self.settings.dump_dir.clone();
-        let write = move || {
-            let (head, instances) = read(RecordReader::new(model)?, counted)?;
-            let read = (RecordReader::new(checks)?, RecordReader::new(table)?);
-            let services = read_services(read, statuses, verdicts)?;
-            let snapshot =
-                Snapshot { process, head, commands, files, processes, instances, notify, groups, services };
-            for (path, text) in dump::files(what, &snapshot, &directory) {
-                replace(&path, &text).map_err(|source| DumpError::Write { path, source })?;
-            }
-            Ok(())
-        };
-        self.dumping.thread = Some(thread::Builder::new().name("state-files".to_owned()).spawn(write)?);
-        Ok(())
+        let (head, instances) = read(RecordReader::new(model)?, counted)?;
+        let parts = (RecordReader::new(checks)?, RecordReader::new(table)?);
+        let services = read_services(parts, self.broker.service_status(), verdicts)?;
+        let process = part.process.clone();
+        Ok(Snapshot { process, head, commands, files, processes, instances, notify, groups, services })
     }
 
     /// The status with what was counted since the last clearing.

@@ -1,15 +1,24 @@
-//! Errands to paths of the configuration: asked for, started, and their answers given to whoever waits.
+//! Errands to paths that an operator names: asked for, started, and their answers given to whoever waits.
 
+use std::fs;
+use std::io;
+use std::os::fd::RawFd;
+use std::path::Path;
+use std::time::Duration;
+
+use config::model::units::MonoTime;
 use ipc::messages::Level;
 use ipc::reactor;
 
-use config::model::units::MonoTime;
-
 use super::{Source, Suite};
 use crate::effects::errand::{Done, Errand, Task};
-use crate::effects::fifo::Pipes;
+use crate::effects::fifo::{NotOpened, Pipes};
 use crate::effects::notify::Job;
 use crate::effects::script::Purpose;
+use crate::pid_file::PidFile;
+
+/// What errands get that are under way at the end.
+const LAST_ERRANDS: Duration = Duration::from_millis(300);
 
 impl Suite {
     /// Starts what may start, and ends what nobody answers.
@@ -19,18 +28,25 @@ impl Suite {
         }
         loop {
             let key = self.key(Source::Errand);
-            let started = self.errands.start_next(key, now);
-            if !matches!(started, Some(Ok(_))) {
+            let Some(started) = self.errands.start_next(key, now) else {
                 self.sources.remove(&key);
-            }
-            match started {
-                Some(Ok(fd)) => {
-                    if let Err(error) = self.reactor.watch_reads(fd, key) {
-                        self.say(Level::Error, &format!("an errand is not watched: {error}"));
-                    }
+                break;
+            };
+            self.watch_errand(key, started, now);
+        }
+    }
+
+    /// Watches an errand under its key, or ends what is over already.
+    pub(super) fn watch_errand(&mut self, key: usize, started: Result<RawFd, Done>, now: MonoTime) {
+        match started {
+            Ok(fd) => {
+                if let Err(error) = self.reactor.watch_reads(fd, key) {
+                    self.say(Level::Error, &format!("an errand is not watched: {error}"));
                 }
-                Some(Err(done)) => self.end_errand(done, now),
-                None => break,
+            }
+            Err(done) => {
+                self.sources.remove(&key);
+                self.end_errand(done, now);
             }
         }
     }
@@ -48,13 +64,19 @@ impl Suite {
         match task {
             Task::Pipe(place, path) => match self.pipes.opened(place, &path, result) {
                 Ok(_) => self.start_reader(place, now),
-                Err(why) => self.say(Level::Error, &why),
+                Err(NotOpened::Failed(why)) => self.say(Level::Error, &why),
+                Err(NotOpened::Unwanted(removal)) => {
+                    if let Some(removal) = removal {
+                        self.errands.ask(removal);
+                    }
+                }
             },
             Task::Look(position, edition) => {
                 let changed = self.files.looked(position, edition, result, now);
                 self.tell_changed(changed, now);
             }
             Task::ReloadTime => self.note_reload_time(result.map(|answer| answer.text), now),
+            Task::Dump => self.end_dump(result, now),
             Task::Untold(what) => {
                 if let Err(why) = result {
                     self.say(Level::Warning, &format!("{what}: {why}"));
@@ -83,21 +105,43 @@ impl Suite {
         }
     }
 
-    /// At the end: the pipes that were made here go.
-    pub(super) fn remove_pipes(&mut self) {
+    /// At the end: pipes that were made here and pid files go, and what is under way gets a moment to end.
+    pub(super) fn wind_up(&mut self) {
         for errand in self.pipes.remove() {
             self.errands.ask(errand);
         }
-        self.tick_errands(reactor::now());
-        self.errands.linger();
+        let own = self.pid_file.take().map(PidFile::into_path);
+        for path in own.into_iter().chain(self.daemon_pid_files()) {
+            self.remove_file(&path);
+        }
+        let until = reactor::now() + LAST_ERRANDS;
+        loop {
+            let now = reactor::now();
+            self.tick_errands(now);
+            if !self.errands.is_busy() || now >= until {
+                break;
+            }
+            for done in self.errands.linger(until.since(now)) {
+                self.end_errand(done, now);
+            }
+        }
+    }
+
+    /// Removes a file that may not be there.
+    fn remove_file(&mut self, path: &Path) {
+        let file = path.to_owned();
+        self.ask_untold(path, "removal of", move || match fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        });
     }
 
     /// Asks for an errand whose failure draws a warning that begins with `what`.
     pub(super) fn ask_untold(
         &mut self,
-        path: &std::path::Path,
+        path: &Path,
         what: &str,
-        work: impl FnOnce() -> std::io::Result<()> + 'static,
+        work: impl FnOnce() -> io::Result<()> + 'static,
     ) {
         let path = path.display().to_string();
         self.errands.ask(Errand::untold(&path, format!("{what} {path}"), work));

@@ -56,6 +56,7 @@ use crate::effects::script::Runner;
 use crate::events::Ring;
 use crate::log_quota::Quota;
 use crate::log_sink::{LogSink, Speaker};
+use crate::pid_file::PidFile;
 use crate::place::Place;
 use crate::record::Record;
 use crate::service;
@@ -70,7 +71,6 @@ use processes::Process;
 use questions::Questions;
 use release::Releasing;
 use reloading::{Committing, Stage};
-use saving::Saving;
 use stopping::Stopping;
 use table::TableTalk;
 
@@ -147,6 +147,7 @@ pub struct Suite {
     quotas: BTreeMap<Daemon, Quota>,
     control: Control,
     record: Record,
+    pid_file: Option<PidFile>,
     runner: Runner,
     queues: Queues,
     paces: Paces,
@@ -182,7 +183,8 @@ pub struct Suite {
     stopping: Option<Stopping>,
     table_talk: TableTalk,
     dumping: Dumping,
-    saving: Saving,
+    /// Copies of configurations that were kept.
+    saved: u32,
     events: Ring,
     questions: Questions,
     failovers: Failovers,
@@ -234,9 +236,6 @@ pub fn block_signals() -> io::Result<SigSet> {
 /// Longest sleep of the loop, so that pings and orphans have their turn.
 const PULSE: Duration = Duration::from_secs(1);
 
-/// The same while files are being written, whose end is looked for.
-const DUMP_PULSE: Duration = Duration::from_millis(50);
-
 impl Suite {
     /// Takes over what boot prepared.
     ///
@@ -247,7 +246,7 @@ impl Suite {
         parts: Parts,
         log: LogSink,
         control: Control,
-        record: Record,
+        (record, pid_file): (Record, Option<PidFile>),
         mask: SigSet,
     ) -> io::Result<Self> {
         let reactor = Reactor::new()?;
@@ -269,6 +268,7 @@ impl Suite {
             quotas: BTreeMap::new(),
             control,
             record,
+            pid_file,
             runner: Runner::default(),
             queues: Queues::default(),
             paces: Paces::default(),
@@ -302,7 +302,7 @@ impl Suite {
             stopping: None,
             table_talk: TableTalk::default(),
             dumping: Dumping::default(),
-            saving: Saving::default(),
+            saved: 0,
             events: Ring::default(),
             questions: Questions::default(),
             failovers: Failovers::default(),
@@ -339,8 +339,8 @@ impl Suite {
         self.note_event(EventKind::Suite, "keepalived", "started", env!("CARGO_PKG_VERSION"));
         self.propose_auto_priority();
         self.begin(now);
-        self.tick_errands(now);
         self.perform(now);
+        self.tick_errands(now);
         service::ready("running");
         let mut ready = Vec::new();
         while self.exit.is_none() {
@@ -356,8 +356,7 @@ impl Suite {
         if self.supervisors.get(&Daemon::Vrrpd).is_none_or(Supervisor::is_absent) {
             self.record.remove();
         }
-        self.forget_daemon_pids();
-        self.remove_pipes();
+        self.wind_up();
         Ok(ExitCode::from(self.exit.unwrap_or(0)))
     }
 
@@ -372,6 +371,8 @@ impl Suite {
         }
         self.tick(now);
         self.perform(now);
+        // What that asks for doesn't wait for the next turn.
+        self.tick_errands(now);
     }
 
     fn on_ready(&mut self, event: Ready, now: MonoTime) {
@@ -427,8 +428,6 @@ impl Suite {
         self.tick_mail(now);
         self.tick_stop(now);
         self.tick_table(now);
-        self.tick_dump();
-        self.tick_saving();
         self.tick_schedule(now);
         self.tick_failovers(now);
         self.tick_errands(now);
@@ -462,8 +461,7 @@ impl Suite {
             self.questions.deadline(),
             self.failovers.deadline(),
         ];
-        let pulse = if self.is_dumping() || self.saving.is_busy() { DUMP_PULSE } else { PULSE };
-        supervisors.chain(processes).chain(others.into_iter().flatten()).fold(now + pulse, MonoTime::min)
+        supervisors.chain(processes).chain(others.into_iter().flatten()).fold(now + PULSE, MonoTime::min)
     }
 
     /// A daemon that waits for its restart goes on waiting while a configuration is prepared: it starts with the one

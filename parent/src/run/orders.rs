@@ -28,10 +28,10 @@ impl Suite {
                 Some(Signal::SIGTERM | Signal::SIGINT) => self.begin_stop(0, now),
                 // What ended is reaped by its pidfd, orphans in every turn.
                 Some(Signal::SIGCHLD) => {}
-                Some(Signal::SIGUSR1) => self.order_dump(What::State, false),
-                Some(Signal::SIGUSR2) => self.order_dump(What::Statistics, false),
-                _ if number == realtime.json => self.order_dump(What::Json, false),
-                _ if number == realtime.clear => self.order_dump(What::Statistics, true),
+                Some(Signal::SIGUSR1) => self.order_dump(What::State, false, now),
+                Some(Signal::SIGUSR2) => self.order_dump(What::Statistics, false, now),
+                _ if number == realtime.json => self.order_dump(What::Json, false, now),
+                _ if number == realtime.clear => self.order_dump(What::Statistics, true, now),
                 _ => {}
             }
         }

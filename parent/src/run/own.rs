@@ -111,15 +111,12 @@ impl Suite {
     /// Pid files of the daemons that upstream has, too.
     pub(super) fn note_daemon_pid(&mut self, daemon: Daemon, pid: i32) {
         let Some(path) = self.daemon_pid_file(daemon) else { return };
-        if let Err(error) = pid_file::write_daemon(&path, pid) {
-            self.say(Level::Warning, &format!("{}: {error}", path.display()));
-        }
+        let file = path.clone();
+        self.ask_untold(&path, "pid file", move || pid_file::write_daemon(&file, pid));
     }
 
-    pub(super) fn forget_daemon_pids(&self) {
-        for path in Daemon::ALL.into_iter().filter_map(|daemon| self.daemon_pid_file(daemon)) {
-            let _never_written = fs::remove_file(path);
-        }
+    pub(super) fn daemon_pid_files(&self) -> Vec<PathBuf> {
+        Daemon::ALL.into_iter().filter_map(|daemon| self.daemon_pid_file(daemon)).collect()
     }
 
     fn daemon_pid_file(&self, daemon: Daemon) -> Option<PathBuf> {

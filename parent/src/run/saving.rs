@@ -1,61 +1,35 @@
-//! `config_save_dir`: a copy of each configuration that is read. A thread writes it: the loop waits for no disk.
+//! `config_save_dir`: a copy of each configuration that is read, written by an errand.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Seek};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::thread::{self, JoinHandle};
+use std::path::Path;
 
 use ipc::messages::Level;
 
 use super::Suite;
+use crate::effects::errand::{Answer, Errand, Task};
 use crate::worker::Parts;
-
-/// The copy that is being written, and how many there are.
-#[derive(Debug, Default)]
-pub(super) struct Saving {
-    thread: Option<JoinHandle<io::Result<()>>>,
-    count: u32,
-}
-
-impl Saving {
-    /// True while a writer's end is awaited.
-    pub(super) fn is_busy(&self) -> bool {
-        self.thread.is_some()
-    }
-}
 
 impl Suite {
     /// Keeps a copy of the text that `parts` were made of, if the configuration wants that.
     pub(super) fn save_configuration(&mut self, parts: &Parts) {
-        let Some(directory) = &parts.parent.process.save_dir else { return };
-        let directory = PathBuf::from(directory);
-        let name = format!("keepalived.conf.{}.{}", std::process::id(), self.saving.count);
-        self.saving.count = self.saving.count.saturating_add(1);
-        if self.saving.is_busy() {
-            self.say(
-                Level::Warning,
-                &format!("config_save_dir: {name} is left out, the last copy is being written"),
-            );
-            return;
-        }
-        let started = parts.consolidated.try_clone().and_then(|text| {
-            let write = move || copy(text, &directory, &name);
-            thread::Builder::new().name("config-copy".to_owned()).spawn(write)
-        });
-        match started {
-            Ok(thread) => self.saving.thread = Some(thread),
-            Err(error) => self.say(Level::Error, &format!("config_save_dir: {error}")),
-        }
-    }
-
-    pub(super) fn tick_saving(&mut self) {
-        let Some(thread) = self.saving.thread.take_if(|thread| thread.is_finished()) else { return };
-        match thread.join() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => self.say(Level::Error, &format!("config_save_dir: {error}")),
-            Err(_) => self.say(Level::Error, "config_save_dir: the writer failed"),
+        let Some(directory) = parts.parent.process.save_dir.clone() else { return };
+        let name = format!("keepalived.conf.{}.{}", std::process::id(), self.saved);
+        self.saved = self.saved.saturating_add(1);
+        let what = format!("config_save_dir {directory}");
+        match parts.consolidated.try_clone() {
+            Ok(text) => {
+                let place = directory.clone();
+                let copy = move |lent: Vec<OwnedFd>| {
+                    let text = lent.into_iter().next().ok_or("the text is missing")?;
+                    copy(text, Path::new(&place), &name).map_err(|error| error.to_string())?;
+                    Ok(Answer::default())
+                };
+                self.errands.ask(Errand::with(&directory, Task::Untold(what), vec![text], copy));
+            }
+            Err(error) => self.say(Level::Warning, &format!("{what}: {error}")),
         }
     }
 }

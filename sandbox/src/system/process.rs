@@ -285,8 +285,8 @@ fn fork_into(become_program: impl FnOnce(OwnedFd) -> (OwnedFd, NotExecuted)) -> 
     Ok(Started { pid, pidfd, exec: Exec(exec) })
 }
 
-/// Has `work` done by a process of its own, with the rights of this one; `channel` is all that it keeps beside the
-/// standard descriptors. Returns its id and its pidfd.
+/// Has `work` done by a process of its own, with the rights of this one; `channel` is all that it keeps. Returns its id and
+/// its pidfd.
 ///
 /// # Errors
 /// No process or descriptor is left.
@@ -300,9 +300,9 @@ pub fn fork_aside(channel: OwnedFd, work: impl FnOnce(OwnedFd)) -> io::Result<(i
 
 fn fork_to(child: impl FnOnce()) -> io::Result<(i32, OwnedFd)> {
     use nix::unistd::{ForkResult, fork};
-    // SAFETY: the child executes a program, or does its work and ends: nothing of this process's goes on in it. Other
-    // threads of this one only write files; a lock of theirs that the child would need is none: the C library takes care
-    // of its allocator's.
+    // SAFETY: the child executes a program, or does its work and ends: nothing of this process's goes on in it. No other
+    // thread of this one holds a lock that the child would need: the parent has none, and the C library takes care of
+    // its allocator's.
     match unsafe { fork() }? {
         ForkResult::Child => {
             child();
@@ -320,7 +320,7 @@ fn fork_to(child: impl FnOnce()) -> io::Result<(i32, OwnedFd)> {
 }
 
 /// Parts a new process from the one that it came from; `report`, under its new number, is all that it keeps. A process
-/// that stands still before a file system must hold nothing that others wait to see closed.
+/// that stands still before a file system must hold nothing that others wait to see closed, standard error included.
 fn stand_alone(report: OwnedFd) -> io::Result<OwnedFd> {
     const REPORT: RawFd = libc::STDERR_FILENO + 1;
     nix::unistd::setpgid(nix::unistd::Pid::from_raw(0), nix::unistd::Pid::from_raw(0))?;
@@ -333,6 +333,10 @@ fn stand_alone(report: OwnedFd) -> io::Result<OwnedFd> {
     let first = libc::c_uint::try_from(REPORT + 1).map_err(io::Error::other)?;
     // SAFETY: close_range(2) touches no memory; none of the owners of what it closes goes on here.
     check(unsafe { libc::close_range(first, libc::c_uint::MAX, 0) })?;
+    let nowhere = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    nix::unistd::dup2_stdin(&nowhere)?;
+    nix::unistd::dup2_stdout(&nowhere)?;
+    nix::unistd::dup2_stderr(&nowhere)?;
     default_dispositions();
     SigSet::empty().thread_set_mask()?;
     // SAFETY: this number is the report's, which was given up above, or has just been made one of it.
