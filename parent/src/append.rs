@@ -48,9 +48,8 @@ mod tests {
 
     #[test]
     fn links_of_both_kinds_are_refused_and_a_file_of_ones_own_grows() {
-        let directory = std::env::temp_dir().join(format!("keepalived-append-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
+        let directory = crate::scratch::Scratch::new("append");
+        fs::set_permissions(&*directory, fs::Permissions::from_mode(0o777)).unwrap();
         let at = |name: &str| directory.join(name);
         for text in ["a", "b"] {
             open(&at("log")).unwrap().write_all(text.as_bytes()).unwrap();
@@ -61,6 +60,5 @@ mod tests {
         fs::hard_link(at("log"), at("hard")).unwrap();
         let error = open(&at("hard")).unwrap_err();
         assert_eq!(error.to_string(), "it has another name elsewhere");
-        fs::remove_dir_all(&directory).unwrap();
     }
 }

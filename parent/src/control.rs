@@ -395,31 +395,14 @@ mod tests {
     use ipc::messages::ctl::events::EventKind;
 
     use super::*;
-
-    /// Gone when dropped.
-    struct Directory(PathBuf);
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            drop(fs::remove_dir_all(&self.0));
-        }
-    }
-
-    impl std::ops::Deref for Directory {
-        type Target = Path;
-
-        fn deref(&self) -> &Path {
-            &self.0
-        }
-    }
+    use crate::scratch::Scratch;
 
     const NOW: MonoTime = MonoTime::from_nanos(0);
 
-    fn listening(name: &str) -> (Directory, Control) {
-        let path = std::env::temp_dir().join(format!("keepalived-control-{}-{name}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
+    fn listening(name: &str) -> (Scratch, Control) {
+        let path = Scratch::new(&format!("control-{name}"));
         let control = Control::listen(&path, None, None).unwrap();
-        (Directory(path), control)
+        (path, control)
     }
 
     const STATUS: &[u8] = b"{\"method\":\"org.keepalived.Control.GetStatus\"}\0";

@@ -26,6 +26,8 @@ pub mod reload;
 pub mod reload_time;
 pub mod resign;
 pub mod run;
+#[cfg(test)]
+mod scratch;
 pub mod service;
 pub mod supervisor;
 pub mod vault;

@@ -223,6 +223,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     #[test]
     fn a_line_break_can_not_forge_a_second_line() {
@@ -231,7 +232,8 @@ mod tests {
 
     #[test]
     fn a_syslog_that_was_away_gets_the_next_line() {
-        let path = std::env::temp_dir().join(format!("keepalived-log-{}", std::process::id()));
+        let directory = Scratch::new("log");
+        let path = directory.join("log");
         let settings = Settings {
             console: false,
             syslog: true,
@@ -262,8 +264,8 @@ mod tests {
 
     #[test]
     fn a_line_that_reached_a_file_is_not_lost_because_nobody_listens_for_syslog() {
-        let path = std::env::temp_dir().join(format!("keepalived-no-log-{}", std::process::id()));
-        let file = path.with_extension("file");
+        let directory = Scratch::new("no-log");
+        let (path, file) = (directory.join("nobody"), directory.join("file"));
         let settings = Settings {
             console: false,
             syslog: true,
@@ -280,7 +282,6 @@ mod tests {
         while !std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with("as in a container\n")) {
             std::thread::yield_now();
         }
-        std::fs::remove_file(file).unwrap();
     }
 
     #[test]

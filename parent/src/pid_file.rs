@@ -128,14 +128,12 @@ pub fn write_daemon(path: &Path, pid: i32) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn path(name: &str) -> PathBuf {
-        std::env::temp_dir().join(format!("keepalived-pid-{}-{name}", std::process::id()))
-    }
+    use crate::scratch::Scratch;
 
     #[test]
     fn a_pid_file_holds_the_number_and_goes_with_its_owner() {
-        let path = path("number");
+        let directory = Scratch::new("number");
+        let path = directory.join("pid");
         let mut file = PidFile::claim(&path).unwrap();
         file.write().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
@@ -145,7 +143,8 @@ mod tests {
 
     #[test]
     fn a_file_that_names_a_process_which_is_gone_is_stale() {
-        let path = path("stale");
+        let directory = Scratch::new("gone");
+        let path = directory.join("pid");
         assert!(!PidFile::claim(&path).unwrap().was_stale());
         fs::write(&path, "4194305\n").unwrap();
         assert!(PidFile::claim(&path).unwrap().was_stale());
@@ -153,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_file_that_somebody_has_locked_is_taken() {
-        let path = path("locked");
+        let directory = Scratch::new("locked");
+        let path = directory.join("pid");
         let first = PidFile::claim(&path).unwrap();
         assert_eq!(PidFile::claim(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(first);
@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn a_stale_file_of_a_dead_process_is_no_obstacle() {
-        let path = path("stale");
+        let directory = Scratch::new("dead");
+        let path = directory.join("pid");
         fs::write(&path, "4194304\n").unwrap();
         assert!(PidFile::claim(&path).is_ok());
     }

@@ -75,33 +75,33 @@ fn has_ended(pidfd: &OwnedFd, within: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
-    fn pid_file(name: &str, text: &str) -> std::path::PathBuf {
-        let path = std::env::temp_dir().join(format!("keepalived-old-{}-{name}", std::process::id()));
+    fn pid_file(directory: &Path, text: &str) -> std::path::PathBuf {
+        let path = directory.join("vrrp.pid");
         fs::write(&path, text).unwrap();
         path
     }
 
     #[test]
     fn nobody_is_waited_for_who_is_another_program_or_gone() {
-        let own = pid_file("own", &format!("{}\n", std::process::id()));
+        let (first, second) = (Scratch::new("own-pid"), Scratch::new("text-pid"));
+        let own = pid_file(&first, &format!("{}\n", std::process::id()));
         assert_eq!(await_end(&own, Path::new("/usr/libexec/keepalived/vrrpd")), None);
-        let text = pid_file("text", "x\n");
+        let text = pid_file(&second, "x\n");
         assert_eq!(await_end(&text, Path::new("/bin/sleep")), None);
         assert_eq!(await_end(Path::new("/nonexistent/vrrp.pid"), Path::new("/bin/sleep")), None);
         assert!(!was_killed(&own) && !was_killed(&text) && !was_killed(Path::new("/nonexistent/vrrp.pid")));
-        fs::remove_file(own).unwrap();
-        fs::remove_file(text).unwrap();
     }
 
     #[test]
     fn who_ends_by_itself_is_waited_for() {
         let program = fs::canonicalize("/bin/sleep").unwrap();
         let mut child = std::process::Command::new(&program).arg("1").spawn().unwrap();
-        let file = pid_file("sleep", &format!("{}\n", child.id()));
+        let directory = Scratch::new("sleep-pid");
+        let file = pid_file(&directory, &format!("{}\n", child.id()));
         assert_eq!(await_end(&file, &program), Some(End::Own));
         child.wait().unwrap();
         assert!(was_killed(&file));
-        fs::remove_file(file).unwrap();
     }
 }

@@ -125,13 +125,8 @@ fn read(path: &Path, about: &About) -> Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
     use config::model::network::VirtualRoute;
-
-    fn directory(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("keepalived-record-{}-{name}", std::process::id()));
-        let _fresh = fs::remove_dir_all(&path);
-        path
-    }
 
     fn held() -> Held {
         Held {
@@ -142,43 +137,39 @@ mod tests {
 
     #[test]
     fn what_a_killed_suite_held_is_found_by_the_next() {
-        let directory = directory("found");
+        let directory = Scratch::new("record-found");
         let (record, left) = Record::claim(&directory).unwrap();
         assert!(left.is_empty());
         record.write(held()).unwrap();
         drop(record);
         assert_eq!(Record::claim(&directory).unwrap().1, held());
-        fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]
     fn an_ordered_end_leaves_nothing() {
-        let directory = directory("ordered");
+        let directory = Scratch::new("record-ordered");
         let (record, _) = Record::claim(&directory).unwrap();
         record.write(held()).unwrap();
         record.remove();
         drop(record);
         assert!(Record::claim(&directory).unwrap().1.is_empty());
-        fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]
     fn a_second_suite_in_the_same_namespace_is_refused() {
-        let directory = directory("second");
+        let directory = Scratch::new("record-second");
         let first = Record::claim(&directory).unwrap();
         assert!(matches!(Record::claim(&directory), Err(RecordError::Running)));
         drop(first);
-        fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]
     fn a_record_of_another_boot_says_nothing() {
-        let directory = directory("boot");
+        let directory = Scratch::new("record-boot");
         let (mut record, _) = Record::claim(&directory).unwrap();
         record.about.boot = "another".to_owned();
         record.write(held()).unwrap();
         drop(record);
         assert!(Record::claim(&directory).unwrap().1.is_empty());
-        fs::remove_dir_all(&directory).unwrap();
     }
 }

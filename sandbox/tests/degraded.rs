@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sandbox::profile::{CHECKD, Capability, Profile, VRRPD};
@@ -51,12 +51,28 @@ fn sets(status: &BTreeMap<String, String>) -> [&str; 4] {
     ["CapInh", "CapPrm", "CapEff", "CapAmb"].map(|set| status[set].as_str())
 }
 
+/// Goes with the test, also when the parent that it has reduced fails.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("sandbox-degraded-{}", std::process::id()));
+        fs::create_dir(&path).expect("new directory");
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
 #[test]
 fn a_reduced_parent_starts_daemons_that_hold_no_more_than_their_profile() {
     assert!(nix::unistd::geteuid().is_root(), "this test needs root");
-    let directory = std::env::temp_dir().join(format!("sandbox-degraded-{}", std::process::id()));
-    fs::create_dir(&directory).expect("new directory");
-    let probe = directory.join("probe");
+    let directory = Directory::new();
+    let probe = directory.0.join("probe");
     fs::copy(env!("CARGO_BIN_EXE_confinement-probe"), &probe).expect("copy");
     let own = || fs::read_to_string("/proc/thread-self/status").expect("status");
 
@@ -83,5 +99,4 @@ fn a_reduced_parent_starts_daemons_that_hold_no_more_than_their_profile() {
     let status = status_of(&probe, "checkd", &CHECKD, None);
     assert_eq!(sets(&status), ["0000000000000000"; 4]);
     assert_eq!((status["NoNewPrivs"].as_str(), status["Seccomp"].as_str()), ("1", "2"));
-    fs::remove_dir_all(directory).expect("removed");
 }

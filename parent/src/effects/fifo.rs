@@ -249,12 +249,12 @@ pub fn service_record(service: &str, server: Option<&str>, up: bool) -> Vec<u8> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
     use std::io::Read;
 
-    fn settings(name: &str) -> FifoSettings {
-        let path = std::env::temp_dir().join(format!("keepalived-fifo-{}-{name}", std::process::id()));
+    fn settings(directory: &Scratch, name: &str) -> FifoSettings {
         FifoSettings {
-            path: path.display().to_string(),
+            path: directory.join(name).display().to_string(),
             uid: nix::unistd::getuid().as_raw(),
             gid: nix::unistd::getgid().as_raw(),
             script: None,
@@ -275,7 +275,9 @@ mod tests {
 
     #[test]
     fn a_record_reaches_its_pipe_and_the_one_for_everything_and_no_other() {
-        let (all, vrrp, checks) = (settings("all"), settings("vrrp"), settings("checks"));
+        let here = Scratch::new("fifo");
+        let (all, vrrp, checks) =
+            (settings(&here, "all"), settings(&here, "vrrp"), settings(&here, "checks"));
         let mut pipes = Pipes::default();
         let fifos = Fifos { all: Some(all.clone()), vrrp: Some(vrrp.clone()), checks: Some(checks.clone()) };
         assert_eq!(pipes.configure(&fifos).len(), 3);
@@ -299,15 +301,13 @@ mod tests {
         assert_eq!(vrrp_end.read(&mut bytes).unwrap(), 2);
         assert_eq!(checks_end.read(&mut bytes).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         assert_eq!(pipes.remove().len(), 3);
-        for settings in [all, vrrp, checks] {
-            fs::remove_file(settings.path).unwrap();
-        }
     }
 
     #[test]
     fn a_reader_that_stands_still_costs_records_and_no_time() {
         let mut pipes = Pipes::default();
-        let settings = settings("full");
+        let here = Scratch::new("fifo-full");
+        let settings = settings(&here, "full");
         drop(pipes.configure(&Fifos { vrrp: Some(settings.clone()), ..Fifos::default() }));
         pipes
             .opened(Place::Vrrp, &settings.path, open(&settings).map_err(|error| error.to_string()))
@@ -316,12 +316,12 @@ mod tests {
             pipes.write(Subject::Vrrp, &[b'x'; 64]);
         }
         assert!(pipes.dropped() > 8_000);
-        fs::remove_file(settings.path).unwrap();
     }
 
     #[test]
     fn the_answer_for_a_pipe_that_a_reload_has_replaced_is_not_taken_for_its_successor() {
-        let (old, new) = (settings("before"), settings("after"));
+        let here = Scratch::new("fifo-late");
+        let (old, new) = (settings(&here, "before"), settings(&here, "after"));
         let mut pipes = Pipes::default();
         drop(pipes.configure(&Fifos { vrrp: Some(old.clone()), ..Fifos::default() }));
         drop(pipes.configure(&Fifos { vrrp: Some(new.clone()), ..Fifos::default() }));
@@ -334,7 +334,6 @@ mod tests {
         assert!(!Path::new(&old.path).exists());
         let answer = open(&new).map_err(|error| error.to_string());
         let mut end = File::options().read(true).write(true).open(&new.path).unwrap();
-        fs::remove_file(&new.path).unwrap();
         assert_eq!(pipes.opened(Place::Vrrp, &new.path, answer).unwrap(), new.path);
         let mut bytes = [0; 16];
         assert_eq!(end.read(&mut bytes).unwrap(), 2);
@@ -342,7 +341,8 @@ mod tests {
 
     #[test]
     fn a_late_pipe_that_was_there_before_or_that_another_place_wants_stays() {
-        let settings = settings("stays");
+        let here = Scratch::new("fifo-stays");
+        let settings = settings(&here, "stays");
         let late = || Ok(Answer { text: MADE.to_owned(), fd: None });
         let mut pipes = Pipes::default();
         drop(pipes.configure(&Fifos { vrrp: Some(settings.clone()), ..Fifos::default() }));
@@ -357,10 +357,9 @@ mod tests {
 
     #[test]
     fn a_file_in_the_place_of_a_pipe_is_refused() {
-        let settings = settings("file");
+        let here = Scratch::new("fifo-file");
+        let settings = settings(&here, "file");
         fs::write(&settings.path, "").unwrap();
-        let opened = open(&settings);
-        fs::remove_file(&settings.path).unwrap();
-        assert!(opened.is_err());
+        assert!(open(&settings).is_err());
     }
 }

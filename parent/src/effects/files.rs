@@ -395,36 +395,13 @@ fn first_integer(bytes: &[u8]) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
     use config::model::track::{Audience, InitialValue};
 
     const FILE: FileId = FileId::new(0);
 
     fn at(milliseconds: u64) -> MonoTime {
         MonoTime::from_nanos(milliseconds * 1_000_000)
-    }
-
-    /// A directory that goes with its test.
-    struct Directory(PathBuf);
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            let _gone_already = std::fs::remove_dir_all(&self.0);
-        }
-    }
-
-    impl std::ops::Deref for Directory {
-        type Target = Path;
-
-        fn deref(&self) -> &Path {
-            &self.0
-        }
-    }
-
-    fn directory(name: &str) -> Directory {
-        let path = std::env::temp_dir().join(format!("keepalived-files-{}-{name}", std::process::id()));
-        let _none_yet = std::fs::remove_dir_all(&path);
-        std::fs::create_dir(&path).unwrap();
-        Directory(path)
     }
 
     /// Does the looks that are due, here; the files whose numbers have changed.
@@ -471,7 +448,7 @@ mod tests {
 
     #[test]
     fn what_is_written_renamed_and_deleted_is_noticed_and_read_at_most_every_20_ms() {
-        let directory = directory("seen");
+        let directory = Scratch::new("files-seen");
         let path = directory.join("load");
         let mut files = Files::default();
         configured(&mut files, &[file(&directory, None)], at(1_000));
@@ -493,7 +470,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_comes_later_is_watched_from_then_on() {
-        let directory = directory("late");
+        let directory = Scratch::new("files-late");
         std::fs::remove_dir(&*directory).unwrap();
         let mut files = Files::default();
         configured(&mut files, &[file(&directory, None)], at(0));
@@ -511,7 +488,7 @@ mod tests {
 
     #[test]
     fn init_file_makes_a_file_and_replaces_one_only_when_asked_to() {
-        let directory = directory("init");
+        let directory = Scratch::new("files-init");
         let path = directory.join("load");
         let with = |value, overwrite| file(&directory, Some(InitialValue { value, overwrite }));
         configured(&mut Files::default(), &[with(3, false)], at(0));
@@ -528,7 +505,7 @@ mod tests {
 
     #[test]
     fn init_file_writes_through_no_link() {
-        let directory = directory("link");
+        let directory = Scratch::new("files-link");
         std::fs::write(directory.join("precious"), "x").unwrap();
         std::os::unix::fs::symlink(directory.join("precious"), directory.join("load")).unwrap();
         let mut files = Files::default();

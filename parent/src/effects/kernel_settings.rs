@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn settings_are_written_where_they_differ_and_put_back_unless_changed_since() {
-        let root = std::env::temp_dir().join(format!("keepalived-settings-{}", std::process::id()));
+        let root = crate::scratch::Scratch::new("settings");
         for (name, value) in [("eth0", "0"), ("eth1", "1"), ("eth2", "0")] {
             fs::create_dir_all(root.join("conf").join(name)).unwrap();
             fs::write(root.join("conf").join(name).join("promote_secondaries"), value).unwrap();
@@ -93,7 +93,7 @@ mod tests {
         let mut part = Model::default().parent_part();
         part.process.disable_local_igmp = true;
         part.promoted = ["eth0", "eth1", "eth2", "eth3", "../eth0"].map(str::to_owned).to_vec();
-        let mut settings = KernelSettings { root: root.clone(), changed: Vec::new() };
+        let mut settings = KernelSettings { root: root.to_path_buf(), changed: Vec::new() };
         assert_eq!(settings.want(&part), [""; 0]);
         let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
         let promoting = |name: &str| read(&format!("conf/{name}/promote_secondaries"));
@@ -103,6 +103,5 @@ mod tests {
         settings.put_back();
         assert_eq!(["eth0", "eth1", "eth2"].map(promoting), ["0", "1", "7"]);
         assert_eq!(read("igmp_link_local_mcast_reports"), "1");
-        fs::remove_dir_all(root).unwrap();
     }
 }

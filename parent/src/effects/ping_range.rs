@@ -72,10 +72,10 @@ fn ours() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
-    fn range(name: &str, text: &str) -> (PathBuf, PingRange) {
-        let directory = std::env::temp_dir().join(format!("keepalived-ping-{}-{name}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
+    fn range(name: &str, text: &str) -> (Scratch, PingRange) {
+        let directory = Scratch::new(&format!("ping-{name}"));
         let (range, memory) = (directory.join("range"), directory.join("memory"));
         fs::write(&range, text).unwrap();
         (directory, PingRange { range, memory })
@@ -83,32 +83,29 @@ mod tests {
 
     #[test]
     fn the_range_is_ours_for_the_moment_and_what_it_was_afterwards() {
-        let (directory, known) = range("moment", "100\t200\n");
+        let (_directory, known) = range("moment", "100\t200\n");
         let meanwhile = known.opened(|| fs::read_to_string(&known.range)).unwrap();
         assert_eq!(meanwhile, ours());
         assert_eq!(fs::read_to_string(&known.range).unwrap(), "100\t200");
         assert!(!known.memory.exists());
-        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
     fn what_a_killed_process_left_is_put_back_by_the_next_start() {
-        let (directory, known) = range("killed", &ours());
+        let (_directory, known) = range("killed", &ours());
         fs::write(&known.memory, "100\t200\n").unwrap();
         known.restore().unwrap();
         assert_eq!(fs::read_to_string(&known.range).unwrap(), "100\t200");
         assert!(!known.memory.exists());
         known.restore().unwrap();
-        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
     fn a_range_that_was_changed_since_stays() {
-        let (directory, known) = range("changed", "5 7\n");
+        let (_directory, known) = range("changed", "5 7\n");
         fs::write(&known.memory, "100\t200\n").unwrap();
         known.restore().unwrap();
         assert_eq!(fs::read_to_string(&known.range).unwrap(), "5 7\n");
         assert!(!known.memory.exists());
-        fs::remove_dir_all(directory).unwrap();
     }
 }

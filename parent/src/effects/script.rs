@@ -336,6 +336,7 @@ fn command(script: &Script, extra: &[String], written_path: bool) -> Result<Comm
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
     use config::model::process::{Identity, Purpose as ScriptPurpose};
     use ipc::reactor::{Reactor, now};
 
@@ -377,10 +378,9 @@ mod tests {
     #[test]
     fn a_link_is_followed_unless_the_written_path_is_wanted() {
         use std::os::unix::fs::{PermissionsExt, symlink};
-        let folder = std::env::temp_dir().join(format!("keepalived-link-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let folder = Scratch::new("link");
         let everybody = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(&folder, everybody.clone()).unwrap();
+        std::fs::set_permissions(&*folder, everybody.clone()).unwrap();
         let (file, link) = (folder.join("real"), folder.join("link"));
         std::fs::write(&file, "#!/bin/sh\ncase $0 in *link) exit 7;; *) exit 8;; esac\n").unwrap();
         std::fs::set_permissions(&file, everybody).unwrap();
@@ -388,7 +388,6 @@ mod tests {
         let script = Script { argv: vec![link.display().to_string()], ..script("", 54321, &[]) };
         assert_eq!(outcome_by(&script, true), RunOutcome::Exited(7));
         assert_eq!(outcome_by(&script, false), RunOutcome::Exited(8));
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
@@ -423,7 +422,9 @@ mod tests {
     #[test]
     fn a_program_that_is_none_is_told_at_its_end_and_nobody_waits_for_it() {
         use std::os::unix::fs::PermissionsExt;
-        let path = std::env::temp_dir().join(format!("keepalived-no-program-{}", std::process::id()));
+        let folder = Scratch::new("no-program");
+        std::fs::set_permissions(&*folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = folder.join("program");
         std::fs::write(&path, "#!/nonexistent/shell\n").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let script = Script { argv: vec![path.display().to_string()], ..script("", 54321, &[]) };
@@ -436,7 +437,6 @@ mod tests {
                 break ended;
             }
         };
-        std::fs::remove_file(&path).unwrap();
         assert_eq!(ended.outcome, RunOutcome::Exited(127));
         let missing = matches!(ended.not_executed, Some(RunError::Exec(error)) if error.kind() == io::ErrorKind::NotFound);
         assert!(missing);
@@ -445,7 +445,8 @@ mod tests {
     #[test]
     fn a_path_that_others_may_write_does_not_run_as_root() {
         use std::os::unix::fs::PermissionsExt;
-        let path = std::env::temp_dir().join(format!("keepalived-unsafe-{}", std::process::id()));
+        let folder = Scratch::new("unsafe");
+        let path = folder.join("program");
         std::fs::write(&path, "#!/bin/sh\n").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
         let mut unsafe_script = script("", 0, &[]);
@@ -460,7 +461,6 @@ mod tests {
                 break ended;
             }
         };
-        std::fs::remove_file(&path).unwrap();
         assert_eq!(ended.outcome, RunOutcome::NotRun);
         assert!(
             matches!(&ended.not_executed, Some(RunError::Unsafe(why)) if why.contains("writable")),

@@ -238,8 +238,7 @@ mod tests {
     #[test]
     fn a_link_in_the_place_of_a_file_is_replaced_and_not_followed() {
         use std::os::unix::fs::{PermissionsExt, symlink};
-        let directory = std::env::temp_dir().join(format!("keepalived-dump-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
+        let directory = crate::scratch::Scratch::new("dump");
         let (victim, path) = (directory.join("victim"), directory.join("keepalived.data"));
         fs::write(&victim, "precious").unwrap();
         symlink(&victim, &path).unwrap();
@@ -247,7 +246,6 @@ mod tests {
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
         assert_eq!(fs::read_to_string(&path).unwrap(), "state");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(&directory).unwrap().count(), 2);
-        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(fs::read_dir(&*directory).unwrap().count(), 2);
     }
 }
