@@ -39,6 +39,9 @@ pub enum CodecError {
 #[error("{0}")]
 pub struct DecodeFailure(String);
 
+/// Most bytes that the values of a frame may take in memory: a byte of a frame is a word of eight at most.
+const MAX_DECODED: usize = 8 * MAX_FRAME;
+
 fn settings() -> impl bincode::config::Config {
     bincode::config::standard().with_limit::<MAX_RECORD>()
 }
@@ -60,8 +63,15 @@ pub fn encode<T: Serialize>(value: &T, limit: usize) -> Result<Vec<u8>, CodecErr
 /// # Errors
 /// Bytes that are no `T`, or more of them than `T` needs.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let (value, used) = bincode::serde::decode_from_slice(bytes, settings())
-        .map_err(|error| DecodeFailure(error.to_string()))?;
+    // What a length announces is counted before it is allocated.
+    let decoded = match bytes.len() {
+        0..=MAX_FRAME => {
+            let settings = bincode::config::standard().with_limit::<MAX_DECODED>();
+            bincode::serde::decode_from_slice(bytes, settings)
+        }
+        _ => bincode::serde::decode_from_slice(bytes, settings()),
+    };
+    let (value, used) = decoded.map_err(|error| DecodeFailure(error.to_string()))?;
     match bytes.len().checked_sub(used) {
         Some(0) => Ok(value),
         left => Err(CodecError::LeftOver(left.unwrap_or(0))),
@@ -84,6 +94,16 @@ mod tests {
         let mut bytes = encode(&5_u32, 100).unwrap();
         bytes.push(0);
         assert_eq!(decode::<u32>(&bytes), Err(CodecError::LeftOver(1)));
+    }
+
+    #[test]
+    fn a_length_that_no_frame_can_hold_allocates_nothing() {
+        // A string of 32 MiB, by its announcement.
+        let announced = |bytes: &[u8]| decode::<String>(bytes).unwrap_err().to_string();
+        assert!(announced(&[252, 0, 0, 0, 2]).contains("LimitExceeded"));
+        // Eight bytes of each word: the densest frame still decodes.
+        let words = vec![0_u64; 60_000];
+        assert_eq!(decode::<Vec<u64>>(&encode(&words, MAX_FRAME).unwrap()), Ok(words));
     }
 
     proptest! {

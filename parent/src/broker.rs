@@ -371,6 +371,9 @@ impl Broker {
             }
             CheckdToParent::RunCheck { generation, check, script } => {
                 self.may_run(generation, script, Purpose::MiscCheck, self.checkd_confirmed)?;
+                if check.index() >= self.era(generation, self.checkd_confirmed)?.checks.len() {
+                    return Err(Refused);
+                }
                 out.push(Effect::RunCheck(generation, check, script));
                 Ok(())
             }

@@ -202,16 +202,19 @@ impl Control {
                 let text = object.get(..end).unwrap_or_default();
                 client.asking = true;
                 let access = client.access;
-                let call = Call::read(text).and_then(|call| {
+                let mut doors = self.doors.iter_mut();
+                // Also what is no request at all costs its understanding.
+                let admitted =
+                    doors.find(|door| door.access == access).is_none_or(|door| door.pace.admit(now));
+                let call = match admitted {
+                    true => Call::read(text),
+                    false => Err(Refusal::TooManyRequests),
+                };
+                let request = call.and_then(|call| {
                     client.one_way = call.one_way;
                     call.permitted(access)
                 });
-                let door = self.doors.iter_mut().find(|door| door.access == access);
-                let call = call.and_then(|request| match door.is_none_or(|door| door.pace.admit(now)) {
-                    true => Ok(request),
-                    false => Err(Refusal::TooManyRequests),
-                });
-                return Some(match call {
+                return Some(match request {
                     Ok(request) => Asked::Request(request),
                     Err(refusal) => {
                         self.refused = self.refused.saturating_add(1);
@@ -521,5 +524,22 @@ mod tests {
             assert!(client.read(&mut [0; 512]).unwrap() > 0);
         }
         assert_eq!(refused, 100);
+    }
+
+    #[test]
+    fn what_is_no_request_is_paced_as_one() {
+        let (path, mut control) = listening("garbage");
+        let mut client = UnixStream::connect(path.join("status.sock")).unwrap();
+        control.accept(Access::Reading, 1).unwrap().unwrap();
+        let mut answers = Vec::new();
+        for _request in 0..201 {
+            client.write_all(b"[]\0").unwrap();
+            assert!(matches!(control.read(1, NOW), Some(Asked::Failed)));
+            let mut bytes = [0; 512];
+            let got = client.read(&mut bytes).unwrap();
+            answers.push(String::from_utf8_lossy(&bytes[..got]).into_owned());
+        }
+        assert!(answers[199].contains("InvalidParameter"), "{}", answers[199]);
+        assert!(answers[200].contains("TooManyRequests"), "{}", answers[200]);
     }
 }

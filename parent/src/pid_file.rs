@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -29,16 +29,7 @@ impl PidFile {
     /// # Errors
     /// `AddrInUse` when it is taken; otherwise what the kernel says.
     pub fn claim(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .write(true)
-            .truncate(false)
-            .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
-            .open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
-        }
+        let mut file = open(path)?;
         let taken = || io::Error::new(io::ErrorKind::AddrInUse, "daemon is already running");
         let whole = nix::libc::flock {
             l_type: i16::try_from(nix::libc::F_WRLCK).unwrap_or(1),
@@ -98,6 +89,19 @@ impl Drop for PidFile {
     }
 }
 
+/// Opens or makes the file and changes nothing in it: the place may be one where others make links.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let mut options = OpenOptions::new();
+    options.create(true).read(true).write(true).truncate(false).custom_flags(flags.bits());
+    let file = options.open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() || found.nlink() != 1 {
+        return Err(io::Error::other("it is no regular file of one name"));
+    }
+    Ok(file)
+}
+
 /// True for a living keepalived that isn't this one, whatever its `process_name` is.
 fn is_other_keepalived(pid: u32) -> bool {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
@@ -115,12 +119,8 @@ const NAME: &str = "keepalived";
 /// # Errors
 /// The file can't be written.
 pub fn write_daemon(path: &Path, pid: i32) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
-        .open(path)?;
+    let mut file = open(path)?;
+    file.set_len(0)?;
     file.set_permissions(Permissions::from_mode(0o644))?;
     writeln!(file, "{pid}")
 }
@@ -157,6 +157,17 @@ mod tests {
         let first = PidFile::claim(&path).unwrap();
         assert_eq!(PidFile::claim(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(first);
+    }
+
+    #[test]
+    fn a_file_that_has_another_name_elsewhere_is_neither_taken_nor_written() {
+        let directory = Scratch::new("linked");
+        let (victim, path) = (directory.join("victim"), directory.join("pid"));
+        fs::write(&victim, "precious").unwrap();
+        fs::hard_link(&victim, &path).unwrap();
+        assert!(PidFile::claim(&path).is_err());
+        assert!(write_daemon(&path, 7).is_err());
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     }
 
     #[test]

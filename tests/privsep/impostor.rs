@@ -90,7 +90,7 @@ fn what_a_captured_vrrpd_may_not_name_is_dropped_and_counted() {
 
 #[test]
 fn what_a_captured_checkd_may_not_name_is_dropped_and_counted() {
-    strangers_are_counted("checkd", 21);
+    strangers_are_counted("checkd", 22);
 }
 
 #[test]
@@ -147,6 +147,31 @@ fn a_flood_of_lines_is_cut_and_counted() {
         })?;
         require(told < 3 + seconds / 10, || format!("told {told} times in {seconds} s"))?;
         require(director.status().is_ok(), || "the parent is silent".to_owned())
+    });
+}
+
+#[test]
+fn a_daemon_that_makes_the_parent_complain_pays_for_the_lines() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let director = start(lab, &lan, "ipvsd", "hammer")?;
+        wait_until("its lines are cut", SOON, || director.logged("log lines of ipvsd were suppressed") > 0)?;
+        let lines = director.logged("entries that aren't configured");
+        require((20_000..27_000).contains(&lines), || format!("{lines} lines"))
+    });
+}
+
+#[test]
+fn a_captured_checkd_can_not_make_ipvsd_look_hung() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let suite = install_ours()?;
+        let place = |cause| Failure::instrument("the second impostor's place", cause);
+        fs::copy(build_directory().join("impostor"), suite.join("ipvsd")).map_err(place)?;
+        // It does not read meanwhile.
+        let director = start(lab, &lan, "checkd", "wish deaf")?;
+        wait_until("all wishes are told", SOON, || director.logged("wished") > 0)?;
+        require(director.logged("message to ipvsd") == 0, || director.log())
     });
 }
 

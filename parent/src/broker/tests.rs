@@ -305,6 +305,20 @@ fn the_synchronisation_daemon_follows_its_instance() {
 }
 
 #[test]
+fn a_script_runs_for_no_checker_that_is_not_configured() {
+    let mut broker = Broker::new(G1, part(&["a"]));
+    let mut out = vec![];
+    let run = |check| CheckdToParent::RunCheck {
+        generation: G1,
+        check: CheckId::new(check),
+        script: ScriptId::new(1),
+    };
+    assert_eq!(broker.checkd(run(1), &mut out), Err(Refused));
+    assert_eq!(broker.checkd(run(0), &mut out), Ok(()));
+    assert_eq!(out, [Effect::RunCheck(G1, CheckId::new(0), ScriptId::new(1))]);
+}
+
+#[test]
 fn counters_of_what_is_not_configured_are_refused() {
     let mut broker = Broker::new(G1, part(&["a"]));
     let counters = Counters { connections: 7, ..Counters::default() };

@@ -15,6 +15,9 @@ pub(super) struct Call {
     pub(super) one_way: bool,
 }
 
+/// Parameters among which the one at fault is looked for: more than any method has. The search takes the square of them.
+const MOST_PARAMETERS: usize = 8;
+
 /// Why a call is refused: the errors of `org.varlink.service`, and one of our own.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -108,7 +111,8 @@ fn refusal(method: &str, parameters: &Value, error: &str) -> Refusal {
         return Refusal::InvalidParameter(parameter);
     }
     // The parameter is at fault without which the fault is gone, or is that it is missing.
-    let given = parameters.as_object().into_iter().flatten().map(|(name, _)| name.clone());
+    let given = parameters.as_object().filter(|given| given.len() <= MOST_PARAMETERS);
+    let given = given.into_iter().flatten().map(|(name, _)| name.clone());
     let at_fault = |name: &String| {
         let mut others = parameters.clone();
         others.as_object_mut().and_then(|all| all.remove(name));
@@ -169,6 +173,8 @@ mod tests {
         assert_eq!(drain(r#"{"drained":"yes","server":"a"}"#), Err(invalid("drained")));
         assert_eq!(drain(r#"{"drained":true,"server":7}"#), Err(invalid("server")));
         assert_eq!(drain("7"), Err(invalid("parameters")));
+        let crowd: String = (0..500).map(|number| format!("\"{number}\":0,")).collect();
+        assert_eq!(drain(&format!("{{{crowd}\"drained\":7,\"server\":\"a\"}}")), Err(invalid("parameters")));
     }
 
     #[test]

@@ -26,8 +26,8 @@ use sandbox::system::process::{Ending, Exec, NotExecuted, Started, run_as, start
 pub enum Purpose {
     /// vrrpd.
     Tracked(Generation, ScriptId),
-    /// checkd.
-    Check(Generation, CheckId),
+    /// checkd, for this checker.
+    Check(Generation, CheckId, ScriptId),
     /// The queue of this instance.
     Instance(String),
     /// Nobody.
@@ -36,6 +36,27 @@ pub enum Purpose {
     FifoReader(String),
     /// The start of the suite.
     Startup,
+}
+
+impl Purpose {
+    /// The script whose outcome a daemon waits for, whichever of its checkers it names: one run of it at a time.
+    fn awaited(&self) -> Option<(Generation, ScriptId)> {
+        match self {
+            Self::Tracked(generation, script) | Self::Check(generation, _, script) => {
+                Some((*generation, *script))
+            }
+            Self::Instance(_) | Self::Nobody | Self::FifoReader(_) | Self::Startup => None,
+        }
+    }
+
+    /// Runs beside which one for this purpose still starts. However much checkd wants to be run, scripts of an election
+    /// have their room.
+    fn room(&self) -> usize {
+        match self {
+            Self::Check(..) | Self::Nobody => MAX_RUNS - KEPT_FOR_VRRP,
+            Self::Tracked(..) | Self::Instance(_) | Self::FifoReader(_) | Self::Startup => MAX_RUNS,
+        }
+    }
 }
 
 /// Why a program did not start.
@@ -119,6 +140,8 @@ pub struct Runner {
 
 /// Most programs at once.
 const MAX_RUNS: usize = 1024;
+/// Of these those that are not for health checks and what follows from them.
+const KEPT_FOR_VRRP: usize = 256;
 /// Most of one program that have not become it yet.
 const MAX_UNFOUND: usize = 256;
 /// Time between SIGTERM and SIGKILL, and between that and giving up.
@@ -141,11 +164,11 @@ impl Runner {
         written_path: bool,
         now: MonoTime,
     ) -> Result<i32, RunError> {
-        let awaited = matches!(purpose, Purpose::Tracked(..) | Purpose::Check(..));
-        if awaited && self.runs.values().any(|run| run.purpose == purpose) {
+        let awaited = purpose.awaited();
+        if awaited.is_some() && self.runs.values().any(|run| run.purpose.awaited() == awaited) {
             return Err(RunError::Busy);
         }
-        if self.runs.len() >= MAX_RUNS {
+        if self.runs.len() >= purpose.room() {
             return Err(RunError::TooMany(self.runs.len()));
         }
         let program = script.argv.first().ok_or_else(|| RunError::Unsafe("it has no command".to_owned()))?;
@@ -417,6 +440,28 @@ mod tests {
         let mut slow = script("trap '' TERM; while :; do sleep 0.1; done", 0, &[]);
         slow.timeout = Some(Duration::from_millis(50));
         assert_eq!(outcome(&slow), RunOutcome::TimedOut);
+    }
+
+    #[test]
+    fn a_script_that_is_waited_for_runs_once_at_a_time_whichever_checker_is_named() {
+        let slow = script("exec sleep 5", 0, &[]);
+        let mut runner = Runner::default();
+        let purpose =
+            |check, script| Purpose::Check(Generation::new(1), CheckId::new(check), ScriptId::new(script));
+        runner.start(0, &slow, &[], purpose(0, 0), false, now()).unwrap();
+        assert!(matches!(runner.start(1, &slow, &[], purpose(1, 0), false, now()), Err(RunError::Busy)));
+        runner.start(1, &slow, &[], purpose(1, 1), false, now()).unwrap();
+        for run in runner.runs.values() {
+            sandbox::system::process::pidfd_send_signal(run.pidfd.as_fd(), 9).unwrap();
+        }
+    }
+
+    #[test]
+    fn scripts_of_checks_leave_room_for_those_of_elections() {
+        let tracked = Purpose::Tracked(Generation::new(1), ScriptId::new(0));
+        let check = Purpose::Check(Generation::new(1), CheckId::new(0), ScriptId::new(0));
+        assert_eq!([tracked.room(), Purpose::Instance("VI_1".to_owned()).room()], [1024, 1024]);
+        assert_eq!([check.room(), Purpose::Nobody.room()], [768, 768]);
     }
 
     #[test]

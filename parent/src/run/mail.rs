@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use config::model::process::InstanceNotify;
 use config::model::units::MonoTime;
-use ipc::channel::Channel;
+use ipc::channel::{Channel, MAX_QUEUE};
 use ipc::messages::Level;
 use ipc::messages::checkd::{CheckdToParent, MAX_LETTER_TEXT, ParentToCheckd};
 use ipc::messages::ctl::Daemon;
@@ -18,6 +18,8 @@ use crate::supervisor::Serial;
 
 /// Least time between two lines about lost letters.
 const QUIET: Duration = Duration::from_secs(60);
+/// Bytes that wait for checkd while letters are still sent to it: nobody's flood of news makes it look hung.
+const BEHIND: usize = MAX_QUEUE / 4;
 
 impl Suite {
     /// A change of an instance or a group.
@@ -44,6 +46,9 @@ impl Suite {
         let router = self.broker.part().process.router_id.clone();
         let letter = self.postbox.post(&router, when, subject, body);
         let Some((serial, channel)) = self.checkd() else { return };
+        if channel.queued() > BEHIND {
+            return self.postbox.gone(letter.number, false);
+        }
         let sent = channel.send(&ParentToCheckd::Deliver(letter), &[]);
         self.check_sent(serial, sent);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use config::model::process::InstanceNotify;
 use config::model::units::{Generation, MonoTime, ScriptId};
-use ipc::channel::{Channel, ReceiveError};
+use ipc::channel::{Channel, MAX_QUEUE, ReceiveError};
 use ipc::handshake;
 use ipc::messages::checkd::{CheckdToParent, DesiredEntry, ParentToCheckd};
 use ipc::messages::ctl::Daemon;
@@ -32,8 +32,10 @@ const SHARE: Duration = Duration::from_millis(1);
 const LAST_WORDS: usize = 4096;
 /// What is kept of a daemon's name for its build, in bytes.
 const LONGEST_BUILD: usize = 64;
-/// What is kept of what ipvsd says of the table, in bytes.
+/// What is kept of a daemon's reasons, in bytes.
 const LONGEST_WHY: usize = 256;
+/// Bytes that wait for ipvsd while changes are still sent to it one by one.
+const BEHIND: usize = MAX_QUEUE / 4;
 /// Least time that a replacement has to take over from a vrrpd that has quiesced.
 const LEAST_TAKE_OVER: Duration = Duration::from_millis(200);
 
@@ -172,7 +174,9 @@ impl Suite {
                 self.on_statistics(serial, generation, &entries, complete, now);
             }
             IpvsdToParent::RefusedEntries(count) => {
-                self.say(Level::Warning, &format!("ipvsd refused {count} entries that aren't configured"));
+                let pid = self.processes.get(&serial).map_or(0, |process| process.pid);
+                let text = format!("refused {count} entries that aren't configured");
+                self.relay(Daemon::Ipvsd, pid, Level::Warning, &text);
             }
         }
     }
@@ -193,7 +197,7 @@ impl Suite {
             FromDaemon::Confined(confined) => process.confined = confined,
             FromDaemon::Prepared(generation) => self.on_prepared(serial, daemon, generation, now),
             FromDaemon::Refused { generation, reason } => {
-                self.on_refused(serial, daemon, generation, &reason, now)
+                self.on_refused(serial, daemon, generation, &plainly(reason), now)
             }
             FromDaemon::Committed(generation) => self.on_committed(serial, daemon, generation, now),
             FromDaemon::Quiesced => {
@@ -306,7 +310,7 @@ impl Suite {
                 }
                 Effect::RunCheck(generation, check, script) => {
                     let job = Job { generation, script, extra: Vec::new() };
-                    let purpose = Purpose::Check(generation, check);
+                    let purpose = Purpose::Check(generation, check, script);
                     let paced = self.paces.admits((generation, script), now);
                     if !paced || !self.start_script(&job, purpose.clone(), now) {
                         self.deliver(purpose, RunOutcome::NotRun);
@@ -380,12 +384,26 @@ impl Suite {
 
     fn pass_on(&mut self, generation: Generation, entries: Vec<DesiredEntry>) {
         let Some((serial, channel)) = self.ipvsd() else { return };
+        if channel.queued() > BEHIND {
+            self.table_talk.fall_behind(serial);
+            return;
+        }
         let sent = channel.send(&ParentToIpvsd::Desired { generation, entries, complete: false }, &[]);
         self.check_sent(serial, sent);
     }
 
+    /// An ipvsd that could not follow gets the whole once it has read what was sent.
+    pub(super) fn tick_behind(&mut self) {
+        let Some(behind) = self.table_talk.behind() else { return };
+        let reads = self.ipvsd().is_some_and(|(serial, channel)| serial == behind && channel.queued() > 0);
+        if !reads {
+            self.table_talk.catch_up();
+            self.pass_on_whole(self.broker.generation());
+        }
+    }
+
     fn pass_on_whole(&mut self, generation: Generation) {
-        let whole = self.broker.desired().unwrap_or_default();
+        let Some(whole) = self.broker.desired() else { return };
         let Some((serial, channel)) = self.ipvsd() else { return };
         let sent = send_whole(channel, generation, &whole);
         self.check_sent(serial, sent);
@@ -415,6 +433,7 @@ impl Suite {
         let Some(part) = self.broker.part_of(job.generation).cloned() else { return false };
         let Some(script) = part.scripts.get(job.script.index()) else { return false };
         let key = self.key(Source::Script);
+        let asker = asker(&purpose);
         match self.runner.start(key, script, &job.extra, purpose, part.process.symlink_paths, now) {
             Ok(fd) => {
                 if let Err(error) = self.reactor.watch_reads(fd, key) {
@@ -426,7 +445,8 @@ impl Suite {
             Err(error) => {
                 self.sources.remove(&key);
                 if !matches!(error, RunError::Busy | RunError::Stuck) {
-                    self.say(Level::Error, &format!("script {} did not run: {error}", script.name));
+                    let text = format!("script {} did not run: {error}", script.name);
+                    self.say_for(asker, Level::Error, &text);
                 }
                 false
             }
@@ -449,8 +469,9 @@ impl Suite {
 
     fn end_script(&mut self, ended: Ended, now: MonoTime) {
         let Ended { purpose, name, outcome, not_executed, left_behind } = ended;
+        let asker = asker(&purpose);
         if let Some(error) = not_executed.filter(|_| outcome != RunOutcome::TimedOut) {
-            self.say(Level::Error, &format!("script {name} did not run: {error}"));
+            self.say_for(asker, Level::Error, &format!("script {name} did not run: {error}"));
         }
         if let Some(pid) = left_behind {
             let text = format!(
@@ -465,7 +486,7 @@ impl Suite {
             Purpose::Instance(_) | Purpose::Nobody | Purpose::Startup => false,
         };
         if outcome == RunOutcome::TimedOut && !is_told {
-            self.say(Level::Warning, &format!("script {name} ran out of time and was ended"));
+            self.say_for(asker, Level::Warning, &format!("script {name} ran out of time and was ended"));
         }
         self.deliver(purpose.clone(), outcome);
         match purpose {
@@ -498,12 +519,29 @@ impl Suite {
             (Link::Vrrpd(channel), Purpose::Tracked(generation, script)) => {
                 channel.send(&ParentToVrrpd::ScriptResult { generation, script, outcome }, &[])
             }
-            (Link::Checkd(channel), Purpose::Check(generation, check)) => {
+            (Link::Checkd(channel), Purpose::Check(generation, check, _)) => {
                 channel.send(&ParentToCheckd::ScriptResult { generation, check, outcome }, &[])
             }
             _ => Ok(()),
         };
         self.check_sent(serial, sent);
+    }
+}
+
+/// The daemon that wanted a run.
+fn asker(purpose: &Purpose) -> Option<Daemon> {
+    match purpose {
+        Purpose::Tracked(..) | Purpose::Instance(_) => Some(Daemon::Vrrpd),
+        Purpose::Check(..) | Purpose::Nobody => Some(Daemon::Checkd),
+        Purpose::FifoReader(_) | Purpose::Startup => None,
+    }
+}
+
+/// The same with a text that may be shown to an operator.
+fn plainly(reason: Refusal) -> Refusal {
+    match reason {
+        Refusal::Invalid(text) => Refusal::Invalid(plain(&text, LONGEST_WHY)),
+        Refusal::NeedsWiderSandbox | Refusal::Incompatible => reason,
     }
 }
 

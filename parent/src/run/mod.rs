@@ -7,6 +7,7 @@
 mod dumping;
 mod errands;
 mod failover;
+mod lines;
 mod mail;
 mod messages;
 mod orders;
@@ -379,7 +380,7 @@ impl Suite {
         let Some(&source) = self.sources.get(&event.key) else { return };
         match source {
             Source::Signals => self.on_signals(now),
-            Source::Listener(access) => self.on_connection(access),
+            Source::Listener(access) => self.on_connection(event.key, access),
             Source::Client => self.on_client(event, now),
             Source::Channel(serial) => self.on_channel(serial, event, now),
             Source::Pidfd(serial) => self.on_death(serial, now),

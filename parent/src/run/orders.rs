@@ -15,6 +15,8 @@ use crate::dump::What;
 
 /// Requests of one client that are answered in one turn.
 const REQUESTS: usize = 4;
+/// Connections to one socket that are looked at in one turn, so that who knocks without pause holds up nobody.
+const CONNECTIONS: usize = 16;
 
 impl Suite {
     pub(super) fn on_signals(&mut self, now: MonoTime) {
@@ -49,8 +51,8 @@ impl Suite {
         }
     }
 
-    pub(super) fn on_connection(&mut self, access: Access) {
-        loop {
+    pub(super) fn on_connection(&mut self, listener: usize, access: Access) {
+        for _connection in 0..CONNECTIONS {
             let key = self.key(Source::Client);
             match self.control.accept(access, key) {
                 Some(Ok(fd)) => {
@@ -67,6 +69,7 @@ impl Suite {
                 }
             }
         }
+        self.unfinished.push(listener);
     }
 
     pub(super) fn on_client(&mut self, event: Ready, now: MonoTime) {

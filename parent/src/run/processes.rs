@@ -17,7 +17,6 @@ use ipc::messages::ctl::{Daemon, Restarted};
 use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd, TableState, Written};
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
 use ipc::messages::{Confined, Level, StopMode, ToDaemon};
-use ipc::reactor;
 use sandbox::profile::{CHECKD, IPVSD, Profile, VRRPD};
 use sandbox::spawn::{Attempt, Missing, PROCESS_NAME, SpawnError, SpawnSpec, Spawned, spawn_tuned};
 use sandbox::system::process::{Ending, pidfd_send_signal, wait_pidfd};
@@ -27,7 +26,6 @@ use super::{Settings, Source, Suite};
 use crate::effects::ping_range::PingRange;
 use crate::effects::sockets;
 use crate::hang::HangWatch;
-use crate::log_quota::{Quota, RATE};
 use crate::log_sink::{LogSink, Speaker};
 use crate::supervisor::{Action, Fault, Serial};
 
@@ -449,6 +447,8 @@ impl Suite {
 
     /// A pidfd is readable.
     pub(super) fn on_death(&mut self, serial: Serial, now: MonoTime) {
+        // Before it is reaped: what it says may be answered by its number, which nobody else has until then.
+        self.drain(serial, now);
         let Some(process) = self.processes.get(&serial) else { return };
         let daemon = process.daemon;
         let ending = match wait_pidfd(process.pidfd.as_fd()) {
@@ -459,7 +459,6 @@ impl Suite {
         if let Some(error) = process.attempt.failure() {
             self.say(Level::Error, &in_words(&error));
         }
-        self.drain(serial, now);
         self.bury(daemon, serial, ending, now);
         self.perform(now);
         if let Some(process) = self.processes.remove(&serial) {
@@ -511,34 +510,6 @@ impl Suite {
         self.reload_missed(daemon);
         if let Some(client) = self.restart_waiters.remove(&daemon) {
             self.control.fail(client, "org.keepalived.Control.NotRestarted", why);
-        }
-    }
-
-    /// A line of a daemon for the sink, as long as its quota lasts.
-    pub(super) fn relay(&mut self, daemon: Daemon, pid: i32, level: Level, text: &str) {
-        if !self.log.keeps(level) {
-            return;
-        }
-        let now = reactor::now();
-        if self.quotas.entry(daemon).or_insert_with(|| Quota::new(now)).admits(now) {
-            self.log.write(Speaker::Daemon(daemon), Some(pid), level, text);
-        }
-        self.tell_suppressed(now);
-    }
-
-    /// Says now and then how many lines of a daemon its quota has suppressed.
-    pub(super) fn tell_suppressed(&mut self, now: MonoTime) {
-        for (daemon, quota) in &mut self.quotas {
-            let Some(count) = quota.notice(now) else { continue };
-            let text = format!(
-                "{count} log lines of {} were suppressed: more than {RATE} a second in the long run",
-                daemon.name()
-            );
-            self.log.write(Speaker::Parent, None, Level::Warning, &text);
-            let process = self.processes.values_mut().find(|process| process.daemon == *daemon);
-            if let Some(process) = process {
-                process.dropped_lines = process.dropped_lines.saturating_add(count);
-            }
         }
     }
 }

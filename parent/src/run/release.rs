@@ -29,6 +29,9 @@ pub(super) struct Releasing {
 
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
+/// Messages of one turn; who has more to say is not listened to.
+const MESSAGES: usize = 1_024;
+
 impl Suite {
     /// A daemon can't be succeeded in time: what it held is withdrawn. Only vrrpd holds anything that may not stay.
     pub(super) fn release(&mut self, daemon: Daemon, now: MonoTime) {
@@ -90,7 +93,8 @@ impl Suite {
         if event.writable {
             let _gone_is_seen_by_pidfd = releasing.channel.flush();
         }
-        while let Ok(Some((message, _))) = releasing.channel.receive() {
+        for _message in 0..MESSAGES {
+            let Ok(Some((message, _))) = releasing.channel.receive() else { break };
             if let VrrpdToParent::Common(FromDaemon::Log { level, text }) = message {
                 lines.push((level, text));
             } else if message == VrrpdToParent::Common(FromDaemon::Stopped) {

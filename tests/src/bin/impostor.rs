@@ -12,7 +12,7 @@ use config::model::units::{
 };
 use ipc::channel::{CarriesFds, ReceiveError};
 use ipc::daemon::Link;
-use ipc::messages::checkd::{CheckdToParent, DesiredEntry, ParentToCheckd, ServiceState, Verdict};
+use ipc::messages::checkd::{CheckdToParent, DesiredEntry, MAX_BATCH, ParentToCheckd, ServiceState, Verdict};
 use ipc::messages::ctl::explained::{CheckExplained, Election, Term};
 use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd};
 use ipc::messages::vrrpd::{
@@ -42,6 +42,7 @@ fn main() -> io::Result<()> {
             },
             strangers_of_vrrpd,
             |_| Vec::new(),
+            |_| Vec::new(),
         ),
         Some("checkd") => Impostor::new(socket, raw, &acts)?.serve(
             |message| match message {
@@ -50,6 +51,7 @@ fn main() -> io::Result<()> {
             },
             strangers_of_checkd,
             hammering_checkd,
+            wishes_of_checkd,
         ),
         _ => Impostor::new(socket, raw, &acts)?.serve(
             |message| match message {
@@ -57,6 +59,7 @@ fn main() -> io::Result<()> {
                 _ => None,
             },
             |_| Vec::<IpvsdToParent>::new(),
+            hammering_ipvsd,
             |_| Vec::new(),
         ),
     }
@@ -84,6 +87,7 @@ where
         common: impl Fn(In) -> Option<ToDaemon>,
         strangers: impl Fn(Generation) -> Vec<Out>,
         hammer: impl Fn(Generation) -> Vec<Out>,
+        wishes: impl Fn(Generation) -> Vec<Out>,
     ) -> io::Result<()> {
         loop {
             self.link.flush()?;
@@ -100,7 +104,7 @@ where
                 Some(ToDaemon::Prepare { generation }) => self.tell(FromDaemon::Prepared(generation)),
                 Some(ToDaemon::Commit(generation)) => {
                     self.tell(FromDaemon::Committed(generation));
-                    self.act(generation, &strangers, &hammer)?;
+                    self.act(generation, &strangers, &hammer, &wishes)?;
                 }
                 Some(ToDaemon::Ping(number)) => self.tell(FromDaemon::Pong(number)),
                 Some(ToDaemon::Quiesce) => self.tell(FromDaemon::Quiesced),
@@ -119,6 +123,7 @@ where
         generation: Generation,
         strangers: &impl Fn(Generation) -> Vec<Out>,
         hammer: &impl Fn(Generation) -> Vec<Out>,
+        wishes: &impl Fn(Generation) -> Vec<Out>,
     ) -> io::Result<()> {
         for act in self.acts {
             match *act {
@@ -156,6 +161,26 @@ where
                     for number in 0..60_000 {
                         let text = format!("flood {number}");
                         self.insist(&Out::from(FromDaemon::Log { level: Level::Info, text }))?;
+                    }
+                }
+                "wish" => {
+                    let messages = wishes(generation);
+                    for some in messages.chunks(50) {
+                        for message in some {
+                            self.insist(message)?;
+                        }
+                        // Alive all the time, however long the parent takes for these.
+                        self.insist(&Out::from(FromDaemon::Pong(0)))?;
+                    }
+                    if !messages.is_empty() {
+                        self.log("wished");
+                    }
+                }
+                "deaf" => {
+                    // It reads nothing and says all the time that it is alive.
+                    for _ in 0..600 {
+                        self.insist(&Out::from(FromDaemon::Pong(0)))?;
+                        pause(Duration::from_millis(50));
                     }
                 }
                 "hammer" => {
@@ -270,6 +295,22 @@ fn hammering_checkd(generation: Generation) -> Vec<CheckdToParent> {
     (0..4).map(notify).collect()
 }
 
+/// More for ipvsd than the parent may keep for it.
+fn wishes_of_checkd(generation: Generation) -> Vec<CheckdToParent> {
+    let wish = DesiredEntry {
+        service: ServiceId::new(0),
+        server: ServerRef::Real(ServerId::new(0)),
+        presence: Some(Weight::ZERO),
+    };
+    let wishes = |complete| CheckdToParent::Desired { generation, entries: vec![wish; MAX_BATCH], complete };
+    std::iter::once(wishes(true)).chain(std::iter::repeat_n(wishes(false), 1_000)).collect()
+}
+
+/// What the parent has to say of each, unless it counts.
+fn hammering_ipvsd(_: Generation) -> Vec<IpvsdToParent> {
+    vec![IpvsdToParent::RefusedEntries(1); 100]
+}
+
 /// What checkd may not name.
 fn strangers_of_checkd(generation: Generation) -> Vec<CheckdToParent> {
     let other = Generation::new(99);
@@ -320,6 +361,8 @@ fn strangers_of_checkd(generation: Generation) -> Vec<CheckdToParent> {
         // Number 0 is a script of vrrpd, number 1 that of a check.
         check(generation, 0),
         check(generation, 4_000_000),
+        // Its own script, for a checker that isn't.
+        CheckdToParent::RunCheck { generation, check: CheckId::new(999), script: ScriptId::new(1) },
         check(other, 1),
         notify(generation, 0),
         notify(generation, 1),
