@@ -8,6 +8,7 @@ use config::model::vrrp::{Instance, RouterIdentity};
 use ipc::channel::ReceiveError;
 use ipc::messages::vrrpd::{ParentToVrrpd, SocketKey, VrrpState};
 use ipc::messages::{FromDaemon, Level, Refusal, StopMode, ToDaemon};
+use ipc::reactor::now as clock;
 use ipc::slots::{Slot, Slots};
 
 use super::directory::Directory;
@@ -314,8 +315,10 @@ impl Driver {
     /// Routers of a fresh process take up what their predecessors were.
     fn resume_all(&mut self, memories: &[Option<Slot>], now: MonoTime) {
         let known = memories.iter().zip(&self.routers);
+        // This turn may have begun before the predecessor's last one.
+        let read_at = clock();
         let mut recalled: Vec<Option<Memory>> =
-            known.map(|(slot, router)| handover::memory(slot.as_ref()?, &router.config)).collect();
+            known.map(|(slot, router)| handover::memory(slot.as_ref()?, &router.config, read_at)).collect();
         self.keep_together(&mut recalled, now);
         for (position, (slot, memory)) in memories.iter().zip(recalled).enumerate() {
             let Some(slot) = slot.as_ref() else { continue };
