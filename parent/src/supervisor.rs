@@ -137,6 +137,8 @@ pub struct Supervisor {
 const START_PATIENCE: Duration = Duration::from_secs(5);
 /// Time that a replaced process has to end by itself.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
+/// Time after which a start that was late inside the kernel is looked at again; it may wait for several locks in a row.
+const EXCUSE: Duration = Duration::from_millis(200);
 /// Time that a quiesced daemon may take to say so.
 const QUIESCE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -333,6 +335,23 @@ impl Supervisor {
         if self.is_current(serial) && self.fault.is_none_or(|(found, _)| found != serial) {
             self.fault = Some((serial, fault));
             out.push(Action::Kill(serial));
+        }
+    }
+
+    /// The process whose start is late at `now`, for whoever can tell why it is.
+    #[must_use]
+    pub fn late(&self, now: MonoTime) -> Option<Serial> {
+        match self.phase {
+            Phase::Starting { serial, deadline, .. } if now >= deadline => Some(serial),
+            _ => None,
+        }
+    }
+
+    /// The start that is late waits inside the kernel, where no signal ends it and its successor would wait, too. It has
+    /// until the next look; what it finds then is its own to judge, by the time of the last advert.
+    pub fn excuse(&mut self, now: MonoTime) {
+        if let Phase::Starting { deadline, .. } = &mut self.phase {
+            *deadline = now + EXCUSE;
         }
     }
 

@@ -65,6 +65,34 @@ fn a_reload_beside_a_death_is_done_and_the_address_stays() {
     });
 }
 
+/// The kernel has one lock for the links of all namespaces, and whoever removes hundreds of bridges holds it for seconds.
+/// A successor that waits for it can't be ended, and comes out of it as ready as any other.
+#[test]
+fn a_successor_that_waits_for_the_kernels_lock_on_links_is_waited_for() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1), ("other", 2)])?;
+        let (d1, other) = (lan.host("d1")?, lan.host("other")?);
+        let director = master(lab, &lan)?;
+        let bridges = (0..150).map(|number| format!("link add t{number} group 7 type bridge\n"));
+        other.ip(&bridges.collect::<String>())?;
+        let mut removing = other.spawn(Command::new("ip").args(["link", "del", "group", "7"]))?;
+        let pid = i32::try_from(removing.id()).unwrap_or(0);
+        wait_until("the lock is held, or has been", Duration::from_secs(20), || {
+            process::read(pid).is_none_or(|process| matches!(process.state, 'D' | 'Z'))
+        })?;
+        let old = director.wait_daemon("vrrpd")?;
+        process::signal(old, Signal::SIGKILL);
+        let new = director.wait_successor("vrrpd", old)?;
+        removing.wait().map_err(|cause| Failure::instrument("ip", cause))?;
+        wait_until("its successor serves", Duration::from_secs(20), || {
+            director.instance("VI_1")["state"] == "Master" && d1.has(ADDRESS)
+        })?;
+        require(director.wait_daemon("vrrpd")? == new, || director.log())?;
+        require(director.logged("wasn't ready in time") == 0, || director.log())?;
+        director.stop().map(drop)
+    });
+}
+
 #[test]
 fn signals_that_dump_the_state_elsewhere_end_nothing_here() {
     sandboxed(60, |lab| {

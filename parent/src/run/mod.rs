@@ -407,7 +407,11 @@ impl Suite {
                 continue;
             }
             let next = self.serial();
+            let excused = self.is_late_inside_the_kernel(daemon, now);
             self.with_supervisor(daemon, |supervisor, out| {
+                if excused {
+                    supervisor.excuse(now);
+                }
                 if supervisor.deadline().is_some_and(|deadline| now >= deadline) {
                     supervisor.tick(next, now, out);
                 }

@@ -66,6 +66,14 @@ impl Suite {
             self.with_supervisor(daemon, |supervisor, out| supervisor.faulty(serial, fault, out));
         }
     }
+
+    /// True when a daemon's start is late because it waits inside the kernel, as for the lock on the links of all
+    /// namespaces, which somebody else may hold for seconds.
+    pub(super) fn is_late_inside_the_kernel(&self, daemon: Daemon, now: MonoTime) -> bool {
+        let late = self.supervisors.get(&daemon).and_then(|supervisor| supervisor.late(now));
+        let process = late.and_then(|serial| self.processes.get(&serial));
+        process.is_some_and(|process| state(process.pid) == Some('D'))
+    }
 }
 
 /// What a process that made no progress is guilty of; `None` when it can do nothing about it.

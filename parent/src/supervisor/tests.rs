@@ -310,6 +310,30 @@ fn a_successor_of_a_master_that_hangs_at_its_start_is_killed_after_a_second() {
 }
 
 #[test]
+fn a_successor_that_is_late_inside_the_kernel_is_looked_at_again_and_not_killed() {
+    let mut life = Life::running();
+    life.die(1, 2, KILLED, 5_000);
+    assert_eq!(life.supervisor.late(at(5_999)), None);
+    assert_eq!(life.supervisor.late(at(6_000)), Some(Serial(2)));
+    life.supervisor.excuse(at(6_000));
+    life.supervisor.tick(Serial(3), at(6_000), &mut life.out);
+    assert_eq!(life.take(), []);
+    assert_eq!(life.supervisor.deadline(), Some(at(6_200)));
+    // It comes out, and is as good as one that was in time.
+    life.bring_up(2, 6_150);
+    assert_eq!(life.supervisor.late(at(6_200)), None);
+}
+
+#[test]
+fn an_excused_successor_that_is_not_ready_at_the_next_look_is_killed() {
+    let mut life = Life::running();
+    life.die(1, 2, KILLED, 5_000);
+    life.supervisor.excuse(at(6_000));
+    life.supervisor.tick(Serial(3), at(6_200), &mut life.out);
+    assert_eq!(life.take(), [Action::Kill(Serial(2))]);
+}
+
+#[test]
 fn a_process_that_was_given_up_is_no_longer_awaited() {
     let mut life = Life::running();
     life.die(1, 2, KILLED, 5_000);
