@@ -50,15 +50,9 @@ impl Services {
         let (mut weight, mut added) = (configured, 0_i64);
         for check in &server.checks {
             let Some(told) = self.verdict(check).and_then(|verdict| verdict.weight) else { continue };
-            match check.kind {
-                CheckKind::File(_) => added = added.saturating_add(difference(told, configured)),
-                CheckKind::Misc { .. }
-                | CheckKind::Tcp(_)
-                | CheckKind::Http(_)
-                | CheckKind::Smtp(_)
-                | CheckKind::Dns(_)
-                | CheckKind::Udp(_)
-                | CheckKind::Ping(_) => weight = i64::from(told.value()),
+            match as_file(check) {
+                Some(_) => added = added.saturating_add(difference(told, configured)),
+                None => weight = i64::from(told.value()),
             }
         }
         i64::from(Weight::clamped(weight.saturating_add(added)).value())
@@ -86,13 +80,12 @@ pub fn checks(snapshot: &Snapshot) -> String {
         });
         servers.flat_map(|(service, server)| server.checks.iter().map(move |check| (service, server, check)))
     };
-    let is_file = |check: &Check| matches!(check.kind, CheckKind::File(_));
     if all().next().is_some() {
         line!(page, "------< Health checkers >------");
     }
     // Those of files stand behind all others.
     for files in [false, true] {
-        for (service, server, check) in all().filter(|(.., check)| is_file(check) == files) {
+        for (service, server, check) in all().filter(|(.., check)| as_file(check).is_some() == files) {
             line!(page, " {service} -> {}", server.name);
             checker(&mut page, snapshot, server, check);
         }
@@ -296,8 +289,7 @@ fn checker(page: &mut String, snapshot: &Snapshot, server: &RealServer, check: &
     let told = verdict.and_then(|verdict| verdict.weight);
     let added = told.map_or(0, |told| difference(told, i64::from(server.weight.value())));
     line!(page, "   Current weight = {added}");
-    let file = as_file(check);
-    if file.is_none() {
+    if as_file(check).is_none() {
         line!(page, "   Alpha = {}", yes(check.alpha));
         line!(page, "   Delay loop = {} us", check.delay_loop.as_micros());
         line!(page, "   Warmup = {} us", check.warmup.as_micros());
