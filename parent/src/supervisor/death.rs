@@ -130,14 +130,17 @@ impl Supervisor {
         let delay = if own { self.back_off.delay(now) } else { Duration::ZERO };
         let estimate = if delay.is_zero() { QUICKEST_START } else { START_ESTIMATE };
         let too_slow = masters.is_some_and(|patience| delay.saturating_add(estimate) > patience);
-        if too_slow || self.early_deaths >= 2 {
+        let released = too_slow || self.early_deaths >= 2;
+        if released {
             out.push(Action::Release);
         }
         self.restarts = self.restarts.saturating_add(1);
         if delay.is_zero() {
-            // Peers take over when their patience ends: a successor that hangs must not hold the addresses for long.
-            let patience =
-                masters.map_or(START_PATIENCE, |left| left.clamp(LEAST_START_PATIENCE, START_PATIENCE));
+            // Peers take over when their patience ends: a successor that hangs must not hold the addresses for long. What
+            // was released holds nobody up, and the release comes first.
+            let patience = masters
+                .filter(|_| !released)
+                .map_or(START_PATIENCE, |left| left.clamp(LEAST_START_PATIENCE, START_PATIENCE));
             self.spawn(next, now, patience, Some((now, cause)), out);
         } else {
             let text = format!("{} is restarted in {} s", self.daemon.name(), delay.as_secs());

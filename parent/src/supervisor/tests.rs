@@ -310,6 +310,14 @@ fn a_successor_of_a_master_that_hangs_at_its_start_is_killed_after_a_second() {
 }
 
 #[test]
+fn a_successor_that_waits_for_a_release_has_the_time_of_any_start() {
+    let mut life = Life::running();
+    life.supervisor.died(Serial(1), Serial(2), KILLED, Some(Duration::ZERO), at(5_000), &mut life.out);
+    assert_eq!(life.take(), [Action::Release, Action::Spawn(Serial(2))]);
+    assert_eq!(life.supervisor.deadline(), Some(at(10_000)));
+}
+
+#[test]
 fn a_successor_that_is_late_inside_the_kernel_is_looked_at_again_and_not_killed() {
     let mut life = Life::running();
     life.die(1, 2, KILLED, 5_000);
