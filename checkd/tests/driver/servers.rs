@@ -2,12 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use config::model::check::Check;
 use ipc::messages::checkd::CheckdToParent;
 use ipc::messages::{FromDaemon, ToDaemon};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::support::{Parent, http, server, service, tcp};
 
@@ -23,9 +24,16 @@ pub(super) fn serve(behaviour: fn(TcpStream)) -> SocketAddr {
     address
 }
 
-/// A port on which nobody listens.
+/// A port on which nobody listens. It is taken all the same: otherwise another test, or a connection of ours to itself,
+/// may have it the next moment.
 pub(super) fn closed() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static TAKEN: OnceLock<Socket> = OnceLock::new();
+    let taken = TAKEN.get_or_init(|| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+        socket
+    });
+    taken.local_addr().unwrap().as_socket().unwrap()
 }
 
 /// Reads the request; the client may be gone.
