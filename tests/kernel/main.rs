@@ -8,7 +8,7 @@ use tests::lab::sandbox::build_directory;
 fn group(guest: Guest, group: &str, subject: &str) {
     let out = build_directory().join("lab-out").join(format!("kernel.{group}.{subject}"));
     let mut said = Vec::new();
-    let passed = guest::boot(guest, 230, &out, "lab-kernel", &[group, subject], &mut said)
+    let passed = guest::boot(guest, 450, &out, "lab-kernel", &[group, subject], &mut said)
         .expect("the other kernel can be started");
     let said = String::from_utf8_lossy(&said);
     assert!(passed, "{said}\nresults in {}", out.display());

@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH=$PATH:/usr/sbin:/sbin RUST_BACKTRACE=0
-limit=2100
+# Seconds. Ends what hangs: on two processors it takes a third of that.
+limit=3600
 profile=default
 [ "${CI:-}" != true ] || profile=ci
 

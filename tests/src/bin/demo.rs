@@ -40,11 +40,11 @@ fn whole(restarts: Restarts) -> Result<bool, Failure> {
     let (site, powers) = (out.join("site"), out.join("powers"));
     let words: &[&str] = if restarts == Restarts::Off { &["stage", "--broken"] } else { &["stage"] };
     if host_has_ipvs() {
-        sandboxed(240, &site, words)?;
+        sandboxed(300, &site, words)?;
     } else {
-        guest::boot(Guest::UserMode, 240, &site, "lab-demo", words, &mut std::io::stdout())?;
+        guest::boot(Guest::UserMode, 300, &site, "lab-demo", words, &mut std::io::stdout())?;
     }
-    sandboxed(60, &powers, &["confinement"])?;
+    sandboxed(120, &powers, &["confinement"])?;
     let mut lines = report::load(&site.join(LINES))?;
     lines.extend(report::load(&powers.join(LINES))?);
     Ok(report::summarize(&lines))

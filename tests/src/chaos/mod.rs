@@ -44,7 +44,7 @@ pub struct Crowd {
     pub clients: usize,
     /// Pause of each of them.
     pub pace: Duration,
-    /// Requests per second that have to be made on average; where this machine lets them make less, three fifths of what
+    /// Requests per second that have to be made on average; where this machine lets them make less, five eighths of what
     /// they make while nothing happens.
     pub least_rate: f64,
 }
@@ -103,7 +103,7 @@ pub fn run(lab: &Lab, mut stage: Stage<'_>, crowd: Crowd, deeds: &[Deed]) -> Res
     let client = stage.lan.host("client")?;
     let probe = Probe::start(client, stage.address, Duration::from_millis(1))?;
     let clients = Clients::start(client, crowd.targets, crowd.clients, crowd.pace)?;
-    let least_rate = crowd.least_rate.min(calm_rate(&clients)? * 0.6);
+    let least_rate = crowd.least_rate.min(calm_rate(&clients)? * 0.625);
     let (started, made) = (clock::now(), clients.requests());
     let (mut undone, mut before) = (None, None);
     let mut diary = fs::File::create(lab.out.join("deeds.log"))
