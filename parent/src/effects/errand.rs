@@ -25,8 +25,8 @@ use super::fifo::Place;
 pub enum Task {
     /// The pipe of this place, at this path, was opened.
     Pipe(Place, String),
-    /// The tracked file at this position, of this edition of the list, was looked at.
-    Look(usize, u64),
+    /// The tracked files at these positions, of this edition of the list, were looked at.
+    Look(Vec<usize>, u64),
     /// `reload_time_file` was looked at.
     ReloadTime,
     /// State files were written.
@@ -352,7 +352,7 @@ mod tests {
                 nix::unistd::pause();
             }
         }));
-        errands.ask(Errand::new("/b", Task::Look(0, 0), || Ok(Answer::default())));
+        errands.ask(Errand::new("/b", Task::Look(vec![0], 0), || Ok(Answer::default())));
         let over = done(&mut errands, 2);
         assert_eq!(words(&over), [Ok(""), Err("its file system does not answer")]);
         assert!(now().since(asked) >= Duration::from_secs(5));

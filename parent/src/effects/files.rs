@@ -2,11 +2,13 @@
 //!
 //! Driver. The kernel tells of changes in the directories (inotify); what is read is the first integer of a regular
 //! file, in C notation, 0 for a file that is missing, empty or no number. Contents are not trusted: at most 127
-//! bytes are read, at most 50 times a second for one file. Errands look at the files, never this process. Whoever wants
+//! bytes are read, at most 50 times a second for one file. Errands look at the files, never this process: one at many of
+//! them that stand in one directory. Whoever wants
 //! the numbers asks [`Files::value`], has what [`Files::looks`] returns done and acts on what [`Files::looked`] returns;
 //! what they mean is the daemons' business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -59,11 +61,18 @@ struct Entry {
 /// What a look has found.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Found {
+    /// Why the directory can't be watched.
+    unreachable: Option<String>,
+    /// Its files, in the order in which they were asked for.
+    files: Vec<FoundFile>,
+}
+
+/// What was found of one file.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct FoundFile {
     /// `None`: nothing that counts yet.
     value: Option<i64>,
     is_link: bool,
-    /// Why the directory can't be watched.
-    unreachable: Option<String>,
     /// Why `init_file` failed.
     unwritten: Option<String>,
 }
@@ -76,6 +85,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const SILENT_RETRY: Duration = Duration::from_secs(30);
 /// Bytes that are read of a file.
 const LONGEST: u64 = 127;
+/// Files that one errand looks at: what it says of them fits its answer.
+const TOGETHER: usize = 32;
 
 impl Files {
     /// Takes the files of a configuration: all of them are due to be looked at. Files that the configuration before had
@@ -134,9 +145,17 @@ impl Files {
         };
         let lost =
             events.is_empty() || events.iter().any(|event| event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW));
+        let mut named: BTreeMap<&OsStr, Vec<&InotifyEvent>> = BTreeMap::new();
+        for event in &events {
+            if let Some(name) = &event.name {
+                named.entry(name).or_default().push(event);
+            }
+        }
+        let over: BTreeSet<WatchDescriptor> =
+            events.iter().filter(|event| ends_watch(event)).map(|event| event.wd).collect();
         for entry in &mut self.entries {
-            let ended = events.iter().any(|event| Some(event.wd) == entry.watch && ends_watch(event));
-            let mut concerning = events.iter().filter(|event| entry.concerns(event)).peekable();
+            let ended = entry.watch.is_some_and(|watch| over.contains(&watch));
+            let mut concerning = entry.concerning(&events, &named).peekable();
             if !lost && !ended && concerning.peek().is_none() {
                 continue;
             }
@@ -155,64 +174,98 @@ impl Files {
     pub fn looks(&mut self, now: MonoTime) -> Vec<Errand<'static>> {
         let edition = self.edition;
         let is_due = |entry: &Entry| !entry.is_busy && entry.due.is_some_and(|due| now >= due);
-        let entries = (0..).zip(&mut self.entries).filter(|(_, entry)| is_due(entry));
-        let looks = entries.map(|(position, entry)| {
+        let mut due: BTreeMap<PathBuf, Vec<(usize, Look)>> = BTreeMap::new();
+        for (position, entry) in self.entries.iter_mut().enumerate().filter(|(_, entry)| is_due(entry)) {
             entry.due = None;
             entry.rested = now + REST;
             entry.is_busy = true;
             let look = Look {
                 settings: entry.settings.clone(),
-                directory: entry.watch.is_none().then(|| entry.directory.clone()),
+                is_unwatched: entry.watch.is_none(),
                 initialises: std::mem::take(&mut entry.is_new),
                 only_created: std::mem::take(&mut entry.only_created),
             };
-            // Changes of files that stand together are told in their order.
-            let place = entry.directory.display().to_string();
-            Errand::new(&place, Task::Look(position, edition), move || look.run())
-        });
-        looks.collect()
+            due.entry(entry.directory.clone()).or_default().push((position, look));
+        }
+        let mut errands = Vec::new();
+        for (directory, looks) in due {
+            let mut looks = looks.into_iter();
+            loop {
+                let (positions, together): (Vec<usize>, Vec<Look>) = looks.by_ref().take(TOGETHER).unzip();
+                if positions.is_empty() {
+                    break;
+                }
+                // Changes of files that stand together are told in their order.
+                let place = directory.display().to_string();
+                let directory = directory.clone();
+                let task = Task::Look(positions, edition);
+                errands.push(Errand::new(&place, task, move || look(&directory, together)));
+            }
+        }
+        errands
     }
 
-    /// Takes what a look has brought; the file whose number has changed by it, if one has.
+    /// Takes what a look at the files at these positions has brought; the files whose numbers have changed by it.
     pub fn looked(
         &mut self,
-        position: usize,
+        positions: &[usize],
         edition: u64,
         result: Result<Answer, String>,
         now: MonoTime,
-    ) -> Option<FileId> {
-        let entry = self.entries.get_mut(position).filter(|_| edition == self.edition)?;
-        entry.is_busy = false;
-        let (found, directory) = match result.and_then(|answer| {
+    ) -> Vec<FileId> {
+        if edition != self.edition {
+            return Vec::new();
+        }
+        let found = result.and_then(|answer| {
             let found: Found = serde_json::from_str(&answer.text).map_err(|error| error.to_string())?;
             Ok((found, answer.fd))
-        }) {
+        });
+        let (found, directory) = match found {
             Ok(known) => known,
-            // What it was counts on: nobody can say that it has changed.
             Err(why) => {
-                entry.due = Some(now + SILENT_RETRY);
-                entry.value.get_or_insert(0);
-                if !std::mem::replace(&mut entry.told, true) {
-                    self.problems
-                        .push(format!("track_file {}: {}: {why}", entry.settings.name, entry.settings.path));
-                }
-                return None;
+                positions.iter().for_each(|position| self.miss(*position, &why, now));
+                return Vec::new();
             }
         };
+        let watched = match (&self.inotify, directory, found.unreachable) {
+            (None, ..) => Err(None),
+            (Some(inotify), Some(directory), _) => watch(inotify, &directory).map_err(Some),
+            (Some(_), None, why) => Err(why),
+        };
+        let pairs = positions.iter().zip(found.files);
+        pairs.filter_map(|(position, found)| self.note(*position, found, &watched, now)).collect()
+    }
+
+    /// A file that can't be looked at. What it was counts on: nobody can say that it has changed.
+    fn miss(&mut self, position: usize, why: &str, now: MonoTime) {
+        let Some(entry) = self.entries.get_mut(position) else { return };
+        entry.is_busy = false;
+        entry.due = Some(now + SILENT_RETRY);
+        entry.value.get_or_insert(0);
+        if !std::mem::replace(&mut entry.told, true) {
+            self.problems.push(format!("track_file {}: {}: {why}", entry.settings.name, entry.settings.path));
+        }
+    }
+
+    /// What was found of one file, and of the watch over its directory; its name if its number has changed.
+    fn note(
+        &mut self,
+        position: usize,
+        found: FoundFile,
+        watched: &Result<WatchDescriptor, Option<String>>,
+        now: MonoTime,
+    ) -> Option<FileId> {
+        let entry = self.entries.get_mut(position)?;
+        entry.is_busy = false;
         entry.is_link = found.is_link;
         if let Some(why) = found.unwritten {
             let text = format!("track_file {}: writing {}: {why}", entry.settings.name, entry.settings.path);
             self.problems.push(text);
         }
         if entry.watch.is_none() {
-            let watched = match (&self.inotify, directory, found.unreachable) {
-                (None, ..) => Err(None),
-                (Some(inotify), Some(directory), _) => watch(inotify, &directory).map_err(Some),
-                (Some(_), None, why) => Err(why),
-            };
             match watched {
                 Ok(watch) => {
-                    entry.watch = Some(watch);
+                    entry.watch = Some(*watch);
                     entry.told = false;
                     // It may have changed between the look and the watch.
                     entry.due = Some(now);
@@ -265,11 +318,18 @@ impl Entry {
         }
     }
 
-    /// True for events of the file, and for any other one of its directory when the path leads through a symbolic
-    /// link there, which may lead elsewhere now.
-    fn concerns(&self, event: &InotifyEvent) -> bool {
-        let is_named = || event.name.as_deref() == Path::new(&self.settings.path).file_name();
-        Some(event.wd) == self.watch && (self.is_link || is_named())
+    /// Events of the file, and any other one of its directory when the path leads through a symbolic link there, which
+    /// may lead elsewhere now.
+    fn concerning<'e>(
+        &self,
+        events: &'e [InotifyEvent],
+        named: &'e BTreeMap<&OsStr, Vec<&'e InotifyEvent>>,
+    ) -> impl Iterator<Item = &'e InotifyEvent> + use<'e> {
+        let watch = self.watch;
+        let name = Path::new(&self.settings.path).file_name().filter(|_| !self.is_link);
+        let of_name = name.and_then(|name| named.get(name)).into_iter().flatten().copied();
+        let all = self.is_link.then_some(events).into_iter().flatten();
+        of_name.chain(all).filter(move |event| Some(event.wd) == watch)
     }
 }
 
@@ -277,31 +337,37 @@ impl Entry {
 #[derive(Debug)]
 struct Look {
     settings: WatchedFile,
-    /// To be opened, so that it can be watched.
-    directory: Option<PathBuf>,
+    /// Its directory is to be opened, so that it can be watched.
+    is_unwatched: bool,
     initialises: bool,
     only_created: bool,
 }
 
+/// What an errand does for files of one directory.
+fn look(directory: &Path, looks: Vec<Look>) -> Result<Answer, String> {
+    let is_unwatched = looks.iter().any(|look| look.is_unwatched);
+    let mut found = Found { unreachable: None, files: looks.into_iter().map(Look::run).collect() };
+    let directory = is_unwatched.then(|| open_directory(directory)).transpose().unwrap_or_else(|why| {
+        found.unreachable = Some(why.to_string());
+        None
+    });
+    let text = serde_json::to_string(&found).map_err(|error| error.to_string())?;
+    Ok(Answer { text, fd: directory })
+}
+
 impl Look {
-    fn run(self) -> Result<Answer, String> {
+    fn run(self) -> FoundFile {
         let path = Path::new(&self.settings.path);
-        let mut found = Found { is_link: path.is_symlink(), ..Found::default() };
+        let mut found = FoundFile { is_link: path.is_symlink(), ..FoundFile::default() };
         if self.initialises {
             found.unwritten = initialise(&self.settings).err().map(|error| error.to_string());
         }
-        let directory = self.directory.as_deref().map(open_directory).transpose();
-        let directory = directory.unwrap_or_else(|why| {
-            found.unreachable = Some(why.to_string());
-            None
-        });
         // A file that was only created has no contents yet, unless it is another name of one that has.
         let counts = || path.metadata().is_ok_and(|found| found.nlink() > 1 || found.len() > 0);
         if !self.only_created || counts() {
             found.value = Some(number(path).unwrap_or(0));
         }
-        let text = serde_json::to_string(&found).map_err(|error| error.to_string())?;
-        Ok(Answer { text, fd: directory })
+        found
     }
 }
 
@@ -414,8 +480,8 @@ mod tests {
             }
             for look in looks {
                 let (task, result) = look.done_here();
-                let Task::Look(position, edition) = task else { panic!("{task:?}") };
-                changed.extend(files.looked(position, edition, result, now));
+                let Task::Look(positions, edition) = task else { panic!("{task:?}") };
+                changed.extend(files.looked(&positions, edition, result, now));
             }
         }
     }
@@ -466,6 +532,37 @@ mod tests {
         files.ready(at(3_000));
         assert_eq!((tick(&mut files, at(3_000)), files.value(FILE)), (vec![FILE], 0));
         assert!(!files.ready(at(3_000)));
+    }
+
+    #[test]
+    fn a_hundred_files_of_one_directory_are_few_errands_and_each_has_its_number() {
+        let directory = Scratch::new("files-many");
+        let wanted: Vec<WatchedFile> = (0..100)
+            .map(|number| {
+                let path = directory.join(format!("f{number}")).display().to_string();
+                std::fs::write(&path, number.to_string()).unwrap();
+                WatchedFile { path, ..file(&directory, None) }
+            })
+            .collect();
+        let mut files = Files::default();
+        files.configure(&wanted, at(0));
+        let looks = files.looks(at(0));
+        assert_eq!(looks.len(), 4);
+        for look in looks {
+            let (task, result) = look.done_here();
+            let Task::Look(positions, edition) = task else { panic!("{task:?}") };
+            // The longest answer that there is.
+            let answer = result.as_ref().unwrap();
+            assert!(answer.text.len() + positions.len() * 120 < 8 * 1024);
+            files.looked(&positions, edition, result, at(0));
+        }
+        assert!(!files.is_unread());
+        assert_eq!(files.value(FileId::new(77)), 77);
+        tick(&mut files, at(100));
+        std::fs::write(&wanted[40].path, "7").unwrap();
+        std::fs::write(&wanted[3].path, "7").unwrap();
+        while files.ready(at(200)) {}
+        assert_eq!(tick(&mut files, at(200)), [FileId::new(3), FileId::new(40)]);
     }
 
     #[test]

@@ -71,8 +71,8 @@ impl Suite {
                     }
                 }
             },
-            Task::Look(position, edition) => {
-                let changed = self.files.looked(position, edition, result, now);
+            Task::Look(positions, edition) => {
+                let changed = self.files.looked(&positions, edition, result, now);
                 self.tell_changed(changed, now);
             }
             Task::ReloadTime => self.note_reload_time(result.map(|answer| answer.text), now),

@@ -66,8 +66,8 @@ impl Suite {
         }
     }
 
-    /// A file has been looked at.
-    pub(super) fn tell_changed(&mut self, changed: Option<FileId>, now: MonoTime) {
+    /// Files have been looked at.
+    pub(super) fn tell_changed(&mut self, changed: Vec<FileId>, now: MonoTime) {
         let serials: Vec<Serial> = self.processes.keys().copied().collect();
         for (file, serial) in
             changed.into_iter().flat_map(|file| serials.iter().map(move |serial| (file, *serial)))
