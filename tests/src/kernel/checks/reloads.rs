@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use super::town::{Clockwork, Town};
 use super::witness::Witness;
 use super::{END, furnish, rest};
+use crate::lab::failure::require;
 use crate::lab::mail::MailServer;
 use crate::lab::{Director, Failure, Lab, Lan, Subject, wait_until};
 
@@ -111,9 +112,13 @@ pub(in crate::kernel) fn compare_reloads(lab: &Lab) -> Result<(), Failure> {
     let record = format!("keepalived: {theirs:#?}\nours: {ours:#?}\n");
     fs::write(lab.out.join("seen"), record).map_err(|cause| Failure::instrument("record", cause))?;
     let mut complaints = String::new();
+    let kinds = ["told", "scripts", "log", "table"];
+    for (position, kind) in kinds.iter().enumerate() {
+        let seen = theirs.values().any(|phase| phase.get(position).is_some_and(|lines| !lines.is_empty()));
+        require(seen, || format!("nothing of keepalived's {kind} was seen: nothing to compare"))?;
+    }
     for (phase, theirs) in &theirs {
         let ours = ours.get(phase).cloned().unwrap_or_default();
-        let kinds = ["told", "scripts", "log", "table"];
         for (kind, (theirs, ours)) in kinds.iter().zip(theirs.iter().zip(&ours)) {
             if theirs != ours {
                 let only = |these: &[String], those: &[String]| {
