@@ -163,40 +163,48 @@ where
                         self.insist(&Out::from(FromDaemon::Log { level: Level::Info, text }))?;
                     }
                 }
-                "wish" => {
-                    let messages = wishes(generation);
-                    for some in messages.chunks(50) {
-                        for message in some {
-                            self.insist(message)?;
-                        }
-                        // Alive all the time, however long the parent takes for these.
-                        self.insist(&Out::from(FromDaemon::Pong(0)))?;
-                    }
-                    if !messages.is_empty() {
-                        self.log("wished");
-                    }
-                }
-                "deaf" => {
-                    // It reads nothing and says all the time that it is alive.
-                    for _ in 0..600 {
-                        self.insist(&Out::from(FromDaemon::Pong(0)))?;
-                        pause(Duration::from_millis(50));
-                    }
-                }
-                "hammer" => {
-                    let begin = reactor::now();
-                    for _ in 0..500 {
-                        for message in hammer(generation) {
-                            self.insist(&message)?;
-                        }
-                        pause(Duration::from_millis(1));
-                    }
-                    let took = reactor::now().since(begin).as_millis();
-                    self.log(&format!("hammered for {took} ms"));
-                }
+                "wish" => self.wish(&wishes(generation))?,
+                "deaf" => self.be_deaf()?,
+                "hammer" => self.hammer(&|| hammer(generation))?,
                 other => self.log(&format!("no such act: {other}")),
             }
         }
+        Ok(())
+    }
+
+    /// Alive all the time, however long the parent takes for these.
+    fn wish(&mut self, messages: &[Out]) -> io::Result<()> {
+        for some in messages.chunks(50) {
+            for message in some {
+                self.insist(message)?;
+            }
+            self.insist(&Out::from(FromDaemon::Pong(0)))?;
+        }
+        if !messages.is_empty() {
+            self.log("wished");
+        }
+        Ok(())
+    }
+
+    /// Reads nothing and says all the time that it is alive.
+    fn be_deaf(&mut self) -> io::Result<()> {
+        for _ in 0..600 {
+            self.insist(&Out::from(FromDaemon::Pong(0)))?;
+            pause(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    fn hammer(&mut self, messages: &impl Fn() -> Vec<Out>) -> io::Result<()> {
+        let begin = reactor::now();
+        for _ in 0..500 {
+            for message in messages() {
+                self.insist(&message)?;
+            }
+            pause(Duration::from_millis(1));
+        }
+        let took = reactor::now().since(begin).as_millis();
+        self.log(&format!("hammered for {took} ms"));
         Ok(())
     }
 
