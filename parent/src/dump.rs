@@ -4,19 +4,22 @@
 //! Passwords stay out: a file for monitoring is no place for them.
 
 mod checks;
+mod globals;
+mod instance;
 mod json;
 mod text;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use config::model::parts::VrrpHead;
 use config::model::process::{InstanceNotify, ProcessSettings, Script};
-use config::model::track::ProcessPattern;
+use config::model::track::{ProcessPattern, WatchedFile};
 use config::model::units::ScriptId;
 use config::model::vrrp::Instance;
 use ipc::messages::ctl::InstanceStatus;
-use ipc::messages::vrrpd::VrrpState;
+use ipc::messages::vrrpd::{ElectionView, VrrpState};
 
 pub use checks::{Services, checks};
 pub use json::json;
@@ -43,17 +46,28 @@ pub struct Snapshot {
     /// Commands that follow instances or servers, or are tracked by them.
     pub commands: BTreeMap<ScriptId, Script>,
     /// Tracked files with their numbers, indexed by their identifiers.
-    pub files: Vec<(String, i64)>,
+    pub files: Vec<(WatchedFile, i64)>,
     /// What tracked processes are called and how many there are, as far as they have been counted.
     pub processes: Vec<(ProcessPattern, Option<u32>)>,
     /// Instances with what is known of each.
     pub instances: Vec<(Instance, InstanceStatus)>,
     /// What follows the state of each.
     pub notify: Vec<InstanceNotify>,
+    /// What each sees and does.
+    pub seen: Vec<Seen>,
     /// Sync groups: name, common state, members.
     pub groups: Vec<GroupState>,
     /// Virtual servers.
     pub services: Services,
+}
+
+/// What an instance sees of its election, and what it has done last.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Seen {
+    /// Absent before its daemon has told it.
+    pub view: Option<ElectionView>,
+    /// When its last advert left, since 1970.
+    pub last_advert: Option<Duration>,
 }
 
 /// A sync group.
@@ -80,10 +94,7 @@ pub fn files(what: What, snapshot: &Snapshot, directory: &Path) -> Vec<(PathBuf,
     match what {
         What::State => {
             let given = settings.state.as_deref();
-            let mut files = vec![(
-                name(given, "keepalived.data", "_parent"),
-                parent(&snapshot.process, &snapshot.head.global),
-            )];
+            let mut files = vec![(name(given, "keepalived.data", "_parent"), parent(snapshot))];
             if !snapshot.instances.is_empty() {
                 files.push((name(given, "keepalived.data", ""), vrrp(snapshot)));
             }
@@ -134,6 +145,18 @@ fn number(state: VrrpState) -> u8 {
 fn quoted(script: &Script) -> String {
     let words: Vec<String> = script.argv.iter().map(|word| format!("'{word}'")).collect();
     words.join(" ")
+}
+
+/// A time since 1970 as a number of seconds.
+fn seconds(since_1970: Duration) -> String {
+    format!("{}.{:06}", since_1970.as_secs(), since_1970.subsec_micros())
+}
+
+/// The same with its date, whose seconds have the fraction, too.
+fn dated(since_1970: Duration) -> String {
+    let date = ipc::date::worded(since_1970.as_secs());
+    let (day, year) = date.rsplit_once(' ').unwrap_or((&date, ""));
+    format!("{} ({day}.{:06} {year})", seconds(since_1970), since_1970.subsec_micros())
 }
 
 /// Adverts refused for one reason of [`ipc::messages::vrrpd::REJECT_REASONS`].

@@ -131,30 +131,33 @@ fn fields(value: &Value) -> BTreeMap<&str, &Value> {
     value.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value)).collect()
 }
 
-/// Lines of the instances' part, without those that hold moments, counters of descriptors and passwords, and without
-/// what docs/differences.md speaks of.
+/// Lines, without those that hold moments, counters of descriptors and passwords, and without what docs/differences.md
+/// speaks of.
 fn lines(data: &str) -> BTreeSet<String> {
-    const OWN: [&str; 16] = [
+    const OWN: [&str; 21] = [
         "Last transition",
         "Read timeout",
-        "Master down timer",
-        "Number of",
+        "Number of interface and track script faults",
+        "Number of track scripts",
         "fd_in",
         "Password",
-        "Unicast checksum",
-        "Using src_ip = 10.77.0.1",
         "Send advert after receive higher",
         "Result",
         "Insecure",
-        "Status",
+        "Status = GOOD",
         "State = idle",
         "Timeout = 0",
         "VRRP instances :",
-        "Weight =",
+        "SNMP",
+        "DBus",
+        "libnftnl",
+        "nftables",
+        "Default interface",
+        "Default script",
+        "Gratuitous ARP for each secondary VMAC = 0s",
+        "lvs_netlink_monitor",
     ];
-    let from = data.find("------< VRRP Topology").unwrap_or(0);
-    let part = data.get(from..).unwrap_or_default();
-    let part = part.split("------< Interfaces").next().unwrap_or_default();
+    let part = data.split("------< Interfaces").next().unwrap_or_default();
     let (before, after) = part.split_once("------< VRRP Sockpool").unwrap_or((part, ""));
     let after = after.find("------< ").and_then(|at| after.get(at..)).unwrap_or_default();
     let all = before.lines().chain(after.lines()).map(str::trim);
@@ -188,6 +191,60 @@ fn state_and_json_say_what_keepalived_says_of_the_same_instances() {
         let (theirs, ours) = (lines(&their_data), lines(&our_data));
         let missing: Vec<_> = theirs.difference(&ours).collect();
         require(missing.is_empty(), || format!("missing {missing:#?} in\n{our_data}"))
+    });
+}
+
+#[test]
+fn a_backup_names_its_master_and_a_fault_its_kind() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
+        let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
+        let script = "vrrp_script bad {\n    script \"/usr/bin/false\" root\n    interval 1\n}\n";
+        let instance = |name: &str, vrid: u8, lines: &str| {
+            format!(
+                "vrrp_instance {name} {{\n    interface eth0\n    virtual_router_id {vrid}\n    priority 100\n    \
+                 version 3\n    advert_int 0.4\n    virtual_ipaddress {{\n        10.77.0.{vrid}\n    }}\n{lines}}}\n"
+            )
+        };
+        let mine = global("lab")
+            + script
+            + &instance("A", 50, "")
+            + &instance("B", 51, "track_script {\n bad\n}\n")
+            + &instance("C", 52, "").replace("eth0", "absent0").replace("10.77", "10.78");
+        let theirs = global("lab") + &instance("A", 50, "").replace("100", "200");
+        let _peer = Director::start(lab, d2, Subject::Ours, &theirs, &[])?;
+        wait_until("d2 holds the address", SOON, || d2.has(front4(50)))?;
+        let director = Director::start(lab, d1, Subject::Ours, &mine, &[])?;
+        let path = "/run/lab/d1.run/keepalived.data";
+        let is_told = || {
+            drop(fs::remove_file(path));
+            d1.run("/bin/kill", &["-10", &director.pid().to_string()]).ok()?;
+            wait_until("the file is there", SOON, || Path::new(path).exists()).ok()?;
+            let data = fs::read_to_string(path).ok()?;
+            let told = data.contains("Master router = 10.77.0.2") && data.contains("tracker faults = 1");
+            told.then_some(data)
+        };
+        let mut data = None;
+        // vrrpd tells what it sees once a second.
+        wait_until("everything is told", SOON, || {
+            data = is_told();
+            data.is_some()
+        })?;
+        let data = data.unwrap_or_default();
+        for part in [
+            "   State = BACKUP\n   Master router = 10.77.0.2\n   Master priority = 200\n   \
+             Master advert interval = 400 milli-sec\n",
+            "   Number of tracker faults = 0\n   Flags of interface faults - (none)\n",
+            "   Number of tracker faults = 1\n   Flags of interface faults:\n     unspecified\n",
+            "   Flags of interface faults:\n     i/f down\n     no source IP address\n",
+            "   Last advert sent = 0.000000\n",
+            "   Using src_ip = 10.77.0.1\n",
+            "   Using src_ip = (none)\n",
+            "   Wantstate = FAULT\n",
+        ] {
+            require(data.contains(part), || format!("{part} isn't in\n{data}"))?;
+        }
+        Ok(())
     });
 }
 

@@ -44,6 +44,26 @@ fn a_stop_beside_a_death_leaves_no_address() {
     });
 }
 
+/// As with keepalived, which calls that a stop like any other.
+#[test]
+fn without_restarts_a_death_ends_the_suite_with_exit_code_0() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        for subject in [Subject::C, Subject::Ours] {
+            let mut director = Director::start(lab, d1, subject, &config(), &["-R"])?;
+            wait_until("d1 holds the address", Duration::from_secs(20), || d1.has(ADDRESS))?;
+            let name = if subject == Subject::C { "keepalived" } else { "vrrpd" };
+            process::signal(director.wait_daemon(name)?, Signal::SIGKILL);
+            let status = director.wait_end(Duration::from_secs(20))?;
+            require(status.code() == Some(0), || format!("{subject:?}: {status:?}"))?;
+            require(director.logged("died: Exiting") == 1, || director.log())?;
+            d1.run("ip", &["address", "flush", "dev", "eth0", "to", "10.77.0.50"])?;
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn a_reload_beside_a_death_is_done_and_the_address_stays() {
     sandboxed(60, |lab| {
@@ -99,7 +119,14 @@ fn signals_that_dump_the_state_elsewhere_end_nothing_here() {
         let lan = Lan::new(&[("d1", 1)])?;
         let director = master(lab, &lan)?;
         let vrrpd = director.wait_daemon("vrrpd")?;
-        let passed_over = [Signal::SIGALRM, Signal::SIGQUIT, Signal::SIGPWR, Signal::SIGXFSZ];
+        let passed_over = [
+            Signal::SIGALRM,
+            Signal::SIGQUIT,
+            Signal::SIGPWR,
+            Signal::SIGXFSZ,
+            Signal::SIGTRAP,
+            Signal::SIGABRT,
+        ];
         for signal in [Signal::SIGUSR1, Signal::SIGUSR2].into_iter().chain(passed_over) {
             director.signal(signal);
             pause(Duration::from_millis(100));

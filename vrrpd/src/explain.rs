@@ -2,8 +2,11 @@
 //!
 //! Pure. Called by the driver at each change of state, and when somebody asks.
 
-use config::model::units::{MonoTime, Priority};
+use std::time::Duration;
+
+use config::model::units::{AdvertInterval, MonoTime, Priority};
 use ipc::messages::ctl::explained::{Election, MAX_TERMS, MAX_TEXT, Term};
+use ipc::messages::vrrpd::{ElectionView, FaultKinds};
 
 use crate::kernel::link::Links;
 use crate::proto::accept::Heard;
@@ -120,23 +123,44 @@ pub fn election(
         State::Master { advert_at } => (router.config.advert_interval, Some(*advert_at)),
         State::Init | State::Fault(_) => (router.config.advert_interval, None),
     };
-    let priority = router.machine.priority();
-    let patience = timers::master_down_interval(
-        router.config.version,
-        priority,
-        interval,
-        router.config.down_timer_adverts,
-    );
     Election {
         base: router.config.priority.value(),
-        effective: priority.value(),
+        effective: router.machine.priority().value(),
         terms,
         faults: faults.into_iter().take(MAX_TERMS).map(bounded).collect(),
         master: heard.map(|heard| heard.source),
         master_priority: heard.map(|heard| heard.priority.value()),
         deadline_ms: deadline.map(|deadline| millis(deadline.since(now))),
-        patience_ms: millis(patience),
+        patience_ms: millis(patience(router, interval)),
     }
+}
+
+/// What it sees of the election, as state files show it.
+#[must_use]
+pub fn view(router: &Router) -> ElectionView {
+    let (interval, faults) = match router.machine.state() {
+        State::Backup(backup) => (backup.learned, FaultKinds::default()),
+        State::Fault(faults) => (router.config.advert_interval, faults.kinds()),
+        State::Init | State::Master { .. } => (router.config.advert_interval, FaultKinds::default()),
+    };
+    ElectionView {
+        heard: router.trail.heard.map(|heard| (heard.source, heard.priority)),
+        interval_us: micros(interval.duration()),
+        patience_us: micros(patience(router, interval)),
+        source: router.path.source,
+        faults,
+    }
+}
+
+/// How long a Master with this interval may be silent.
+fn patience(router: &Router, interval: AdvertInterval) -> Duration {
+    let config = &router.config;
+    timers::master_down_interval(
+        config.version,
+        router.machine.priority(),
+        interval,
+        config.down_timer_adverts,
+    )
 }
 
 fn term(
@@ -198,8 +222,12 @@ fn term(
     Some(Term { kind: kind.to_owned(), name, condition, weight, adds })
 }
 
-fn millis(duration: std::time::Duration) -> u64 {
+fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn bounded(text: String) -> String {
@@ -210,9 +238,6 @@ fn bounded(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use config::model::units::AdvertInterval;
     use config::model::vrrp::TrackInterface;
 
     use super::*;

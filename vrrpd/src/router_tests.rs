@@ -175,6 +175,8 @@ fn scripted(weight: i16) -> (Router, Trackers) {
         rise: 1,
         fall: 1,
         init_fail: false,
+        weight: 0,
+        reverse: false,
     };
     (Router::new(config, &links()), Trackers::default().replaced(&head(vec![script], Vec::new()), now()))
 }

@@ -143,6 +143,8 @@ mod tests {
             rise: 1,
             fall: 2,
             init_fail: false,
+            weight: 0,
+            reverse: false,
         }
     }
 

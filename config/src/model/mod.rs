@@ -6,6 +6,7 @@
 
 pub mod buffers;
 pub mod check;
+pub mod defaults;
 pub mod hmac;
 pub mod identity;
 pub mod ipvs;

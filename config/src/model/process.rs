@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::buffers::Buffer;
+use super::defaults::Defaults;
 use super::units::ScriptId;
 
 /// A command that may run.
@@ -316,6 +317,8 @@ pub struct ProcessSettings {
     pub disable_local_igmp: bool,
     /// `no_email_faults`: a change to Fault is not mailed.
     pub no_email_faults: bool,
+    /// What blocks have taken over where they said nothing.
+    pub defaults: Defaults,
 }
 
 impl Default for ProcessSettings {
@@ -350,6 +353,7 @@ impl Default for ProcessSettings {
             process_buffer: Buffer::default(),
             disable_local_igmp: false,
             no_email_faults: false,
+            defaults: Defaults::default(),
         }
     }
 }

@@ -19,6 +19,10 @@ pub struct WatchedFile {
     pub initial: Option<InitialValue>,
     /// Who is told its value.
     pub audience: Audience,
+    /// `weight`: what lines of `track_file` without one have. State files show it.
+    pub weight: i16,
+    /// `reverse` behind it.
+    pub reverse: bool,
 }
 
 /// `init_file` of a tracked file.

@@ -379,6 +379,10 @@ pub struct TrackedScript {
     pub fall: u32,
     /// `init_fail`: failed until it first succeeds.
     pub init_fail: bool,
+    /// `weight`: what lines of `track_script` without one have. State files show it.
+    pub weight: i16,
+    /// `reverse` behind it.
+    pub reverse: bool,
 }
 
 /// When and how often an address is announced (keepalived.conf(5), `garp_*`).

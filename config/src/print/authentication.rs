@@ -24,11 +24,15 @@ impl Page<'_> {
         // Accepting is what the model says; the word is what strict mode needs to allow it.
         self.flag("accept", instance.strict);
         self.boolean("strict_mode", instance.strict);
+        let as_v2 = instance.checksum == ChecksumRule::NoPseudoHeader;
+        self.flag("v3_checksum_as_v2", as_v2);
+        if self.model.process.defaults.v3_checksum_as_v2 && !as_v2 {
+            self.boolean("v3_checksum_as_v2", false);
+        }
         match instance.checksum {
-            ChecksumRule::Detect => {}
+            ChecksumRule::Detect | ChecksumRule::NoPseudoHeader => {}
             ChecksumRule::Standard => self.line("old_unicast_checksum never"),
             ChecksumRule::OldUnicast => self.line("old_unicast_checksum"),
-            ChecksumRule::NoPseudoHeader => self.line("v3_checksum_as_v2"),
         }
     }
 

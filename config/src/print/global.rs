@@ -2,12 +2,13 @@
 
 use super::{Page, word};
 use crate::model::buffers::Queue;
+use crate::model::defaults::Defaults;
 use crate::model::ipvs::ConnectionTimeouts;
 use crate::model::mail::Mailbox;
 use crate::model::process::{
     AutoPriority, Ceiling, IpvsNamespace, JsonLayout, ReloadFile, Tuning, UnknownCall,
 };
-use crate::model::vrrp::Pace;
+use crate::model::vrrp::{Pace, Version};
 use crate::schema::shown_seconds;
 use std::fmt::Write;
 
@@ -43,6 +44,7 @@ impl Page<'_> {
         self.buffers();
         self.flag("disable_local_igmp", process.disable_local_igmp);
         self.pace("vrrp_garp_interval", "vrrp_gna_interval", vrrp.paces.every);
+        self.defaults(&process.defaults);
         self.flag("enable_script_security", process.script_security);
         if let Some((first, last)) = process.daemon_uid_range {
             self.set("daemon_uid_range", format!("{first} {last}"));
@@ -75,6 +77,42 @@ impl Page<'_> {
             },
         );
         self.close();
+    }
+
+    fn defaults(&mut self, defaults: &Defaults) {
+        if *defaults == Defaults::default() {
+            return;
+        }
+        let announce = &defaults.announce;
+        self.time("vrrp_garp_master_delay", announce.delay);
+        self.set("vrrp_garp_master_repeat", announce.repeat);
+        self.time("vrrp_garp_master_refresh", announce.refresh);
+        self.set("vrrp_garp_master_refresh_repeat", announce.refresh_repeat);
+        self.time("vrrp_garp_lower_prio_delay", announce.lower_priority_delay);
+        self.set("vrrp_garp_lower_prio_repeat", announce.lower_priority_repeat);
+        if !announce.extra.is_zero() {
+            self.set("vrrp_garp_extra_if", format!("all {}", shown_seconds(announce.extra)));
+        }
+        self.set("vrrp_down_timer_adverts", defaults.down_timer_adverts);
+        self.boolean("vrrp_lower_prio_no_advert", defaults.lower_priority_no_advert);
+        self.boolean("vrrp_higher_prio_send_advert", defaults.higher_priority_send_advert);
+        self.set("vrrp_version", if defaults.version == Version::V2 { 2 } else { 3 });
+        self.flag("vrrp_check_unicast_src", defaults.check_unicast_source);
+        self.boolean("vrrp_skip_check_adv_addr", defaults.skip_check_advert_addresses);
+        self.boolean("vrrp_strict", defaults.strict);
+        self.flag("v3_checksum_as_v2", defaults.v3_checksum_as_v2);
+        self.boolean("vrrp_owner_ignore_adverts", defaults.owner_ignores_adverts);
+        self.boolean("checker_log_all_failures", defaults.log_all_failures);
+        self.flag("dynamic_interfaces", defaults.dynamic_interfaces);
+        for (keyword, mail) in [
+            ("smtp_alert", defaults.mail),
+            ("smtp_alert_vrrp", defaults.mail_vrrp),
+            ("smtp_alert_checker", defaults.mail_checker),
+        ] {
+            if let Some(mail) = mail {
+                self.boolean(keyword, mail);
+            }
+        }
     }
 
     fn buffers(&mut self) {

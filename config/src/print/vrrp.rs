@@ -65,7 +65,15 @@ impl Page<'_> {
         self.set("rise", tracked.rise);
         self.set("fall", tracked.fall);
         self.flag("init_fail", tracked.init_fail);
+        if tracked.weight != 0 || tracked.reverse {
+            self.weight(tracked.weight, tracked.reverse);
+        }
         self.close();
+    }
+
+    fn weight(&mut self, weight: i16, reverse: bool) {
+        let reverse = if reverse { "reverse" } else { "noreverse" };
+        self.line(&format!("weight {weight} {reverse}"));
     }
 
     pub(super) fn file(&mut self, file: &WatchedFile) {
@@ -74,6 +82,9 @@ impl Page<'_> {
         if let Some(initial) = file.initial {
             let overwrite = if initial.overwrite { " overwrite" } else { "" };
             self.line(&format!("init_file {}{overwrite}", initial.value));
+        }
+        if file.weight != 1 || file.reverse {
+            self.weight(file.weight, file.reverse);
         }
         self.close();
     }
@@ -235,7 +246,8 @@ impl Page<'_> {
         self.set("garp_master_refresh_repeat", announce.refresh_repeat);
         self.time("garp_lower_prio_delay", announce.lower_priority_delay);
         self.set("garp_lower_prio_repeat", announce.lower_priority_repeat);
-        if !announce.extra.is_zero() {
+        let extra = [announce.extra, self.model.process.defaults.announce.extra];
+        if extra.iter().any(|extra| !extra.is_zero()) {
             self.set("garp_extra_if", format!("all {}", shown_seconds(announce.extra)));
         }
         self.set("down_timer_adverts", instance.down_timer_adverts);

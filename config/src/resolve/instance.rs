@@ -14,7 +14,7 @@ use crate::model::vrrp::{
     Announce, ChecksumRule, Family, Instance, Peer, Preempt, TrackInterface, TrackScript, Transport, Version,
     VirtualAddress, VrrpGlobal,
 };
-use crate::schema::{Extra, GlobalDraft, InstanceDraft, Lease, NotifyDraft, TrackDraft};
+use crate::schema::{Extra, GarpDraft, GlobalDraft, InstanceDraft, Lease, NotifyDraft, TrackDraft};
 use crate::text::Span;
 
 /// Addresses that one advert can carry.
@@ -127,7 +127,7 @@ impl Context<'_> {
         };
         let timer_expired_backup = self.timer_expired_backup(&draft, preempt);
         self.check_first_address(&draft, family, &addresses.0);
-        let announce = self.announce(&draft);
+        let announce = self.announce(&draft.garp);
         let track_interfaces = self.track_interfaces(&draft);
         let excluded = std::mem::take(&mut draft.excluded).into_iter().map(|one| self.virtual_address(one));
         let excluded: Vec<VirtualAddress> = excluded.collect();
@@ -473,8 +473,9 @@ impl Context<'_> {
         Some(interval)
     }
 
-    fn announce(&self, draft: &InstanceDraft) -> Announce {
-        let (own, all) = (&draft.garp, &self.globals.garp);
+    /// When addresses are announced, with these settings of their own.
+    pub(super) fn announce(&self, own: &GarpDraft) -> Announce {
+        let all = &self.globals.garp;
         let reduced = |normal: u32, least: u32| if self.globals.min_garp { least } else { normal };
         let delay = all.delay.unwrap_or_else(|| reduced(5, 0));
         let repeat = all.repeat.unwrap_or_else(|| reduced(5, 1));

@@ -185,6 +185,8 @@ impl Context<'_> {
             rise: block.rise,
             fall: block.fall,
             init_fail: block.init_fail,
+            weight: block.weight,
+            reverse: block.reverse,
         });
         tracked.position = Some(position);
         Some(position)

@@ -5,8 +5,10 @@ use std::time::Duration;
 use super::Context;
 use crate::LoadOptions;
 use crate::diagnostic::{Problem, code};
+use crate::model::defaults::Defaults;
 use crate::model::process::{ProcessNames, ProcessSettings, Purpose, UnknownCall};
-use crate::schema::{Named, ProcessDraft};
+use crate::model::vrrp::Version;
+use crate::schema::{GarpDraft, Named, ProcessDraft};
 
 /// Settings of the processes, without what stands outside of `global_defs`.
 pub(super) fn settings(
@@ -45,10 +47,36 @@ pub(super) fn settings(
         reload: draft.reload.clone(),
         dumps: draft.dumps.clone(),
         save_dir: draft.save_dir.clone(),
+        defaults: defaults(context),
         ..ProcessSettings::default()
     };
     context.globals.process = draft;
     settings
+}
+
+/// What blocks take over where they say nothing.
+fn defaults(context: &Context<'_>) -> Defaults {
+    let globals = &context.globals;
+    let usual = Defaults::default();
+    Defaults {
+        announce: context.announce(&GarpDraft::default()),
+        down_timer_adverts: globals.down_timer_adverts.unwrap_or(usual.down_timer_adverts),
+        lower_priority_no_advert: globals.lower_prio_no_advert.unwrap_or(usual.lower_priority_no_advert),
+        higher_priority_send_advert: globals
+            .higher_prio_send_advert
+            .unwrap_or(usual.higher_priority_send_advert),
+        version: if globals.version == Some(3) { Version::V3 } else { Version::V2 },
+        check_unicast_source: globals.check_unicast_src,
+        skip_check_advert_addresses: globals.skip_check_adv_addr.unwrap_or(usual.skip_check_advert_addresses),
+        strict: globals.strict,
+        v3_checksum_as_v2: globals.v3_checksum_as_v2,
+        owner_ignores_adverts: globals.owner_ignore_adverts,
+        log_all_failures: globals.log_all_failures,
+        dynamic_interfaces: globals.dynamic_interfaces,
+        mail: globals.mail.alert,
+        mail_vrrp: globals.mail.alert_vrrp,
+        mail_checker: globals.mail.alert_checker,
+    }
 }
 
 fn group_id(context: &mut Context<'_>, keyword: &str, group: Named) -> Option<u32> {

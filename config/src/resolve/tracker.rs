@@ -68,6 +68,8 @@ impl Context<'_> {
                     path: path.text.clone(),
                     initial: block.initial.map(|(value, overwrite)| InitialValue { value, overwrite }),
                     audience: crate::model::track::Audience::default(),
+                    weight: block.weight,
+                    reverse: block.reverse,
                 });
                 *place = Some(id);
                 id

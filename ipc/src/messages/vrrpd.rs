@@ -1,5 +1,7 @@
 //! The conversation between the parent and vrrpd.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use config::model::units::{FileId, Generation, InstanceId, Priority, ProcessId, ScriptId};
@@ -223,6 +225,36 @@ pub struct InstanceCounters {
     pub zero_received: u64,
     /// Adverts of priority 0 sent.
     pub zero_sent: u64,
+    /// What it sees of the election.
+    pub view: ElectionView,
+}
+
+/// What an instance sees of the election, as state files show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct ElectionView {
+    /// Sender and priority of the last accepted advert.
+    pub heard: Option<(IpAddr, Priority)>,
+    /// Microseconds between the Master's adverts.
+    pub interval_us: u64,
+    /// Microseconds that a Master may be silent.
+    pub patience_us: u64,
+    /// Sender of the own adverts.
+    pub source: Option<IpAddr>,
+    /// What keeps it from taking part.
+    pub faults: FaultKinds,
+}
+
+/// Reasons of FAULT by their kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct FaultKinds {
+    /// Trackers with weight 0 that are bad.
+    pub trackers: u32,
+    /// An interface that it needs is missing or down.
+    pub interface_down: bool,
+    /// There is no address to send adverts from.
+    pub no_source: bool,
+    /// Anything else, trackers included.
+    pub other: bool,
 }
 
 impl CarriesFds for ParentToVrrpd {

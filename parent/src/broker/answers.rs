@@ -8,7 +8,7 @@ use config::model::parts::ServerRef;
 use config::model::units::{Generation, ServerId, ServiceId};
 use ipc::messages::ctl::{InstanceStatus, ServerStatus, ServiceStatus};
 use ipc::messages::ipvsd::{MAX_STATISTICS, StatisticsEntry};
-use ipc::messages::vrrpd::{InstanceCounters, REJECT_REASONS};
+use ipc::messages::vrrpd::{ElectionView, InstanceCounters, REJECT_REASONS};
 
 use super::{Broker, Refused};
 
@@ -45,6 +45,11 @@ impl Broker {
             self.counted = std::mem::take(&mut self.counting);
         }
         Ok(())
+    }
+
+    /// What each instance sees of its election; `None` before its daemon has told it.
+    pub fn views(&self) -> impl Iterator<Item = Option<ElectionView>> + '_ {
+        self.instances.iter().map(|memory| Some(memory.counters?.view))
     }
 
     /// Instances for status.

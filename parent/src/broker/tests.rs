@@ -9,7 +9,7 @@ use config::model::units::{InstanceId, Vrid, Weight};
 use config::model::vrrp::{Family, SyncGroup};
 use ipc::messages::checkd::{QuorumState, ServiceState};
 use ipc::messages::ipvsd::{StatisticsEntry, SyncRole};
-use ipc::messages::vrrpd::{InstanceCounters, REJECT_REASONS};
+use ipc::messages::vrrpd::{ElectionView, InstanceCounters, REJECT_REASONS};
 
 fn script(purpose: Purpose) -> Script {
     Script {
@@ -202,6 +202,7 @@ fn refused_adverts_are_counted_by_reason() {
         address_mismatches: 0,
         zero_received: 0,
         zero_sent: 0,
+        view: ElectionView::default(),
     };
     broker.vrrpd(VrrpdToParent::Counters(vec![counters]), &mut vec![]).unwrap();
     let status = broker.instance_status().remove(0);

@@ -10,14 +10,15 @@ use config::model::check::{
     Sni, UdpCheck, VirtualServer,
 };
 use config::model::ipvs::{Checksum, Encapsulation, Forwarding, IpvsSettings, Protocol, ServiceKey};
-use config::model::mail::{MailSettings, Mailbox};
+use config::model::mail::MailSettings;
 use config::model::process::Script;
 use config::model::units::{CheckId, FileId, ScriptId, Weight};
 use config::model::vrrp::Family;
 use ipc::messages::checkd::Verdict;
 use ipc::messages::ctl::{ServerStatus, ServiceStatus};
 
-use super::text::{globals, line};
+use super::globals::globals;
+use super::text::line;
 use super::{Snapshot, quoted};
 
 /// Everything that is known of the virtual servers.
@@ -68,8 +69,7 @@ fn difference(told: Weight, configured: i64) -> i64 {
 pub fn checks(snapshot: &Snapshot) -> String {
     let mut page = String::new();
     let services = &snapshot.services;
-    globals(&mut page, &snapshot.process, &snapshot.head.global);
-    table_settings(&mut page, services);
+    globals(&mut page, snapshot);
     line!(page, "------< LVS Topology >------");
     for (service, status) in &services.all {
         virtual_server(&mut page, snapshot, service, status);
@@ -92,36 +92,6 @@ pub fn checks(snapshot: &Snapshot) -> String {
     }
     tracked_files(&mut page, snapshot);
     page
-}
-
-fn table_settings(page: &mut String, services: &Services) {
-    if let Some(mail) = &services.mail {
-        line!(page, " Smtp server = {}", mail.server.ip());
-        line!(page, " Smtp server port = {}", mail.server.port());
-        line!(page, " Smtp server connection timeout = {}", mail.timeout.as_secs());
-        line!(page, " Email notification from = {}", mailbox(&mail.from));
-        line!(page, " Email notification to:");
-        for recipient in &mail.recipients {
-            line!(page, "   {}", mailbox(recipient));
-        }
-    }
-    let timeouts = services.ipvs.timeouts;
-    let named = [("TCP", timeouts.tcp), ("TCP FIN", timeouts.tcp_fin), ("UDP", timeouts.udp)];
-    for (name, seconds) in named.into_iter().filter(|(_, seconds)| *seconds != 0) {
-        line!(page, " LVS {name} timeout = {seconds}");
-    }
-    line!(page, " LVS flush = {}", services.ipvs.flush_at_start);
-    line!(page, " LVS flush on stop = {}", if services.ipvs.flush_on_stop { "full" } else { "disabled" });
-    line!(page, " rs_init_notifies = {}", u8::from(services.init_notifies));
-    let servers_only = services.mail.as_ref().is_some_and(|mail| mail.servers_only);
-    line!(page, " no_checker_emails = {}", u8::from(servers_only));
-}
-
-fn mailbox(mailbox: &Mailbox) -> String {
-    match mailbox.name.as_str() {
-        "" => mailbox.address.clone(),
-        name => format!("{name} <{}>", mailbox.address),
-    }
 }
 
 fn virtual_server(page: &mut String, snapshot: &Snapshot, service: &VirtualServer, status: &ServiceStatus) {
@@ -423,11 +393,11 @@ fn tracked_files(page: &mut String, snapshot: &Snapshot) {
     if !followed.is_empty() {
         line!(page, "------< Checker track files >------");
     }
-    for (id, (path, value)) in (0_u32..).map(FileId::new).zip(&snapshot.files) {
+    for (id, (watched, value)) in (0_u32..).map(FileId::new).zip(&snapshot.files) {
         let mut of_this = followed.iter().filter(|(_, file)| file.file == id).peekable();
         let Some((_, file)) = of_this.peek() else { continue };
         line!(page, " Track file = {}", file.name);
-        line!(page, "   File = {path}");
+        line!(page, "   File = {}", watched.path);
         line!(page, "   Status = {value}");
         line!(page, "   Tracking instances :");
         for (who, file) in of_this {

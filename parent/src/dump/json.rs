@@ -1,5 +1,7 @@
 //! `keepalived.json`, field for field and in the order of keepalived.
 
+use std::time::Duration;
+
 use config::model::process::{InstanceNotify, JsonLayout};
 use config::model::track::{Parameters, ProcessPattern, TrackedProcess};
 use config::model::units::ScriptId;
@@ -8,8 +10,8 @@ use ipc::messages::ctl::InstanceStatus;
 use ipc::messages::vrrpd::VrrpState;
 use serde::Serialize;
 
-use super::text::{address_line, route_line};
-use super::{Snapshot, number, quoted, refused};
+use super::instance::{address_line, route_line};
+use super::{Seen, Snapshot, number, quoted, refused};
 
 /// The whole file.
 #[derive(Serialize)]
@@ -141,8 +143,8 @@ enum Seconds {
     Parts(f64),
 }
 
-impl From<std::time::Duration> for Seconds {
-    fn from(duration: std::time::Duration) -> Self {
+impl From<Duration> for Seconds {
+    fn from(duration: Duration) -> Self {
         if duration.subsec_nanos() == 0 {
             Self::Whole(duration.as_secs())
         } else {
@@ -154,9 +156,9 @@ impl From<std::time::Duration> for Seconds {
 /// The text of the file.
 #[must_use]
 pub fn json(snapshot: &Snapshot) -> String {
-    let instances = snapshot.instances.iter().zip(&snapshot.notify);
-    let vrrp = instances.map(|((instance, status), notify)| Entry {
-        data: data(snapshot, instance, status, notify),
+    let instances = snapshot.instances.iter().zip(&snapshot.notify).zip(&snapshot.seen);
+    let vrrp = instances.map(|(((instance, status), notify), seen)| Entry {
+        data: data(snapshot, instance, status, (notify, seen)),
         stats: stats(status),
     });
     let document = match snapshot.process.dumps.layout {
@@ -174,7 +176,15 @@ pub fn json(snapshot: &Snapshot) -> String {
     serde_json::to_string(&document).unwrap_or_default()
 }
 
-fn data(snapshot: &Snapshot, instance: &Instance, status: &InstanceStatus, notify: &InstanceNotify) -> Data {
+fn data(
+    snapshot: &Snapshot,
+    instance: &Instance,
+    status: &InstanceStatus,
+    (notify, seen): (&InstanceNotify, &Seen),
+) -> Data {
+    let is_backup = status.state == VrrpState::Backup;
+    let heard = seen.view.filter(|_| is_backup);
+    let master = heard.and_then(|view| view.heard).map_or(0, |(_, priority)| priority.value());
     let lines = |addresses: &[VirtualAddress]| -> Vec<String> {
         let interface = instance.interface.as_deref().unwrap_or_default();
         addresses.iter().map(|address| address_line(address, interface, status.state)).collect()
@@ -206,8 +216,8 @@ fn data(snapshot: &Snapshot, instance: &Instance, status: &InstanceStatus, notif
         strict_mode: u8::from(instance.strict),
         vmac_ifname: "",
         ifp_ifname: instance.interface.clone(),
-        master_priority: 0,
-        last_transition: std::time::Duration::from_millis(status.last_transition_ms).as_secs_f64(),
+        master_priority: master,
+        last_transition: Duration::from_millis(status.last_transition_ms).as_secs_f64(),
         garp_delay: announce.delay.as_secs(),
         garp_refresh: announce.refresh.as_secs(),
         garp_rep: announce.repeat,
@@ -220,14 +230,14 @@ fn data(snapshot: &Snapshot, instance: &Instance, status: &InstanceStatus, notif
         base_priority: instance.priority.value(),
         effective_priority: status.priority,
         vipset: status.state == VrrpState::Master,
-        promote_secondaries: false,
+        promote_secondaries: instance.promote_secondaries,
         adver_int: interval.into(),
-        master_adver_int: interval.into(),
+        master_adver_int: heard.map_or(interval, |view| Duration::from_micros(view.interval_us)).into(),
         accept: u8::from(instance.accept),
         nopreempt,
         preempt_delay,
         state: number(status.state),
-        wantstate: if wants_master(instance, status) { 2 } else { 1 },
+        wantstate: number(wanted(instance, status)),
         version: match instance.version {
             Version::V2 => 2,
             Version::V3 => 3,
@@ -253,8 +263,15 @@ fn data(snapshot: &Snapshot, instance: &Instance, status: &InstanceStatus, notif
 }
 
 /// The state that an instance strives for: that of the configuration until it first was Master, its own since.
-pub(super) fn wants_master(instance: &Instance, status: &InstanceStatus) -> bool {
-    status.state == VrrpState::Master || (instance.wants_master && status.became_master == 0)
+pub(super) fn wanted(instance: &Instance, status: &InstanceStatus) -> VrrpState {
+    match status.state {
+        VrrpState::Fault => VrrpState::Fault,
+        VrrpState::Master => VrrpState::Master,
+        VrrpState::Init | VrrpState::Backup if instance.wants_master && status.became_master == 0 => {
+            VrrpState::Master
+        }
+        VrrpState::Init | VrrpState::Backup => VrrpState::Backup,
+    }
 }
 
 fn stats(status: &InstanceStatus) -> Stats {

@@ -493,7 +493,14 @@ mod tests {
 
     fn file(directory: &Path, initial: Option<InitialValue>) -> WatchedFile {
         let path = directory.join("load").display().to_string();
-        WatchedFile { name: "load".to_owned(), path, initial, audience: Audience::default() }
+        WatchedFile {
+            name: "load".to_owned(),
+            path,
+            initial,
+            audience: Audience::default(),
+            weight: 1,
+            reverse: false,
+        }
     }
 
     #[test]

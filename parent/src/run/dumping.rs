@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::model::parts::{CheckHead, IpvsHead, VrrpHead};
-use config::model::process::Purpose;
-use config::model::units::{CheckId, FileId, MonoTime, ProcessId, ScriptId};
+use config::model::units::{CheckId, FileId, InstanceId, MonoTime, ProcessId, ScriptId};
 use config::model::vrrp::Instance;
 use ipc::memfd::{MemfdError, RecordReader};
 use ipc::messages::Level;
 use ipc::messages::checkd::Verdict;
 use ipc::messages::ctl::{InstanceStatus, ServiceStatus};
+use ipc::reactor;
 
 use super::{Source, Suite};
-use crate::dump::{self, Services, Snapshot, What};
+use crate::dump::{self, Seen, Services, Snapshot, What};
 use crate::effects::errand::{Answer, Errand, Task};
 
 /// Files that are being written, and those that are asked for.
@@ -129,12 +129,9 @@ impl Suite {
             })
             .collect();
         let commands = (0_u32..).map(ScriptId::new).zip(&part.scripts);
-        let commands = commands
-            .filter(|(_, script)| of_dumps(script.purpose))
-            .map(|(id, script)| (id, script.clone()))
-            .collect();
+        let commands = commands.map(|(id, script)| (id, script.clone())).collect();
         let files = (0_u32..).map(FileId::new).zip(&part.files);
-        let files = files.map(|(id, file)| (file.path.clone(), self.files.value(id))).collect();
+        let files = files.map(|(id, file)| (file.clone(), self.files.value(id))).collect();
         let processes = (0_u32..).map(ProcessId::new).zip(&part.processes);
         let processes = processes.map(|(id, pattern)| (pattern.clone(), self.counted.count(id))).collect();
         let notify = part.instances.iter().map(|known| known.notify.clone()).collect();
@@ -143,7 +140,19 @@ impl Suite {
         let parts = (RecordReader::new(checks)?, RecordReader::new(table)?);
         let services = read_services(parts, self.broker.service_status(), verdicts)?;
         let process = part.process.clone();
-        Ok(Snapshot { process, head, commands, files, processes, instances, notify, groups, services })
+        let seen = self.seen();
+        Ok(Snapshot { process, head, commands, files, processes, instances, notify, seen, groups, services })
+    }
+
+    /// What instances see and have done last. Adverts are remembered by the clock that never jumps.
+    fn seen(&self) -> Vec<Seen> {
+        let (now, wall) = (reactor::now(), reactor::wall_clock());
+        let advert = |id| {
+            let slot = self.vault.slots().read(InstanceId::new(id)).ok()??;
+            Some(wall.saturating_sub(now.since(slot.last_advert?)))
+        };
+        let views = (0_u32..).zip(self.broker.views());
+        views.map(|(id, view)| Seen { view, last_advert: advert(id) }).collect()
     }
 
     /// The status with what was counted since the last clearing.
@@ -202,14 +211,6 @@ fn read_services(
     }
     let ipvs = table.read::<IpvsHead>()?.map(|head| head.settings).unwrap_or_default();
     Ok(Services { ipvs, mail: head.mail, init_notifies: head.init_notifies, all, verdicts })
-}
-
-/// Commands that stand in state files.
-fn of_dumps(purpose: Purpose) -> bool {
-    match purpose {
-        Purpose::Tracked | Purpose::InstanceNotify | Purpose::MiscCheck | Purpose::ServerNotify => true,
-        Purpose::FifoReader | Purpose::Suite => false,
-    }
 }
 
 /// Puts a fresh file, its owner's alone, in the place of whatever stands there; no link is followed.

@@ -226,6 +226,9 @@ pub fn block_signals() -> io::Result<SigSet> {
         Signal::SIGIO,
         Signal::SIGPWR,
         Signal::SIGSTKFLT,
+        Signal::SIGTRAP,
+        // abort(3) lets it through.
+        Signal::SIGABRT,
     ] {
         mask.add(signal);
     }

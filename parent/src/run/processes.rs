@@ -236,10 +236,8 @@ impl Suite {
                 Action::Died(serial, cause) => self.report_death(daemon, serial, &cause),
                 Action::Replaced { old, new, took } => self.report_replacement(daemon, old, new, took),
                 Action::NotReplaced(why) => self.report_failure(daemon, &why),
-                Action::GiveUp => {
-                    self.say(Level::Alert, &format!("{} died and restarts are switched off", daemon.name()));
-                    self.begin_stop(1, now);
-                }
+                // With the exit code of a stop by order, as keepalived.
+                Action::GiveUp => self.begin_stop(0, now),
             }
         }
     }
@@ -483,10 +481,9 @@ impl Suite {
     fn report_death(&mut self, daemon: Daemon, serial: Serial, cause: &str) {
         let pid = self.processes.get(&serial).map_or(0, |process| process.pid);
         self.note_event(EventKind::Daemon, daemon.name(), "died", cause);
-        self.say(
-            Level::Alert,
-            &format!("{} child process({pid}) died: Respawning cause=\"{cause}\"", title(daemon)),
-        );
+        let next = if self.settings.respawn { "Respawning" } else { "Exiting" };
+        let text = format!("{} child process({pid}) died: {next} cause=\"{cause}\"", title(daemon));
+        self.say(Level::Alert, &text);
     }
 
     fn report_replacement(&mut self, daemon: Daemon, old: Serial, new: Serial, took: Duration) {

@@ -16,7 +16,7 @@ use ipc::messages::checkd::{CheckdToParent, DesiredEntry, MAX_BATCH, ParentToChe
 use ipc::messages::ctl::explained::{CheckExplained, Election, Term};
 use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd};
 use ipc::messages::vrrpd::{
-    InstanceCounters, ParentToVrrpd, REJECT_REASONS, SocketKey, VrrpState, VrrpdToParent,
+    ElectionView, InstanceCounters, ParentToVrrpd, REJECT_REASONS, SocketKey, VrrpState, VrrpdToParent,
 };
 use ipc::messages::{FromDaemon, Level, StopMode, ToDaemon};
 use ipc::reactor;
@@ -255,6 +255,7 @@ fn strangers_of_vrrpd(generation: Generation) -> Vec<VrrpdToParent> {
         address_mismatches: 0,
         zero_received: 0,
         zero_sent: 0,
+        view: ElectionView::default(),
     };
     let term = Term {
         kind: "script".to_owned(),

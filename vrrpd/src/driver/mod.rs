@@ -36,6 +36,7 @@ use ipc::messages::{FromDaemon, Level};
 use ipc::reactor::{Reactor, Ready, now};
 use ipc::slots::{Heartbeat, Slots};
 
+use crate::explain;
 use crate::handover;
 use crate::kernel::Kernel;
 use crate::kernel::address::Order;
@@ -121,7 +122,7 @@ pub struct Driver {
     retry_at: Option<MonoTime>,
     rehearsed_at: Option<MonoTime>,
     counters_at: MonoTime,
-    told: Vec<u64>,
+    told: Vec<Option<InstanceCounters>>,
     refused_calls: u64,
     lateness: Lateness,
     incoming: Option<Incoming>,
@@ -419,24 +420,22 @@ impl Driver {
 
     fn tell_counters(&mut self) {
         let mut changed = Vec::new();
-        self.told.resize(self.routers.len(), 0);
+        self.told.resize(self.routers.len(), None);
         for ((position, router), told) in (0_u32..).zip(&self.routers).zip(&mut self.told) {
             let counters = router.counters;
-            let rejected = counters.rejected.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
-            let sum = counters.sent.saturating_add(counters.received).saturating_add(rejected);
-            let sum = sum.saturating_add(counters.became_master);
-            if sum != *told {
-                *told = sum;
-                changed.push(InstanceCounters {
-                    instance: InstanceId::new(position),
-                    sent: counters.sent,
-                    received: counters.received,
-                    rejected: counters.rejected,
-                    became_master: counters.became_master,
-                    address_mismatches: counters.mismatches,
-                    zero_received: counters.zero_received,
-                    zero_sent: counters.zero_sent,
-                });
+            let now = InstanceCounters {
+                instance: InstanceId::new(position),
+                sent: counters.sent,
+                received: counters.received,
+                rejected: counters.rejected,
+                became_master: counters.became_master,
+                address_mismatches: counters.mismatches,
+                zero_received: counters.zero_received,
+                zero_sent: counters.zero_sent,
+                view: explain::view(router),
+            };
+            if told.replace(now) != Some(now) {
+                changed.push(now);
             }
         }
         for part in changed.chunks(MAX_COUNTERS) {
@@ -477,5 +476,5 @@ fn instance_id(position: usize) -> InstanceId {
     InstanceId::new(u32::try_from(position).unwrap_or(u32::MAX))
 }
 
-/// Counters in one message: 64 KiB hold them.
-const MAX_COUNTERS: usize = 1024;
+/// Counters in one message: 64 KiB hold them, whatever they are.
+const MAX_COUNTERS: usize = 224;

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use config::model::vrrp::Instance;
+use ipc::messages::vrrpd::FaultKinds;
 
 /// One reason. Trackers are named by their position in the instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +84,32 @@ impl Faults {
     #[must_use]
     pub fn contains(&self, reason: Reason) -> bool {
         self.0.contains(&reason)
+    }
+
+    /// How many there are of each kind.
+    #[must_use]
+    pub fn kinds(&self) -> FaultKinds {
+        let mut kinds = FaultKinds::default();
+        for reason in &self.0 {
+            match reason {
+                Reason::InterfaceMissing
+                | Reason::InterfaceDown
+                | Reason::AddressInterface(_)
+                | Reason::RouteInterface(_) => kinds.interface_down = true,
+                Reason::NoSourceAddress => kinds.no_source = true,
+                Reason::Interface(_) | Reason::Script(_) | Reason::File(_) | Reason::Process(_) => {
+                    kinds.trackers = kinds.trackers.saturating_add(1);
+                    kinds.other = true;
+                }
+                Reason::NoMulticast
+                | Reason::NoPeer
+                | Reason::NoSocket
+                | Reason::AddressRefused
+                | Reason::StaticItem
+                | Reason::SyncGroup => kinds.other = true,
+            }
+        }
+        kinds
     }
 
     /// Each reason in words.
