@@ -17,7 +17,7 @@ pub struct Standing {
     pub up: bool,
     /// It has given a result.
     pub tested: bool,
-    /// A reload has brought it: its first failure is forgiven like any later one.
+    /// A reload has brought it, to a live server or with its server: its first failure is forgiven like any later one.
     pub spared: bool,
     /// Failures forgiven so far in a row.
     pub failures: u32,
@@ -118,9 +118,14 @@ impl Standing {
 
     fn fail(&mut self, check: &Check, failure: Failure) -> (Change, Next) {
         let after = Next::After(check.delay_loop);
+        if matches!(check.kind, CheckKind::Smtp(_)) && self.failures < check.retry {
+            // It has its retries from the first run on, and while it is down.
+            return self.retry(check, failure);
+        }
         let spared = std::mem::take(&mut self.spared) && check.retry > 0;
         let first = !std::mem::replace(&mut self.tested, true) && !spared;
         if !self.up {
+            self.failures = 0;
             self.url_failed = true;
             let change = match (first, matches!(check.kind, CheckKind::Http(_))) {
                 (false, _) => Change::None,
@@ -130,9 +135,7 @@ impl Standing {
             return (change, after);
         }
         if !first && self.failures < check.retry {
-            let left = check.retry.saturating_sub(self.failures);
-            self.failures = self.failures.saturating_add(1);
-            return (Change::Retrying { failure, left }, Next::Pause(check.delay_before_retry));
+            return self.retry(check, failure);
         }
         self.failures = 0;
         self.up = false;
@@ -143,13 +146,21 @@ impl Standing {
         }
         (Change::Down { retries: (!first).then_some(check.retry), failure }, after)
     }
+
+    fn retry(&mut self, check: &Check, failure: Failure) -> (Change, Next) {
+        let left = check.retry.saturating_sub(self.failures);
+        self.failures = self.failures.saturating_add(1);
+        let told = self.up || !self.tested;
+        let change = if told { Change::Retrying { failure, left } } else { Change::None };
+        (change, Next::Pause(check.delay_before_retry))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use config::model::check::{Endpoint, HttpCheck, HttpProtocol, HttpUrl};
+    use config::model::check::{Endpoint, HttpCheck, HttpProtocol, HttpUrl, SmtpCheck};
     use config::model::units::CheckId;
 
     use super::*;
@@ -231,6 +242,21 @@ mod tests {
         assert_eq!(standing.take(&check, FAIL), (Change::None, LOOP));
         assert_eq!(standing.take(&check, PASS), (Change::Up, LOOP));
         assert_eq!(standing.take(&check, PASS), (Change::None, LOOP));
+    }
+
+    #[test]
+    fn a_mail_server_has_its_retries_at_the_first_run_and_while_it_is_down() {
+        let smtp = CheckKind::Smtp(SmtpCheck { endpoint: endpoint(), helo_name: "a".to_owned() });
+        let check = Check { kind: smtp, ..tcp(2) };
+        let mut standing = Standing::new(false);
+        assert_eq!(standing.take(&check, FAIL), retrying(2));
+        assert_eq!(standing.take(&check, FAIL), retrying(1));
+        assert_eq!(standing.take(&check, FAIL), (down(None), LOOP));
+        assert_eq!(standing.take(&check, FAIL), (Change::None, RETRY));
+        assert_eq!(standing.take(&check, FAIL), (Change::None, RETRY));
+        assert_eq!(standing.take(&check, FAIL), (Change::None, LOOP));
+        assert_eq!(standing.take(&check, FAIL), (Change::None, RETRY));
+        assert_eq!(standing.take(&check, PASS), (Change::Up, LOOP));
     }
 
     #[test]

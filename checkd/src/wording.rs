@@ -204,7 +204,7 @@ impl Subject<'_> {
 fn smtp_line(endpoint: &Endpoint, failure: Failure) -> String {
     let words = smtp_trouble(endpoint, failure);
     let is_vague = words.starts_with("Read failure");
-    let reason = if is_vague { format!(". reason=\"{failure}\"") } else { String::new() };
+    let reason = if is_vague { format!(" reason=\"{failure}\"") } else { String::new() };
     format!("SMTP_CHECK {words}{reason}")
 }
 
@@ -217,9 +217,11 @@ fn http_trouble(failure: Failure, tls: bool) -> &'static str {
         (failure == Failure::Connect(ErrorKind::NetworkUnreachable), "HTTP/SSL_CHECK - network unreachable"),
         (matches!(failure, Failure::Connect(_)), "Connection failed"),
         (matches!(failure, Failure::Send(_)), "Error connecting"),
-        (matches!(failure, Failure::AnswerTimeout) && tls, "Timeout SSL read"),
-        (matches!(failure, Failure::AnswerTimeout), "Timeout WEB read"),
+        (matches!(failure, Failure::NoAnswer | Failure::AnswerTimeout) && tls, "Timeout SSL read"),
+        (matches!(failure, Failure::NoAnswer), "Timeout WEB read"),
+        (matches!(failure, Failure::AnswerTimeout), "Timeout HTTP read"),
         (matches!(failure, Failure::NoData), "Read, no data received from "),
+        (matches!(failure, Failure::EndedEarly), "SSL read error from"),
         (matches!(failure, Failure::Tls(_)), "SSL handshake/communication error connecting to"),
     ];
     words.iter().find(|(is, _)| *is).map_or("Read error with", |(_, words)| words)
@@ -320,6 +322,14 @@ mod tests {
         let cases = [
             (http(), unreachable, "HTTP/SSL_CHECK - network unreachable server [192.0.2.1]:tcp:80."),
             (http(), refused, "Connection failed server [192.0.2.1]:tcp:80."),
+            (http(), Failure::NoAnswer, "Timeout WEB read server [192.0.2.1]:tcp:80."),
+            (http(), Failure::AnswerTimeout, "Timeout HTTP read server [192.0.2.1]:tcp:80."),
+            (http(), Failure::EndedEarly, "SSL read error from server [192.0.2.1]:tcp:80."),
+            (
+                smtp(),
+                Failure::NoData,
+                "SMTP_CHECK Read failure from server [192.0.2.1]:80 reason=\"no data received\"",
+            ),
             (
                 http(),
                 Failure::Receive(ErrorKind::ConnectionReset),

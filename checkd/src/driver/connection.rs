@@ -124,6 +124,7 @@ impl Connection {
             (Stage::Asked(_), CheckKind::Udp(check)) => udp::silence(check),
             (Stage::Connecting, _) => Outcome::Fail(Failure::ConnectTimeout),
             (Stage::Talking(talk), _) if talk.is_handshaking() => Outcome::Fail(Failure::HandshakeTimeout),
+            (Stage::Talking(talk), _) if talk.is_unanswered() => Outcome::Fail(Failure::NoAnswer),
             (Stage::Asked(_) | Stage::Talking(_), _) => Outcome::Fail(Failure::AnswerTimeout),
         }
     }
@@ -187,6 +188,7 @@ fn exchange(
             Err(error) => Said::Broken(error.kind()),
         };
         if let Some(outcome) = talk.receive(subject, &said) {
+            let _last_word_may_be_lost = flush(socket, talk);
             return Progress::Done(outcome);
         }
     }

@@ -263,9 +263,9 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
             self.mailer.advance(&self.reactor, *now, &mut reports);
         }
         self.tell(reports);
-        self.announce();
         self.report(*now)?;
         self.outbox.send(&mut self.link, self.live.as_ref())?;
+        self.announce();
         let sent = self.link.flush().map_err(|_| Halt::End(End::ParentGone))?;
         match self.phase {
             Phase::Ending(until)

@@ -78,8 +78,21 @@ impl Talk {
         self.tls.as_ref().is_some_and(|session| session.is_handshaking())
     }
 
-    /// Takes what came.
+    /// Nothing of an answer to a request has come yet.
+    pub(super) fn is_unanswered(&self) -> bool {
+        matches!(&self.dialogue, Speech::Http(exchange) if !exchange.has_begun())
+    }
+
+    /// Takes what came. With an outcome a last word may wait in [`Self::output`].
     pub(super) fn receive(&mut self, subject: &Subject<'_>, said: &Said<'_>) -> Option<Outcome> {
+        let outcome = self.take(subject, said)?;
+        if let (Some(tls), true) = (&mut self.tls, subject.url.is_some_and(|url| url.tls_compliant)) {
+            tls.leave(&mut self.output);
+        }
+        Some(outcome)
+    }
+
+    fn take(&mut self, subject: &Subject<'_>, said: &Said<'_>) -> Option<Outcome> {
         let Some(tls) = &mut self.tls else { return self.hear(subject, said) };
         match said {
             Said::Bytes(records) => {
@@ -91,14 +104,16 @@ impl Talk {
                 match (outcome, state) {
                     (Some(outcome), _) => Some(outcome),
                     (None, Err(failure)) => Some(Outcome::Fail(failure.into())),
-                    (None, Ok(())) if ended => self.hear(subject, &Said::End),
+                    (None, Ok(())) if ended => match self.hear(subject, &Said::End) {
+                        Some(Outcome::Fail(Failure::NoData)) => Some(Outcome::Fail(Failure::EndedEarly)),
+                        outcome => outcome,
+                    },
                     (None, Ok(())) => None,
                 }
             }
             Said::End | Said::Broken(_) => {
                 let orderly = tls.close();
-                let strict = subject.url.is_some_and(|url| url.tls_compliant);
-                match (orderly, strict || tls.is_handshaking()) {
+                match (orderly, tls.is_handshaking()) {
                     (Err(failure), true) => Some(Outcome::Fail(failure.into())),
                     (Ok(()) | Err(_), _) => self.hear(subject, &Said::End),
                 }

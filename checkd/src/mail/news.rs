@@ -59,7 +59,7 @@ pub fn found(kind: &CheckKind, failure: Option<Failure>) -> String {
         CheckKind::Tcp(_) => plain("TCP CHECK", "succeed"),
         CheckKind::Http(_) => match failure {
             None => plain("CHECK", "succeed"),
-            Some(_) => "=> CHECK failed on service : HTTP request failed <=".to_owned(),
+            Some(_) => "=> CHECK failed on service : HTTP/SSL request failed <=".to_owned(),
         },
         CheckKind::Smtp(check) => match failure {
             None => plain("CHECK", "succeed"),

@@ -83,10 +83,10 @@ impl Body {
         Self { pattern, ..self }
     }
 
-    /// Takes the next bytes.
-    pub fn take(&mut self, bytes: &[u8]) {
+    /// Takes the next bytes, of which so many are within `Content-Length`: those make the digest, a pattern sees all.
+    pub fn take(&mut self, bytes: &[u8], counted: usize) {
         if let Some(digest) = &mut self.digest {
-            digest.update(bytes);
+            digest.update(bytes.get(..counted).unwrap_or(bytes));
         }
         if let Some(kept) = &mut self.kept {
             let room = KEPT.saturating_sub(kept.len()).min(bytes.len());
@@ -162,7 +162,7 @@ mod tests {
         let url = HttpUrl { regex: Some(regex), ..HttpUrl::new("/") };
         let mut body = Body::new(&url);
         for piece in pieces {
-            body.take(piece);
+            body.take(piece, piece.len());
         }
         body.judge(&url)
     }

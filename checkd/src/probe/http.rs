@@ -100,6 +100,12 @@ impl Exchange {
         }
     }
 
+    /// Bytes of an answer have come.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        matches!(&self.state, State::Head { taken: 1.., .. } | State::Body { .. })
+    }
+
     /// Which of the bytes received so far are the body; empty before it begins.
     #[must_use]
     pub fn body(&self) -> std::ops::Range<usize> {
@@ -130,13 +136,12 @@ fn take_body(
 ) -> Option<Outcome> {
     let wanted = head.length.unwrap_or(u64::MAX).saturating_sub(*received);
     let counted = usize::try_from(wanted).unwrap_or(usize::MAX).min(bytes.len());
-    body.take(bytes.get(..counted).unwrap_or(bytes));
+    body.take(bytes, counted);
     *received = received.saturating_add(u64::try_from(counted).unwrap_or(u64::MAX));
     if *received > BODY_LIMIT {
         return Some(Outcome::Fail(Failure::BodyTooLong));
     }
-    // With tls_compliant the end of the connection is part of the answer.
-    let complete = !url.tls_compliant && head.length.is_some_and(|length| *received >= length);
+    let complete = head.length.is_some_and(|length| *received >= length);
     complete.then(|| body.judge(url))
 }
 

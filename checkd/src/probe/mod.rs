@@ -57,6 +57,9 @@ pub enum Failure {
     /// No TLS session before the deadline.
     #[error("no TLS handshake in time")]
     HandshakeTimeout,
+    /// Not a byte of an answer over HTTP before the deadline.
+    #[error("no answer in time")]
+    NoAnswer,
     /// No complete answer before the deadline.
     #[error("no complete answer in time")]
     AnswerTimeout,
@@ -69,6 +72,9 @@ pub enum Failure {
     /// The connection ended before the header of the answer did.
     #[error("no data received")]
     NoData,
+    /// The server took leave by close_notify before the header of the answer ended.
+    #[error("session ended before the answer")]
+    EndedEarly,
     /// The header of the answer is longer than [`http::HEADER_LIMIT`].
     #[error("header of the answer is too long")]
     HeaderTooLong,

@@ -133,6 +133,12 @@ impl Session {
         }
     }
 
+    /// Takes leave (RFC 8446 section 6.1, close_notify).
+    pub fn leave(&mut self, output: &mut Vec<u8>) {
+        self.connection.send_close_notify();
+        self.output(output);
+    }
+
     /// Appends what the server should get.
     pub fn output(&mut self, output: &mut Vec<u8>) {
         while self.connection.wants_write()

@@ -23,6 +23,7 @@ impl Roster {
     ) -> Vec<Option<usize>> {
         let mut kept = vec![None; self.checkers.len()];
         self.assume_states();
+        self.checkers.iter_mut().for_each(|checker| checker.standing.spared = true);
         let twins =
             continued(old.services.iter().map(Service::config), self.services.iter().map(Service::config));
         let told = self.init_notifies.then_some(&twins).into_iter().flatten();
@@ -46,7 +47,6 @@ impl Roster {
         }
         for (checker, before) in self.checkers.iter_mut().zip(&kept) {
             checker.last = before.and_then(|before| old.checkers.get(before)?.last);
-            checker.standing.spared = before.is_none();
         }
         self.tell_newcomers(&known, after);
         self.apply_states(after);
@@ -135,7 +135,7 @@ impl OldPositions {
 }
 
 /// Gives the checkers of a server the standing of their twins. New ones start good on a live server; where one has
-/// failed, new `alpha` ones start bad.
+/// failed, new `alpha` ones start bad. On a server that was down the first failure of a new one decides.
 fn adopt_standings(
     real: &RealServer,
     old_real: &RealServer,
@@ -165,7 +165,7 @@ fn adopt_standings(
     for check in &real.checks {
         let is_new = kept.get(check.id.index()).is_some_and(Option::is_none);
         if let Some(new) = checkers.get_mut(check.id.index()).filter(|_| is_new) {
-            new.standing = Standing::new(check.alpha && pessimist);
+            new.standing = Standing { spared: was_alive, ..Standing::new(check.alpha && pessimist) };
         }
     }
 }

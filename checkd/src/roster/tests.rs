@@ -318,6 +318,15 @@ fn the_first_failure_of_a_checker_that_a_reload_brings_is_forgiven_and_that_of_a
 }
 
 #[test]
+fn the_first_failure_of_a_checker_that_a_reload_brings_to_a_dead_server_decides() {
+    let mut dead = started(vec![service(80, vec![server(1, vec![check(tcp(80))])])]);
+    take(&mut dead, 0, FAIL);
+    let mut new = roster(2, vec![service(80, vec![server(1, vec![check(tcp(81))])])]);
+    new.replace(dead, &mut Vec::new(), &mut Vec::new());
+    assert_eq!(notified(&take(&mut new, 0, FAIL).1), [11]);
+}
+
+#[test]
 fn servers_that_a_reload_brings_are_told_where_starts_are() {
     let old = started(vec![service(80, vec![server(1, vec![])])]);
     let mut new = roster(

@@ -143,7 +143,7 @@ fn good_servers_stay_and_hostile_ones_leave_with_a_reason() {
         (http(serve(good), Some([0; 16])), Some("MD5 digest differs")),
         (http(serve(not_found), None), Some("HTTP status code 404")),
         (http(serve(not_http), None), Some("answer has no status code")),
-        (http(serve(silent), None), Some("no complete answer in time")),
+        (http(serve(silent), None), Some("no answer in time")),
         (http(serve(half_open), None), Some("no data received")),
         (http(serve(resets), None), Some("connection reset")),
         (http(serve(drips), None), Some("no complete answer in time")),

@@ -55,8 +55,8 @@ enum Wildcards {
     Refused,
 }
 
-/// Bytes as pairs of hexadecimal digits, each with its mask; a single digit before a blank is a byte, and `X` stands for
-/// any digit.
+/// Bytes as pairs of hexadecimal digits, each with its mask; a single digit before a blank is a byte, in quotes or not,
+/// and `X` stands for any digit.
 fn masked_bytes(lowering: &mut Lowering<'_>, line: &Line<'_>, wildcards: Wildcards) -> Vec<(u8, u8)> {
     let mut bytes = Vec::new();
     for word in line.values() {
@@ -65,14 +65,16 @@ fn masked_bytes(lowering: &mut Lowering<'_>, line: &Line<'_>, wildcards: Wildcar
             None if matches!(c, 'x' | 'X') && wildcards == Wildcards::Allowed => Some((0, 0)),
             None => None,
         };
-        let Some(nibbles) = word.text.chars().map(nibble).collect::<Option<Vec<(u8, u8)>>>() else {
-            let message = format!("{} takes hexadecimal digits, got '{}'", line.keyword(), word.text);
-            lowering.error(code::BAD_TEXT, word.span, message);
-            return Vec::new();
-        };
-        let (pairs, single) = nibbles.as_chunks::<2>();
-        bytes.extend(pairs.iter().map(|[high, low]| (high.0 << 4 | low.0, high.1 << 4 | low.1)));
-        bytes.extend(single.iter().map(|(value, mask)| (*value, 0xf0 | mask)));
+        for group in word.text.split_ascii_whitespace() {
+            let Some(nibbles) = group.chars().map(nibble).collect::<Option<Vec<(u8, u8)>>>() else {
+                let message = format!("{} takes hexadecimal digits, got '{}'", line.keyword(), word.text);
+                lowering.error(code::BAD_TEXT, word.span, message);
+                return Vec::new();
+            };
+            let (pairs, single) = nibbles.as_chunks::<2>();
+            bytes.extend(pairs.iter().map(|[high, low]| (high.0 << 4 | low.0, high.1 << 4 | low.1)));
+            bytes.extend(single.iter().map(|(value, mask)| (*value, 0xf0 | mask)));
+        }
     }
     bytes
 }

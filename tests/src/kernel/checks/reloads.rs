@@ -19,19 +19,24 @@ struct Service(u8, &'static str, &'static [(u8, u16, &'static str)]);
 const ALIVE: u16 = 7111;
 const DEAD: u16 = 7000;
 
+/// A further check that fails: its first failure decides on a server that is down, and is forgiven on one that lives.
+const ANOTHER: &str = "UDP_CHECK {\nconnect_port 7002\nretry 1\ndelay_before_retry 1\n}";
+
 /// The file of the start, then those of the reloads.
 const FILES: [&[Service]; 5] = [
     &[
         Service(1, "", &[(1, ALIVE, ""), (2, DEAD, ""), (3, DEAD, "inhibit_on_failure"), (4, ALIVE, "")]),
         Service(2, "sorry_server 10.99.9.1 80", &[(1, DEAD, "")]),
         Service(3, "alpha", &[(1, ALIVE, ""), (2, DEAD, "")]),
+        Service(5, "", &[(1, DEAD, ""), (2, ALIVE, "")]),
     ],
-    // Servers go; one comes that is dead. The sorry server becomes another one while it serves.
+    // Servers go; one comes that is dead. Checks come. The sorry server becomes another one while it serves.
     &[
         Service(1, "", &[(4, ALIVE, ""), (5, DEAD, "")]),
         Service(2, "sorry_server 10.99.9.2 80", &[(1, DEAD, "")]),
         Service(3, "alpha", &[(1, ALIVE, ""), (2, DEAD, "")]),
         Service(4, "alpha", &[(1, ALIVE, ""), (2, DEAD, "")]),
+        Service(5, "", &[(1, DEAD, ANOTHER), (2, ALIVE, ANOTHER)]),
     ],
     // A service goes; the new sorry server is called by a quorum that is never reached.
     &[

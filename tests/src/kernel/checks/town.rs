@@ -15,7 +15,7 @@ use crate::lab::{Failure, Host, pause};
 /// TCP ports that accept connections and say nothing, in the phases whose digit is 1.
 const ACCEPTING: &[u16] = &[7001, 7010, 7011, 7100, 7101, 7110, 7111];
 /// SMTP: a good greeting, a good answer to HELO, any answer at all, replies of several lines.
-const SMTP: &[u16] = &[25101, 25111, 26101, 27101, 28101];
+const SMTP: &[u16] = &[25011, 25101, 25111, 26101, 27101, 28101];
 /// UDP: a bound port, a reply, the reply that is asked for, an empty reply.
 const DATAGRAMS: &[u16] = &[17101, 17111, 18101, 19101, 20101, 53];
 const HTTP: u16 = 80;
@@ -153,6 +153,7 @@ impl Street {
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n".to_owned()
             }
             "unfinished" => "HTTP/1.0 200 OK\r\nContent-Length: 30\r\n\r\none".to_owned(),
+            "trailing" => "HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nonetwo".to_owned(),
             "headless" => "HTTP/1.0 200 OK\r\nServer: town\r\n".to_owned(),
             code if code.len() == 3 && code.parse::<u16>().is_ok() => {
                 format!("HTTP/1.0 {code} Word\r\nContent-Length: 3\r\n\r\none")

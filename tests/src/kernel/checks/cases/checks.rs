@@ -67,6 +67,14 @@ pub(in crate::kernel::checks) const CHECKS: &[Case] = &[
         "http-unfinished-digest",
         "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /unfinished/two/unfinished\n   digest f97c5d29941bfb1b2fdab0874906ab82\n  }\n }\n}",
     ),
+    same(
+        "http-trailing-digest",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /trailing/two/trailing\n   digest f97c5d29941bfb1b2fdab0874906ab82\n  }\n }\n}",
+    ),
+    same(
+        "http-trailing-regex",
+        "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /trailing/one/trailing\n   regex two\n  }\n }\n}",
+    ),
     same("http-headless", "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /one/headless/one\n  }\n }\n}"),
     same(
         "http-regex",
@@ -257,6 +265,10 @@ pub(in crate::kernel::checks) const CHECKS: &[Case] = &[
         "ssl-1.2-with-sni",
         "real_server %A 4434 {\n SSL_GET {\n  enable_sni\n  url {\n   path /page\n   virtualhost town.test\n   digest f97c5d29941bfb1b2fdab0874906ab82\n  }\n }\n}",
     ),
+    same(
+        "ssl-tls-compliant",
+        "real_server %A 4433 {\n SSL_GET {\n  tls_compliant\n  url {\n   path /page\n  }\n }\n}",
+    ),
     same("ssl-of-plain-http", "real_server %A 80 {\n SSL_GET {\n  url {\n   path /200/200/200\n  }\n }\n}"),
     same("smtp-refused", "real_server %A 7000 {\n SMTP_CHECK {\n }\n}"),
     same("smtp-timeout", "real_server 10.77.0.200 25 {\n SMTP_CHECK {\n }\n}"),
@@ -276,6 +288,10 @@ pub(in crate::kernel::checks) const CHECKS: &[Case] = &[
     same(
         "smtp-retry",
         "delay_loop 4\nreal_server %A 25101 {\n SMTP_CHECK {\n  retry 2\n  delay_before_retry 2\n }\n}",
+    ),
+    same(
+        "smtp-retry-at-start",
+        "delay_loop 4\nreal_server %A 25011 {\n SMTP_CHECK {\n  retry 2\n  delay_before_retry 2\n }\n}",
     ),
     differs(
         "smtp-host-of-another-address",
@@ -336,5 +352,6 @@ pub(in crate::kernel::checks) const CHECKS: &[Case] = &[
         "A UDP_CHECK `payload` or `require_reply` that ends with `ff`",
     ),
     same("udp-payload-of-none", "real_server %A 17101 {\n UDP_CHECK {\n  payload 0001\n }\n}"),
+    same("udp-payload-in-quotes", "real_server %A 17101 {\n UDP_CHECK {\n  payload \"01 2 0304\"\n }\n}"),
     same("udp-payload-in-groups", "real_server %A 17101 {\n UDP_CHECK {\n  payload 01 02 0304\n }\n}"),
 ];
