@@ -486,6 +486,7 @@ fn hostile_servers_get_their_verdict_in_time_and_cost_little() {
 const RUDE: &str = "import socket, ssl
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain('cert', 'key')
+context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
 listener = socket.create_server(('10.77.0.11', 449))
 def serve():
     stream = context.wrap_socket(listener.accept()[0], server_side=True, suppress_ragged_eofs=False)
@@ -496,9 +497,9 @@ def serve():
     stream.sendall(b'HTTP/1.0 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nhello')
     try:
         stream.recv(1)
-        open('took-leave' + path.replace('/', '-'), 'w').close()
+        print(path, 'took leave', flush=True)
     except OSError:
-        open('went' + path.replace('/', '-'), 'w').close()
+        print(path, 'went', flush=True)
 while True:
     try:
         serve()
@@ -530,8 +531,10 @@ fn leaves(lab: &Lab) -> Result<(), Failure> {
         wait_until(&line, FIRST, || director.logged(&line) > 0)
             .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
     }
-    for trace in ["went-1", "took-leave-2", "took-leave-3"] {
-        wait_until(trace, FIRST, || directory.join(trace).exists())?;
+    let heard = || fs::read_to_string(directory.join("python3.log")).unwrap_or_default();
+    for line in ["/1 went", "/2 took leave", "/3 took leave"] {
+        wait_until(line, FIRST, || heard().contains(line))
+            .map_err(|failure| Failure::new(format!("{failure}\n{}", heard())))?;
     }
     Ok(())
 }

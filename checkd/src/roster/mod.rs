@@ -285,13 +285,15 @@ impl Roster {
     /// First use, by the successor of a daemon that had told these verdicts: nothing that it told is told again.
     pub fn resume(&mut self, verdicts: &[Verdict], quorums: &[QuorumState], out: &mut Vec<Effect>) {
         for verdict in verdicts {
+            let retry = self.check(verdict.check.index()).map_or(0, |check| check.retry);
             if let Some(checker) = self.checkers.get_mut(verdict.check.index()) {
+                // A reload may have brought it, and this process with it.
+                let spared = !verdict.tested && verdict.failures < retry;
                 checker.standing = Standing {
                     up: verdict.up,
                     tested: verdict.tested,
-                    // A reload may have brought it, and this process with it.
-                    spared: !verdict.tested,
-                    failures: verdict.failures,
+                    spared,
+                    failures: if verdict.tested || spared { verdict.failures } else { 0 },
                     weight: verdict.weight,
                     ..checker.standing
                 };

@@ -44,11 +44,14 @@ impl Roster {
     #[must_use]
     pub fn verdict(&self, position: usize) -> Option<Verdict> {
         let standing = self.checkers.get(position)?.standing;
+        // As if its retries were used up: the first failure decides.
+        let is_unspared = !standing.tested && !standing.spared;
+        let retry = self.check(position).filter(|_| is_unspared).map(|check| check.retry);
         Some(Verdict {
             check: CheckId::new(u32::try_from(position).ok()?),
             up: standing.up,
             tested: standing.tested,
-            failures: standing.failures,
+            failures: retry.unwrap_or(standing.failures),
             weight: standing.weight,
         })
     }

@@ -323,7 +323,11 @@ fn the_first_failure_of_a_checker_that_a_reload_brings_to_a_dead_server_decides(
     take(&mut dead, 0, FAIL);
     let mut new = roster(2, vec![service(80, vec![server(1, vec![check(tcp(81))])])]);
     new.replace(dead, &mut Vec::new(), &mut Vec::new());
-    assert_eq!(notified(&take(&mut new, 0, FAIL).1), [11]);
+    let mut successor = roster(2, vec![service(80, vec![server(1, vec![check(tcp(81))])])]);
+    successor.resume(&[new.verdict(0).unwrap()], &[], &mut Vec::new());
+    for mut after_reload in [new, successor] {
+        assert_eq!(notified(&take(&mut after_reload, 0, FAIL).1), [11]);
+    }
 }
 
 #[test]

@@ -260,7 +260,7 @@ pub struct HttpUrl {
     pub status: Vec<(u16, u16)>,
     /// `digest`: MD5 of the raw body.
     pub digest: Option<[u8; 16]>,
-    /// `tls_compliant`: the server must end its answer as TLS demands.
+    /// `tls_compliant`: the session ends with close_notify from here, too.
     pub tls_compliant: bool,
     /// `regex`.
     pub regex: Option<BodyRegex>,

@@ -293,5 +293,6 @@ const UNORDERED: &[&str] = &[
 ];
 
 /// The cases whose retries are timed, in steps of this length: half of one is what a busy machine may be late.
-const PACED: &[&str] = &["http-retry", "retry-of-outer-blocks", "smtp-retry", "smtp-retry-at-start", "dns-retry"];
+const PACED: &[&str] =
+    &["http-retry", "retry-of-outer-blocks", "smtp-retry", "smtp-retry-at-start", "dns-retry"];
 const STEP: Duration = Duration::from_secs(2);
