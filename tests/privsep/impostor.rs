@@ -2,17 +2,24 @@
 //! channel, and no confinement: what refuses it here is the parent alone.
 
 use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use config::model::units::{IfIndex, Vrid};
+use ipc::messages::vrrpd::SocketKey;
 use serde_json::Value;
+use socket2::{Domain, Protocol, Socket, Type};
 use tests::lab::config_text::{VrrpInstance, global, http_service};
 use tests::lab::failure::require;
 use tests::lab::lan::front4;
 use tests::lab::sandbox::build_directory;
 use tests::lab::subject::install_ours;
 use tests::lab::{Director, Failure, Lab, Lan, Subject, clock, sandboxed, wait_until};
+use vrrpd::socket::receive::Receiver;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -192,4 +199,47 @@ fn one_script_is_not_run_without_pause() {
         let most = took().unwrap_or(0) / 10 + 2;
         require(runs() <= most, || format!("{} runs, at most {most}", runs()))
     });
+}
+
+/// A socket as a captured vrrpd might leave it in the vault: bound to this interface and nothing more.
+fn left(domain: Domain, protocol: i32, device: &str) -> io::Result<OwnedFd> {
+    let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(protocol)))?;
+    socket.bind_device(Some(device.as_bytes()))?;
+    Ok(socket.into())
+}
+
+/// What its successor makes of such sockets, on the machine that it runs on.
+fn adopted() -> Result<(), Failure> {
+    const VRRP: i32 = 112;
+    let doing = |cause| Failure::instrument("a socket of a predecessor", cause);
+    // The groups of each interface behind its number and name, in hexadecimal with the last byte first.
+    let groups = || fs::read_to_string("/proc/thread-self/net/igmp").unwrap_or_default();
+    let table = groups();
+    let line = table.lines().find(|line| line.contains("eth0")).unwrap_or_default();
+    let index = line.split_whitespace().next().and_then(|index| index.parse().ok()).map(IfIndex::new);
+    require(index.is_some() && !table.contains("120000E0"), || table.clone())?;
+    let group = Some(IpAddr::from([224, 0, 0, 18]));
+    let take = |fd: OwnedFd| {
+        let key = SocketKey {
+            interface: "eth0".to_owned(),
+            inet6: false,
+            group: "224.0.0.18".to_owned(),
+            sealed: false,
+        };
+        Receiver::adopt(key, index, group, Vrid::new(3).into_iter().collect(), fd)
+    };
+    for (domain, protocol, device) in
+        [(Domain::IPV6, VRRP, "eth0"), (Domain::IPV4, 51, "eth0"), (Domain::IPV4, VRRP, "lo")]
+    {
+        let taken = take(left(domain, protocol, device).map_err(doing)?);
+        require(taken.is_none(), || format!("taken: {taken:?}"))?;
+    }
+    let taken = take(left(Domain::IPV4, VRRP, "eth0").map_err(doing)?);
+    require(taken.is_some(), || "its own kind of socket is not taken".to_owned())?;
+    require(groups().contains("120000E0"), || format!("it does not hear the group: {}", groups()))
+}
+
+#[test]
+fn a_socket_that_a_captured_vrrpd_has_left_hears_its_group_or_is_not_taken() {
+    sandboxed(30, |_| Lan::new(&[("d1", 1)])?.host("d1")?.enter(adopted)?);
 }

@@ -105,9 +105,10 @@ impl Receivers {
         link: &mut Link<VrrpdToParent, ParentToVrrpd>,
     ) -> std::io::Result<()> {
         let inherited = self.inherited.iter().position(|(key, _)| key == &wish.key);
-        let adopted = inherited
-            .map(|position| self.inherited.swap_remove(position))
-            .and_then(|(key, fd)| Receiver::adopt(key, wish.index, fd));
+        let adopted = inherited.map(|position| self.inherited.swap_remove(position)).and_then(|(key, fd)| {
+            let group = group(&key);
+            Receiver::adopt(key, wish.index, group, wish.vrids.clone(), fd)
+        });
         let vaulted = adopted.is_some();
         let mut receiver = match adopted {
             Some(receiver) => receiver,

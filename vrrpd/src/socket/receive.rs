@@ -57,49 +57,63 @@ impl Receiver {
     /// The kernel refuses, for instance because the interface is gone.
     pub fn open(key: SocketKey, index: Option<IfIndex>, group: Option<IpAddr>) -> io::Result<Self> {
         let family = if key.inet6 { Family::Inet6 } else { Family::Inet };
-        let domain = if key.inet6 { Domain::IPV6 } else { Domain::IPV4 };
         let kind = Type::RAW.nonblocking().cloexec();
-        let socket = Socket::new_raw(domain, kind, Some(protocol(&key)))?;
-        // A smaller queue, where the kernel refuses this one, is still a queue.
-        let _ = setsockopt(&socket, sockopt::RcvBufForce, &QUEUE);
+        let socket = Socket::new_raw(domain(family), kind, Some(protocol(&key)))?;
         // Nothing may queue up before the filter knows which virtual routers are ours.
         socket.attach_filter(&filter::nothing())?;
         if !key.interface.is_empty() {
             socket.bind_device(Some(key.interface.as_bytes()))?;
         }
-        match family {
-            Family::Inet => {
-                socket.set_multicast_all_v4(false)?;
-                setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
-            }
-            Family::Inet6 => {
-                socket.set_multicast_all_v6(false)?;
-                setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
-                setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
-            }
-        }
         let receiver = Self { key, index, family, socket, vrids: Vec::new(), queue: None };
-        receiver.ask_for_times();
-        if let (Some(group), Some(index)) = (group, index) {
-            receiver.join(group, index)?;
-        }
+        receiver.settle(group)?;
         Ok(receiver)
     }
 
-    /// Takes over a predecessor's socket; `None` when its interface isn't the one of this name any more.
+    /// Takes over a predecessor's socket; `None` when its interface isn't the one of this name any more. The predecessor
+    /// may have been captured, so that a socket of another kind is not taken, and its settings are made anew.
     #[must_use]
-    pub fn adopt(key: SocketKey, index: Option<IfIndex>, fd: OwnedFd) -> Option<Self> {
+    pub fn adopt(
+        key: SocketKey,
+        index: Option<IfIndex>,
+        group: Option<IpAddr>,
+        vrids: Vec<Vrid>,
+        fd: OwnedFd,
+    ) -> Option<Self> {
         let socket = Socket::from(fd);
         let family = if key.inet6 { Family::Inet6 } else { Family::Inet };
         let bound = socket.device().ok()?.unwrap_or_default();
         let same_device = bound == key.interface.as_bytes();
         let same_kind = socket.r#type().is_ok_and(|kind| kind == Type::RAW)
+            && socket.domain().is_ok_and(|found| found == domain(family))
             && socket.protocol().is_ok_and(|found| found == Some(protocol(&key)));
-        (same_device && same_kind).then(|| {
-            let receiver = Self { key, index, family, socket, vrids: Vec::new(), queue: None };
-            receiver.ask_for_times();
-            receiver
-        })
+        let mut receiver = Self { key, index, family, socket, vrids: Vec::new(), queue: None };
+        let settled = same_device
+            && same_kind
+            && receiver.settle(group).and_then(|()| receiver.listen_to(vrids)).is_ok();
+        settled.then_some(receiver)
+    }
+
+    /// Queue, what is told of each datagram, and the group. What is so already stays.
+    fn settle(&self, group: Option<IpAddr>) -> io::Result<()> {
+        // A smaller queue, where the kernel refuses this one, is still a queue.
+        let _ = setsockopt(&self.socket, sockopt::RcvBufForce, &QUEUE);
+        match self.family {
+            Family::Inet => {
+                self.socket.set_multicast_all_v4(false)?;
+                setsockopt(&self.socket, sockopt::Ipv4PacketInfo, &true)?;
+            }
+            Family::Inet6 => {
+                self.socket.set_multicast_all_v6(false)?;
+                setsockopt(&self.socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+                setsockopt(&self.socket, sockopt::Ipv6RecvHopLimit, &true)?;
+            }
+        }
+        self.ask_for_times();
+        let (Some(group), Some(index)) = (group, self.index) else { return Ok(()) };
+        match self.join(group, index) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(()),
+            joined => joined,
+        }
     }
 
     /// Without them an advert counts from when it is read.
@@ -222,6 +236,13 @@ impl Receiver {
         }
         let source = message.address.and_then(|address| address.as_sockaddr_in6().map(|v6| v6.ip()));
         Ok(Some((message.bytes, source, info)))
+    }
+}
+
+fn domain(family: Family) -> Domain {
+    match family {
+        Family::Inet => Domain::IPV4,
+        Family::Inet6 => Domain::IPV6,
     }
 }
 
