@@ -12,7 +12,7 @@ use tests::lab::config_text::{VrrpInstance, global, http_service};
 use tests::lab::failure::require;
 use tests::lab::lan::front4;
 use tests::lab::web::WebServer;
-use tests::lab::{Director, Echo, Failure, Lab, Lan, Subject, sandboxed, wait_until};
+use tests::lab::{Director, Echo, Failure, Lab, Lan, Subject, on_a_steady_machine, sandboxed, wait_until};
 
 const ADDRESS: IpAddr = front4(50);
 /// Port of the service whose connection stays.
@@ -87,9 +87,11 @@ fn unnoticed(pace: Pace, share: u64) {
     let patience = u32::try_from(90 + rounds * 10).unwrap_or(u32::MAX);
     sandboxed(patience, |lab| {
         let deeds = deeds(seed, rounds);
-        let complaints = act_out(lab, pace, &[], &deeds)?.complaints();
-        require(complaints.is_empty(), || {
-            format!("seed {seed}, {rounds} rounds: {}\n{deeds:?}", complaints.join("\n"))
+        on_a_steady_machine(pace.interval, || {
+            let complaints = act_out(lab, pace, &[], &deeds)?.complaints();
+            require(complaints.is_empty(), || {
+                format!("seed {seed}, {rounds} rounds: {}\n{deeds:?}", complaints.join("\n"))
+            })
         })
     });
 }

@@ -7,7 +7,10 @@ use std::time::Duration;
 use tests::lab::config_text::{VrrpInstance, global};
 use tests::lab::failure::require;
 use tests::lab::lan::front4;
-use tests::lab::{Director, Echo, Failure, Host, Lab, Lan, Probe, Subject, pause, sandboxed, wait_until};
+use tests::lab::{
+    Director, Echo, Failure, Host, Lab, Lan, Probe, Subject, on_a_steady_machine, pause, sandboxed,
+    wait_until,
+};
 
 const ADDRESS: IpAddr = front4(50);
 const EXCLUDED: IpAddr = front4(51);
@@ -92,7 +95,7 @@ macro_rules! rolls {
     ($($name:ident: $order:expr, $old:expr => $new:expr;)*) => {
         $(#[test]
         fn $name() {
-            sandboxed(60, |lab| rolling(lab, $order, $old, $new));
+            sandboxed(60, |lab| on_a_steady_machine(INTERVAL, || rolling(lab, $order, $old, $new)));
         })*
     };
 }

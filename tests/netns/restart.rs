@@ -9,8 +9,8 @@ use tests::lab::config_text::{VrrpInstance, global};
 use tests::lab::failure::require;
 use tests::lab::lan::front4;
 use tests::lab::{
-    Advert, Capture, Director, Echo, Failure, Lab, Lan, Probe, ProbeReport, Subject, capture, clock, pause,
-    process, sandboxed, wait_until,
+    Advert, Capture, Director, Echo, Failure, Lab, Lan, Probe, ProbeReport, Subject, capture, clock,
+    on_a_steady_machine, pause, process, sandboxed, wait_until,
 };
 
 /// What happens to vrrpd.
@@ -89,7 +89,7 @@ fn require_unnoticed(case: Case, seen: &Observation) -> Result<(), Failure> {
 }
 
 fn nobody_notices(lab: &Lab, case: Case) -> Result<(), Failure> {
-    require_unnoticed(case, &disturb(lab, case)?)
+    on_a_steady_machine(case.interval, || require_unnoticed(case, &disturb(lab, case)?))
 }
 
 fn strike(disturbance: Disturbance, master: &Director, old: i32) -> Result<i32, Failure> {

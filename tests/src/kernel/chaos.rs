@@ -3,17 +3,18 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::chaos::{self, Crowd, Dice, Stage, deeds};
+use crate::chaos::{self, Crowd, Deed, Dice, Noticed, Stage, deeds};
 use crate::lab::answers::Service;
 use crate::lab::clients::Targets;
 use crate::lab::failure::require;
 use crate::lab::site::{Site, VIP};
-use crate::lab::{Director, Echo, Failure, Lab, Subject, ipvs, wait_until};
+use crate::lab::{Director, Echo, Failure, Lab, Subject, ipvs, on_a_steady_machine, wait_until};
 
 /// Port of the service whose connection stays.
 const FLOW: u16 = 7070;
 const START: Duration = Duration::from_secs(20);
 const ROUNDS: usize = 12;
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The numbers differ in an address that isn't advertised, and in a weight.
 fn config(router: &str, priority: u8, number: u64) -> String {
@@ -29,6 +30,14 @@ fn config(router: &str, priority: u8, number: u64) -> String {
 }
 
 pub(super) fn nobody_notices(lab: &Lab, subject: Subject) -> Result<(), Failure> {
+    let deeds = deeds(1, ROUNDS);
+    on_a_steady_machine(INTERVAL, || {
+        let complaints = act_out(lab, subject, &deeds)?.complaints();
+        require(complaints.is_empty(), || format!("{}\n{deeds:?}", complaints.join("\n")))
+    })
+}
+
+fn act_out(lab: &Lab, subject: Subject, deeds: &[Deed]) -> Result<Noticed, Failure> {
     let site = Site::new(lab)?;
     let (d1, d2) = (site.lan.host("d1")?, site.lan.host("d2")?);
     let _echoes = (Echo::start(d1)?, Echo::start(d2)?);
@@ -46,7 +55,7 @@ pub(super) fn nobody_notices(lab: &Lab, subject: Subject) -> Result<(), Failure>
         lan: &site.lan,
         master: &master,
         address: VIP,
-        interval: Duration::from_secs(1),
+        interval: INTERVAL,
         config: &|number| config("d1", 200, number),
         generation: 0,
         dice: Dice::new(1),
@@ -58,7 +67,5 @@ pub(super) fn nobody_notices(lab: &Lab, subject: Subject) -> Result<(), Failure>
         pace: Duration::from_millis(20),
         least_rate: 40.0,
     };
-    let deeds = deeds(1, ROUNDS);
-    let complaints = chaos::run(lab, stage, crowd, &deeds)?.complaints();
-    require(complaints.is_empty(), || format!("{}\n{deeds:?}", complaints.join("\n")))
+    chaos::run(lab, stage, crowd, deeds)
 }

@@ -29,7 +29,7 @@ pub use clock::{pause, wait_for, wait_until};
 pub use failure::Failure;
 pub use host::Host;
 pub use lan::Lan;
-pub use lateness::Lateness;
+pub use lateness::{Lateness, on_a_steady_machine};
 pub use machine::{Group, Machine};
 pub use memory::Scarcity;
 pub use probe::{Echo, Probe, ProbeReport};
