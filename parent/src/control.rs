@@ -297,6 +297,11 @@ impl Control {
         }
     }
 
+    /// Answers a client with a reply that is written already.
+    pub fn answer(&mut self, key: usize, reply: Vec<u8>) {
+        self.queue(key, reply);
+    }
+
     /// Tells a client that its call failed, and why in words.
     pub fn fail(&mut self, key: usize, error: &str, message: &str) {
         self.fail_with(key, error, serde_json::json!({ "message": message }));

@@ -46,6 +46,14 @@ fn reloads(lab: &Lab) -> Result<(), Failure> {
     }
     let adverts = capture::adverts(&capture.stop()?)?;
     require(adverts.len() > 20, || format!("only {} adverts", adverts.len()))?;
+    // The status of so many servers is written in parts, and is whole.
+    let status = first.status()?;
+    let services = status["services"].as_array().cloned().unwrap_or_default();
+    let servers: Vec<usize> =
+        services.iter().map(|service| service["servers"].as_array().map_or(0, Vec::len)).collect();
+    require(servers == [100; 100] && services[99]["name"] != services[98]["name"], || {
+        format!("{servers:?}")
+    })?;
     let others = adverts.iter().filter(|advert| advert.priority != 200).count();
     require(others == 0 && !d2.has(ADDRESS), || format!("{others} adverts of another Master"))
 }

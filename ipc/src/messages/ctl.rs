@@ -234,14 +234,14 @@ pub struct Status {
     pub daemons: Vec<DaemonStatus>,
     /// VRRP instances.
     pub instances: Vec<InstanceStatus>,
-    /// Virtual servers.
-    pub services: Vec<ServiceStatus>,
     /// Condition of the kernel's table; absent without virtual servers.
     pub table: Option<TableState>,
     /// What the ipvsd that runs has written; absent until it did.
     pub written: Option<Written>,
     /// Counters of the parent itself.
     pub parent: ParentCounters,
+    /// Virtual servers. They stand last: there may be so many that the answer is written in parts.
+    pub services: Vec<ServiceStatus>,
 }
 
 /// One daemon.

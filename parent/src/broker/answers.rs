@@ -1,7 +1,7 @@
 //! What is told of instances and services when somebody asks, and the counters of the kernel that belong to it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Iter;
+use std::collections::btree_map::Range;
 use std::iter::Peekable;
 
 use config::model::parts::ServerRef;
@@ -84,10 +84,16 @@ impl Broker {
     /// Virtual servers for status.
     #[must_use]
     pub fn service_status(&self) -> Vec<ServiceStatus> {
-        let (mut up, mut wishes) = (Cursor::new(&self.service_up), Cursor::new(&self.desired));
-        let mut counters = Cursor::new(&self.counted);
-        let mut out = Vec::with_capacity(self.committed.part.services.len());
-        for (id, service) in (0_u32..).map(ServiceId::new).zip(&self.committed.part.services) {
+        self.service_status_from(ServiceId::new(0)).collect()
+    }
+
+    /// Virtual servers for status, from this one on; what nobody takes costs nothing.
+    pub fn service_status_from(&self, first: ServiceId) -> impl Iterator<Item = ServiceStatus> + '_ {
+        let mut up = Cursor::new(self.service_up.range((first, None)..));
+        let mut wishes = Cursor::new(self.desired.range((first, ServerRef::Real(ServerId::new(0)))..));
+        let mut counters = Cursor::new(self.counted.range((first, None)..));
+        let services = (0_u32..).map(ServiceId::new).zip(&self.committed.part.services).skip(first.index());
+        services.map(move |(id, service)| {
             let (is_up, counted) = (up.at((id, None)), counters.at((id, None)));
             let mut weight = |server| self.told(id, server, wishes.at((id, server)).flatten());
             let servers = (0_u32..).map(ServerId::new).zip(&service.servers).map(|(server, name)| {
@@ -101,25 +107,24 @@ impl Broker {
                 }
             });
             let servers = servers.collect();
-            out.push(ServiceStatus {
+            ServiceStatus {
                 name: service.name.clone(),
                 up: is_up,
                 servers,
                 sorry_weight: weight(ServerRef::Sorry),
                 counters: counted,
                 sorry_counters: counters.at((id, Some(ServerRef::Sorry))),
-            });
-        }
-        out
+            }
+        })
     }
 }
 
 /// Goes through a table beside keys that only grow: ten thousand servers are no ten thousand searches.
-struct Cursor<'t, K, V>(Peekable<Iter<'t, K, V>>);
+struct Cursor<'t, K, V>(Peekable<Range<'t, K, V>>);
 
 impl<'t, K: Ord, V: Copy> Cursor<'t, K, V> {
-    fn new(table: &'t BTreeMap<K, V>) -> Self {
-        Self(table.iter().peekable())
+    fn new(entries: Range<'t, K, V>) -> Self {
+        Self(entries.peekable())
     }
 
     /// The value of a key, which is greater than the one asked for before.

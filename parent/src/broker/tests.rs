@@ -340,6 +340,32 @@ fn counters_of_what_is_not_configured_are_refused() {
     assert_eq!((status[0].counters, status[0].servers[0].counters), (Some(counters), Some(counters)));
 }
 
+#[test]
+fn a_status_from_a_later_service_on_is_the_rest_of_the_whole() {
+    let service = |name: &str, servers: &[&str]| ParentService {
+        name: name.to_owned(),
+        follows: Vec::new(),
+        servers: servers.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let services = vec![service("a", &["a1", "a2"]), service("b", &[]), service("c", &["c1"])];
+    let mut broker = Broker::new(G1, Rc::new(ParentPart { services, ..(*part(&[])).clone() }));
+    let counters = Counters { connections: 7, ..Counters::default() };
+    for (service, server) in [(0, Some(1)), (1, None), (2, Some(0))] {
+        let (service, server) = (ServiceId::new(service), server.map(ServerId::new));
+        let states = vec![ServiceState { service, server, up: true }];
+        let message = CheckdToParent::ServiceStates { generation: G1, states };
+        assert_eq!(broker.checkd(message, &mut vec![]), Ok(()));
+        let entry = StatisticsEntry { service, server: server.map(ServerRef::Real), counters };
+        assert_eq!(broker.count(G1, &[entry], service.value() == 2), Ok(()));
+    }
+    let whole = broker.service_status();
+    assert_eq!((whole[2].servers[0].up, whole[2].servers[0].counters), (Some(true), Some(counters)));
+    for first in 0..4 {
+        let rest: Vec<_> = broker.service_status_from(ServiceId::new(first)).collect();
+        assert_eq!(rest, whole[usize::try_from(first).unwrap()..]);
+    }
+}
+
 /// Instances a, b and c, the first two in group G.
 fn grouped() -> Rc<ParentPart> {
     let group = SyncGroup { name: "G".to_owned(), members: vec![InstanceId::new(0), InstanceId::new(1)] };

@@ -72,6 +72,7 @@ use processes::Process;
 use questions::Questions;
 use release::Releasing;
 use reloading::{Committing, Stage};
+use status::Answering;
 use stopping::Stopping;
 use table::TableTalk;
 
@@ -183,6 +184,8 @@ pub struct Suite {
     after_release: Vec<(Daemon, Serial)>,
     stopping: Option<Stopping>,
     table_talk: TableTalk,
+    /// Answers that are being written, the oldest first.
+    answering: VecDeque<Answering>,
     dumping: Dumping,
     /// Copies of configurations that were kept.
     saved: u32,
@@ -305,6 +308,7 @@ impl Suite {
             after_release: Vec::new(),
             stopping: None,
             table_talk: TableTalk::default(),
+            answering: VecDeque::new(),
             dumping: Dumping::default(),
             saved: 0,
             events: Ring::default(),
@@ -435,6 +439,7 @@ impl Suite {
         self.tick_release(now);
         self.tick_mail(now);
         self.tick_stop(now);
+        self.tick_status(now);
         self.tick_table(now);
         self.tick_schedule(now);
         self.tick_failovers(now);
@@ -466,6 +471,7 @@ impl Suite {
             self.releasing.as_ref().map(|releasing| releasing.deadline),
             self.stopping.as_ref().map(|stopping| stopping.deadline),
             self.table_talk.deadline(),
+            (!self.answering.is_empty()).then_some(now),
             self.questions.deadline(),
             self.failovers.deadline(),
         ];

@@ -72,8 +72,7 @@ impl Suite {
         let fresh = self.table_talk.counted.is_some_and(|at| now.since(at) < FRESH);
         let asked = self.running_ipvsd().filter(|_| !fresh && !self.broker.part().services.is_empty());
         let Some(serial) = asked else {
-            let status = self.status(now);
-            return self.control.reply(client, status);
+            return self.answer_with_status(vec![client], now);
         };
         self.table_talk.waiters.push(client);
         if self.table_talk.deadline.is_none() {
@@ -115,10 +114,8 @@ impl Suite {
 
     fn answer_status(&mut self, now: MonoTime) {
         self.table_talk.deadline = None;
-        for client in std::mem::take(&mut self.table_talk.waiters) {
-            let status = self.status(now);
-            self.control.reply(client, status);
-        }
+        let waiters = std::mem::take(&mut self.table_talk.waiters);
+        self.answer_with_status(waiters, now);
     }
 
     fn running_ipvsd(&self) -> Option<Serial> {
