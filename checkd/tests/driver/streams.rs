@@ -221,15 +221,7 @@ fn a_certificate_is_verified_where_that_is_asked_for() {
 
 #[test]
 fn a_server_that_asks_is_shown_the_certificate_of_the_ssl_block() {
-    let file = std::env::temp_dir().join(format!("checkd-authority-{}.pem", std::process::id()));
-    let made = Command::new("openssl")
-        .args(["x509", "-inform", "DER", "-in", "authority.der", "-out"])
-        .arg(&file)
-        .current_dir(CERTIFICATES)
-        .status();
-    assert!(made.unwrap().success());
-    let path = file.to_string_lossy();
-    let asks = ["-cert", "verified.der", "-key", "verified.key", "-CAfile", &path, "-Verify", "1"];
+    let asks = ["-cert", "verified.der", "-key", "verified.key", "-CAstore", "authority.der", "-Verify", "1"];
     let strict = [&asks[..], &["-verify_return_error"]].concat();
     let check = https(tls_server(&strict));
     let identity = Identity {
@@ -248,5 +240,4 @@ fn a_server_that_asks_is_shown_the_certificate_of_the_ssl_block() {
     }
     parent.load_file(2, sealed_tls(&[service(vec![server(1, vec![shown])])], tls));
     parent.until_table(&[(0, Some(0), 1)]);
-    std::fs::remove_file(&file).unwrap();
 }
