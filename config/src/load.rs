@@ -23,6 +23,8 @@ pub struct LoadOptions {
     pub compatible: bool,
     /// `-e`: every include must find what it names, as after `include_check` with all its words.
     pub strict_includes: bool,
+    /// It is for another network namespace, whose interfaces nobody knows here.
+    pub elsewhere: bool,
     /// Seed of `_RANDOM`, together with the host name; `random_seed` replaces both.
     pub seed: u64,
 }

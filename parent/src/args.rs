@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Parser};
 
 /// Options of the parent.
@@ -216,9 +217,27 @@ impl Level {
     }
 }
 
+/// The option that nobody knows, if that is the mistake.
+#[must_use]
+pub fn unknown_option(mistake: &clap::Error) -> Option<&str> {
+    let is_unknown = mistake.kind() == ErrorKind::UnknownArgument;
+    match mistake.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option)) if is_unknown => Some(option),
+        Some(_) | None => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unknown_option_is_named() {
+        let mistake = Args::try_parse_from(["keepalived", "-n", "--nosuch=5"]).unwrap_err();
+        assert_eq!(unknown_option(&mistake), Some("--nosuch"));
+        let mistake = Args::try_parse_from(["keepalived", "-f"]).unwrap_err();
+        assert_eq!(unknown_option(&mistake), None);
+    }
 
     #[test]
     fn the_options_of_a_usual_unit_are_understood() {

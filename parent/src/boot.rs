@@ -29,7 +29,7 @@ use crate::effects::addresses;
 use crate::effects::ping_range::PingRange;
 use crate::environment::{self, CorePattern};
 use crate::log_sink::{self, LogSink, Speaker};
-use crate::pid_file::PidFile;
+use crate::pid_file::{self, PidFile};
 use crate::place::{self, Given, Place};
 use crate::predecessor;
 use crate::record::{Record, RecordError};
@@ -135,7 +135,7 @@ fn signal_number(name: &str) -> Result<ExitCode, Failure> {
         "STATS_CLEAR" => realtime.clear,
         "JSON" => realtime.json,
         "TDUMP" => realtime.threads,
-        other => return Err(Failure::new(exit::FATAL, format!("Unknown signal {other}"))),
+        other => return Err(Failure::new(exit::FATAL, format!("Unknown sigfunc {other}"))),
     };
     writeln!(io::stdout(), "{number}").map_err(|error| Failure::new(exit::FATAL, error))?;
     Ok(ExitCode::SUCCESS)
@@ -178,6 +178,7 @@ fn what(args: &Args) -> What {
         strict_includes: args.strict_includes,
         canonical: args.dump_config,
         checks: runs_checks(args),
+        elsewhere: args.namespace.is_some(),
     }
 }
 
@@ -301,6 +302,7 @@ fn enter_namespace(name: Option<&str>) -> Result<(), Failure> {
 
 /// The lock on the parent's pid file. A default place that can't be written is no reason not to start.
 fn claim_pid_file(args: &Args, place: &Place) -> Result<Result<PidFile, String>, Failure> {
+    place.pid_dir.iter().for_each(|directory| pid_file::make_directory(directory));
     PidFile::claim(&place.parent).map(Ok).or_else(|error| {
         let text = format!("{}: {error}", place.parent.display());
         if error.kind() == io::ErrorKind::AddrInUse || args.pid_file.is_some() {
@@ -590,7 +592,7 @@ fn daemon_dir(executable: &Path) -> Result<PathBuf, Failure> {
 
 fn facility(word: &str) -> Result<Facility, Failure> {
     let name = if word.len() == 1 { format!("local{word}") } else { word.to_lowercase() };
-    let unknown = || Failure::new(exit::FATAL, format!("Unknown log facility {word}"));
+    let unknown = || Failure::new(exit::FATAL, format!("Invalid log facility '{word}'"));
     match name.strip_prefix("local") {
         Some(number) if !matches!(number, "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7") => Err(unknown()),
         Some(_) => Facility::from_str(&name).map_err(|()| unknown()),

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use parent::args::{Args, attached};
+use parent::args::{self, Args, attached};
 use parent::{boot, worker};
 
 fn main() -> ExitCode {
@@ -18,7 +18,10 @@ fn main() -> ExitCode {
         Ok(args) => boot::boot(&args),
         // Help is no mistake; everything else is, with upstream's exit code. Both are on standard error, as there.
         Err(told) => {
-            let _unheard = write!(std::io::stderr(), "{}", told.render());
+            let _unheard = match args::unknown_option(&told) {
+                Some(option) => writeln!(std::io::stderr(), "Unknown option {option}"),
+                None => write!(std::io::stderr(), "{}", told.render()),
+            };
             ExitCode::from(u8::from(told.use_stderr()))
         }
     }

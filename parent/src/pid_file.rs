@@ -5,9 +5,9 @@
 //! for its file system: nothing else must keep the suite from ending. Whoever owns a [`PidFile`] at the end has its path
 //! removed by an errand.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -90,6 +90,11 @@ impl Drop for PidFile {
 }
 
 /// Opens or makes the file and changes nothing in it: the place may be one where others make links.
+/// Makes a directory for pid files that nobody else makes. What goes wrong is told with the files.
+pub fn make_directory(directory: &Path) {
+    drop(DirBuilder::new().recursive(true).mode(0o755).create(directory));
+}
+
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let mut options = OpenOptions::new();

@@ -22,6 +22,8 @@ pub struct Place {
     pub checkers: PathBuf,
     /// What `reload_file` without a path names.
     pub reload: PathBuf,
+    /// Where pid files lie, if that is a directory of the network namespace, which nobody else makes.
+    pub pid_dir: Option<PathBuf>,
 }
 
 /// Paths of the command line.
@@ -76,6 +78,7 @@ impl Place {
             vrrp: chosen(given.vrrp, "vrrp"),
             checkers: chosen(given.checkers, "checkers"),
             reload: named("keepalived", "reload"),
+            pid_dir: namespace.filter(|_| given.run_dir.is_none()).map(|_| pid_dir.clone()),
         }
     }
 }
@@ -125,6 +128,7 @@ mod tests {
     fn a_namespace_has_a_directory_and_the_command_line_comes_first() {
         let process = ProcessSettings { namespace: Some("blue".to_owned()), ..ProcessSettings::default() };
         assert_eq!(place(&process).parent, Path::new("/run/keepalived/blue/keepalived.pid"));
+        assert_eq!(place(&process).pid_dir.as_deref(), Some(Path::new("/run/keepalived/blue")));
         let given = Given {
             run_dir: Some(Path::new("/run/x")),
             vrrp: Some(Path::new("/run/v.pid")),
@@ -132,6 +136,7 @@ mod tests {
         };
         let place = Place::of(&given, &process);
         assert_eq!(place.run_dir, Path::new("/run/x"));
+        assert_eq!(place.pid_dir, None);
         assert_eq!(place.parent, Path::new("/run/x/keepalived.pid"));
         assert_eq!(place.vrrp, Path::new("/run/v.pid"));
     }

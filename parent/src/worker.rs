@@ -48,6 +48,8 @@ pub struct What {
     pub canonical: bool,
     /// Not `-P`.
     pub checks: bool,
+    /// `-s`: it is for another network namespace.
+    pub elsewhere: bool,
 }
 
 /// What the worker found.
@@ -168,6 +170,7 @@ impl Loading {
             strict_includes: what.strict_includes,
             canonical: what.canonical,
             checks: what.checks,
+            elsewhere: what.elsewhere,
         };
         let fds: Vec<BorrowedFd<'_>> = loading.memfds.iter().map(AsFd::as_fd).collect();
         if let Err(error) = loading.channel.send(&message, &fds) {
@@ -304,7 +307,7 @@ fn serve() -> Result<(), WorkerError> {
     );
     confined.map_err(|error| WorkerError::Talk(error.to_string()))?;
     let mut channel: Channel<WorkerToParent, ParentToWorker> = Channel::new(socket, true)?;
-    let (ParentToWorker::Load { path, config_id, compatible, strict_includes, canonical, checks }, memfds) = loop {
+    let (order, memfds) = loop {
         match channel.receive() {
             Ok(Some(message)) => break message,
             Ok(None) => {
@@ -314,7 +317,10 @@ fn serve() -> Result<(), WorkerError> {
             Err(error) => return Err(WorkerError::Talk(error.to_string())),
         }
     };
-    let loaded = load_system(&What { path, config_id, compatible, strict_includes, canonical, checks });
+    let ParentToWorker::Load { path, config_id, compatible, strict_includes, canonical, checks, elsewhere } =
+        order;
+    let what = What { path, config_id, compatible, strict_includes, canonical, checks, elsewhere };
+    let loaded = load_system(&what);
     let answer = write_parts(&loaded, canonical, checks, memfds)?;
     channel.send(&answer, &[]).map_err(|error| WorkerError::Talk(error.to_string()))?;
     Ok(())
@@ -331,6 +337,7 @@ pub fn load_system(what: &What) -> Loaded {
         host_name,
         compatible: what.compatible,
         strict_includes: what.strict_includes,
+        elsewhere: what.elsewhere,
         ..LoadOptions::default()
     };
     load(&config::source::Files, &config::names::SystemNames::default(), &what.path, &options)

@@ -25,6 +25,7 @@ mod mail;
 mod manners;
 mod memory;
 mod migration;
+mod namespaces;
 mod operator;
 mod outage;
 mod processes;

@@ -442,24 +442,6 @@ fn a_file_names_the_time_of_a_reload() {
     })
 }
 
-#[test]
-fn a_network_namespace_holds_every_process() {
-    sandboxed(60, |lab| {
-        let lan = Lan::new(&[("d1", 1), ("d2", 2)])?;
-        let (d1, d2) = (lan.host("d1")?, lan.host("d2")?);
-        let config = "net_namespace d2\n".to_owned() + &global("lab") + &instance();
-        let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
-        wait_until("d2 holds the address", SOON, || d2.has(front4(50)))?;
-        require(!d1.has(front4(50)), || "d1 holds it too".to_owned())?;
-        director.stop()?;
-        wait_until("d2 has given it up", SOON, || !d2.has(front4(50)) && d2.processes().is_empty())?;
-        // The command line comes first.
-        let director = Director::start(lab, d2, Subject::Ours, &config, &["-s", "d1"])?;
-        wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
-        director.stop().map(|_| ())
-    })
-}
-
 /// As a start script of old does it: in the background, found again by its pid file.
 #[test]
 fn a_daemon_in_the_background_is_found_by_its_pid_file_and_logs_to_its_file() {

@@ -98,7 +98,7 @@ pub(crate) fn resolve(
         files: Files::default(),
         processes: Processes::default(),
         mail_defaults: MailDefaults::default(),
-        interfaces: Interfaces::new(namespace.is_some()),
+        interfaces: Interfaces::new(namespace.is_some() || options.elsewhere),
         tls: tls::Tls::default(),
     };
     let mut model = Model {

@@ -25,6 +25,8 @@ pub enum ParentToWorker {
         canonical: bool,
         /// Not `-P`: checkd gets the virtual servers, and not only what mail needs.
         checks: bool,
+        /// `-s`: it is for another network namespace.
+        elsewhere: bool,
     },
 }
 
