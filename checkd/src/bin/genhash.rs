@@ -20,7 +20,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// Prints the MD5 digest of a page, for `digest` of HTTP_GET and SSL_GET.
 #[derive(Debug, Parser)]
-#[command(name = "genhash", disable_help_flag = true, disable_version_flag = true)]
+#[command(name = "genhash", disable_help_flag = true, disable_version_flag = true, args_override_self = true)]
 struct Args {
     /// Use TLS.
     #[arg(short = 'S', long = "use-ssl")]
@@ -33,7 +33,7 @@ struct Args {
     server: Option<String>,
     /// Port of the server.
     #[arg(short = 'p', long = "port", value_name = "PORT")]
-    port: Option<u16>,
+    port: Option<String>,
     /// Path of the page.
     #[arg(short = 'u', long = "url", value_name = "PATH")]
     url: Option<String>,
@@ -64,6 +64,9 @@ struct Plan {
     mark: Option<u32>,
 }
 
+/// The one trouble with a page that keeps standard output clean.
+const NO_DATA: &str = "no data received from remote webserver";
+
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) if !args.help => args,
@@ -80,6 +83,10 @@ fn main() -> ExitCode {
     let mut page = Page::start(&plan.check, any_answer(&path, args.virtual_host), &mut output);
     let text = match fetch(&plan, &path, &mut page, output) {
         Ok(()) => page.report(args.verbose),
+        Err(problem) if problem == NO_DATA => {
+            print(&mut io::stderr(), &format!("{problem}\n"));
+            String::new()
+        }
         Err(problem) => format!("{problem}\n"),
     };
     let mut text = text;
@@ -92,13 +99,14 @@ fn main() -> ExitCode {
 }
 
 fn plan(args: &Args) -> Result<Plan, String> {
-    let (Some(server), Some(port)) = (&args.server, args.port) else { return Err(String::new()) };
+    let (Some(server), Some(port)) = (&args.server, &args.port) else { return Err(String::new()) };
+    let port: u16 = port.parse().map_err(|_| format!("invalid port number '{port}'\n"))?;
     let address: IpAddr = server.parse().map_err(|_| format!("server should be an IP, not {server}\n"))?;
     let protocol = match args.protocol.as_deref() {
         None | Some("1.0") => HttpProtocol::Http10,
-        Some("1.0c") => HttpProtocol::Http10Close,
+        Some("1.0c" | "1.0C") => HttpProtocol::Http10Close,
         Some("1.1") => HttpProtocol::Http11,
-        Some(other) => return Err(format!("protocol should be 1.0, 1.0c or 1.1, not {other}\n")),
+        Some(other) => return Err(format!("invalid HTTP protocol version '{other}'\n")),
     };
     let sni = if args.sni { Sni::VirtualHost } else { Sni::Off };
     let target = SocketAddr::new(address, port);
@@ -153,7 +161,7 @@ fn fetch(plan: &Plan, path: &str, page: &mut Page, request: Vec<u8>) -> Result<(
             return Ok(());
         }
         if ended {
-            return page.close().map_err(|_| "no data received from remote webserver".to_owned());
+            return page.close().map_err(|_| NO_DATA.to_owned());
         }
     }
 }
