@@ -55,6 +55,23 @@ fn what_does_not_fit_is_left_out() {
 }
 
 #[test]
+fn checks_of_what_is_left_out_have_no_numbers() {
+    let server =
+        |last| format!("real_server 203.0.113.{last} 80 {{\nTCP_CHECK {{ }}\nPING_CHECK {{ }}\n}}\n");
+    let service = |last, servers: String| {
+        let head = format!("virtual_server 192.0.2.{last} 80 {{\nlb_algo rr\nlb_kind NAT\nprotocol TCP\n");
+        head + &servers + "}\n"
+    };
+    let twice = service(1, server(1) + &server(1) + &server(2));
+    let loaded = read(&(twice.clone() + &twice + &service(2, server(3))));
+    let model = loaded.model.unwrap_or_default();
+    let servers = model.virtual_servers.iter().flat_map(|service| &service.real_servers);
+    let numbers: Vec<usize> =
+        servers.flat_map(|server| &server.checks).map(|check| check.id.index()).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
 fn a_keyword_that_changes_who_is_master_is_refused_even_so() {
     assert!(read(&instance("use_vmac")).model.is_none());
 }

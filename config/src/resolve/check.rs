@@ -65,7 +65,7 @@ fn is_link_local(target: SocketAddr) -> bool {
 
 impl Context<'_> {
     /// One checker; a fault is reported.
-    pub(super) fn check(&mut self, draft: CheckDraft, inner: &Inner<'_>, id: CheckId) -> Option<Check> {
+    pub(super) fn check(&mut self, draft: CheckDraft, inner: &Inner<'_>) -> Option<Check> {
         let timing = draft.timing.or(inner.timing);
         let delay_loop = timing.delay_loop.unwrap_or(DELAY_LOOP);
         let endpoint = self.endpoint(&draft, timing, inner)?;
@@ -104,7 +104,8 @@ impl Context<'_> {
             CheckerKind::Misc(misc) => (self.misc(*misc, span, inner)?, 0, second),
         };
         Some(Check {
-            id,
+            // Numbered when all that is served is known.
+            id: CheckId::new(0),
             kind,
             alpha: draft.alpha.unwrap_or(inner.alpha),
             delay_loop,

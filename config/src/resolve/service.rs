@@ -62,7 +62,7 @@ pub(super) fn resolve(
             context.report(Problem::error(code::OUT_OF_RANGE, span, message).fatal());
             break;
         }
-        let Some(service) = context.service(service, &mut known, &mut checks) else { continue };
+        let Some(mut service) = context.service(service, &mut known) else { continue };
         held = held.saturating_add(service.keys.len());
         let position = model.virtual_servers.len();
         let (mut is_free, mut claims) = (true, HashMap::with_capacity(service.keys.len()));
@@ -85,6 +85,11 @@ pub(super) fn resolve(
         }
         if is_free {
             keys.extend(claims);
+            // Not before: what is left out has no numbers.
+            for check in service.real_servers.iter_mut().flat_map(|server| &mut server.checks) {
+                check.id = CheckId::new(checks);
+                checks = checks.saturating_add(1);
+            }
             model.virtual_servers.push(service);
             spans.push(span);
         }
@@ -159,7 +164,6 @@ impl Context<'_> {
         &mut self,
         mut draft: ServiceDraft,
         groups: &mut HashMap<String, Group>,
-        checks: &mut u32,
     ) -> Option<VirtualServer> {
         let protocol = self.protocol(&draft);
         let keys = self.keys(&draft, protocol, groups)?;
@@ -207,7 +211,7 @@ impl Context<'_> {
             timing: draft.timing,
             virtual_host: draft.virtual_host.as_deref(),
         };
-        let real_servers = self.servers(std::mem::take(&mut draft.servers), &outer, checks);
+        let real_servers = self.servers(std::mem::take(&mut draft.servers), &outer);
         let sorry_server = self.sorry(&draft, &outer);
         if real_servers.is_empty() {
             let message = format!("{name} has no real_server and is not served");
@@ -385,17 +389,12 @@ impl Context<'_> {
     }
 
     #[expect(clippy::vec_box, reason = "each is freed as soon as its part of the model exists")]
-    fn servers(
-        &mut self,
-        drafts: Vec<Box<ServerDraft>>,
-        outer: &Outer<'_>,
-        checks: &mut u32,
-    ) -> Vec<RealServer> {
+    fn servers(&mut self, drafts: Vec<Box<ServerDraft>>, outer: &Outer<'_>) -> Vec<RealServer> {
         let mut seen: HashSet<SocketAddr> = HashSet::with_capacity(drafts.len());
         let mut out = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let span = draft.span;
-            let Some(server) = self.server(*draft, outer, checks) else { continue };
+            let Some(server) = self.server(*draft, outer) else { continue };
             if !seen.insert(SocketAddr::new(server.destination.address, server.destination.port)) {
                 let message =
                     format!("{}: real_server {} is listed twice, the first counts", outer.name, server.name);
@@ -407,7 +406,7 @@ impl Context<'_> {
         out
     }
 
-    fn server(&mut self, draft: ServerDraft, outer: &Outer<'_>, checks: &mut u32) -> Option<RealServer> {
+    fn server(&mut self, draft: ServerDraft, outer: &Outer<'_>) -> Option<RealServer> {
         let forwarding = draft.forwarding.unwrap_or(outer.forwarding);
         let address = draft.address.ip();
         if !self.same_family(address, forwarding, outer, draft.span) {
@@ -439,10 +438,7 @@ impl Context<'_> {
         let mut resolved = Vec::with_capacity(draft.checks.len());
         for check in draft.checks {
             for check in check::destinations(check) {
-                if let Some(check) = self.check(check, &inner, CheckId::new(*checks)) {
-                    *checks = checks.saturating_add(1);
-                    resolved.push(check);
-                }
+                resolved.extend(self.check(check, &inner));
             }
         }
         Some(RealServer {
