@@ -206,14 +206,11 @@ impl Control {
                 // Also what is no request at all costs its understanding.
                 let admitted =
                     doors.find(|door| door.access == access).is_none_or(|door| door.pace.admit(now));
-                let call = match admitted {
-                    true => Call::read(text),
+                client.one_way = call::wants_no_answer(text);
+                let request = match admitted {
+                    true => Call::read(text).and_then(|call| call.permitted(access)),
                     false => Err(Refusal::TooManyRequests),
                 };
-                let request = call.and_then(|call| {
-                    client.one_way = call.one_way;
-                    call.permitted(access)
-                });
                 return Some(match request {
                     Ok(request) => Asked::Request(request),
                     Err(refusal) => {
@@ -529,6 +526,22 @@ mod tests {
             assert!(client.read(&mut [0; 512]).unwrap() > 0);
         }
         assert_eq!(refused, 100);
+    }
+
+    #[test]
+    fn a_call_that_wants_no_answer_gets_none_when_it_comes_too_soon_either() {
+        let (path, mut control) = listening("one-way-rate");
+        let mut client = UnixStream::connect(path.join("control.sock")).unwrap();
+        control.accept(Access::Full, 1).unwrap().unwrap();
+        for _request in 0..201 {
+            client.write_all(b"{\"method\":\"org.keepalived.Control.Reload\",\"oneway\":true}\0").unwrap();
+            if let Some(Asked::Request(_)) = control.read(1, NOW) {
+                control.reply(1, 7);
+            }
+        }
+        assert_eq!(control.refused(), 1);
+        client.set_nonblocking(true).unwrap();
+        assert_eq!(client.read(&mut [0; 64]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

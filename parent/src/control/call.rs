@@ -11,8 +11,7 @@ use super::Access;
 pub(super) struct Call {
     request: Request,
     more: bool,
-    /// No answer is wanted.
-    pub(super) one_way: bool,
+    one_way: bool,
 }
 
 /// Parameters among which the one at fault is looked for: more than any method has. The search takes the square of them.
@@ -68,6 +67,17 @@ struct Wire {
     more: bool,
     #[serde(default, rename = "oneway")]
     one_way: bool,
+}
+
+/// True for a call that wants no answer, not even that it is refused.
+pub(super) fn wants_no_answer(text: &[u8]) -> bool {
+    /// All else is passed over.
+    #[derive(Deserialize)]
+    struct Flag {
+        #[serde(default, rename = "oneway")]
+        one_way: bool,
+    }
+    serde_json::from_slice::<Flag>(text).is_ok_and(|flag| flag.one_way)
 }
 
 impl Call {

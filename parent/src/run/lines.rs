@@ -37,6 +37,7 @@ impl Suite {
             }
         }
     }
+
     /// A line of this process's own. Where a daemon wanted what draws it, that daemon's quota pays: it could want it
     /// without end.
     pub(super) fn say_for(&mut self, asker: Option<Daemon>, level: Level, text: &str) {
