@@ -1,6 +1,8 @@
 //! From the command line to the running loop: everything that may still print, block and fail loudly.
 
-use std::ffi::OsString;
+mod orders;
+mod powers;
+
 use std::fmt;
 use std::fs::Permissions;
 use std::io::{self, Write};
@@ -10,20 +12,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use config::diagnostic::Severity;
 use config::model::parts::Held;
 use config::model::process::ProcessSettings;
 use ipc::messages::Level;
 use ipc::messages::ctl::Daemon;
 use ipc::reactor;
-use sandbox::profile::Capability;
-use sandbox::spawn::{Abilities, abilities};
-use sandbox::system::process::landlock_abi;
-use sandbox::user::{Ids, choose_ids};
+use sandbox::spawn::abilities;
+use sandbox::user::Ids;
 use syslog::Facility;
 
-use crate::append;
-use crate::args::{self, Args};
+use crate::args::Args;
 use crate::control::{self, Control};
 use crate::effects::addresses;
 use crate::effects::ping_range::PingRange;
@@ -33,9 +31,12 @@ use crate::pid_file::{self, PidFile};
 use crate::place::{self, Given, Place};
 use crate::predecessor;
 use crate::record::{Record, RecordError};
-use crate::resign;
 use crate::run::{self, Settings, Suite};
-use crate::worker::{self, Loading, Parts, What};
+use crate::worker::{Loading, Parts, What};
+
+pub use orders::genhash;
+use orders::{config_test, signal_number, version, withdraw_leftovers};
+use powers::{choose_users, degraded, kept, require, root_scripts};
 
 /// Exit codes (keepalived(8)).
 mod exit {
@@ -120,48 +121,6 @@ pub fn opening(file: &str) -> [String; 2] {
     [format!("Opening file '{file}'."), format!("Configuration file {file}")]
 }
 
-fn version() -> Result<ExitCode, Failure> {
-    tell(&format!("{BANNER}\n\n{}", running_on()));
-    Ok(ExitCode::SUCCESS)
-}
-
-fn signal_number(name: &str) -> Result<ExitCode, Failure> {
-    let realtime = sandbox::system::process::realtime_signals();
-    let number = match name {
-        "STOP" => 15,
-        "RELOAD" => 1,
-        "DATA" => 10,
-        "STATS" => 12,
-        "STATS_CLEAR" => realtime.clear,
-        "JSON" => realtime.json,
-        "TDUMP" => realtime.threads,
-        other => return Err(Failure::new(exit::FATAL, format!("Unknown sigfunc {other}"))),
-    };
-    writeln!(io::stdout(), "{number}").map_err(|error| Failure::new(exit::FATAL, error))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// `-t`: 0 accepted, 5 refused, 6 without a file.
-fn config_test(args: &Args, log: &str) -> Result<ExitCode, Failure> {
-    facility(&args.log_facility).map_err(|problem| Failure { code: exit::TEST_FAILED, ..problem })?;
-    let loaded = worker::load_system(&what(args));
-    let text = config::diagnostic::human(&loaded.diagnostics);
-    if log.is_empty() {
-        let _unheard = io::stderr().write_all(text.as_bytes());
-    } else {
-        append::open(Path::new(log))
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .map_err(|error| Failure::new(exit::FATAL, format!("{log}: {error}")))?;
-    }
-    Ok(ExitCode::from(if loaded.missing {
-        exit::NO_CONFIG
-    } else if loaded.count(Severity::Error) > 0 {
-        exit::TEST_FAILED
-    } else {
-        0
-    }))
-}
-
 fn runs_checks(args: &Args) -> bool {
     !args.only_vrrp || args.only_checks || args.all
 }
@@ -180,22 +139,6 @@ fn what(args: &Args) -> What {
         checks: runs_checks(args),
         elsewhere: args.namespace.is_some(),
     }
-}
-
-/// `keepalived -T ..`: another program of the suite does that.
-#[must_use]
-pub fn genhash(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    use std::os::unix::process::CommandExt;
-    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.to_owned()));
-    let bin = beside.as_ref().and_then(|beside| Some(beside.parent()?.join("bin")));
-    let places = [beside, bin, Some(PathBuf::from("/usr/bin"))].into_iter().flatten();
-    let Some(program) = places.map(|place| place.join("genhash")).find(|path| path.is_file()) else {
-        tell("genhash is not installed");
-        return ExitCode::from(exit::FATAL);
-    };
-    let error = std::process::Command::new(&program).args(arguments).exec();
-    tell(&format!("{}: {error}", program.display()));
-    ExitCode::from(exit::FATAL)
 }
 
 /// What is accepted for keepalived's sake, told once at start.
@@ -221,52 +164,6 @@ fn claim(run_dir: &Path) -> Result<(Record, Held), Failure> {
         }
         RecordError::Io { .. } | RecordError::Running => Failure::new(exit::FATAL, error),
     })
-}
-
-/// In the default run directory also what suites with a name of their own have left, unless they run.
-fn withdraw_leftovers(args: &Args) -> Result<ExitCode, Failure> {
-    enter_namespace(args.namespace.as_deref())?;
-    let place = Place::of(&given(args), &ProcessSettings::default());
-    let mut records = vec![claim(&place.run_dir)?];
-    if args.run_dir.is_none() && args.namespace.is_none() {
-        let named = std::fs::read_dir(&place.run_dir).into_iter().flatten().filter_map(Result::ok);
-        let named = named.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        records.extend(named.filter_map(|entry| Record::claim(&entry.path()).ok()));
-    }
-    if let Some((_, left)) = records.first()
-        && let Err(why) = resign(args, left)
-    {
-        tell(&format!("peers are not told: {why}"));
-    }
-    for (record, left) in records {
-        let removed =
-            addresses::withdraw(&left, reactor::now).map_err(|why| Failure::new(exit::FATAL, why))?;
-        for address in removed {
-            tell(&format!("withdrawn: {address}"));
-        }
-        record.remove();
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Tells the peers of instances that were Master when everything was killed; the configuration says how.
-fn resign(args: &Args, left: &Held) -> Result<(), String> {
-    let here = addresses::still_here(left, reactor::now)?;
-    if here.is_empty() {
-        return Ok(());
-    }
-    let words = |failure: Failure| failure.text;
-    let executable = std::env::current_exe().map_err(|error| error.to_string())?;
-    let daemon_dir = daemon_dir(&executable).map_err(words)?;
-    let able = abilities().map_err(|error| error.to_string())?;
-    let identities = choose_users(able, None).map_err(words)?;
-    let parts = first_load(args, &executable, identities).map_err(words)?;
-    let identities = choose_users(able, parts.parent.process.daemon_uid_range).map_err(words)?;
-    let vrrpd = identities.map(|all| all[0]);
-    for line in resign::resign(&daemon_dir, vrrpd, &parts, &here, reactor::now)? {
-        tell(&line);
-    }
-    Ok(())
 }
 
 fn given(args: &Args) -> Given<'_> {
@@ -478,43 +375,8 @@ fn core_files(args: &Args) -> Result<Option<CorePattern>, String> {
     pattern.transpose().map_err(|error| format!("pattern of core files: {error}"))
 }
 
-/// What the parent keeps for this configuration.
-fn kept(process: &ProcessSettings) -> Vec<Capability> {
-    let mut kept = PARENT.to_vec();
-    let tunings = [&process.vrrp_tuning, &process.checker_tuning];
-    let tuned = tunings.iter().any(|tuning| tuning.realtime.is_some() || tuning.nice.is_some());
-    if tuned || process.auto_priority.most().is_some() {
-        kept.push(Capability::CAP_SYS_NICE);
-    }
-    if process.ipvs_namespace.is_some() {
-        // ipvsd is started in another network namespace.
-        kept.push(Capability::CAP_SYS_ADMIN);
-    }
-    if tunings.iter().any(|tuning| tuning.lock_memory) {
-        kept.push(Capability::CAP_SYS_RESOURCE);
-    }
-    kept
-}
-
 /// Descriptors for all scripts that may run at once, the vault and the control clients.
 const OPEN_FILES: u64 = 4096;
-
-/// What the parent keeps in any case: each capability with its reason. [`kept`] adds what single keywords need.
-const PARENT: &[Capability] = &[
-    Capability::CAP_SETUID,           // daemons and scripts of other users
-    Capability::CAP_SETGID,           // the same
-    Capability::CAP_SETPCAP,          // bounding set of the daemons
-    Capability::CAP_KILL,             // daemons and scripts of other users
-    Capability::CAP_NET_ADMIN,        // handed to vrrpd and ipvsd; addresses when vrrpd can't
-    Capability::CAP_NET_RAW,          // handed to vrrpd
-    Capability::CAP_CHOWN,            // control socket of a group
-    Capability::CAP_DAC_READ_SEARCH,  // handed to the config worker
-    Capability::CAP_NET_BIND_SERVICE, // sockets that checkd borrows: bind_port below 1024
-];
-
-fn root_scripts(parts: &Parts) -> bool {
-    parts.parent.scripts.iter().any(|script| script.identity.is_root())
-}
 
 fn first_load(args: &Args, executable: &Path, identities: Option<[Ids; 4]>) -> Result<Parts, Failure> {
     let worker = identities.map(|all| all[3]);
@@ -543,42 +405,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-fn choose_users(able: Abilities, range: Option<(u32, u32)>) -> Result<Option<[Ids; 4]>, Failure> {
-    if !able.change_identity {
-        return Ok(None);
-    }
-    choose_ids(range).map(Some).map_err(|error| Failure::new(exit::FATAL, error))
-}
-
-/// What this machine doesn't give, in words.
-fn degraded(able: Abilities, identities: Option<[Ids; 4]>) -> Vec<String> {
-    let mut missing = Vec::new();
-    if identities.is_none() {
-        missing.push("daemons run as the parent's user: CAP_SETUID or CAP_SETGID is missing".to_owned());
-    }
-    if !able.drop_bounding {
-        missing.push("bounding sets stay as they are: CAP_SETPCAP is missing".to_owned());
-    }
-    let abi = landlock_abi();
-    if abi == 0 {
-        missing.push("the kernel has no landlock: files are guarded by users and seccomp alone".to_owned());
-    } else if abi < 4 {
-        missing.push(format!("landlock ABI {abi} has no rules for TCP ports"));
-    }
-    missing
-}
-
-fn require(level: Option<args::Level>, degraded: &[String]) -> Result<(), Failure> {
-    let Some(level) = level else { return Ok(()) };
-    let own_users =
-        degraded.iter().all(|missing| missing.starts_with("landlock") || missing.starts_with("the kernel"));
-    if own_users && landlock_abi() >= level.landlock_abi() {
-        return Ok(());
-    }
-    let text = format!("--require-sandbox: this machine doesn't give it: {}", degraded.join("; "));
-    Err(Failure::new(exit::PERMISSION, text))
 }
 
 /// Beside the own executable in a build tree, else where packages put them.

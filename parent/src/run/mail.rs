@@ -12,7 +12,7 @@ use ipc::reactor;
 use sandbox::system::process::local_offset;
 
 use super::Suite;
-use super::processes::Link;
+use super::link::Link;
 use crate::effects::notify::News;
 use crate::supervisor::Serial;
 

@@ -14,7 +14,8 @@ use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
 use ipc::messages::{FromDaemon, Hello, Level, Refusal, RunOutcome};
 use ipc::reactor::{self, Ready};
 
-use super::processes::{Incoming, Link, send_whole};
+use super::link::{Incoming, Link};
+use super::processes::send_whole;
 use super::questions::server_name;
 use super::{Source, Suite};
 use crate::broker::{Effect, Whose};

@@ -7,7 +7,9 @@
 mod dumping;
 mod errands;
 mod failover;
+mod launch;
 mod lines;
+mod link;
 mod mail;
 mod messages;
 mod orders;

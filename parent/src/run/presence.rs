@@ -9,7 +9,7 @@ use ipc::messages::checkd::{MAX_BATCH, ParentToCheckd};
 use ipc::messages::ctl::Daemon;
 use ipc::reactor;
 
-use super::processes::Link;
+use super::link::Link;
 use super::{Source, Suite};
 use crate::effects::presence::{Presence, Rest};
 use crate::supervisor::Serial;

@@ -1,49 +1,31 @@
 //! Processes of the daemons: started, watched, told what their supervisor decided.
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use config::model::lent::LentSocket;
-use config::model::process::{ProcessSettings, Tuning, UnknownCall};
+use config::model::process::UnknownCall;
 use config::model::units::{Generation, MonoTime};
-use ipc::channel::{Channel, ReceiveError, SendError};
+use ipc::channel::{Channel, SendError};
 use ipc::daemon::{LATE_ARGUMENT, STRICT_ARGUMENT};
 use ipc::messages::checkd::{CheckdToParent, MAX_BATCH, ParentToCheckd};
 use ipc::messages::ctl::events::EventKind;
 use ipc::messages::ctl::{Daemon, Restarted};
 use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd, TableState, Written};
-use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
+use ipc::messages::vrrpd::ParentToVrrpd;
 use ipc::messages::{Confined, Level, StopMode, ToDaemon};
-use sandbox::profile::{CHECKD, IPVSD, Profile, VRRPD};
-use sandbox::spawn::{Attempt, Missing, PROCESS_NAME, SpawnError, SpawnSpec, Spawned, spawn_tuned};
+use sandbox::spawn::{Attempt, Missing, SpawnError, Spawned};
 use sandbox::system::process::{Ending, pidfd_send_signal, wait_pidfd};
-use sandbox::user::Ids;
 
-use super::{Settings, Source, Suite};
+use super::launch::{launch, tuning, watched_delay};
+use super::link::Link;
+use super::{Source, Suite};
 use crate::effects::ping_range::PingRange;
 use crate::effects::sockets;
 use crate::hang::HangWatch;
 use crate::log_sink::{LogSink, Speaker};
 use crate::supervisor::{Action, Fault, Serial};
-
-/// Channel to a daemon, typed by conversation.
-#[derive(Debug)]
-pub(super) enum Link {
-    Vrrpd(Channel<ParentToVrrpd, VrrpdToParent>),
-    Checkd(Channel<ParentToCheckd, CheckdToParent>),
-    Ipvsd(Channel<ParentToIpvsd, IpvsdToParent>),
-}
-
-/// A message of a daemon, typed by conversation.
-#[derive(Debug)]
-pub(super) enum Incoming {
-    Vrrpd(VrrpdToParent, Vec<OwnedFd>),
-    Checkd(CheckdToParent),
-    Ipvsd(IpvsdToParent),
-}
 
 /// A daemon's process.
 #[derive(Debug)]
@@ -72,51 +54,6 @@ pub(super) struct Process {
 /// Pause between two pings.
 pub(super) const PING: Duration = Duration::from_secs(1);
 
-impl Link {
-    fn new(daemon: Daemon, socket: UnixStream) -> io::Result<Self> {
-        Ok(match daemon {
-            Daemon::Vrrpd => Self::Vrrpd(Channel::new(socket, true)?),
-            Daemon::Checkd => Self::Checkd(Channel::new(socket, false)?),
-            Daemon::Ipvsd => Self::Ipvsd(Channel::new(socket, false)?),
-        })
-    }
-
-    /// Queues what every daemon understands.
-    pub(super) fn tell(&mut self, message: ToDaemon, fds: &[BorrowedFd<'_>]) -> Result<(), SendError> {
-        match self {
-            Self::Vrrpd(channel) => channel.send(&message.into(), fds),
-            Self::Checkd(channel) => channel.send(&message.into(), fds),
-            Self::Ipvsd(channel) => channel.send(&message.into(), fds),
-        }
-    }
-
-    /// Next message, if one is there.
-    pub(super) fn receive(&mut self) -> Result<Option<Incoming>, ReceiveError> {
-        Ok(match self {
-            Self::Vrrpd(channel) => channel.receive()?.map(|(message, fds)| Incoming::Vrrpd(message, fds)),
-            Self::Checkd(channel) => channel.receive()?.map(|(message, _)| Incoming::Checkd(message)),
-            Self::Ipvsd(channel) => channel.receive()?.map(|(message, _)| Incoming::Ipvsd(message)),
-        })
-    }
-
-    /// Sends what waits.
-    pub(super) fn flush(&mut self) {
-        let _peer_gone_is_seen_by_pidfd = match self {
-            Self::Vrrpd(channel) => channel.flush(),
-            Self::Checkd(channel) => channel.flush(),
-            Self::Ipvsd(channel) => channel.flush(),
-        };
-    }
-
-    pub(super) fn fd(&self) -> RawFd {
-        match self {
-            Self::Vrrpd(channel) => channel.as_raw_fd(),
-            Self::Checkd(channel) => channel.as_raw_fd(),
-            Self::Ipvsd(channel) => channel.as_raw_fd(),
-        }
-    }
-}
-
 impl Process {
     /// When supervision wants to look at it again.
     pub(super) fn next_check(&self) -> MonoTime {
@@ -128,90 +65,6 @@ impl Process {
         if let Some(watch) = &mut self.watch {
             watch.progress(at);
         }
-    }
-}
-
-/// Profile and position among the identities.
-pub(super) fn profile(daemon: Daemon) -> (&'static Profile, usize) {
-    match daemon {
-        Daemon::Vrrpd => (&VRRPD, 0),
-        Daemon::Checkd => (&CHECKD, 1),
-        Daemon::Ipvsd => (&IPVSD, 2),
-    }
-}
-
-/// User of a daemon.
-pub(super) fn identity(settings: &Settings, daemon: Daemon) -> Option<Ids> {
-    settings.identities.as_ref().and_then(|all| all.get(profile(daemon).1)).copied()
-}
-
-/// Starts a daemon's executable; the socket is the parent's end.
-pub(super) fn launch(
-    settings: &Settings,
-    process: &ProcessSettings,
-    daemon: Daemon,
-    arguments: &[&str],
-) -> Result<(Spawned, UnixStream), SpawnError> {
-    let (name, tuning) = (process_name(process, daemon), tuning(process, daemon));
-    let failed = |source| SpawnError::Execute { executable: daemon.name().to_owned(), source };
-    let (ours, theirs) = UnixStream::pair().map_err(failed)?;
-    let name = name.map(|name| format!("{PROCESS_NAME}{name}"));
-    let arguments: Vec<&str> = arguments.iter().copied().chain(name.as_deref()).collect();
-    let spec = SpawnSpec {
-        executable: &settings.daemon_dir.join(daemon.name()),
-        argv0: daemon.name(),
-        arguments: &arguments,
-        profile: profile(daemon).0,
-        identity: identity(settings, daemon),
-        channel: theirs.into(),
-        realtime: tuning.and_then(|tuning| tuning.realtime),
-        environment: &[],
-    };
-    let may_become_urgent = tuning.is_some() && process.auto_priority.most().is_some();
-    let tuning = tuning.map(sandbox_tuning).unwrap_or_default();
-    let tuning = sandbox::Tuning { may_become_urgent, ..tuning };
-    let network = settings.ipvs_network.as_ref().filter(|_| daemon == Daemon::Ipvsd).map(AsFd::as_fd);
-    Ok((spawn_tuned(&spec, &tuning, network)?, ours))
-}
-
-/// True when a daemon of these settings is started in another way: that needs a new process.
-pub(super) fn is_started_otherwise(old: &ProcessSettings, new: &ProcessSettings, daemon: Daemon) -> bool {
-    tuning(old, daemon) != tuning(new, daemon)
-        || process_name(old, daemon) != process_name(new, daemon)
-        || old.unknown_call != new.unknown_call
-        || tuning(new, daemon).is_some() && watched_delay(old) != watched_delay(new)
-}
-
-/// How late timers must be that a daemon tells of, in microseconds.
-fn watched_delay(process: &ProcessSettings) -> Option<u32> {
-    process.auto_priority.most().map(|_| process.auto_priority.least_delay_us)
-}
-
-/// Scheduling that the configuration gives a daemon.
-fn tuning(process: &ProcessSettings, daemon: Daemon) -> Option<&Tuning> {
-    match daemon {
-        Daemon::Vrrpd => Some(&process.vrrp_tuning),
-        Daemon::Checkd => Some(&process.checker_tuning),
-        Daemon::Ipvsd => None,
-    }
-}
-
-fn sandbox_tuning(tuning: &Tuning) -> sandbox::Tuning {
-    sandbox::Tuning {
-        nice: tuning.nice,
-        realtime_limit_us: Some(tuning.realtime_limit_us),
-        processors: tuning.processors.clone(),
-        lock_memory: tuning.lock_memory,
-        background: false,
-        ..sandbox::Tuning::default()
-    }
-}
-
-fn process_name(process: &ProcessSettings, daemon: Daemon) -> Option<&str> {
-    match daemon {
-        Daemon::Vrrpd => process.names.vrrp.as_deref(),
-        Daemon::Checkd => process.names.checker.as_deref(),
-        Daemon::Ipvsd => process.names.ipvs.as_deref(),
     }
 }
 

@@ -13,7 +13,7 @@ use ipc::messages::ctl::explained::{
 use ipc::messages::vrrpd::ParentToVrrpd;
 
 use super::Suite;
-use super::processes::Link;
+use super::link::Link;
 use crate::plain::is_plain;
 use crate::supervisor::Serial;
 

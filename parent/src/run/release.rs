@@ -13,7 +13,7 @@ use ipc::reactor::{self, Ready};
 use sandbox::spawn::Spawned;
 use sandbox::system::process::{pidfd_send_signal, wait_pidfd};
 
-use super::processes::launch;
+use super::launch::launch;
 use super::{Source, Suite};
 use crate::effects::addresses;
 

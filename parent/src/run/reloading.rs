@@ -13,7 +13,9 @@ use ipc::messages::vrrpd::{ParentToVrrpd, VrrpState};
 use ipc::messages::{Level, Refusal, ToDaemon};
 use ipc::slots::Slots;
 
-use super::processes::{Link, is_started_otherwise, lend};
+use super::launch::is_started_otherwise;
+use super::link::Link;
+use super::processes::lend;
 use super::{Source, Suite};
 use crate::boot;
 use crate::broker::Whose;

@@ -6,7 +6,7 @@ use ipc::messages::ctl::{Daemon, DaemonStatus, InstanceStatus, ParentCounters, R
 use ipc::messages::{Confined, Level};
 
 use super::Suite;
-use super::processes::identity;
+use super::launch::identity;
 
 /// An answer that is being written.
 #[derive(Debug)]

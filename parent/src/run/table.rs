@@ -7,7 +7,7 @@ use ipc::messages::ctl::Daemon;
 use ipc::messages::ipvsd::{ParentToIpvsd, StatisticsEntry, SyncRole};
 
 use super::Suite;
-use super::processes::Link;
+use super::link::Link;
 use crate::supervisor::Serial;
 
 /// What ipvsd has been told, and who waits for its counters.

@@ -9,7 +9,7 @@ use ipc::messages::Level;
 use ipc::messages::checkd::ParentToCheckd;
 use ipc::messages::vrrpd::ParentToVrrpd;
 
-use super::processes::Link;
+use super::link::Link;
 use super::{Source, Suite};
 use crate::supervisor::Serial;
 
