@@ -11,7 +11,7 @@ use config::model::process::ReloadFile;
 use config::model::units::{MonoTime, ScriptId};
 use ipc::messages::ctl::Daemon;
 use ipc::messages::{Level, RunOutcome};
-use ipc::reactor;
+use ipc::{date, reactor};
 
 use super::Suite;
 use crate::append;
@@ -80,9 +80,14 @@ impl Suite {
 
     /// The start script has ended, well or not: the service matters more.
     pub(super) fn end_startup(&mut self, outcome: RunOutcome, now: MonoTime) {
-        if outcome != RunOutcome::Exited(0) {
-            self.say(Level::Warning, &format!("startup_script failed: {outcome:?}"));
-        }
+        let (level, end) = match outcome {
+            RunOutcome::Exited(0) => (Level::Debug, "script succeeded".to_owned()),
+            RunOutcome::Exited(status) => (Level::Warning, format!("script failed, status {status}")),
+            RunOutcome::Signalled(signal) => (Level::Warning, format!("killed by signal {signal}")),
+            RunOutcome::TimedOut => (Level::Warning, "timed out".to_owned()),
+            RunOutcome::NotRun => (Level::Warning, "could not run".to_owned()),
+        };
+        self.say(level, &format!("startup script {end}"));
         self.starting_up = false;
         self.start_needed(now);
     }
@@ -220,8 +225,9 @@ impl Suite {
         self.schedule.seen = seen;
         match self.schedule.due {
             Some(due) => {
-                let wait = due.at.saturating_sub(wall);
-                self.say(Level::Info, &format!("{path}: reload in {wait} s"));
+                let offset = sandbox::system::process::local_offset(due.at);
+                let date = date::stamp(due.at.saturating_add_signed(offset)).replace('T', " ");
+                self.say(Level::Info, &format!("Scheduling reload for {}", date.trim_end_matches('Z')));
                 self.schedule.next_look = now;
             }
             None if self.schedule.seen.is_some() => {
