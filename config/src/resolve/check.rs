@@ -112,7 +112,7 @@ impl Context<'_> {
             retry: timing.retry.unwrap_or(retry),
             delay_before_retry: timing.delay_before_retry.unwrap_or(pause),
             warmup: timing.warmup.unwrap_or(delay_loop),
-            log_all_failures: draft.log_all_failures.unwrap_or(self.globals.log_all_failures),
+            log_all_failures: self.globals.log_all_failures || draft.log_all_failures.unwrap_or(false),
         })
     }
 

@@ -16,6 +16,11 @@ pub(in crate::kernel::checks) const CHECKS: &[Case] = &[
     differs("ping-blackhole", "real_server 10.97.2.3 80 {\n PING_CHECK {\n }\n}", ROUTES),
     same("tcp-late", "real_server %A 7010 {\n TCP_CHECK {\n }\n}"),
     same("tcp-retry", "real_server %A 7101 {\n TCP_CHECK {\n  retry 2\n  delay_before_retry 1\n }\n}"),
+    same("tcp-log-all-no", "real_server %A 7101 {\n TCP_CHECK {\n  retry 2\n  log_all_failures no\n }\n}"),
+    same(
+        "listed-twice",
+        "real_server %A 7101 {\n TCP_CHECK {\n }\n}\nreal_server %A 7101 {\n weight 5\n TCP_CHECK {\n }\n}\nreal_server %B 7111 {\n TCP_CHECK {\n }\n}",
+    ),
     same("tcp-connect-port", "real_server %A 80 {\n TCP_CHECK {\n  connect_port 7101\n }\n}"),
     same("tcp-connect-ip", "real_server %A 7101 {\n TCP_CHECK {\n  connect_ip %B\n }\n}"),
     same("tcp-bindto", "real_server %A 7101 {\n TCP_CHECK {\n  bindto 10.99.7.7\n }\n}"),
