@@ -29,6 +29,16 @@ pub struct LoadOptions {
     pub seed: u64,
 }
 
+impl LoadOptions {
+    /// On the node of this name: lines that begin with `@` are compared with `config_id`, by default the name up to its
+    /// first dot.
+    #[must_use]
+    pub fn on(host_name: String, config_id: Option<String>) -> Self {
+        let short = || host_name.split('.').next().unwrap_or_default().to_owned();
+        Self { config_id: config_id.unwrap_or_else(short), host_name, ..Self::default() }
+    }
+}
+
 /// Outcome of reading a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {

@@ -90,6 +90,12 @@ pub trait Names {
     fn interface(&self, name: &str) -> bool;
 }
 
+/// Name of this machine as uname(2) has it; empty when it is no text.
+#[must_use]
+pub fn this_node() -> String {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
+}
+
 /// This machine. Answers are kept, so that ten thousand checks of one program look once.
 #[derive(Debug, Default)]
 pub struct SystemNames {

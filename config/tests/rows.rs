@@ -126,6 +126,9 @@ const OUTSIDE_BUT_ACCEPTED: &[(&str, &str, &str)] = &[
     // Many distributions ship files with these lines; keepalived reports them and goes on without a limit.
     ("global_defs", "vrrp_garp_interval", "0"),
     ("global_defs", "vrrp_gna_interval", "0"),
+    // So do many guides with these; keepalived goes on without persistence, and with quorum 1.
+    ("virtual_server", "persistence_timeout", "0"),
+    ("virtual_server", "quorum", "0"),
     // Zero is the lower bound of others and becomes one second here.
     ("vrrp_script", "interval", "0"),
     ("vrrp_script", "timeout", "0"),

@@ -95,7 +95,7 @@ pub enum ServerRef {
 /// What the table should say of one destination: a weight, or absence.
 pub type Presence = Option<Weight>;
 
-/// The parent's part: one record.
+/// The parent's part: one record without its long lists, then [`PartLists`], so that it can be read in slices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParentPart {
     /// Process settings.
@@ -125,6 +125,20 @@ pub struct ParentPart {
     /// `inst` of `lvs_sync_daemon`: ipvsd is told of its state.
     pub sync_follows: Option<InstanceId>,
 }
+
+/// A piece of the long lists of a [`ParentPart`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PartLists {
+    /// Virtual servers, behind those of the pieces before.
+    pub services: Vec<ParentService>,
+    /// Checkers, likewise.
+    pub checks: Vec<CheckKey>,
+}
+
+/// Real servers in one piece, give or take those of one virtual server.
+const SERVERS_IN_PIECE: usize = 4_000;
+/// Checkers in one piece.
+const CHECKS_IN_PIECE: usize = 16_000;
 
 /// What a checker is, whatever its number: equal in two configurations for the same check of the same server.
 ///
@@ -210,6 +224,32 @@ impl Held {
 }
 
 impl ParentPart {
+    /// Takes the long lists away, in pieces; [`Self::extend`] puts them back.
+    #[must_use]
+    pub fn take_lists(&mut self) -> Vec<PartLists> {
+        let mut pieces = Vec::new();
+        let (mut piece, mut servers) = (PartLists::default(), 0_usize);
+        for service in std::mem::take(&mut self.services) {
+            servers = servers.saturating_add(service.servers.len()).saturating_add(1);
+            piece.services.push(service);
+            if servers >= SERVERS_IN_PIECE {
+                pieces.push(std::mem::take(&mut piece));
+                servers = 0;
+            }
+        }
+        pieces.push(piece);
+        let checks = std::mem::take(&mut self.checks);
+        let checks = checks.chunks(CHECKS_IN_PIECE);
+        pieces.extend(checks.map(|checks| PartLists { services: Vec::new(), checks: checks.to_vec() }));
+        pieces
+    }
+
+    /// Puts a piece behind those before.
+    pub fn extend(&mut self, piece: PartLists) {
+        self.services.extend(piece.services);
+        self.checks.extend(piece.checks);
+    }
+
     /// Everything that vrrpd may leave in the kernel.
     #[must_use]
     pub fn held(&self) -> Held {
@@ -443,6 +483,8 @@ fn count(length: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::{CheckKey, ParentService};
+    use crate::model::Model;
     use crate::names::OfflineNames;
     use crate::source::Memory;
     use crate::{LoadOptions, load};
@@ -466,5 +508,24 @@ mod tests {
         };
         assert_eq!(found(false), ["192.0.2.2"]);
         assert_eq!(found(true), ["192.0.2.1", "192.0.2.2"]);
+    }
+
+    #[test]
+    fn long_lists_come_back_from_their_pieces() {
+        let service = |name: u32| ParentService {
+            name: name.to_string(),
+            servers: (0..2_500).map(|server| server.to_string()).collect(),
+            follows: vec![],
+        };
+        let mut part = Model::default().parent_part();
+        part.services = (0..5).map(service).collect();
+        part.checks = (0..20_000).map(CheckKey::of).collect();
+        let whole = part.clone();
+        let pieces = part.take_lists();
+        assert_eq!((part.services.len(), part.checks.len()), (0, 0));
+        let sizes: Vec<_> = pieces.iter().map(|piece| (piece.services.len(), piece.checks.len())).collect();
+        assert_eq!(sizes, [(2, 0), (2, 0), (1, 0), (0, 16_000), (0, 4_000)]);
+        pieces.into_iter().for_each(|piece| part.extend(piece));
+        assert_eq!(part, whole);
     }
 }

@@ -1,4 +1,7 @@
 //! The include family: patterns, strictness, relative names, and the main file itself.
+//!
+//! Decides which files are read, in which order, and how deep; [`crate::source`] reads them. Names come from the
+//! operator's text.
 
 use super::{Reader, is_blank, limit};
 use crate::diagnostic::{Problem, code};

@@ -1,4 +1,6 @@
 //! Parameters: `$NAME=text` definitions, `$NAME` and `${NAME}` references, built-ins.
+//!
+//! Decides what a reference stands for; lengths and depth are bounded, so that no text explodes. Called for each line.
 
 use super::{Reader, is_blank, limit};
 use crate::diagnostic::{Problem, code};

@@ -1,3 +1,5 @@
+//! Lines as they come out: comments, conditions, parameters, repetition, includes, and their limits.
+
 use super::*;
 use crate::source::Memory;
 

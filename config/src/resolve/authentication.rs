@@ -1,4 +1,7 @@
 //! `authentication` and `auth_hmac` of an instance; keys may lie in files.
+//!
+//! Decides which keys are in use and refuses what would sign nothing. Called by [`super::instance`]; no diagnostic
+//! repeats a key.
 
 use super::Context;
 use crate::diagnostic::{Code, Problem, code};

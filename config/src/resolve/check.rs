@@ -1,4 +1,6 @@
 //! Checker drafts into checks: where they connect, what they inherit, what each kind needs.
+//!
+//! Called by [`super::service`] for each checker of a real server, with what the operator wrote.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

@@ -1,4 +1,8 @@
 //! `vrrp_instance` drafts into instances.
+//!
+//! Decides the defaults of one instance and what its keywords exclude together; what two of them can't share on the
+//! wire is [`super::same_router`]'s, keys are [`super::authentication`]'s. Called by [`super::resolve`] with what the
+//! operator wrote.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -106,7 +110,7 @@ impl Context<'_> {
     fn instance(&mut self, mut draft: InstanceDraft) -> Option<Instance> {
         self.missing_interfaces_of(&draft);
         let family = family(&draft);
-        let (priority, _) = self.priority(&draft);
+        let priority = self.priority(&draft);
         let strict = self.strict(&mut draft, priority);
         let version = self.version(&draft, family, strict);
         let wants_master = draft.master.unwrap_or(priority == Priority::OWNER);
@@ -227,17 +231,17 @@ impl Context<'_> {
         }
     }
 
-    /// Priority and state with upstream's defaults: each stands for the other where only one is given.
-    fn priority(&mut self, draft: &InstanceDraft) -> (Priority, bool) {
+    /// The priority with upstream's defaults: `state MASTER` alone makes an address owner.
+    fn priority(&mut self, draft: &InstanceDraft) -> Priority {
         match (draft.priority, draft.master) {
-            (Some((value, _)), master) => (Priority::new(value), master.unwrap_or(value == 255)),
+            (Some((value, _)), _) => Priority::new(value),
             (None, Some(true)) if draft.damaged => {
                 // A misspelt priority must never end in priority 255.
                 let message =
                     format!("{}: state MASTER without priority beside a line that is refused", draft.name);
                 let help = "write the priority";
                 self.report(Problem::error(code::MISSING_KEYWORD, draft.span, message).help(help).fatal());
-                (Priority::new(100), true)
+                Priority::new(100)
             }
             (None, Some(true)) => {
                 let message = format!(
@@ -246,9 +250,9 @@ impl Context<'_> {
                 );
                 let help = "write the priority; 255 can't be lowered by any tracker";
                 self.report(Problem::warning(code::DEFAULTED, draft.span, message).help(help));
-                (Priority::OWNER, true)
+                Priority::OWNER
             }
-            (None, _) => (Priority::new(100), false),
+            (None, _) => Priority::new(100),
         }
     }
 

@@ -16,6 +16,7 @@ mod owner;
 mod process;
 mod same_router;
 mod script;
+mod server_group;
 mod service;
 mod strict;
 mod sync_group;
@@ -118,24 +119,7 @@ pub(crate) fn resolve(
     context.define_files(files);
     context.define_processes(processes);
     model.mail = context.mail(options);
-    let mut blocks: HashMap<String, Tracked> = HashMap::with_capacity(scripts.len());
-    for block in scripts {
-        match blocks.get(&block.name.text) {
-            // Files that are put together from pieces bring the same block along more than once.
-            Some(first) if first.block.is_like(&block) => {
-                let message = format!("vrrp_script {} is defined twice in the same way", block.name.text);
-                context.report(Problem::warning(code::GIVEN_TWICE, block.name.span, message));
-            }
-            Some(first) => {
-                let message = format!("vrrp_script {} is defined twice", block.name.text);
-                let problem = Problem::error(code::DUPLICATE, block.name.span, message);
-                context.report(problem.note(first.block.name.span, "the other one is here"));
-            }
-            None => {
-                blocks.insert(block.name.text.clone(), Tracked { block, position: None, is_used: false });
-            }
-        }
-    }
+    let mut blocks = context.define_scripts(scripts);
     let sync_groups = sync_group::join(&mut context, sync_groups, &mut instances, &blocks);
     instance::resolve(&mut context, instances, &mut blocks, &mut model);
     sync_group::resolve(&mut context, sync_groups, &mut model);
@@ -163,6 +147,29 @@ struct Tracked {
 impl Context<'_> {
     fn report(&mut self, problem: Problem) {
         self.problems.report(problem);
+    }
+
+    /// `vrrp_script` blocks by their names.
+    fn define_scripts(&mut self, drafts: Vec<ScriptBlockDraft>) -> HashMap<String, Tracked> {
+        let mut blocks: HashMap<String, Tracked> = HashMap::with_capacity(drafts.len());
+        for block in drafts {
+            match blocks.get(&block.name.text) {
+                // Files that are put together from pieces bring the same block along more than once.
+                Some(first) if first.block.is_like(&block) => {
+                    let message = format!("vrrp_script {} is defined twice in the same way", block.name.text);
+                    self.report(Problem::warning(code::GIVEN_TWICE, block.name.span, message));
+                }
+                Some(first) => {
+                    let message = format!("vrrp_script {} is defined twice", block.name.text);
+                    let problem = Problem::error(code::DUPLICATE, block.name.span, message);
+                    self.report(problem.note(first.block.name.span, "the other one is here"));
+                }
+                None => {
+                    blocks.insert(block.name.text.clone(), Tracked { block, position: None, is_used: false });
+                }
+            }
+        }
+        blocks
     }
 
     /// Position of a tracked script in the model, made at its first use.

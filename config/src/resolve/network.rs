@@ -1,4 +1,7 @@
 //! Addresses and routes: names into numbers, and what belongs to no instance.
+//!
+//! Called by [`super::instance`] and [`super::resolve`] with what the operator wrote. Whether the kernel takes it is
+//! vrrpd's to find out.
 
 use std::collections::{HashMap, HashSet};
 

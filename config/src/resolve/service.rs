@@ -1,4 +1,7 @@
-//! `virtual_server` drafts into virtual servers.
+//! `virtual_server` drafts into virtual servers, each served by itself: no two have an address or mark in common.
+//!
+//! Decides what one inherits from the block around it and what it can't have together; what its checkers are is
+//! [`super::check`]'s, marks of groups are [`super::marking`]'s. Called by [`super::resolve`] with what the operator wrote.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -6,10 +9,11 @@ use std::net::{IpAddr, SocketAddr};
 use super::Context;
 use super::check::{self, DELAY_LOOP, Inner};
 use super::marking::{self, Marking};
+use super::server_group::{Group, group_keys};
 use crate::diagnostic::{Problem, code};
 use crate::model::Model;
 use crate::model::check::{RealServer, VirtualServer};
-use crate::model::ipvs::{Destination, Forwarding, Marked, Protocol, ServiceKey, ServiceOptions, addresses};
+use crate::model::ipvs::{Destination, Forwarding, Marked, Protocol, ServiceKey, ServiceOptions};
 use crate::model::lent::MOST_LENT_KINDS;
 use crate::model::process::Purpose;
 use crate::model::units::{CheckId, Weight};
@@ -24,27 +28,8 @@ pub(super) fn resolve(
     groups: Vec<GroupDraft>,
     model: &mut Model,
 ) {
-    let mut known: HashMap<String, Group> = HashMap::with_capacity(groups.len());
-    let mut users: HashMap<&str, usize> = HashMap::new();
-    for service in &services {
-        if let ServiceTarget::Group(name) = &service.target {
-            let count = users.entry(&name.text).or_default();
-            *count = count.saturating_add(1);
-        }
-    }
-    let shared: HashSet<String> =
-        users.into_iter().filter(|(_, count)| *count > 1).map(|(name, _)| name.to_owned()).collect();
-    for group in groups {
-        let is_shared = shared.contains(&group.name.text);
-        if known.contains_key(&group.name.text) {
-            let message = format!("virtual_server_group {} is defined twice", group.name.text);
-            context.report(Problem::error(code::DUPLICATE, group.name.span, message));
-            continue;
-        }
-        let marking = context.marking(&group);
-        known.insert(group.name.text.clone(), Group { draft: group, used: false, is_shared, marking });
-    }
-    let mut keys: HashMap<ServiceKey, Claim> = HashMap::with_capacity(services.len());
+    let mut known = context.groups(&services, groups);
+    let mut claimed: HashMap<ServiceKey, Claim> = HashMap::with_capacity(services.len());
     let mut checks: u32 = 0;
     let mut held: usize = 0;
     let mut last = Span::default();
@@ -64,27 +49,9 @@ pub(super) fn resolve(
         }
         let Some(mut service) = context.service(service, &mut known) else { continue };
         held = held.saturating_add(service.keys.len());
-        let position = model.virtual_servers.len();
-        let (mut is_free, mut claims) = (true, HashMap::with_capacity(service.keys.len()));
-        for key in &service.keys {
-            let claim = Claim { position, group: group.clone() };
-            let Some(first) = claims.get(key).or_else(|| keys.get(key)) else {
-                claims.insert(*key, claim);
-                continue;
-            };
-            if !first.shares(&claim, key) {
-                is_free = false;
-                let message = format!("{key} is served by two virtual servers");
-                context.report(Problem::error(code::DUPLICATE, span, message));
-            } else if model.virtual_servers.get(first.position).map(|first| &first.options)
-                != Some(&service.options)
-            {
-                let message = format!("{key} is scheduled as the first virtual server of its group says");
-                context.report(Problem::warning(code::NO_EFFECT, span, message));
-            }
-        }
-        if is_free {
-            keys.extend(claims);
+        let claim = Claim { position: model.virtual_servers.len(), group };
+        if let Some(claims) = context.claims(&service, &claim, span, &claimed, &model.virtual_servers) {
+            claimed.extend(claims);
             // Not before: what is left out has no numbers.
             for check in service.real_servers.iter_mut().flat_map(|server| &mut server.checks) {
                 check.id = CheckId::new(checks);
@@ -95,25 +62,12 @@ pub(super) fn resolve(
         }
     }
     context.mark(&mut model.virtual_servers, &spans);
-    let kinds = model.lent_sockets().len();
-    if let Some(service) = model.virtual_servers.first().filter(|_| kinds > MOST_LENT_KINDS) {
-        let message = format!(
-            "checks use {kinds} different combinations of fwmark, bindto, bind_port and bind_if; at most \
-             {MOST_LENT_KINDS} can be served (first virtual server {})",
-            service.name
-        );
-        context.report(Problem::error(code::OUT_OF_RANGE, last, message));
-    }
-    let mut unused: Vec<&GroupDraft> =
-        known.values().filter(|group| !group.used).map(|group| &group.draft).collect();
-    unused.sort_by(|a, b| a.name.text.cmp(&b.name.text));
-    for group in unused {
-        let message = format!("virtual_server_group {} is used by no virtual_server", group.name.text);
-        context.report(Problem::warning(code::UNUSED, group.name.span, message));
-    }
+    context.limit_lent(model, last);
+    context.unused_groups(known);
 }
 
 /// Who asked first for an entry of the kernel's table.
+#[derive(Clone)]
 struct Claim {
     /// Position of the virtual server.
     position: usize,
@@ -134,14 +88,6 @@ impl Claim {
 /// Addresses and marks of all virtual servers together.
 const SERVICE_KEYS: usize = 262_144;
 
-struct Group {
-    draft: GroupDraft,
-    used: bool,
-    /// Several virtual servers use it.
-    is_shared: bool,
-    marking: Marking,
-}
-
 /// What real servers and checkers need to know of their virtual server.
 struct Outer<'a> {
     name: &'a str,
@@ -160,6 +106,47 @@ struct Outer<'a> {
 }
 
 impl Context<'_> {
+    /// The entries of the kernel's table that a virtual server is the first to ask for; `None` when another one serves
+    /// some of them.
+    fn claims(
+        &mut self,
+        service: &VirtualServer,
+        claim: &Claim,
+        span: Span,
+        claimed: &HashMap<ServiceKey, Claim>,
+        served: &[VirtualServer],
+    ) -> Option<HashMap<ServiceKey, Claim>> {
+        let (mut is_free, mut claims) = (true, HashMap::with_capacity(service.keys.len()));
+        for key in &service.keys {
+            let Some(first) = claims.get(key).or_else(|| claimed.get(key)) else {
+                claims.insert(*key, claim.clone());
+                continue;
+            };
+            if !first.shares(claim, key) {
+                is_free = false;
+                let message = format!("{key} is served by two virtual servers");
+                self.report(Problem::error(code::DUPLICATE, span, message));
+            } else if served.get(first.position).map(|first| &first.options) != Some(&service.options) {
+                let message = format!("{key} is scheduled as the first virtual server of its group says");
+                self.report(Problem::warning(code::NO_EFFECT, span, message));
+            }
+        }
+        is_free.then_some(claims)
+    }
+
+    /// Each kind of socket that checks borrow is opened by the parent many times.
+    fn limit_lent(&mut self, model: &Model, span: Span) {
+        let kinds = model.lent_sockets().len();
+        if let Some(service) = model.virtual_servers.first().filter(|_| kinds > MOST_LENT_KINDS) {
+            let message = format!(
+                "checks use {kinds} different combinations of fwmark, bindto, bind_port and bind_if; at most \
+                 {MOST_LENT_KINDS} can be served (first virtual server {})",
+                service.name
+            );
+            self.report(Problem::error(code::OUT_OF_RANGE, span, message));
+        }
+    }
+
     fn service(
         &mut self,
         mut draft: ServiceDraft,
@@ -173,14 +160,7 @@ impl Context<'_> {
         };
         let group = group.filter(|group| group.marking == Marking::ByNftables);
         let marked = group.map(|group| Marked { mark: 0, protocol, ranges: marking::ranges(&group.draft) });
-        let name = match &draft.target {
-            // Where several virtual servers use a group, its name alone doesn't tell them apart.
-            ServiceTarget::Group(group) if groups.get(&group.text).is_some_and(|group| group.is_shared) => {
-                format!("[{}]:{}:0", group.text, protocol.name())
-            }
-            ServiceTarget::Group(group) => format!("[{}]:0", group.text),
-            ServiceTarget::Address(_) | ServiceTarget::Mark(_) => keys.first()?.to_string(),
-        };
+        let name = name(&draft.target, protocol, &keys, groups)?;
         let options = self.options(&draft, &keys, protocol, &name);
         let mut families: Vec<Family> = keys.iter().map(ServiceKey::family).collect();
         families.sort_unstable();
@@ -218,11 +198,7 @@ impl Context<'_> {
             self.report(Problem::warning(code::DEFAULTED, draft.span, message));
             return None;
         }
-        let by_mark = keys.iter().all(|key| matches!(key, ServiceKey::Mark { .. }));
-        if let Some(span) = draft.ha_suspend.filter(|_| by_mark) {
-            let message = format!("{name}: ha_suspend has no effect with fwmark");
-            self.report(Problem::warning(code::NO_EFFECT, span, message));
-        }
+        let ha_suspend = self.ha_suspend(&draft, &keys, &name);
         let (quorum, hysteresis) = self.quorum(&draft, &real_servers, &name);
         let mut script = |keyword: &str, command| {
             self.optional_script(&format!("{name} {keyword}"), command, Purpose::ServerNotify)
@@ -237,13 +213,23 @@ impl Context<'_> {
             hysteresis,
             alpha: draft.alpha,
             omega: draft.omega,
-            ha_suspend: draft.ha_suspend.is_some() && !by_mark,
+            ha_suspend,
             sorry_server,
             sorry_server_inhibit: draft.sorry_inhibit,
             mail: self.mail_defaults.service(draft.mail),
             real_servers,
             name,
         })
+    }
+
+    /// Checks rest by addresses, and a mark is none.
+    fn ha_suspend(&mut self, draft: &ServiceDraft, keys: &[ServiceKey], name: &str) -> bool {
+        let by_mark = keys.iter().all(|key| matches!(key, ServiceKey::Mark { .. }));
+        if let Some(span) = draft.ha_suspend.filter(|_| by_mark) {
+            let message = format!("{name}: ha_suspend has no effect with fwmark");
+            self.report(Problem::warning(code::NO_EFFECT, span, message));
+        }
+        draft.ha_suspend.is_some() && !by_mark
     }
 
     fn protocol(&mut self, draft: &ServiceDraft) -> Protocol {
@@ -518,6 +504,23 @@ impl Context<'_> {
     }
 }
 
+/// How the log calls it: by its first address or mark, or by its group.
+fn name(
+    target: &ServiceTarget,
+    protocol: Protocol,
+    keys: &[ServiceKey],
+    groups: &HashMap<String, Group>,
+) -> Option<String> {
+    match target {
+        // Where several virtual servers use a group, its name alone doesn't tell them apart.
+        ServiceTarget::Group(group) if groups.get(&group.text).is_some_and(|group| group.is_shared) => {
+            Some(format!("[{}]:{}:0", group.text, protocol.name()))
+        }
+        ServiceTarget::Group(group) => Some(format!("[{}]:0", group.text)),
+        ServiceTarget::Address(_) | ServiceTarget::Mark(_) => keys.first().map(ToString::to_string),
+    }
+}
+
 /// DR and TUN keep the port of the service; NAT takes it where none is written.
 fn destination_port(written: u16, forwarding: Forwarding, outer: &Outer<'_>) -> u16 {
     match forwarding {
@@ -525,23 +528,4 @@ fn destination_port(written: u16, forwarding: Forwarding, outer: &Outer<'_>) -> 
         Forwarding::Nat | Forwarding::DirectRouting | Forwarding::Tunnel(_) if written == 0 => outer.port,
         Forwarding::Nat | Forwarding::DirectRouting | Forwarding::Tunnel(_) => written,
     }
-}
-
-fn group_keys(group: &GroupDraft, protocol: Protocol, family: Family) -> Vec<ServiceKey> {
-    let mut keys = Vec::with_capacity(group.entries.len());
-    for entry in &group.entries {
-        match entry {
-            GroupEntry::Addresses { first, last, port } => {
-                keys.extend(addresses(*first, *last).map(|address| ServiceKey::Address {
-                    address,
-                    port: *port,
-                    protocol,
-                }))
-            }
-            GroupEntry::Mark { mark, family: own } => {
-                keys.push(ServiceKey::Mark { mark: *mark, family: own.unwrap_or(family) });
-            }
-        }
-    }
-    keys
 }

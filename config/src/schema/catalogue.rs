@@ -1,4 +1,6 @@
 //! Every keyword that the tables know: for tests, documentation and `docs/compatibility.md`.
+//!
+//! Reads the tables of this folder and no configuration.
 
 use super::vocabulary::{self as words, Vocabulary};
 use super::*;

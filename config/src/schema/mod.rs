@@ -20,6 +20,7 @@ mod list;
 mod mail;
 mod notify;
 mod real_server;
+mod relics;
 mod root;
 mod ssl;
 mod statics;
@@ -464,6 +465,13 @@ impl<'t> Lowering<'t> {
     fn unknown<B>(&mut self, table: &'static [Row<B>], line: &Line<'_>) {
         let keyword = line.keyword();
         let span = line.keyword_span();
+        if let Some((block, remedy)) =
+            self.open.last().and_then(|(block, _)| Some((*block, relics::remedy(block, keyword)?)))
+        {
+            let message = format!("{keyword} has no effect in {block}");
+            self.report(Problem::warning(code::NO_EFFECT, span, message).help(remedy));
+            return;
+        }
         if let Some((inner, opened)) = self.open.last().copied()
             && let Some(home) = root::home_of(keyword, &self.open)
         {

@@ -1,4 +1,7 @@
 //! Words into values: numbers, times, addresses, booleans, commands. Each reports what is wrong and where.
+//!
+//! Called by the keyword tables with words that an operator wrote. A value that is out of its range is a diagnostic and
+//! never taken for the nearest one, but where keepalived does so and says it.
 
 use std::net::IpAddr;
 use std::time::Duration;

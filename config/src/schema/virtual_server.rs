@@ -274,6 +274,11 @@ fn lb_kind(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_
 fn persistence_timeout(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     draft.persistence_timeout = match line.word(1) {
         None => Some(360),
+        Some(word) if word.text == "0" => {
+            let message = "persistence_timeout 0 is no persistence, as leaving it out is";
+            lowering.report(Problem::warning(code::NO_EFFECT, line.span, message));
+            None
+        }
         Some(_) => lowering.unsigned(line, 1, 1, 2_678_400),
     };
     lowering.end(line, 2);
@@ -345,6 +350,12 @@ fn quorum_down(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Lin
 }
 
 fn quorum(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
+    if line.word(1).is_some_and(|word| word.text == "0") {
+        lowering.report(Problem::warning(code::ADJUSTED, line.span, "quorum 0 is taken as 1"));
+        lowering.end(line, 2);
+        draft.quorum = Some((1, line.span));
+        return;
+    }
     draft.quorum = lowering.unsigned(line, 1, 1, 4_294_967_295).map(|quorum| (quorum, line.span));
     lowering.end(line, 2);
 }
