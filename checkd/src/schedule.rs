@@ -9,6 +9,12 @@ use std::time::Duration;
 
 use config::model::units::MonoTime;
 
+/// How much before its time a run may start, at most: those that are due together cost one wake-up and find the caches
+/// warm. The rhythm stays.
+pub const EARLY: Duration = Duration::from_millis(20);
+/// The same as a part of the wait.
+const EARLY_PART: u32 = 50;
+
 /// Alarms of all checkers, by position.
 #[derive(Debug, Default)]
 pub struct Alarms {
@@ -119,6 +125,14 @@ impl Spread {
     }
 }
 
+/// How much before its time a run may start that waited for `interval`, or to be tried again for `retry`, which zero
+/// ends at once.
+#[must_use]
+pub fn early(interval: Duration, retry: Duration) -> Duration {
+    let wait = if retry.is_zero() { interval } else { retry.min(interval) };
+    EARLY.min(wait / EARLY_PART)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,5 +203,21 @@ mod tests {
     #[test]
     fn no_wait_means_now() {
         assert_eq!(next_run(at(100), Duration::ZERO, at(131)), at(131));
+    }
+
+    #[test]
+    fn a_run_starts_early_by_a_fiftieth_of_its_wait_and_by_20_ms_at_most() {
+        let milliseconds = Duration::from_millis;
+        for (interval, retry, expected) in [
+            (60_000, 1_000, 20),
+            (1_000, 3_000, 20),
+            (500, 3_000, 10),
+            (60_000, 250, 5),
+            (60_000, 0, 20),
+            (100, 0, 2),
+        ] {
+            let early = early(milliseconds(interval), milliseconds(retry));
+            assert_eq!(early, milliseconds(expected), "{interval} {retry}");
+        }
     }
 }

@@ -122,7 +122,9 @@ impl Standing {
             // It has its retries from the first run on, and while it is down.
             return self.retry(check, failure);
         }
-        let spared = std::mem::take(&mut self.spared) && check.retry > 0;
+        // Nobody asks a file again: what it says counts.
+        let retry = if matches!(check.kind, CheckKind::File(_)) { 0 } else { check.retry };
+        let spared = std::mem::take(&mut self.spared) && retry > 0;
         let first = !std::mem::replace(&mut self.tested, true) && !spared;
         if !self.up {
             self.failures = 0;
@@ -134,7 +136,7 @@ impl Standing {
             };
             return (change, after);
         }
-        if !first && self.failures < check.retry {
+        if !first && self.failures < retry {
             return self.retry(check, failure);
         }
         self.failures = 0;
@@ -144,7 +146,7 @@ impl Standing {
             // Of a script that says "down" no weight is left.
             self.weight = None;
         }
-        (Change::Down { retries: (!first).then_some(check.retry), failure }, after)
+        (Change::Down { retries: (!first).then_some(retry), failure }, after)
     }
 
     fn retry(&mut self, check: &Check, failure: Failure) -> (Change, Next) {

@@ -53,7 +53,7 @@ pub fn lines(subject: &Subject<'_>, change: Change) -> Vec<String> {
 #[must_use]
 pub fn smtp_trouble(endpoint: &Endpoint, failure: Failure) -> String {
     let (address, port) = (endpoint.target.ip(), endpoint.target.port());
-    if failure == Failure::Connect(ErrorKind::NetworkUnreachable) {
+    if failure == UNREACHABLE {
         return format!("Network unreachable for server {address} - real server [{address}]:{port}");
     }
     let words = [
@@ -110,6 +110,8 @@ impl Subject<'_> {
             CheckKind::Tcp(_) if failure == Failure::ConnectTimeout => {
                 format!("TCP connection to {label} timeout.")
             }
+            // Its going down alone is told.
+            CheckKind::Tcp(_) if failure == UNREACHABLE => return None,
             CheckKind::Tcp(_) => format!("TCP connection to {label} failed."),
             CheckKind::Http(http) => {
                 format!("{} server {label}.", http_trouble(failure, http.tls.is_some()))
@@ -119,9 +121,16 @@ impl Subject<'_> {
             CheckKind::Udp(_) if matches!(failure, Failure::ReplyDiffers | Failure::ReplyLength(_)) => {
                 format!("UDP check to {label} reply data mismatch.")
             }
+            CheckKind::Udp(_) if failure == UNREACHABLE => {
+                "UDP connect error 101 - Network is unreachable".to_owned()
+            }
             CheckKind::Udp(_) => format!("UDP connection to {label} failed."),
             CheckKind::Ping(_) if failure == Failure::NoEcho => {
                 format!("ICMP connection to address {label} timeout.")
+            }
+            CheckKind::Ping(endpoint) if endpoint.target.is_ipv4() => "send ICMP packet fail".to_owned(),
+            CheckKind::Ping(_) if errno(failure).is_some() => {
+                format!("send ICMPv6 packet fail - errno {}", errno(failure).unwrap_or_default())
             }
             CheckKind::Ping(_) => format!("ICMP connection to {label} of {} failed.", self.service),
             CheckKind::Misc { command, .. } => self.script(command, failure, ""),
@@ -169,7 +178,7 @@ impl Subject<'_> {
     }
 
     fn dns(&self, endpoint: &Endpoint, failure: Failure) -> String {
-        let what = if failure == Failure::Connect(ErrorKind::NetworkUnreachable) {
+        let what = if failure == UNREACHABLE {
             format!("network unreachable for [{}]:{}", endpoint.target.ip(), endpoint.target.port())
         } else if let Failure::DnsStatus(code) = failure {
             format!("read error occurred. (rcode = {code})")
@@ -200,6 +209,19 @@ impl Subject<'_> {
     }
 }
 
+/// No route leads to the server.
+const UNREACHABLE: Failure = Failure::Connect(ErrorKind::NetworkUnreachable);
+
+/// Number of the error with which a ping was not sent.
+fn errno(failure: Failure) -> Option<i32> {
+    let numbers = [
+        (ErrorKind::PermissionDenied, 13),
+        (ErrorKind::NetworkUnreachable, 101),
+        (ErrorKind::HostUnreachable, 113),
+    ];
+    numbers.into_iter().find(|(kind, _)| failure == Failure::Connect(*kind)).map(|(_, number)| number)
+}
+
 /// The reason stands behind words that could mean several.
 fn smtp_line(endpoint: &Endpoint, failure: Failure) -> String {
     let words = smtp_trouble(endpoint, failure);
@@ -214,7 +236,7 @@ fn http_trouble(failure: Failure, tls: bool) -> &'static str {
         (matches!(failure, Failure::Digest), "MD5 digest error to"),
         (matches!(failure, Failure::Regex | Failure::RegexSteps), "Regex match failed"),
         (matches!(failure, Failure::ConnectTimeout | Failure::HandshakeTimeout), "Timeout connecting"),
-        (failure == Failure::Connect(ErrorKind::NetworkUnreachable), "HTTP/SSL_CHECK - network unreachable"),
+        (failure == UNREACHABLE, "HTTP/SSL_CHECK - network unreachable"),
         (matches!(failure, Failure::Connect(_)), "Connection failed"),
         (matches!(failure, Failure::Send(_)), "Error connecting"),
         (matches!(failure, Failure::NoAnswer | Failure::AnswerTimeout) && tls, "Timeout SSL read"),
@@ -316,6 +338,8 @@ mod tests {
         let dns =
             || CheckKind::Dns(DnsCheck { endpoint: endpoint(), name: String::new(), record: DnsRecord::Soa });
         let udp = CheckKind::Udp(UdpCheck { endpoint: endpoint(), payload: vec![], reply: None });
+        let ping6 =
+            || CheckKind::Ping(Endpoint::new("[2001:db8::1]:80".parse().unwrap(), Duration::from_secs(5)));
         let unreachable = Failure::Connect(ErrorKind::NetworkUnreachable);
         let away = Failure::Connect(ErrorKind::HostUnreachable);
         let refused = Failure::Connect(ErrorKind::ConnectionRefused);
@@ -348,11 +372,20 @@ mod tests {
                 away,
                 "DNS_CHECK ([192.0.2.1]:tcp:80) failed to read socket; errno 113 (No route to host)",
             ),
-            (udp, Failure::ReplyLength(300), "UDP check to [192.0.2.1]:tcp:80 reply data mismatch."),
+            (udp.clone(), Failure::ReplyLength(300), "UDP check to [192.0.2.1]:tcp:80 reply data mismatch."),
+            (udp, unreachable, "UDP connect error 101 - Network is unreachable"),
+            (CheckKind::Ping(endpoint()), unreachable, "send ICMP packet fail"),
+            (ping6(), away, "send ICMPv6 packet fail - errno 113"),
         ];
         for (kind, failure, expected) in cases {
             assert_eq!(said(kind, 1, Change::Retrying { failure, left: 1 }, true), [expected]);
         }
+        assert_eq!(
+            said(CheckKind::Tcp(endpoint()), 2, down(unreachable, Some(2)), true),
+            [
+                "TCP_CHECK on service [192.0.2.1]:tcp:80 failed after 2 retries. reason=\"network unreachable\""
+            ]
+        );
     }
 
     #[test]

@@ -81,14 +81,9 @@ pub(crate) fn accepted(file: &str, reading: &Reading) -> Result<Model, u8> {
 }
 
 fn read(file: &str, reading: &Reading) -> Loaded {
-    let host_name =
-        nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
-    let short = host_name.split('.').next().unwrap_or_default().to_owned();
     let options = LoadOptions {
-        config_id: reading.config_id.clone().unwrap_or(short),
-        host_name,
         compatible: reading.compatible,
-        ..LoadOptions::default()
+        ..LoadOptions::on(config::names::this_node(), reading.config_id.clone())
     };
     if reading.offline {
         load(&config::source::Files, &OfflineNames, file, &options)

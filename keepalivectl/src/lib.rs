@@ -141,12 +141,16 @@ fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
+/// A reader that has seen enough, as `head` has, is no failure.
 fn print(out: &mut impl Write, text: &str) -> Result<ExitCode, CallError> {
     let text = text.trim_end();
-    if !text.is_empty() {
-        writeln!(out, "{}", harmless(text))?;
+    if text.is_empty() {
+        return Ok(ExitCode::SUCCESS);
     }
-    Ok(ExitCode::SUCCESS)
+    match writeln!(out, "{}", harmless(text)) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Nothing that a terminal would obey, whoever wrote it.

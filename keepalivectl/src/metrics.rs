@@ -41,6 +41,10 @@ impl Page {
         }
         let _ = writeln!(self.0, " {value}");
     }
+
+    fn seconds(&mut self, name: &str, micros: u64) {
+        let _ = writeln!(self.0, "{name} {}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    }
 }
 
 fn escaped(value: &str) -> String {
@@ -61,9 +65,10 @@ fn suite(page: &mut Page, status: &Status) {
     page.family("keepalived_scripts_run", "counter", "Scripts that were started.");
     page.sample("keepalived_scripts_run_total", &[], status.parent.scripts_run);
     page.family("keepalived_longest_turn_seconds", "gauge", "Longest turn of the parent's loop.");
-    let micros = status.parent.longest_turn_us;
-    let _ =
-        writeln!(page.0, "keepalived_longest_turn_seconds {}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    page.seconds("keepalived_longest_turn_seconds", status.parent.longest_turn_us);
+    let most = "Most processor time that one turn of the parent's loop took.";
+    page.family("keepalived_dearest_turn_seconds", "gauge", most);
+    page.seconds("keepalived_dearest_turn_seconds", status.parent.dearest_turn_us);
     let Some(table) = &status.table else { return };
     page.family("keepalived_table_in_step", "gauge", "1 when the kernel's table says what it should.");
     let (in_step, repaired) = match table {
@@ -249,7 +254,11 @@ mod tests {
             }],
             table: Some(TableState::InStep { services: 1, destinations: 1, repaired: 5 }),
             written: None,
-            parent: ParentCounters { longest_turn_us: 1_400, ..ParentCounters::default() },
+            parent: ParentCounters {
+                longest_turn_us: 1_400,
+                dearest_turn_us: 900,
+                ..ParentCounters::default()
+            },
         }
     }
 
@@ -259,6 +268,7 @@ mod tests {
         for line in [
             "keepalived_uptime_seconds 61",
             "keepalived_longest_turn_seconds 0.001400",
+            "keepalived_dearest_turn_seconds 0.000900",
             "keepalived_table_in_step 1",
             "keepalived_table_repaired_total 5",
             r#"keepalived_vrrp_state{instance="VI \"1\"",keepalived_vrrp_state="MASTER"} 1"#,

@@ -1,4 +1,6 @@
 //! Options of `keepalived`, upstream's names and meanings (keepalived(8)).
+//!
+//! Decides what a word of the command line is; what it leads to is [`crate::boot`]'s. Who starts the suite is trusted.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,42 +1,32 @@
-//! From the command line to the running loop: everything that may still print, block and fail loudly.
+//! What a command line orders: one of the short [`orders`], or the [`start`] of a suite.
+//!
+//! Driver. Everything in here may still print, block and fail loudly: no loop runs yet. The command line is its user's,
+//! who is trusted; a configuration is read by the worker alone.
 
 mod orders;
 mod powers;
+mod start;
 
 use std::fmt;
-use std::fs::Permissions;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use config::model::parts::Held;
-use config::model::process::ProcessSettings;
-use ipc::messages::Level;
-use ipc::messages::ctl::Daemon;
 use ipc::reactor;
-use sandbox::spawn::abilities;
 use sandbox::user::Ids;
 use syslog::Facility;
 
 use crate::args::Args;
-use crate::control::{self, Control};
-use crate::effects::addresses;
-use crate::effects::ping_range::PingRange;
-use crate::environment::{self, CorePattern};
-use crate::log_sink::{self, LogSink, Speaker};
-use crate::pid_file::{self, PidFile};
-use crate::place::{self, Given, Place};
-use crate::predecessor;
+use crate::environment;
+use crate::place::Given;
 use crate::record::{Record, RecordError};
-use crate::run::{self, Settings, Suite};
 use crate::worker::{Loading, Parts, What};
 
 pub use orders::genhash;
 use orders::{config_test, signal_number, version, withdraw_leftovers};
-use powers::{choose_users, degraded, kept, require, root_scripts};
+use start::start;
 
 /// Exit codes (keepalived(8)).
 mod exit {
@@ -125,10 +115,6 @@ fn runs_checks(args: &Args) -> bool {
     !args.only_vrrp || args.only_checks || args.all
 }
 
-fn runs_vrrp(args: &Args) -> bool {
-    !args.only_checks || args.only_vrrp || args.all
-}
-
 fn what(args: &Args) -> What {
     What {
         path: args.config.clone(),
@@ -139,22 +125,6 @@ fn what(args: &Args) -> What {
         checks: runs_checks(args),
         elsewhere: args.namespace.is_some(),
     }
-}
-
-/// What is accepted for keepalived's sake, told once at start.
-fn outside(args: &Args) -> Vec<&'static str> {
-    let told = [
-        (
-            args.snmp || args.snmp_socket.is_some(),
-            "SNMP (-x, -A) is not part of this suite: ask keepalivectl",
-        ),
-        (args.no_bfd || args.bfd_pid_file.is_some(), "BFD (-B, -b) is not part of this suite"),
-        (
-            args.core_dump || args.core_pattern.is_some(),
-            "core files (-m, -M) are the parent's only: daemons hold secrets",
-        ),
-    ];
-    told.into_iter().filter(|(given, _)| *given).map(|(_, text)| text).collect()
 }
 
 fn claim(run_dir: &Path) -> Result<(Record, Held), Failure> {
@@ -185,198 +155,11 @@ fn running_on() -> String {
     format!("Running on {}", words.join(" "))
 }
 
-fn command_line() -> String {
-    let words: Vec<String> =
-        std::env::args_os().map(|word| format!("'{}'", word.to_string_lossy())).collect();
-    format!("Command line: {}", words.join(" "))
-}
-
 fn enter_namespace(name: Option<&str>) -> Result<(), Failure> {
     let Some(name) = name else { return Ok(()) };
     environment::enter_namespace(name)
         .map_err(|error| Failure::new(exit::PERMISSION, format!("network namespace {name}: {error}")))
 }
-
-/// The lock on the parent's pid file. A default place that can't be written is no reason not to start.
-fn claim_pid_file(args: &Args, place: &Place) -> Result<Result<PidFile, String>, Failure> {
-    place.pid_dir.iter().for_each(|directory| pid_file::make_directory(directory));
-    PidFile::claim(&place.parent).map(Ok).or_else(|error| {
-        let text = format!("{}: {error}", place.parent.display());
-        if error.kind() == io::ErrorKind::AddrInUse || args.pid_file.is_some() {
-            return Err(Failure::new(exit::FATAL, text));
-        }
-        Ok(Err(text))
-    })
-}
-
-/// Where this suite keeps its files. Two that name pid files of their own run side by side, as upstream's do.
-fn own_place(args: &Args, process: &ProcessSettings) -> Place {
-    let place = Place::of(&given(args), process);
-    let Some(pid_file) = args.pid_file.as_ref().filter(|_| args.run_dir.is_none()) else { return place };
-    let beside = place.clone().beside_another(pid_file);
-    // Where it was before it looks for what it left.
-    if beside.run_dir.is_dir() || control::is_served(&place.run_dir) { beside } else { place }
-}
-
-fn start(args: &Args) -> Result<ExitCode, Failure> {
-    let fatal = |error: io::Error| Failure::new(exit::FATAL, error);
-    // From here on no signal of keepalived's ends the process before the loop can obey it.
-    let signals = run::block_signals().map_err(fatal)?;
-    let facility = facility(&args.log_facility)?;
-    let executable = std::env::current_exe().map_err(fatal)?;
-    let daemon_dir = daemon_dir(&executable)?;
-    sandbox::system::process::allow_open_files(OPEN_FILES).map_err(fatal)?;
-    let able = abilities().map_err(fatal)?;
-    let mut identities = choose_users(able, None)?;
-    let parts = first_load(args, &executable, identities)?;
-    let process = parts.parent.process.clone();
-    if process.daemon_uid_range.is_some() {
-        identities = choose_users(able, process.daemon_uid_range)?;
-    }
-    let degraded = degraded(able, identities);
-    require(args.require_sandbox, &degraded)?;
-    let namespace = args.namespace.clone().or_else(|| process.namespace.clone());
-    let ipvs_network = match process.ipvs_namespace.as_ref().map(environment::ipvs_namespace).transpose() {
-        Ok(file) => file.map(OwnedFd::from),
-        Err(error) => return Err(Failure::new(exit::FATAL, format!("net_namespace_ipvs: {error}"))),
-    };
-    enter_namespace(namespace.as_deref())?;
-    let place = own_place(args, &process);
-    let (record, mut left) = claim(&place.run_dir)?;
-    let mut pid_file = claim_pid_file(args, &place)?;
-    let vrrp_was_killed = predecessor::was_killed(&place.vrrp);
-    let old_vrrpd = predecessor::await_end(&place.vrrp, &daemon_dir.join(Daemon::Vrrpd.name()));
-    let control = Control::listen(&place.run_dir, process.control_group, process.status_group)
-        .map_err(|error| Failure::new(exit::FATAL, format!("control socket: {error}")))?;
-    let_in(&place.run_dir, &process)
-        .map_err(|error| Failure::new(exit::FATAL, format!("run directory: {error}")))?;
-    if !args.foreground {
-        nix::unistd::daemon(false, false).map_err(|error| Failure::new(exit::FATAL, error))?;
-    }
-    if let Ok(file) = &mut pid_file {
-        file.write().map_err(fatal)?;
-    }
-    record.note_pid().map_err(fatal)?;
-    let mut log = LogSink::new(log_sink::Settings {
-        console: args.log_console,
-        syslog: !args.no_syslog,
-        facility,
-        detail: args.log_detail > 0,
-        suffix: place::log_suffix(namespace.as_deref(), process.instance.as_deref()),
-        file: args.log_file.as_ref().map(PathBuf::from),
-    });
-    let mut say = |level, text: &str| log.write(Speaker::Parent, None, level, text);
-    say(Level::Info, &format!("Starting {BANNER}"));
-    say(Level::Info, &running_on());
-    say(Level::Info, &command_line());
-    for line in opening(&args.config) {
-        say(Level::Info, &line);
-    }
-    for line in parts.canonical.lines() {
-        say(Level::Info, line);
-    }
-    for text in outside(args) {
-        say(Level::Warning, text);
-    }
-    if let Err(why) = &pid_file {
-        say(Level::Warning, &format!("no pid file: {why}"));
-    }
-    match old_vrrpd {
-        Some(predecessor::End::Own) => say(Level::Info, "waited for the vrrpd of a killed keepalived to end"),
-        Some(predecessor::End::Killed) => {
-            say(Level::Warning, "the vrrpd of a killed keepalived didn't end by itself: killed")
-        }
-        None => {}
-    }
-    // Whoever was killed and has left no record of ours was another keepalived: what it left is what it was to hold.
-    // A service manager removes the file of the main process, and nobody that of its VRRP process.
-    let was_killed = vrrp_was_killed || pid_file.as_ref().is_ok_and(PidFile::was_stale);
-    // Beside a suite of checks alone addresses and routes may be those of another one that lives.
-    let vrrp = runs_vrrp(args);
-    let killed = was_killed || !left.is_empty();
-    let whose = if killed { "left by a killed suite" } else { "there before the start" };
-    if vrrp {
-        // Whatever made it: what only a Master holds, nobody holds before the first election.
-        left.add(&parts.parent.leftovers(args.release_addresses));
-    }
-    match addresses::withdraw(&left, reactor::now) {
-        Ok(removed) if removed.is_empty() => {}
-        Ok(removed) => say(Level::Warning, &format!("{whose}, withdrawn: {}", removed.join(" "))),
-        Err(why) => say(Level::Error, &format!("leftovers can't be withdrawn: {why}")),
-    }
-    if let Err(error) = PingRange::of(&place.run_dir).restore() {
-        say(Level::Warning, &format!("ping_group_range was left changed by a killed suite: {error}"));
-    }
-    for missing in &degraded {
-        say(Level::Warning, &format!("degraded confinement: {missing}"));
-    }
-    let core = core_files(args);
-    if let Err(why) = &core {
-        say(Level::Warning, why);
-    }
-    if let Some(name) = &process.names.parent
-        && let Err(error) = sandbox::name_process(name)
-    {
-        say(Level::Warning, &format!("process_name: {error}"));
-    }
-    let bounding_reduced = able.drop_bounding && !root_scripts(&parts);
-    match sandbox::reduce_parent(&kept(&process), bounding_reduced) {
-        Ok(_) => {}
-        Err(error) => say(Level::Error, &format!("own privileges can't be reduced: {error}")),
-    }
-    environment::set_umask(args.umask.or(process.umask).unwrap_or(environment::UMASK));
-    let settings = Settings {
-        config: What { canonical: false, ..what(args) },
-        executable,
-        daemon_dir,
-        identities,
-        respawn: !args.dont_respawn,
-        vrrp,
-        checks: runs_checks(args),
-        all: args.all,
-        keep_addresses: args.keep_addresses,
-        keep_table: args.keep_table,
-        ignore_interrupt: args.ignore_interrupt,
-        bounding_reduced,
-        ipvs_network,
-        degraded,
-        dump_dir: if args.compatible_dumps { std::env::temp_dir() } else { place.run_dir.clone() },
-        place,
-        umask: args.umask,
-        address_monitoring: args.address_monitoring,
-    };
-    let files = (record, pid_file.ok());
-    let suite = Suite::new(settings, parts, log, control, files, signals).map_err(fatal)?;
-    let code = suite.run().map_err(fatal)?;
-    drop(core);
-    Ok(code)
-}
-
-/// Members of the groups must get as far as their sockets. Two groups don't fit on one directory: with both, everybody
-/// may pass through it, and its files and sockets guard themselves.
-fn let_in(run_dir: &Path, process: &ProcessSettings) -> io::Result<()> {
-    let group = process.control_group.or(process.status_group);
-    if group.is_some() {
-        std::os::unix::fs::chown(run_dir, None, group)?;
-    }
-    if process.status_group.is_some_and(|readers| group != Some(readers)) {
-        std::fs::set_permissions(run_dir, Permissions::from_mode(0o751))?;
-    }
-    Ok(())
-}
-
-/// `-m` and `-M`.
-fn core_files(args: &Args) -> Result<Option<CorePattern>, String> {
-    if !args.core_dump && args.core_pattern.is_none() {
-        return Ok(None);
-    }
-    environment::allow_core_files().map_err(|error| format!("core files: {error}"))?;
-    let pattern = args.core_pattern.as_deref().map(CorePattern::set);
-    pattern.transpose().map_err(|error| format!("pattern of core files: {error}"))
-}
-
-/// Descriptors for all scripts that may run at once, the vault and the control clients.
-const OPEN_FILES: u64 = 4096;
 
 fn first_load(args: &Args, executable: &Path, identities: Option<[Ids; 4]>) -> Result<Parts, Failure> {
     let worker = identities.map(|all| all[3]);

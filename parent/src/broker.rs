@@ -10,13 +10,15 @@ mod answers;
 mod drain;
 mod find;
 mod memory;
+mod places;
+mod positions;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use config::model::parts::{ParentGroup, ParentPart, Presence, ServerRef};
 use config::model::process::{InstanceNotify, Purpose};
-use config::model::units::{CheckId, Generation, Priority, ScriptId, ServerId, ServiceId};
+use config::model::units::{CheckId, Generation, Priority, ScriptId};
 use ipc::messages::checkd::{CheckdToParent, DesiredEntry, MAX_BATCH, Verdict};
 use ipc::messages::ctl::Daemon;
 use ipc::messages::ipvsd::Counters;
@@ -24,6 +26,7 @@ use ipc::messages::vrrpd::{VrrpState, VrrpdToParent};
 
 use crate::plain::plain;
 use memory::{InstanceMemory, LONGEST_REASON, numbers_by_key};
+use places::{Layout, Places};
 
 /// What a message leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +83,8 @@ pub enum Effect {
     },
     /// Changes to hand on to ipvsd.
     Desired(Generation, Vec<DesiredEntry>),
-    /// The whole is known: hand [`Broker::desired`] on to ipvsd.
-    Whole(Generation),
+    /// The whole is known: hand it on to ipvsd, see [`Broker::whole_from`].
+    Whole,
 }
 
 /// Whose change is told.
@@ -123,31 +126,32 @@ pub struct Broker {
     checkd_confirmed: bool,
     instances: Vec<InstanceMemory>,
     groups: BTreeMap<String, VrrpState>,
-    verdicts: BTreeMap<CheckId, Verdict>,
+    /// By number of the checker.
+    verdicts: Vec<Option<Verdict>>,
     /// Numbers that checkers of the previous configuration have in the committed one.
     carried: Vec<Option<CheckId>>,
-    desired: BTreeMap<(ServiceId, ServerRef), Presence>,
+    /// Places of the committed configuration.
+    layout: Rc<Layout>,
+    desired: Places<Presence>,
     whole: bool,
     /// The whole that checkd is telling; it counts when its last part is here.
-    partial: Option<BTreeMap<(ServiceId, ServerRef), Presence>>,
+    partial: Option<Places<Presence>>,
     told_whole: bool,
-    service_up: BTreeMap<(ServiceId, Option<ServerId>), bool>,
-    counted: Counted,
-    counting: Counted,
+    service_up: Places<bool>,
+    counted: Places<Counters>,
+    counting: Places<Counters>,
     /// Servers that an operator has drained.
     drained: drain::DrainedSet,
     /// The wall clock, as last told: changes of state carry it.
     wall_ms: u64,
 }
 
-/// Counters of a service or of one of its servers.
-type Counted = BTreeMap<(ServiceId, Option<ServerRef>), Counters>;
-
 impl Broker {
     /// The first configuration.
     #[must_use]
     pub fn new(generation: Generation, part: Rc<ParentPart>) -> Self {
         let instances = vec![InstanceMemory::default(); part.instances.len()];
+        let layout = Layout::of(&part);
         Self {
             committed: Era { generation, part },
             previous: None,
@@ -155,15 +159,16 @@ impl Broker {
             checkd_confirmed: true,
             instances,
             groups: BTreeMap::new(),
-            verdicts: BTreeMap::new(),
+            verdicts: Vec::new(),
             carried: Vec::new(),
-            desired: BTreeMap::new(),
+            desired: Places::new(&layout),
             whole: false,
-            partial: Some(BTreeMap::new()),
+            partial: Some(Places::new(&layout)),
             told_whole: false,
-            service_up: BTreeMap::new(),
-            counted: Counted::new(),
-            counting: Counted::new(),
+            service_up: Places::new(&layout),
+            counted: Places::new(&layout),
+            counting: Places::new(&layout),
+            layout,
             drained: drain::DrainedSet::new(),
             wall_ms: 0,
         }
@@ -190,18 +195,22 @@ impl Broker {
         self.groups = part.groups.iter().filter_map(common).collect();
         self.vrrpd_confirmed = false;
         self.checkd_confirmed = false;
-        let verdicts = std::mem::take(&mut self.verdicts).into_values();
-        let carried = verdicts.filter_map(|verdict| self.carried(verdict));
-        self.verdicts = carried.map(|verdict| (verdict.check, verdict)).collect();
-        self.desired.clear();
+        for verdict in std::mem::take(&mut self.verdicts).into_iter().flatten() {
+            if let Some(verdict) = self.carried(verdict) {
+                self.remember(verdict);
+            }
+        }
+        let layout = Layout::of(&part);
+        self.desired = Places::new(&layout);
         self.whole = false;
-        self.partial = Some(BTreeMap::new());
-        self.carry_states();
+        self.partial = Some(Places::new(&layout));
+        self.carry_states(&layout);
         if let Some(old) = self.previous.as_ref().map(|era| Rc::clone(&era.part)) {
             self.carry_drained(&old);
         }
-        self.counted.clear();
-        self.counting.clear();
+        self.counted = Places::new(&layout);
+        self.counting = Places::new(&layout);
+        self.layout = layout;
     }
 
     /// A daemon uses the committed configuration: it no longer speaks of the previous one.
@@ -210,7 +219,7 @@ impl Broker {
             Daemon::Vrrpd => self.vrrpd_confirmed = true,
             Daemon::Checkd => {
                 self.checkd_confirmed = true;
-                self.partial = Some(BTreeMap::new());
+                self.partial = Some(Places::new(&self.layout));
             }
             Daemon::Ipvsd => {}
         }
@@ -329,12 +338,9 @@ impl Broker {
                     if verdict.check.index() >= checks {
                         return Err(Refused);
                     }
-                    if current {
-                        self.verdicts.insert(verdict.check, verdict);
-                    } else {
-                        if let Some(verdict) = self.carried(verdict) {
-                            self.verdicts.insert(verdict.check, verdict);
-                        }
+                    let carried = if current { Some(verdict) } else { self.carried(verdict) };
+                    if let Some(verdict) = carried {
+                        self.remember(verdict);
                     }
                 }
                 Ok(())
@@ -347,11 +353,11 @@ impl Broker {
                 }
                 let name = known.name.clone();
                 let server_name = server.and_then(|server| known.servers.get(server.index())).cloned();
-                let key = (service, server);
+                let place = server.map(ServerRef::Real);
                 // A server that started as down and is confirmed, or a quorum that a stop ends, is told all the same;
                 // so is what the previous configuration had.
                 let current = generation == self.committed.generation;
-                if !current || self.service_up.insert(key, up) != Some(up) || !up {
+                if !current || self.service_up.insert(service, place, up) != Some(up) || !up {
                     out.push(Effect::ServiceChanged { service: name, server: server_name, up });
                 }
                 Ok(())
@@ -365,7 +371,7 @@ impl Broker {
                     if state.server.is_some_and(|server| server.index() >= known.servers.len()) {
                         return Err(Refused);
                     }
-                    self.service_up.insert((state.service, state.server), state.up);
+                    self.service_up.insert(state.service, state.server.map(ServerRef::Real), state.up);
                 }
                 Ok(())
             }

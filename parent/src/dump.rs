@@ -8,6 +8,7 @@ mod globals;
 mod instance;
 mod json;
 mod text;
+mod trackers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -108,13 +108,17 @@ impl LogSink {
         }
         if self.dropped > self.told {
             let missing = format!("{} log lines were dropped", self.dropped.saturating_sub(self.told));
-            self.told = self.dropped;
-            self.deliver(Speaker::Parent, None, Level::Warning, &missing);
+            if self.deliver(Speaker::Parent, None, Level::Warning, &missing) {
+                self.told = self.dropped;
+            }
         }
-        self.deliver(speaker, pid, level, text);
+        if !self.deliver(speaker, pid, level, text) {
+            self.dropped = self.dropped.saturating_add(1);
+        }
     }
 
-    fn deliver(&mut self, speaker: Speaker, pid: Option<i32>, level: Level, text: &str) {
+    /// False when somebody who should have the line doesn't get it.
+    fn deliver(&mut self, speaker: Speaker, pid: Option<i32>, level: Level, text: &str) -> bool {
         let text = escaped(text);
         let name = format!("{}{}", speaker.ident(), self.settings.suffix);
         let console = !self.settings.console || to_console(&text);
@@ -127,9 +131,7 @@ impl LogSink {
                 // As in a container: who reads the console misses nothing.
                 Sent::NobodyListens => elsewhere,
             };
-        if !syslog || !console || !file {
-            self.dropped = self.dropped.saturating_add(1);
-        }
+        syslog && console && file
     }
 
     fn connect(&mut self) {
@@ -230,19 +232,44 @@ mod tests {
         assert_eq!(escaped("a\nKeepalived[1]: b\x1b[0m"), "a\\x0aKeepalived[1]: b\\x1b[0m");
     }
 
-    #[test]
-    fn a_syslog_that_was_away_gets_the_next_line() {
-        let directory = Scratch::new("log");
-        let path = directory.join("log");
-        let settings = Settings {
+    fn to_syslog() -> Settings {
+        Settings {
             console: false,
             syslog: true,
             facility: Facility::LOG_DAEMON,
             detail: false,
             suffix: String::new(),
             file: None,
+        }
+    }
+
+    #[test]
+    fn a_syslog_that_was_away_hears_how_many_lines_it_has_missed() {
+        let directory = Scratch::new("missed-log");
+        let path = directory.join("log");
+        let mut sink = LogSink::at(&path, to_syslog());
+        let mut say = |text: &str| sink.write(Speaker::Daemon(Daemon::Vrrpd), Some(7), Level::Info, text);
+        for _ in 0..5 {
+            say("nobody listens yet");
+        }
+        let listener = UnixDatagram::bind(&path).unwrap();
+        say("here");
+        let mut bytes = [0; 200];
+        let mut heard = || {
+            let got = listener.recv(&mut bytes).unwrap();
+            String::from_utf8_lossy(&bytes[..got]).split_once("]: ").unwrap().1.to_owned()
         };
-        let mut sink = LogSink::at(&path, settings);
+        assert_eq!([heard(), heard()], ["5 log lines were dropped", "here"]);
+        say("and again");
+        let got = listener.recv(&mut bytes).unwrap();
+        assert!(bytes[..got].ends_with(b"and again"));
+    }
+
+    #[test]
+    fn a_syslog_that_was_away_gets_the_next_line() {
+        let directory = Scratch::new("log");
+        let path = directory.join("log");
+        let mut sink = LogSink::at(&path, to_syslog());
         let mut say = |text: &str| sink.write(Speaker::Daemon(Daemon::Vrrpd), Some(7), Level::Info, text);
         say("nobody listens yet");
         for start in ["first", "second"] {
@@ -266,14 +293,7 @@ mod tests {
     fn a_line_that_reached_a_file_is_not_lost_because_nobody_listens_for_syslog() {
         let directory = Scratch::new("no-log");
         let (path, file) = (directory.join("nobody"), directory.join("file"));
-        let settings = Settings {
-            console: false,
-            syslog: true,
-            facility: Facility::LOG_DAEMON,
-            detail: false,
-            suffix: String::new(),
-            file: Some(file.clone()),
-        };
+        let settings = Settings { file: Some(file.clone()), ..to_syslog() };
         let mut sink = LogSink::at(&path, settings);
         sink.write(Speaker::Parent, None, Level::Info, "as in a container");
         assert_eq!(sink.dropped(), 0);

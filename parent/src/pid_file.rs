@@ -89,12 +89,12 @@ impl Drop for PidFile {
     }
 }
 
-/// Opens or makes the file and changes nothing in it: the place may be one where others make links.
 /// Makes a directory for pid files that nobody else makes. What goes wrong is told with the files.
 pub fn make_directory(directory: &Path) {
     drop(DirBuilder::new().recursive(true).mode(0o755).create(directory));
 }
 
+/// Opens or makes the file and changes nothing in it: the place may be one where others make links.
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let mut options = OpenOptions::new();

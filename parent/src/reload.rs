@@ -1,7 +1,8 @@
 //! Decides whether a new configuration is taken: all daemons prepare it, then all commit, or none does.
 //!
-//! Pure. A daemon that refuses, dies or stays silent past the deadline aborts the whole; one that only needs a
-//! wider sandbox is restarted with the new configuration after the others have committed.
+//! Pure. A daemon that refuses, dies or stays silent past the deadline aborts the whole; after a death or silence, which
+//! say little of the configuration, it is worth another try. One that only needs a wider sandbox is restarted with the
+//! new configuration after the others have committed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub enum Outcome {
     Commit(BTreeSet<Daemon>),
     /// The old one stays, for this reason.
     Abort(String),
+    /// The old one stays for now: nobody is against the new one, but a daemon is missing.
+    Interrupted(String),
 }
 
 impl Reload {
@@ -76,17 +79,13 @@ impl Reload {
                 self.prepared(daemon, generation)
             }
             Refusal::Invalid(text) => Outcome::Abort(format!("{} refuses it: {text}", daemon.name())),
-            Refusal::Incompatible => Outcome::Abort(format!("{} is of another build", daemon.name())),
         }
     }
 
     /// A daemon died before it was ready.
     pub fn died(&mut self, daemon: Daemon) -> Outcome {
-        if self.waiting.contains(&daemon) {
-            Outcome::Abort(format!("{} died while it prepared", daemon.name()))
-        } else {
-            Outcome::Abort(format!("{} died after it had prepared", daemon.name()))
-        }
+        let when = if self.waiting.contains(&daemon) { "while it prepared" } else { "after it had prepared" };
+        Outcome::Interrupted(format!("{} died {when}", daemon.name()))
     }
 
     /// Time passes.
@@ -96,7 +95,11 @@ impl Reload {
             return self.outcome();
         }
         let silent: Vec<&str> = self.waiting.iter().map(|daemon| daemon.name()).collect();
-        Outcome::Abort(format!("no answer from {} in {} s", silent.join(", "), PREPARE_PATIENCE.as_secs()))
+        Outcome::Interrupted(format!(
+            "no answer from {} in {} s",
+            silent.join(", "),
+            PREPARE_PATIENCE.as_secs()
+        ))
     }
 
     /// Where it stands now.
@@ -150,14 +153,15 @@ mod tests {
     }
 
     #[test]
-    fn silence_aborts_after_five_seconds() {
+    fn silence_interrupts_after_five_seconds() {
         let reload = reload();
         assert_eq!(reload.tick(MonoTime::from_nanos(4_999_999_999)), Outcome::Pending);
-        assert!(matches!(reload.tick(MonoTime::from_nanos(5_000_000_000)), Outcome::Abort(_)));
+        assert!(matches!(reload.tick(MonoTime::from_nanos(5_000_000_000)), Outcome::Interrupted(_)));
     }
 
     #[test]
-    fn death_while_preparing_aborts() {
-        assert_eq!(reload().died(Daemon::Vrrpd), Outcome::Abort("vrrpd died while it prepared".to_owned()));
+    fn death_while_preparing_interrupts() {
+        let died = Outcome::Interrupted("vrrpd died while it prepared".to_owned());
+        assert_eq!(reload().died(Daemon::Vrrpd), died);
     }
 }

@@ -128,6 +128,8 @@ pub struct Supervisor {
     leaving: Option<(Serial, MonoTime)>,
     fault: Option<(Serial, Fault)>,
     early_deaths: u8,
+    /// Starts in a row that somebody else ended before the daemon acted.
+    killed_starts: u8,
     back_off: BackOff,
     restarts: u64,
     last_restart: Option<String>,
@@ -159,6 +161,7 @@ impl Supervisor {
             leaving: None,
             fault: None,
             early_deaths: 0,
+            killed_starts: 0,
             back_off: BackOff::default(),
             restarts: 0,
             last_restart: None,
@@ -299,6 +302,9 @@ impl Supervisor {
 
     /// A process acts on the world with the committed configuration.
     pub fn committed(&mut self, serial: Serial, now: MonoTime, out: &mut Vec<Action>) {
+        if self.is_current(serial) {
+            self.killed_starts = 0;
+        }
         match &self.phase {
             Phase::Starting { serial: current, step: Step::Committing, origin, .. } if *current == serial => {
                 if let Some((died, cause)) = origin {
@@ -434,12 +440,6 @@ impl Supervisor {
     #[must_use]
     pub fn is_absent(&self) -> bool {
         self.phase == Phase::Absent
-    }
-
-    /// True while a planned restart is under way.
-    #[must_use]
-    pub fn is_replacing(&self) -> bool {
-        matches!(self.phase, Phase::Replacing { .. })
     }
 
     /// Word for status.

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use config::diagnostic::{Severity, human};
-use config::model::parts::ParentPart;
+use config::model::parts::{ParentPart, PartLists};
 use config::model::units::MonoTime;
 use config::{LoadOptions, Loaded, load};
 use ipc::channel::{Channel, ReceiveError};
@@ -117,6 +117,22 @@ pub struct Loading {
     memfds: Vec<OwnedFd>,
     /// When it has taken too long.
     pub deadline: MonoTime,
+    reading: Option<Reading>,
+}
+
+/// What a worker wrote, while it is being read.
+#[derive(Debug)]
+struct Reading {
+    records: RecordReader,
+    /// The parent's part, as far as it has been read.
+    part: Option<ParentPart>,
+    vrrpd: OwnedFd,
+    checkd: OwnedFd,
+    ipvsd: OwnedFd,
+    consolidated: OwnedFd,
+    canonical: String,
+    text: String,
+    answer: WorkerToParent,
 }
 
 impl Loading {
@@ -162,7 +178,7 @@ impl Loading {
         let tuning = Tuning { background: true, ..Tuning::default() };
         let process = spawn_tuned(&spec, &tuning, None)?;
         drop(spec);
-        let mut loading = Self { channel, process, memfds, deadline: now + PATIENCE };
+        let mut loading = Self { channel, process, memfds, deadline: now + PATIENCE, reading: None };
         let message = ParentToWorker::Load {
             path: what.path.clone(),
             config_id: what.config_id.clone(),
@@ -180,14 +196,17 @@ impl Loading {
         Ok(loading)
     }
 
-    /// The channel or the pidfd is readable: the outcome, or `None` when there is none yet.
+    /// The channel or the pidfd is readable, or [`Self::is_reading`]: the outcome, or `None` when there is none yet.
     ///
     /// # Errors
     /// The worker failed.
     pub fn ready(&mut self) -> Result<Option<Outcome>, WorkerError> {
+        if self.reading.is_some() {
+            return self.read_on();
+        }
         match self.channel.receive() {
             Ok(None) => Ok(None),
-            Ok(Some((loaded, _))) => self.collect(&loaded).map(Some),
+            Ok(Some((answer, _))) => self.collect(answer),
             Err(ReceiveError::Closed) => Err(match self.process.attempt.failure() {
                 Some(error) => error.into(),
                 None => WorkerError::Talk("it ended without an answer".to_owned()),
@@ -196,9 +215,14 @@ impl Loading {
         }
     }
 
-    fn collect(&mut self, loaded: &WorkerToParent) -> Result<Outcome, WorkerError> {
-        let &WorkerToParent::Loaded { errors, missing, has_vrrp, has_checks, has_sync, has_mail, .. } =
-            loaded;
+    /// The worker has done its work, and not all of it has been read: [`Self::ready`] reads another slice.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    fn collect(&mut self, answer: WorkerToParent) -> Result<Option<Outcome>, WorkerError> {
+        let WorkerToParent::Loaded { errors, missing, .. } = answer;
         for fd in &self.memfds {
             memfd::seal(fd.as_fd())?;
         }
@@ -208,24 +232,30 @@ impl Loading {
         let (text, canonical) = (read_text(next()?)?, read_text(next()?)?);
         let consolidated = next()?;
         if errors > 0 || missing {
-            return Ok(Outcome { parts: None, text, missing });
+            return Ok(Some(Outcome { parts: None, text, missing }));
         }
-        let parent: ParentPart = RecordReader::new(parent)?
-            .read()?
-            .ok_or_else(|| WorkerError::Talk("it wrote no part for the parent".to_owned()))?;
-        let parts = Parts {
-            parent: Rc::new(parent),
-            vrrpd,
-            checkd,
-            ipvsd,
-            has_vrrp,
-            has_checks,
-            has_sync,
-            has_mail,
-            canonical,
-            consolidated,
-        };
-        Ok(Outcome { parts: Some(parts), text, missing })
+        let records = RecordReader::new(parent)?;
+        let reading =
+            Reading { records, part: None, vrrpd, checkd, ipvsd, consolidated, canonical, text, answer };
+        self.reading = Some(reading);
+        self.read_on()
+    }
+
+    /// Reads one record: those of tens of thousands of servers take several turns.
+    fn read_on(&mut self) -> Result<Option<Outcome>, WorkerError> {
+        let Some(reading) = &mut self.reading else { return Ok(None) };
+        match &mut reading.part {
+            None => {
+                let part = reading.records.read()?;
+                let missing = || WorkerError::Talk("it wrote no part for the parent".to_owned());
+                reading.part = Some(part.ok_or_else(missing)?);
+            }
+            Some(part) => match reading.records.read::<PartLists>()? {
+                Some(piece) => part.extend(piece),
+                None => return Ok(self.reading.take().and_then(Reading::finish)),
+            },
+        }
+        Ok(None)
     }
 
     /// Waits for the outcome; at boot only, when nothing else runs yet.
@@ -240,6 +270,9 @@ impl Loading {
             let left = self.deadline.since(now());
             if left.is_zero() {
                 return Err(WorkerError::Late);
+            }
+            if self.is_reading() {
+                continue;
             }
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
             let _readable = poll(&mut [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)], timeout);
@@ -265,6 +298,27 @@ impl Loading {
     #[must_use]
     pub fn fd(&self) -> i32 {
         self.channel.as_raw_fd()
+    }
+}
+
+impl Reading {
+    fn finish(self) -> Option<Outcome> {
+        let Self { part, vrrpd, checkd, ipvsd, consolidated, canonical, text, answer, .. } = self;
+        let WorkerToParent::Loaded { missing, has_vrrp, has_checks, has_sync, has_mail, .. } = answer;
+        let parent = Rc::new(part?);
+        let parts = Parts {
+            parent,
+            vrrpd,
+            checkd,
+            ipvsd,
+            has_vrrp,
+            has_checks,
+            has_sync,
+            has_mail,
+            canonical,
+            consolidated,
+        };
+        Some(Outcome { parts: Some(parts), text, missing })
     }
 }
 
@@ -329,16 +383,11 @@ fn serve() -> Result<(), WorkerError> {
 /// Reads a configuration of this machine.
 #[must_use]
 pub fn load_system(what: &What) -> Loaded {
-    let host_name =
-        nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
-    let short = host_name.split('.').next().unwrap_or_default().to_owned();
     let options = LoadOptions {
-        config_id: what.config_id.clone().unwrap_or(short),
-        host_name,
         compatible: what.compatible,
         strict_includes: what.strict_includes,
         elsewhere: what.elsewhere,
-        ..LoadOptions::default()
+        ..LoadOptions::on(config::names::this_node(), what.config_id.clone())
     };
     load(&config::source::Files, &config::names::SystemNames::default(), &what.path, &options)
 }
@@ -354,8 +403,8 @@ fn write_parts(
         memfds.try_into().map_err(|_| WorkerError::Talk("memfds are missing".to_owned()))?;
     let [parent, vrrpd, checkd, ipvsd, text, print, copy] = memfds;
     std::fs::File::from(text).write_all(human(&loaded.diagnostics).as_bytes())?;
-    let count = |severity| u32::try_from(loaded.count(severity)).unwrap_or(u32::MAX);
-    let errors = count(Severity::Error).max(u32::from(loaded.model.is_none()));
+    let errors = u32::try_from(loaded.count(Severity::Error)).unwrap_or(u32::MAX);
+    let errors = errors.max(u32::from(loaded.model.is_none()));
     if let Some(model) = loaded.model.as_ref().filter(|_| errors == 0) {
         if canonical {
             std::fs::File::from(print).write_all(config::print(model).as_bytes())?;
@@ -363,7 +412,9 @@ fn write_parts(
         if let Some(text) = &loaded.consolidated {
             std::fs::File::from(copy).write_all(text.as_bytes())?;
         }
-        write_all(parent, &model.parent_part(), std::iter::empty::<()>())?;
+        let mut part = model.parent_part();
+        let lists = part.take_lists();
+        write_all(parent, &part, lists.iter())?;
         write_all(vrrpd, &model.vrrp_head(), model.instances.iter())?;
         if checks {
             write_all(checkd, &model.check_head(), model.virtual_servers.iter())?;
@@ -374,7 +425,6 @@ fn write_parts(
     }
     Ok(WorkerToParent::Loaded {
         errors,
-        warnings: count(Severity::Warning),
         missing: loaded.missing,
         has_vrrp: loaded
             .model

@@ -49,6 +49,8 @@ pub struct Router {
     pub limits: Reasons<{ log::KINDS }>,
     /// Limits its log lines about changes of state.
     pub transitions: Budget,
+    /// When the state that it is in will be told: the line about it was kept back.
+    pub unsaid: Option<MonoTime>,
     /// Counts.
     pub counters: Counters,
     /// How its adverts leave.
@@ -63,7 +65,7 @@ pub struct Router {
     pub untold_farewell: bool,
     /// The machine has been started.
     pub started: bool,
-    /// Its start waited for scripts: for the log and its peers it comes from elsewhere, as from FAULT.
+    /// Its start waited for a script: for the log and its peers it comes from elsewhere, as from FAULT.
     pub waited: bool,
     /// Effective priority of the predecessor, until all scripts have reported.
     pub assumed: Option<Priority>,
@@ -170,6 +172,7 @@ impl Router {
             holdings: Holdings::new(&config),
             limits: Reasons::default(),
             transitions: Budget::of(LINES_PER_INSTANCE),
+            unsaid: None,
             counters: Counters::default(),
             path,
             refusal: None,

@@ -184,7 +184,8 @@ fn scripted(weight: i16) -> (Router, Trackers) {
 #[test]
 fn a_script_of_weight_zero_holds_until_its_first_result() {
     let (router, mut trackers) = scripted(0);
-    assert!(router.judge(&links(), &trackers, &[], now()).hold);
+    let verdict = router.judge(&links(), &trackers, &[], now());
+    assert!(verdict.hold && verdict.awaits_script);
     trackers.scripts.record(ScriptId::new(7), RunOutcome::Exited(1));
     let verdict = router.judge(&links(), &trackers, &[], now());
     assert_eq!((verdict.hold, verdict.faults), (false, Faults::from_iter([Reason::Script(0)])));
@@ -197,7 +198,8 @@ fn a_file_holds_until_its_number_is_known_and_moves_the_priority_or_is_a_fault()
     config.track_files = vec![track(-2)];
     let mut router = Router::new(config, &links());
     let mut trackers = Trackers::default().replaced(&head(Vec::new(), vec!["load".to_owned()]), now());
-    assert!(router.judge(&links(), &trackers, &[], now()).hold);
+    let verdict = router.judge(&links(), &trackers, &[], now());
+    assert!(verdict.hold && !verdict.awaits_script);
     trackers.files.record(FileId::new(0), 30);
     let verdict = router.judge(&links(), &trackers, &[], now());
     assert_eq!((verdict.hold, verdict.priority), (false, Priority::new(40)));

@@ -95,6 +95,9 @@ impl Scripts {
         let mut lines = Vec::new();
         for tracked in self.0.iter_mut().filter(|tracked| tracked.config.script == script) {
             tracked.asked = None;
+            if outcome == RunOutcome::NotStarted {
+                continue;
+            }
             let name = &tracked.config.name;
             let before = tracked.health.health();
             tracked.health.record(outcome == RunOutcome::Exited(0));
@@ -122,7 +125,7 @@ fn failure(outcome: RunOutcome) -> String {
         RunOutcome::Exited(status) => format!("failed (exited with status {status})"),
         RunOutcome::Signalled(signal) => format!("failed (due to signal {signal})"),
         RunOutcome::TimedOut => "timed_out".to_owned(),
-        RunOutcome::NotRun => "failed (it could not run)".to_owned(),
+        RunOutcome::NotRun | RunOutcome::NotStarted => "failed (it could not run)".to_owned(),
     }
 }
 
@@ -173,6 +176,21 @@ mod tests {
         assert_eq!(scripts.record(id, RunOutcome::Exited(0)), ["VRRP_Script(chk) succeeded"]);
         assert_eq!(scripts.record(id, RunOutcome::Exited(1)), ["Script `chk` now returning 1"]);
         assert_eq!(scripts.record(id, RunOutcome::TimedOut), ["VRRP_Script(chk) timed_out"]);
+    }
+
+    #[test]
+    fn a_run_that_this_machine_could_not_start_says_nothing() {
+        let mut scripts = Scripts::default().replaced(vec![config("chk", 4)], at_ms(0));
+        let id = ScriptId::new(4);
+        assert_eq!(scripts.due(at_ms(0)), [id]);
+        assert_eq!(scripts.record(id, RunOutcome::NotStarted), [""; 0]);
+        assert_eq!(scripts.health(0), Health::Unknown);
+        assert_eq!(scripts.due(at_ms(2_000)), [id], "it is tried again");
+        scripts.record(id, RunOutcome::Exited(0));
+        for _ in 0..3 {
+            scripts.record(id, RunOutcome::NotStarted);
+        }
+        assert_eq!(scripts.health(0), Health::Good);
     }
 
     #[test]

@@ -104,6 +104,18 @@ impl Connection {
         }
     }
 
+    /// How a check ended that only wants to connect, asked without an event: a server near by answers while others are
+    /// asked. `None`: not yet, or it has more to do.
+    pub(super) fn look_again(&self, kind: &CheckKind) -> Option<Outcome> {
+        let (Stage::Connecting, CheckKind::Tcp(endpoint)) = (&self.stage, kind) else { return None };
+        match self.held.socket().connect(&endpoint.target.into()) {
+            Ok(()) => Some(tcp::judge(Ok(()))),
+            Err(error) if error.raw_os_error() == Some(nix::libc::EISCONN) => Some(tcp::judge(Ok(()))),
+            Err(error) if error.raw_os_error() == Some(nix::libc::EALREADY) => None,
+            Err(error) => Some(tcp::judge(Err(error.kind()))),
+        }
+    }
+
     /// The socket, if it has to go back.
     pub(super) fn into_borrowed(self) -> Option<Borrowed> {
         self.held.into_borrowed()

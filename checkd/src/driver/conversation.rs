@@ -79,7 +79,7 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
             ParentToCheckd::ScriptResult { generation, check, outcome } => {
                 let known = match &self.live {
                     Some(roster) if roster.generation() == generation => {
-                        self.runs.script_ended(check.index(), outcome, roster, steps)
+                        self.runs.script_ended(check.index(), outcome, roster, now, steps)
                     }
                     Some(_) | None => false,
                 };

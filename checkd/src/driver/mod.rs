@@ -88,6 +88,7 @@ pub fn run(
         phase: Phase::Working,
         outgrown: false,
         announced: 0,
+        familiar: Vec::new(),
         unread: false,
         strays: 0,
         refused_calls: 0,
@@ -117,8 +118,10 @@ struct Driver<C> {
     phase: Phase,
     /// The configuration in use needs a wider sandbox: no check starts and no letter leaves, a successor does that.
     outgrown: bool,
-    /// Checkers whose start has been announced in the log.
+    /// Checkers whose start has been announced in the log, or passed over because it was.
     announced: usize,
+    /// Whose start was announced under the configuration before: a reload announces only others.
+    familiar: Vec<bool>,
     /// Messages may be left in the link although no event will tell.
     unread: bool,
     /// Results for checks that are not under way.
@@ -402,9 +405,11 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
         match (self.live.take(), self.remembered.take()) {
             (Some(old), _) => {
                 let old_generation = old.generation();
-                let kept = roster.replace(old, &mut before, &mut after);
+                let kept = roster.replace(old, &numbers, &mut before, &mut after);
                 self.outbox.take(before, old_generation, Deltas::Dropped);
                 self.runs.replan(&roster, &kept, now);
+                let was_announced = |before: &Option<usize>| before.is_some_and(|at| at < self.announced);
+                self.familiar = kept.iter().map(was_announced).collect();
             }
             (None, Some(memory)) if memory.generation == generation => {
                 roster.resume(&memory.verdicts, &memory.quorums, &mut after);
@@ -442,7 +447,8 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
             if self.announced >= roster.checks() || self.link.queued() >= ANNOUNCE_BELOW {
                 return;
             }
-            if let Some(line) = roster.activation(self.announced) {
+            let is_familiar = self.familiar.get(self.announced).is_some_and(|familiar| *familiar);
+            if let Some(line) = roster.activation(self.announced).filter(|_| !is_familiar) {
                 self.link.log(Level::Info, line);
             }
             self.announced = self.announced.saturating_add(1);

@@ -24,7 +24,7 @@ use crate::probe::certificate::Trust;
 use crate::probe::tls::TlsClient;
 use crate::probe::{DynamicWeight, Failure, Outcome, misc};
 use crate::roster::Roster;
-use crate::schedule::{Alarms, Spread, first_run, next_run};
+use crate::schedule::{Alarms, EARLY, Spread, early, first_run, next_run};
 use crate::verdict::Next;
 
 /// Runs and alarms, by the checkers' positions.
@@ -35,6 +35,8 @@ pub(super) struct Runs {
     table: Vec<Option<Run>>,
     free: Vec<usize>,
     unfinished: VecDeque<usize>,
+    /// Keys and checkers of the connections that this turn has begun.
+    begun: Vec<(usize, usize)>,
     spread: Spread,
     buffer: Vec<u8>,
     postponed: Postponed,
@@ -93,10 +95,6 @@ struct Postponed {
 
 /// Most runs started in one turn.
 const STARTS: usize = 128;
-/// How much before its time a run may start, at most and as a part of its interval: those that are due together cost
-/// one wake-up. The rhythm stays.
-const EARLY: Duration = Duration::from_millis(4);
-const EARLY_PART: u32 = 250;
 /// When a run that could not start is tried again.
 const POSTPONE: Duration = Duration::from_secs(1);
 /// Least time between two lines about runs that could not start.
@@ -114,6 +112,7 @@ impl Runs {
             table: Vec::new(),
             free: Vec::new(),
             unfinished: VecDeque::new(),
+            begun: Vec::new(),
             spread: Spread::seeded(seed),
             buffer: vec![0; BUFFER],
             postponed: Postponed::default(),
@@ -183,7 +182,7 @@ impl Runs {
         }
     }
 
-    /// Drops every run; their checkers are planned again, within `part` of a second or their interval.
+    /// Drops every run; their checkers are planned again, within a second or their interval, whichever is less.
     pub(super) fn cancel(&mut self, roster: &Roster, now: MonoTime) {
         for position in 0..self.active.len() {
             if self.close(position).is_some() {
@@ -256,6 +255,11 @@ impl Runs {
             }
         }
         self.take_answers(steps);
+        self.start_due(roster, reactor, now, steps);
+        self.look_again(roster, reactor, now, steps);
+    }
+
+    fn start_due(&mut self, roster: &Roster, reactor: &Reactor, now: MonoTime, steps: &mut Vec<Step>) {
         // Only a run that is due takes others along: one whose turn is about something else would split their group.
         let mut horizon = now;
         for _ in 0..STARTS {
@@ -265,7 +269,7 @@ impl Runs {
             let early = roster
                 .check(position)
                 .filter(|_| !runs)
-                .map_or(Duration::ZERO, |check| EARLY.min(check.delay_loop / EARLY_PART));
+                .map_or(Duration::ZERO, |check| early(check.delay_loop, check.delay_before_retry));
             if at > now + early {
                 return self.alarms.set(position, at);
             }
@@ -279,12 +283,13 @@ impl Runs {
         }
     }
 
-    /// The parent reports the end of a script. False when no such script runs.
+    /// The parent reports the end of a script, or that it could not start it. False when no such script runs.
     pub(super) fn script_ended(
         &mut self,
         position: usize,
         outcome: RunOutcome,
         roster: &Roster,
+        now: MonoTime,
         steps: &mut Vec<Step>,
     ) -> bool {
         let run = self.active.get(position).copied().flatten().and_then(|key| self.table.get(key));
@@ -292,7 +297,13 @@ impl Runs {
         let Some(CheckKind::Misc { dynamic, .. }) = roster.check(position).map(|check| &check.kind) else {
             return false;
         };
-        self.end(position, misc::judge(*dynamic, outcome), steps);
+        match misc::judge(*dynamic, outcome) {
+            Some(outcome) => self.end(position, outcome, steps),
+            None => {
+                self.close(position);
+                self.postpone(position, io::Error::other("its script could not be started"), now);
+            }
+        }
         true
     }
 
@@ -352,13 +363,9 @@ impl Runs {
         self.last_id = self.last_id.wrapping_add(1);
         match Connection::open(&check.kind, endpoint, self.last_id, borrowed) {
             Opened::Pending(connection) => {
-                let fd = connection.as_raw_fd();
                 let key =
                     self.insert(Run { position, due, unfinished: false, work: Work::Connection(connection) });
-                if let Err(error) = reactor.watch(fd, key) {
-                    self.close(position);
-                    return self.postpone(position, error, now);
-                }
+                self.begun.push((key, position));
                 self.alarms.set(position, now + endpoint.timeout);
             }
             Opened::Done(outcome, borrowed) => {
@@ -370,6 +377,24 @@ impl Runs {
                 self.postpone(position, error, now);
             }
         }
+    }
+
+    /// Ends the begun connections that are over already, and waits for events of the others.
+    fn look_again(&mut self, roster: &Roster, reactor: &Reactor, now: MonoTime, steps: &mut Vec<Step>) {
+        let mut begun = std::mem::take(&mut self.begun);
+        for (key, position) in begun.drain(..) {
+            // A key may be another run's already.
+            let run = self.table.get(key).and_then(Option::as_ref).filter(|run| run.position == position);
+            let Some(Run { work: Work::Connection(connection), .. }) = run else { continue };
+            let outcome = roster.check(position).and_then(|check| connection.look_again(&check.kind));
+            if let Some(outcome) = outcome {
+                self.end(position, outcome, steps);
+            } else if let Err(error) = reactor.watch(connection.as_raw_fd(), key) {
+                self.close(position);
+                self.postpone(position, error, now);
+            }
+        }
+        self.begun = begun;
     }
 
     fn ping(

@@ -111,6 +111,7 @@ impl Talk {
                     (None, Ok(())) => None,
                 }
             }
+            Said::Broken(kind) if tls.is_handshaking() => Some(Outcome::Fail(Failure::Connect(*kind))),
             Said::End | Said::Broken(_) => {
                 let orderly = tls.close();
                 match (orderly, tls.is_handshaking()) {

@@ -24,6 +24,8 @@ use rustls::{
     SupportedCipherSuite,
 };
 
+use super::key_exchange;
+
 /// Algorithms, authorities and the own certificate: what the settings of checkers are made from.
 #[derive(Debug)]
 pub struct Trust {
@@ -42,6 +44,7 @@ impl Trust {
         // more than a check has to encrypt.
         let (quick, other): (Vec<_>, Vec<_>) = provider.cipher_suites.drain(..).partition(is_quick);
         provider.cipher_suites = quick.into_iter().chain(other).collect();
+        provider.kx_groups = key_exchange::groups();
         Self { provider: Arc::new(provider), files, verifiers: BTreeMap::new() }
     }
 

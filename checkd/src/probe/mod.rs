@@ -12,6 +12,7 @@ pub mod certificate;
 pub mod dns;
 pub mod file;
 pub mod http;
+mod key_exchange;
 pub mod misc;
 pub mod ping;
 pub mod smtp;

@@ -408,17 +408,18 @@ impl Roster {
 
     /// Gives every server the state that its checkers say, without a word.
     fn assume_states(&mut self) {
-        self.for_each_server(|service, server, alive, weight| service.assume(server, alive, weight));
+        self.for_each_server(|service, place, alive, weight| service.assume(place.server, alive, weight));
     }
 
-    fn for_each_server(&mut self, mut act: impl FnMut(&mut Service, usize, bool, Weight)) {
+    fn for_each_server(&mut self, mut act: impl FnMut(&mut Service, Place, bool, Weight)) {
         let mut first = 0;
         for service in 0..self.services.len() {
             let servers = self.services.get(service).map_or(0, |service| service.config().real_servers.len());
             for server in 0..servers {
                 let (alive, weight) = self.state_of(service, server, first);
+                let place = Place { service, server, check: 0 };
                 let Some(service) = self.services.get_mut(service) else { continue };
-                act(service, server, alive, weight);
+                act(service, place, alive, weight);
                 first = first.saturating_add(
                     service.config().real_servers.get(server).map_or(0, |server| server.checks.len()),
                 );

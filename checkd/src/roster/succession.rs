@@ -7,17 +7,19 @@ use std::collections::{HashMap, HashSet};
 
 use config::model::check::{Check, CheckKind, RealServer};
 use config::model::identity::continued;
+use config::model::units::FileId;
 
-use super::{Checker, Roster};
+use super::{Checker, Place, Roster};
 use crate::desired::{Effect, Occasion, Service};
-use crate::verdict::Standing;
+use crate::verdict::{Change, Standing};
 
 impl Roster {
-    /// Use in place of `old`. Returns for each checker its position in `old`, if it is the same. Effects that name
-    /// things of the old generation go to `before`.
+    /// Use in place of `old`, where tracked files hold these numbers. Returns for each checker its position in `old`, if
+    /// it is the same. Effects that name things of the old generation go to `before`.
     pub fn replace(
         &mut self,
         mut old: Self,
+        numbers: &[(FileId, i64)],
         before: &mut Vec<Effect>,
         after: &mut Vec<Effect>,
     ) -> Vec<Option<usize>> {
@@ -49,8 +51,37 @@ impl Roster {
             checker.last = before.and_then(|before| old.checkers.get(before)?.last);
         }
         self.tell_newcomers(&known, after);
-        self.apply_states(after);
+        let faults = self.read_files(numbers, &kept);
+        self.apply_states(faults, after);
         kept
+    }
+
+    /// New checkers of files know at once what their files say, so that no server weighs anything else meanwhile. Returns
+    /// the lines of those that find their servers down, by service and server.
+    fn read_files(
+        &mut self,
+        numbers: &[(FileId, i64)],
+        kept: &[Option<usize>],
+    ) -> HashMap<(usize, usize), Vec<String>> {
+        let mut faults: HashMap<_, Vec<String>> = HashMap::new();
+        let judged: Vec<_> =
+            numbers.iter().flat_map(|(file, value)| self.judge_number(*file, *value)).collect();
+        for (position, outcome) in judged {
+            let is_new = kept.get(position).is_some_and(Option::is_none);
+            let Some(mut checker) = self.checkers.get(position).copied().filter(|_| is_new) else { continue };
+            let Some(check) = self.check(position) else { continue };
+            let was_up = checker.standing.up;
+            let (change, _) = checker.standing.take(check, outcome);
+            if matches!(change, Change::Down { .. }) {
+                let Place { service, server, .. } = checker.place;
+                faults.entry((service, server)).or_default().extend(self.lines(position, change, was_up));
+            }
+            checker.last = Some((self.now, outcome));
+            if let Some(place) = self.checkers.get_mut(position) {
+                *place = checker;
+            }
+        }
+        faults
     }
 
     /// Those that only the new configuration has begin now: told with `rs_init_notifies`, without which nothing is known.
@@ -60,11 +91,13 @@ impl Roster {
         }
     }
 
-    /// The same, telling what that changes.
-    fn apply_states(&mut self, out: &mut Vec<Effect>) {
-        self.for_each_server(|service, server, alive, weight| {
-            service.set_weight(server, weight, out);
-            service.set_alive(server, alive, out);
+    /// Gives every server the state that its checkers say, and tells what that changes.
+    fn apply_states(&mut self, mut faults: HashMap<(usize, usize), Vec<String>>, out: &mut Vec<Effect>) {
+        self.for_each_server(|service, place, alive, weight| {
+            let lines = faults.remove(&(place.service, place.server)).unwrap_or_default();
+            out.extend(lines.into_iter().map(Effect::Log));
+            service.set_alive(place.server, alive, out);
+            service.set_weight(place.server, weight, out);
         });
         for service in &mut self.services {
             service.settle(Occasion::Start, out);

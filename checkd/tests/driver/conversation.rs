@@ -261,6 +261,20 @@ fn files_that_are_not_sealed_or_not_consistent_are_refused() {
 }
 
 #[test]
+fn a_reload_announces_the_checks_that_it_brings_and_no_other() {
+    let mut parent = Parent::start(false);
+    parent.load(1, &[service(vec![server(1, vec![misc(5)])])]);
+    let of = |server: u8| format!("Activating healthchecker for service [192.0.2.1]:tcp:100{server} ");
+    parent.until(is_run);
+    let announced =
+        |parent: &Parent, server| parent.logs().iter().filter(|line| line.starts_with(&of(server))).count();
+    assert_eq!(announced(&parent, 1), 1);
+    parent.load(2, &[service(vec![server(1, vec![misc(5)]), server(2, vec![misc(6)])])]);
+    parent.settle();
+    assert_eq!((announced(&parent, 1), announced(&parent, 2)), (1, 1));
+}
+
+#[test]
 fn a_quiet_daemon_checks_nothing_until_it_is_resumed() {
     let mut parent = Parent::start(false);
     parent.load(1, &[service(vec![server(1, vec![misc(5)])])]);

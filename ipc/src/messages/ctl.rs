@@ -355,6 +355,10 @@ pub struct ParentCounters {
     pub turns: u64,
     /// Longest turn since start, in microseconds.
     pub longest_turn_us: u64,
+    /// Most processor time that one turn has taken since start, in microseconds: what it costs, however busy the machine
+    /// is.
+    #[serde(default)]
+    pub dearest_turn_us: u64,
     /// Log lines that the sink could not take.
     pub dropped_lines: u64,
     /// Scripts running now.

@@ -107,8 +107,6 @@ pub enum Refusal {
     Invalid(String),
     /// The sandbox would have to be wider: the parent restarts the daemon with this generation.
     NeedsWiderSandbox,
-    /// The build speaks another protocol.
-    Incompatible,
 }
 
 /// Messages that every daemon understands, whatever its work.
@@ -153,6 +151,8 @@ pub enum RunOutcome {
     TimedOut,
     /// It could not run or may not run.
     NotRun,
+    /// This machine had no means to start it, which says nothing of what it looks at.
+    NotStarted,
 }
 
 impl crate::channel::CarriesFds for ToDaemon {

@@ -37,8 +37,6 @@ pub enum WorkerToParent {
     Loaded {
         /// Diagnostics that refuse the configuration.
         errors: u32,
-        /// Diagnostics that don't.
-        warnings: u32,
         /// The main file could not be read at all.
         missing: bool,
         /// At least one `vrrp_instance`.

@@ -121,12 +121,6 @@ impl Link {
         self.flags.contains(LinkFlags::Multicast)
     }
 
-    /// It has one peer.
-    #[must_use]
-    pub fn is_point_to_point(&self) -> bool {
-        self.flags.contains(LinkFlags::Pointopoint)
-    }
-
     /// The Ethernet address, if it has one.
     #[must_use]
     pub fn ethernet_address(&self) -> Option<[u8; 6]> {

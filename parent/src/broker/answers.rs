@@ -1,8 +1,6 @@
 //! What is told of instances and services when somebody asks, and the counters of the kernel that belong to it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Range;
-use std::iter::Peekable;
 
 use config::model::parts::ServerRef;
 use config::model::units::{Generation, ServerId, ServiceId};
@@ -10,12 +8,13 @@ use ipc::messages::ctl::{InstanceStatus, ServerStatus, ServiceStatus};
 use ipc::messages::ipvsd::{MAX_STATISTICS, StatisticsEntry};
 use ipc::messages::vrrpd::{ElectionView, InstanceCounters, REJECT_REASONS};
 
+use super::places::Places;
 use super::{Broker, Refused};
 
 impl Broker {
     /// What was counted so far belongs to an answer that will not be completed.
     pub fn forget_counting(&mut self) {
-        self.counting.clear();
+        self.counting = Places::new(&self.layout);
     }
 
     /// Counters of ipvsd; they are used once the answer is complete.
@@ -39,10 +38,10 @@ impl Broker {
                 }
                 Some(_) | None => {}
             }
-            self.counting.insert((entry.service, entry.server), entry.counters);
+            self.counting.insert(entry.service, entry.server, entry.counters);
         }
         if complete {
-            self.counted = std::mem::take(&mut self.counting);
+            self.counted = std::mem::replace(&mut self.counting, Places::new(&self.layout));
         }
         Ok(())
     }
@@ -89,48 +88,27 @@ impl Broker {
 
     /// Virtual servers for status, from this one on; what nobody takes costs nothing.
     pub fn service_status_from(&self, first: ServiceId) -> impl Iterator<Item = ServiceStatus> + '_ {
-        let mut up = Cursor::new(self.service_up.range((first, None)..));
-        let mut wishes = Cursor::new(self.desired.range((first, ServerRef::Real(ServerId::new(0)))..));
-        let mut counters = Cursor::new(self.counted.range((first, None)..));
         let services = (0_u32..).map(ServiceId::new).zip(&self.committed.part.services).skip(first.index());
-        services.map(move |(id, service)| {
-            let (is_up, counted) = (up.at((id, None)), counters.at((id, None)));
-            let mut weight = |server| self.told(id, server, wishes.at((id, server)).flatten());
+        services.map(|(id, service)| {
             let servers = (0_u32..).map(ServerId::new).zip(&service.servers).map(|(server, name)| {
                 let destination = ServerRef::Real(server);
                 ServerStatus {
                     name: name.clone(),
-                    up: up.at((id, Some(server))),
-                    weight: weight(destination),
+                    up: self.service_up.get(id, Some(destination)),
+                    weight: self.presence(id, destination),
                     drained: self.drained.contains(&(id, server)),
-                    counters: counters.at((id, Some(destination))),
+                    counters: self.counted.get(id, Some(destination)),
                 }
             });
-            let servers = servers.collect();
             ServiceStatus {
                 name: service.name.clone(),
-                up: is_up,
-                servers,
-                sorry_weight: weight(ServerRef::Sorry),
-                counters: counted,
-                sorry_counters: counters.at((id, Some(ServerRef::Sorry))),
+                up: self.service_up.get(id, None),
+                servers: servers.collect(),
+                sorry_weight: self.presence(id, ServerRef::Sorry),
+                counters: self.counted.get(id, None),
+                sorry_counters: self.counted.get(id, Some(ServerRef::Sorry)),
             }
         })
-    }
-}
-
-/// Goes through a table beside keys that only grow: ten thousand servers are no ten thousand searches.
-struct Cursor<'t, K, V>(Peekable<Range<'t, K, V>>);
-
-impl<'t, K: Ord, V: Copy> Cursor<'t, K, V> {
-    fn new(entries: Range<'t, K, V>) -> Self {
-        Self(entries.peekable())
-    }
-
-    /// The value of a key, which is greater than the one asked for before.
-    fn at(&mut self, key: K) -> Option<V> {
-        while self.0.next_if(|(known, _)| **known < key).is_some() {}
-        self.0.next_if(|(known, _)| **known == key).map(|(_, value)| *value)
     }
 }
 

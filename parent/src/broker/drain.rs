@@ -29,14 +29,14 @@ impl Broker {
                 continue;
             }
             changed.push((service_name.to_owned(), name.to_owned()));
-            let key = (service_id, ServerRef::Real(server_id));
+            let place = ServerRef::Real(server_id);
             let differs = if drained {
                 self.drained.insert((service_id, server_id))
             } else {
                 self.drained.remove(&(service_id, server_id))
             };
-            if let Some(&presence) = self.desired.get(&key).filter(|_| differs) {
-                entries.push(DesiredEntry { service: key.0, server: key.1, presence });
+            if let Some(presence) = self.desired.get(service_id, Some(place)).filter(|_| differs) {
+                entries.push(DesiredEntry { service: service_id, server: place, presence });
             }
         }
         if self.whole && !entries.is_empty() {

@@ -88,11 +88,11 @@ impl Broker {
     pub fn explain_service(&self, id: ServiceId) -> Option<ServiceExplained> {
         let known = self.committed.part.services.get(id.index())?;
         let servers = (0_u32..).zip(&known.servers).map(|(position, _)| ServerId::new(position));
-        let alive = servers.clone().filter(|server| self.service_up.get(&(id, Some(*server))) == Some(&true));
+        let alive = servers.clone().filter(|server| self.is_up(id, *server) == Some(true));
         let weights = servers.filter_map(|server| self.presence(id, ServerRef::Real(server)));
         Some(ServiceExplained {
             name: known.name.clone(),
-            up: self.service_up.get(&(id, None)).copied(),
+            up: self.service_up.get(id, None),
             alive: u32::try_from(alive.count()).unwrap_or(u32::MAX),
             servers: u32::try_from(known.servers.len()).unwrap_or(u32::MAX),
             weight: weights.fold(0_u64, |sum, weight| sum.saturating_add(u64::from(weight.value()))),
@@ -107,14 +107,19 @@ impl Broker {
         Some(ServerExplained {
             service: known.name.clone(),
             name: known.servers.get(server.index())?.clone(),
-            up: self.service_up.get(&(service, Some(server))).copied(),
+            up: self.is_up(service, server),
             weight: self.presence(service, ServerRef::Real(server)),
             drained: self.drained.contains(&(service, server)),
             checks: None,
         })
     }
 
-    fn presence(&self, service: ServiceId, server: ServerRef) -> Presence {
-        self.told(service, server, self.desired.get(&(service, server)).copied().flatten())
+    fn is_up(&self, service: ServiceId, server: ServerId) -> Option<bool> {
+        self.service_up.get(service, Some(ServerRef::Real(server)))
+    }
+
+    /// What the table should say of a destination.
+    pub(super) fn presence(&self, service: ServiceId, server: ServerRef) -> Presence {
+        self.told(service, server, self.desired.get(service, Some(server)).flatten())
     }
 }

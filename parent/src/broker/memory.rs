@@ -1,15 +1,17 @@
 //! What the parent remembers of its daemons, for their successors and for those who follow the states.
+//!
+//! Pure. Takes what [`super`] has found to name configured things; bounded by the configuration, whatever daemons say.
 
-use std::cell::OnceCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use config::model::parts::{CheckKey, ParentGroup};
+use config::model::parts::{CheckKey, ParentGroup, ParentService, ServerRef};
 use config::model::units::{CheckId, Generation, InstanceId, Priority, ServerId, ServiceId};
 use ipc::messages::checkd::{DesiredEntry, QuorumState, Verdict};
 use ipc::messages::ipvsd::SyncRole;
 use ipc::messages::vrrpd::{InstanceCounters, VrrpState};
 
+use super::places::{Layout, Places};
+use super::positions::Positions;
 use super::{Broker, Effect, Whose};
 
 /// What is known of one instance.
@@ -60,7 +62,15 @@ impl InstanceMemory {
 impl Broker {
     /// Verdicts for a successor of checkd, under the identifiers of the committed configuration.
     pub fn verdicts(&self) -> impl Iterator<Item = Verdict> + '_ {
-        self.verdicts.values().copied()
+        self.verdicts.iter().flatten().copied()
+    }
+
+    /// A checker that the committed configuration doesn't have keeps nothing.
+    pub(super) fn remember(&mut self, verdict: Verdict) {
+        self.verdicts.resize(self.committed.part.checks.len(), None);
+        if let Some(known) = self.verdicts.get_mut(verdict.check.index()) {
+            *known = Some(verdict);
+        }
     }
 
     /// True when checkd, or one before it, has told everything once: its successor repeats no notification.
@@ -71,23 +81,26 @@ impl Broker {
 
     /// Quorums for a successor of checkd, as last told.
     pub fn quorums(&self) -> impl Iterator<Item = QuorumState> + '_ {
-        let states = self.service_up.iter().filter(|((_, server), _)| server.is_none());
-        states.map(|(&(service, _), &up)| QuorumState { service, up })
+        let of_services = self.service_up.iter().filter(|(_, server, _)| server.is_none());
+        of_services.map(|(service, _, up)| QuorumState { service, up })
     }
 
-    /// The whole that a successor of ipvsd gets; `None` until checkd has told it.
+    /// True when checkd has told what the table should say as a whole; an ipvsd that starts before waits for it.
     #[must_use]
-    pub fn desired(&self) -> Option<Vec<DesiredEntry>> {
-        self.whole.then(|| {
-            self.desired
-                .iter()
-                .map(|(&(service, server), &wish)| DesiredEntry {
-                    service,
-                    server,
-                    presence: self.told(service, server, wish),
-                })
-                .collect()
-        })
+    pub fn has_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// At most so many entries of that whole from a place on, and the place behind them; `None` behind the last one.
+    #[must_use]
+    pub fn whole_from(&self, place: usize, most: usize) -> (Vec<DesiredEntry>, Option<usize>) {
+        let mut left = self.desired.from(place);
+        let known = left.by_ref().take(most).filter_map(|(_, service, server, wish)| {
+            let server = server?;
+            Some(DesiredEntry { service, server, presence: self.told(service, server, wish) })
+        });
+        let entries = known.collect();
+        (entries, left.next().map(|(place, ..)| place))
     }
 
     /// Instances that are Master, by identifier of the committed configuration.
@@ -174,34 +187,26 @@ impl Broker {
     }
 
     /// What was told of services and servers goes on by their names: who changes nothing tells nothing again.
-    pub(super) fn carry_states(&mut self) {
-        let Some(old) = self.previous.as_ref().map(|era| Rc::clone(&era.part)) else { return };
-        let told = std::mem::take(&mut self.service_up);
-        if told.is_empty() {
-            return;
-        }
-        let mut up = Vec::with_capacity(told.len());
-        let at = OldPositions::new(old.services.iter().map(|service| service.name.as_str()));
-        for (id, known) in (0_u32..).zip(&self.committed.part.services) {
-            let Some((old_id, before)) = at.find(id, &known.name, |id| {
-                old.services.get(ServiceId::new(id).index()).map(|service| (service.name.as_str(), service))
-            }) else {
-                continue;
-            };
-            let (service, old_service) = (ServiceId::new(id), ServiceId::new(old_id));
-            up.extend(told.get(&(old_service, None)).map(|up| ((service, None), *up)));
-            let at = OldPositions::new(before.servers.iter().map(String::as_str));
-            for (id, name) in (0_u32..).zip(&known.servers) {
-                let found = at.find(id, name, |id| {
-                    let name = before.servers.get(ServerId::new(id).index())?.as_str();
-                    Some((name, ()))
-                });
-                let Some((old_id, ())) = found else { continue };
-                let known = told.get(&(old_service, Some(ServerId::new(old_id))));
-                up.extend(known.map(|up| ((service, Some(ServerId::new(id))), *up)));
+    pub(super) fn carry_states(&mut self, layout: &Rc<Layout>) {
+        let told = std::mem::replace(&mut self.service_up, Places::new(layout));
+        let Some(old) = self.previous.as_ref().filter(|_| !told.is_empty()) else { return };
+        let (old, new) = (&old.part.services, &self.committed.part.services);
+        let services = Positions::new(old.iter().map(name), new.iter().map(name));
+        for (id, known) in (0_u32..).map(ServiceId::new).zip(new) {
+            let Some(old_id) = services.find(id.index(), &name(known)).map(ServiceId::new) else { continue };
+            let Some(before) = old.get(old_id.index()) else { continue };
+            if let Some(up) = told.get(old_id, None) {
+                self.service_up.insert(id, None, up);
+            }
+            let servers = Positions::new(before.servers.iter(), known.servers.iter());
+            for (server, name) in (0_u32..).map(ServerId::new).zip(&known.servers) {
+                let before = servers.find(server.index(), &name).map(ServerId::new);
+                let up = before.and_then(|server| told.get(old_id, Some(ServerRef::Real(server))));
+                if let Some(up) = up {
+                    self.service_up.insert(id, Some(ServerRef::Real(server)), up);
+                }
             }
         }
-        self.service_up = up.into_iter().collect();
     }
 
     /// A verdict of the previous configuration, as that on the same checker of the committed one.
@@ -219,14 +224,16 @@ impl Broker {
         out: &mut Vec<Effect>,
     ) {
         let table = self.partial.as_mut().unwrap_or(&mut self.desired);
-        table.extend(entries.iter().map(|entry| ((entry.service, entry.server), entry.presence)));
+        for entry in &entries {
+            table.insert(entry.service, Some(entry.server), entry.presence);
+        }
         if complete {
             if let Some(whole) = self.partial.take() {
                 self.desired = whole;
             }
             self.whole = true;
             self.told_whole = true;
-            out.push(Effect::Whole(generation));
+            out.push(Effect::Whole);
         } else if self.partial.is_none() {
             out.push(Effect::Desired(generation, self.as_told(entries)));
         }
@@ -238,42 +245,14 @@ impl Broker {
     }
 }
 
-/// For each checker of `old` its number in `new`. What has not moved needs no table.
+fn name(service: &ParentService) -> &str {
+    &service.name
+}
+
+/// For each checker of `old` its number in `new`.
 pub(super) fn numbers_by_key(old: &[CheckKey], new: &[CheckKey]) -> Vec<Option<CheckId>> {
-    let unmoved = old.iter().zip(new).take_while(|(old, new)| old == new).count();
-    let moved: BTreeMap<CheckKey, u32> = new.iter().copied().zip(0..).skip(unmoved).collect();
-    let number = |(key, number): (&CheckKey, u32)| match usize::try_from(number) {
-        Ok(position) if position < unmoved => Some(CheckId::new(number)),
-        _ => moved.get(key).copied().map(CheckId::new),
-    };
-    old.iter().zip(0_u32..).map(number).collect()
-}
-
-/// Where names stood in a list before. Most stand there still, so the table of them is made when one does not.
-struct OldPositions<'n, I> {
-    names: I,
-    table: OnceCell<BTreeMap<&'n str, u32>>,
-}
-
-impl<'n, I: Iterator<Item = &'n str> + Clone> OldPositions<'n, I> {
-    fn new(names: I) -> Self {
-        Self { names, table: OnceCell::new() }
-    }
-
-    /// The old position of `name`, which stands at `position` now, and what `look` knows of it.
-    fn find<T>(
-        &self,
-        position: u32,
-        name: &str,
-        look: impl Fn(u32) -> Option<(&'n str, T)>,
-    ) -> Option<(u32, T)> {
-        if let Some((_, known)) = look(position).filter(|(there, _)| *there == name) {
-            return Some((position, known));
-        }
-        let table = self.table.get_or_init(|| self.names.clone().zip(0..).collect());
-        let position = *table.get(name)?;
-        look(position).map(|(_, known)| (position, known))
-    }
+    let positions = Positions::new(new.iter(), old.iter());
+    old.iter().enumerate().map(|(at, key)| positions.find(at, &key).map(CheckId::new)).collect()
 }
 
 /// Longest reason of a daemon that is kept, in bytes.

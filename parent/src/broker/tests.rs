@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use config::model::parts::{CheckKey, ParentInstance, ParentService};
 use config::model::process::{Identity, Script};
-use config::model::units::{InstanceId, Vrid, Weight};
+use config::model::units::{InstanceId, ServerId, ServiceId, Vrid, Weight};
 use config::model::vrrp::{Family, SyncGroup};
 use ipc::messages::checkd::{QuorumState, ServiceState};
 use ipc::messages::ipvsd::{StatisticsEntry, SyncRole};
@@ -86,6 +86,17 @@ fn entry(service: u32, server: u32) -> CheckdToParent {
     }
 }
 
+/// What an ipvsd that starts now is told, in parts of one entry.
+fn whole(broker: &Broker) -> Option<Vec<DesiredEntry>> {
+    let (mut all, mut next) = (Vec::new(), broker.has_whole().then_some(0)?.into());
+    while let Some(place) = next {
+        let (entries, rest) = broker.whole_from(place, 1);
+        all.extend(entries);
+        next = rest;
+    }
+    Some(all)
+}
+
 #[test]
 fn an_instance_outside_the_table_is_refused() {
     let mut broker = Broker::new(G1, part(&["a"]));
@@ -132,9 +143,9 @@ fn checkd_can_not_name_a_server_that_is_not_configured() {
     assert_eq!(broker.checkd(entry(0, 1), &mut out), Err(Refused));
     assert_eq!(broker.checkd(entry(1, 0), &mut out), Err(Refused));
     assert_eq!(out, []);
-    assert_eq!(broker.desired(), None);
+    assert_eq!(whole(&broker), None);
     assert_eq!(broker.checkd(entry(0, 0), &mut out), Ok(()));
-    assert_eq!(broker.desired().unwrap().len(), 1);
+    assert_eq!(whole(&broker).unwrap().len(), 1);
 }
 
 #[test]
@@ -260,10 +271,10 @@ fn a_whole_in_two_messages_is_handed_on_as_one() {
     let mut broker = Broker::new(G1, two_servers());
     let mut out = vec![];
     broker.checkd(table(0, false), &mut out).unwrap();
-    assert_eq!((broker.desired(), out.len()), (None, 0), "an ipvsd that starts now is told nothing");
+    assert_eq!((whole(&broker), out.len()), (None, 0), "an ipvsd that starts now is told nothing");
     broker.checkd(table(1, true), &mut out).unwrap();
-    assert_eq!(out, [Effect::Whole(G1)]);
-    assert_eq!(broker.desired().unwrap().len(), 2);
+    assert_eq!(out, [Effect::Whole]);
+    assert_eq!(whole(&broker).unwrap().len(), 2);
 }
 
 #[test]
@@ -274,7 +285,7 @@ fn changes_after_the_whole_are_handed_on_one_by_one() {
     out.clear();
     broker.checkd(table(1, false), &mut out).unwrap();
     assert!(matches!(out.as_slice(), [Effect::Desired(G1, entries)] if entries.len() == 1));
-    assert_eq!(broker.desired().unwrap().len(), 2);
+    assert_eq!(whole(&broker).unwrap().len(), 2);
 }
 
 #[test]
@@ -283,12 +294,12 @@ fn the_whole_of_a_successor_replaces_that_of_its_predecessor() {
     broker.checkd(table(0, true), &mut vec![]).unwrap();
     broker.confirmed(Daemon::Checkd);
     broker.checkd(table(1, false), &mut vec![]).unwrap();
-    assert_eq!(broker.desired().unwrap().len(), 1, "what is known stays until the new whole is complete");
+    assert_eq!(whole(&broker).unwrap().len(), 1, "what is known stays until the new whole is complete");
     let CheckdToParent::Desired { generation, .. } = table(1, true) else { panic!() };
     broker
         .checkd(CheckdToParent::Desired { generation, entries: vec![], complete: true }, &mut vec![])
         .unwrap();
-    assert_eq!(broker.desired().unwrap()[0].server, ServerRef::Real(ServerId::new(1)));
+    assert_eq!(whole(&broker).unwrap()[0].server, ServerRef::Real(ServerId::new(1)));
 }
 
 #[test]
@@ -385,7 +396,7 @@ fn told(effects: &[Effect]) -> Vec<(Whose, &str, VrrpState)> {
         | Effect::PriorityChanged { .. }
         | Effect::LowerPriorityHeard { .. }
         | Effect::Desired(..)
-        | Effect::Whole(..) => None,
+        | Effect::Whole => None,
     });
     news.collect()
 }
@@ -463,7 +474,7 @@ fn a_server_that_was_told_to_be_down_is_shown_as_down_after_a_reload() {
 
 /// What ipvsd is told of the two servers, in order.
 fn weights(broker: &Broker) -> Vec<Presence> {
-    broker.desired().unwrap_or_default().into_iter().map(|entry| entry.presence).collect()
+    whole(broker).unwrap_or_default().into_iter().map(|entry| entry.presence).collect()
 }
 
 #[test]
@@ -541,14 +552,17 @@ fn states_of_services_and_checkers_go_on_wherever_they_stand_now() {
     };
     let before = with(&[("a", &["1", "2", "3"]), ("b", &["1"])], &["x", "y", "z"]);
     let mut broker = Broker::new(G1, before);
-    let up = |service: u32, server: Option<u32>| (ServiceId::new(service), server.map(ServerId::new));
+    let up = |service: u32, server: Option<u32>| {
+        (ServiceId::new(service), server.map(|server| ServerRef::Real(ServerId::new(server))))
+    };
     for (place, state) in
         [(up(0, None), true), (up(0, Some(1)), false), (up(0, Some(2)), true), (up(1, Some(0)), false)]
     {
-        broker.service_up.insert(place, state);
+        broker.service_up.insert(place.0, place.1, state);
     }
     broker.commit(G2, with(&[("n", &[]), ("b", &["1"]), ("a", &["3", "2"])], &["x", "n", "z", "y"]));
-    let known: Vec<_> = broker.service_up.iter().map(|(place, state)| (*place, *state)).collect();
+    let known: Vec<_> =
+        broker.service_up.iter().map(|(service, server, state)| ((service, server), state)).collect();
     assert_eq!(
         known,
         [(up(1, Some(0)), false), (up(2, None), true), (up(2, Some(0)), true), (up(2, Some(1)), false)]

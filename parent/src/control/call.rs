@@ -1,4 +1,6 @@
 //! One call as it stands on the wire, and who may make it.
+//!
+//! Pure: bytes of an untrusted client become a request or the error that it is told. Reading and rates are [`super`]'s.
 
 use ipc::messages::ctl::{INTERFACE, Request};
 use serde::Deserialize;

@@ -1,4 +1,6 @@
 //! `keepalived.json`, field for field and in the order of keepalived.
+//!
+//! Pure, like all of [`super`]: from a [`Snapshot`]. Programs read it: a field keeps its name, its type and its unit.
 
 use std::time::Duration;
 

@@ -1,17 +1,19 @@
 //! The files for people, in keepalived's words, so that what reads them goes on reading them.
+//!
+//! Pure, like all of [`super`]: from a [`Snapshot`]. Instances, trackers, checks and globals have files of their own.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use config::model::process::{Identity, InstanceNotify, Script};
-use config::model::units::{FileId, ProcessId, ScriptId};
+use config::model::units::ScriptId;
 use config::model::vrrp::{Instance, VrrpGlobal};
 use ipc::messages::ctl::InstanceStatus;
 use ipc::messages::vrrpd::VrrpState;
 
 use super::globals::globals;
-use super::instance::{address_line, instance, route_line, weighted};
+use super::instance::{address_line, instance, route_line};
+use super::trackers::trackers;
 use super::{Snapshot, quoted, refused, seconds};
 
 /// Lines of a page; writing to a string never fails.
@@ -81,105 +83,6 @@ fn following(page: &mut String, commands: &BTreeMap<ScriptId, Script>, notify: &
             line!(page, "   {title} state transition script = {}, uid:gid {uid}:{gid}", quoted(script));
         }
     }
-}
-
-/// Scripts, files and processes that instances track.
-fn trackers(page: &mut String, snapshot: &Snapshot) {
-    let tracking = |weight: &dyn Fn(&Instance) -> Option<(i16, bool)>| -> Vec<String> {
-        let instances = snapshot.instances.iter();
-        instances
-            .filter_map(|(instance, _)| Some((&instance.name, weight(instance)?)))
-            .map(|(name, (weight, reverse))| format!("{name}, {}", weighted(weight, reverse)))
-            .collect()
-    };
-    let list = |page: &mut String, lines: Vec<String>| {
-        line!(page, "   Tracking instances :");
-        for text in lines {
-            line!(page, "     {text}");
-        }
-    };
-    if !snapshot.head.tracked_scripts.is_empty() {
-        line!(page, "------< VRRP Scripts >------");
-    }
-    for (index, script) in (0_u32..).zip(&snapshot.head.tracked_scripts) {
-        line!(page, " VRRP Script = {}", script.name);
-        let command = snapshot.commands.get(&script.script);
-        if let Some(command) = command {
-            line!(page, "   Command = {}", quoted(command));
-        }
-        line!(page, "   Interval = {} sec", thousandths(script.interval));
-        line!(page, "   Timeout = {} sec", thousandths(script.timeout));
-        line!(page, "   Weight = {}", factor(script.weight, script.reverse));
-        line!(page, "   Rise = {}", script.rise);
-        line!(page, "   Fall = {}", script.fall);
-        line!(page, "   Init state = {}", if script.init_fail { "failed" } else { "unknown" });
-        if let Some(Identity { uid, gid, .. }) = command.map(|command| &command.identity) {
-            line!(page, "   Script uid:gid = {uid}:{gid}");
-        }
-        list(
-            page,
-            tracking(&|instance| {
-                let found = instance.track_scripts.iter().find(|track| track.tracked == index);
-                found.map(|track| (track.weight, track.reverse))
-            }),
-        );
-    }
-    let files =
-        || (0_u32..).map(FileId::new).zip(&snapshot.files).filter(|(_, (file, _))| file.audience.vrrpd);
-    if files().next().is_some() {
-        line!(page, "------< VRRP Track files >------");
-    }
-    for (id, (file, value)) in files() {
-        line!(page, " Track file = {}", file.name);
-        line!(page, "   File = {}", file.path);
-        line!(page, "   Status = {value}");
-        line!(page, "   Weight = {}", factor(file.weight, file.reverse));
-        list(
-            page,
-            tracking(&|instance| {
-                let found = instance.track_files.iter().find(|track| track.file == id);
-                found.map(|track| (track.weight, track.reverse))
-            }),
-        );
-    }
-    if !snapshot.processes.is_empty() {
-        line!(page, "------< VRRP Track processes >------");
-    }
-    let processes = snapshot.processes.iter().zip(&snapshot.head.tracked_processes);
-    for (id, ((pattern, count), config)) in (0_u32..).map(ProcessId::new).zip(processes) {
-        line!(page, " VRRP Track process = {}", pattern.name);
-        line!(page, "   Process = {}", pattern.program);
-        line!(page, "   Min processes = {}", config.quorum);
-        if let Some(max) = config.quorum_max {
-            line!(page, "   Max processes = {max}");
-        }
-        let count = count.unwrap_or(0);
-        line!(page, "   Current processes = {count}");
-        let enough = (config.quorum..=config.quorum_max.unwrap_or(u32::MAX)).contains(&count);
-        line!(page, "   Have quorum = {enough}");
-        line!(page, "   Weight = {}", config.weight);
-        line!(page, "   Terminate delay = {:.6}s", config.terminate_delay.as_secs_f64());
-        line!(page, "   Fork delay = {:.6}s", config.fork_delay.as_secs_f64());
-        list(
-            page,
-            tracking(&|instance| {
-                let found = instance.track_processes.iter().find(|track| track.process == id);
-                found.map(|track| (track.weight, track.reverse))
-            }),
-        );
-    }
-}
-
-/// Whole seconds, or with three digits behind the point.
-fn thousandths(duration: Duration) -> String {
-    match duration.subsec_millis() {
-        0 => duration.as_secs().to_string(),
-        rest => format!("{}.{rest:03}", duration.as_secs()),
-    }
-}
-
-fn factor(weight: i16, reverse: bool) -> String {
-    format!("{weight}{}", if reverse { " reverse" } else { "" })
 }
 
 /// How fast announcements may follow each other.

@@ -27,6 +27,8 @@ pub enum Task {
     Pipe(Place, String),
     /// The tracked files at these positions, of this edition of the list, were looked at.
     Look(Vec<usize>, u64),
+    /// The files at these paths, which a configuration to come tracks, were looked at.
+    Foresee(Vec<String>),
     /// `reload_time_file` was looked at.
     ReloadTime,
     /// State files were written.
@@ -131,7 +133,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of an answer.
 const LONGEST: usize = 8 * 1024;
 /// Why an errand failed that nobody answered.
-const SILENT: &str = "its file system does not answer";
+pub(super) const SILENT: &str = "its file system does not answer";
 
 impl Errands {
     /// Asks for an errand; [`Self::start_next`] starts it.

@@ -23,7 +23,7 @@ use nix::fcntl::OFlag;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use serde::{Deserialize, Serialize};
 
-use super::errand::{Answer, Errand, Task};
+use super::errand::{Answer, Errand, SILENT, Task};
 
 /// All tracked files of a configuration.
 #[derive(Debug, Default)]
@@ -32,6 +32,8 @@ pub struct Files {
     entries: Vec<Entry>,
     /// Which list this is: answers about another one are late.
     edition: u64,
+    /// What the files hold that only a configuration to come has, by path; `None` while they are looked at.
+    foreseen: BTreeMap<String, Option<i64>>,
     problems: Vec<String>,
 }
 
@@ -79,7 +81,7 @@ struct FoundFile {
 
 /// Least time between two looks at one file.
 const REST: Duration = Duration::from_millis(20);
-/// Time between two tries to watch a directory that isn't there.
+/// Time between two tries to watch a directory that isn't there, and behind a look that this machine could not start.
 const RETRY: Duration = Duration::from_secs(1);
 /// The same for one that doesn't answer.
 const SILENT_RETRY: Duration = Duration::from_secs(30);
@@ -89,9 +91,51 @@ const LONGEST: u64 = 127;
 const TOGETHER: usize = 32;
 
 impl Files {
+    /// Has those files looked at that only a configuration to come has, so that it begins with their numbers. Nothing is
+    /// written.
+    pub fn foresee(&mut self, wanted: &[WatchedFile]) -> Vec<Errand<'static>> {
+        let known: BTreeSet<&str> = self.entries.iter().map(|entry| entry.settings.path.as_str()).collect();
+        let mut new: BTreeMap<&Path, Vec<WatchedFile>> = BTreeMap::new();
+        for file in wanted.iter().filter(|file| !known.contains(file.path.as_str())) {
+            new.entry(directory_of(file)).or_default().push(file.clone());
+        }
+        self.foreseen = new.values().flatten().map(|file| (file.path.clone(), None)).collect();
+        let mut errands = Vec::new();
+        for (directory, files) in new {
+            for files in files.chunks(TOGETHER).map(<[WatchedFile]>::to_vec) {
+                let task = Task::Foresee(files.iter().map(|file| file.path.clone()).collect());
+                errands
+                    .push(Errand::new(&directory.display().to_string(), task, move || first_numbers(&files)));
+            }
+        }
+        errands
+    }
+
+    /// Takes what the look at these files has brought.
+    pub fn foretold(&mut self, paths: &[String], result: Result<Answer, String>) {
+        let values: Vec<i64> =
+            result.ok().and_then(|answer| serde_json::from_str(&answer.text).ok()).unwrap_or_default();
+        let mut values = values.into_iter();
+        for path in paths {
+            match (values.next(), self.foreseen.get_mut(path)) {
+                (Some(value), Some(known)) => *known = Some(value),
+                // Nobody can say; what it holds is told later.
+                (None, Some(_)) => drop(self.foreseen.remove(path)),
+                (_, None) => {}
+            }
+        }
+    }
+
+    /// True while files of a configuration to come are looked at.
+    #[must_use]
+    pub fn is_foreseeing(&self) -> bool {
+        self.foreseen.values().any(Option::is_none)
+    }
+
     /// Takes the files of a configuration: all of them are due to be looked at. Files that the configuration before had
-    /// keep their numbers until then. False when nothing changed.
+    /// keep their numbers until then, and what was foreseen counts. False when nothing changed.
     pub fn configure(&mut self, wanted: &[WatchedFile], now: MonoTime) -> bool {
+        let foreseen = std::mem::take(&mut self.foreseen);
         if self.entries.iter().map(|entry| &entry.settings).eq(wanted) {
             return false;
         }
@@ -101,7 +145,8 @@ impl Files {
         self.edition = self.edition.wrapping_add(1);
         let entry = |settings: &WatchedFile| {
             let value = known.get(&settings.path);
-            Entry::new(settings.clone(), value.copied().flatten(), value.is_none(), now)
+            let begins_with = value.or_else(|| foreseen.get(&settings.path)).copied().flatten();
+            Entry::new(settings.clone(), begins_with, value.is_none(), now)
         };
         self.entries = wanted.iter().map(entry).collect();
         if self.entries.is_empty() {
@@ -240,7 +285,7 @@ impl Files {
     fn miss(&mut self, position: usize, why: &str, now: MonoTime) {
         let Some(entry) = self.entries.get_mut(position) else { return };
         entry.is_busy = false;
-        entry.due = Some(now + SILENT_RETRY);
+        entry.due = Some(now + if why == SILENT { SILENT_RETRY } else { RETRY });
         entry.value.get_or_insert(0);
         if !std::mem::replace(&mut entry.told, true) {
             self.problems.push(format!("track_file {}: {}: {why}", entry.settings.name, entry.settings.path));
@@ -302,7 +347,7 @@ impl Files {
 
 impl Entry {
     fn new(settings: WatchedFile, value: Option<i64>, is_new: bool, now: MonoTime) -> Self {
-        let directory = Path::new(&settings.path).parent().unwrap_or(Path::new("/")).to_owned();
+        let directory = directory_of(&settings).to_owned();
         Self {
             settings,
             directory,
@@ -331,6 +376,23 @@ impl Entry {
         let all = self.is_link.then_some(events).into_iter().flatten();
         of_name.chain(all).filter(move |event| Some(event.wd) == watch)
     }
+}
+
+fn directory_of(file: &WatchedFile) -> &Path {
+    Path::new(&file.path).parent().unwrap_or(Path::new("/"))
+}
+
+/// What files hold, or will once `init_file` has been seen to, in their order.
+fn first_numbers(files: &[WatchedFile]) -> Result<Answer, String> {
+    let numbers = files.iter().map(|file| {
+        let path = Path::new(&file.path);
+        match file.initial {
+            Some(initial) if initial.overwrite || !path.exists() => initial.value,
+            Some(_) | None => number(path).unwrap_or(0),
+        }
+    });
+    let text = serde_json::to_string(&numbers.collect::<Vec<i64>>()).map_err(|error| error.to_string())?;
+    Ok(Answer { text, fd: None })
 }
 
 /// What an errand does for a file.

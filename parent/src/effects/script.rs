@@ -62,9 +62,12 @@ impl Purpose {
 /// Why a program did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// It is still running from the last time.
+    /// It is still running from the last time, for another purpose.
     #[error("it is still running")]
     Busy,
+    /// It is still running from the last time, for the same purpose: what comes of that run will be told.
+    #[error("it is still running and will be told")]
+    Awaited,
     /// Too many programs run at once.
     #[error("{0} scripts are running already")]
     TooMany(usize),
@@ -74,12 +77,29 @@ pub enum RunError {
     /// Too many earlier runs of it still look for it.
     #[error("{0} runs of it still look for the program")]
     Unfound(usize),
+    /// This machine has no process, memory or descriptor left for it.
+    #[error("it can't be started: {0}")]
+    NotForked(#[source] io::Error),
     /// It may not run.
     #[error("{0}")]
     Unsafe(String),
     /// It can't be executed.
     #[error("it can't be executed: {0}")]
     Exec(#[from] io::Error),
+}
+
+impl RunError {
+    /// What a daemon that waits for the outcome is told; `None` where an earlier run tells it.
+    #[must_use]
+    pub fn outcome(&self) -> Option<RunOutcome> {
+        match self {
+            Self::Awaited => None,
+            Self::NotForked(_) | Self::TooMany(_) => Some(RunOutcome::NotStarted),
+            Self::Busy | Self::Stuck | Self::Unfound(_) | Self::Unsafe(_) | Self::Exec(_) => {
+                Some(RunOutcome::NotRun)
+            }
+        }
+    }
 }
 
 impl From<NotExecuted> for RunError {
@@ -165,8 +185,9 @@ impl Runner {
         now: MonoTime,
     ) -> Result<i32, RunError> {
         let awaited = purpose.awaited();
-        if awaited.is_some() && self.runs.values().any(|run| run.purpose.awaited() == awaited) {
-            return Err(RunError::Busy);
+        let mut others = self.runs.values().map(|run| &run.purpose);
+        if let Some(other) = others.find(|other| awaited.is_some() && other.awaited() == awaited) {
+            return Err(if *other == purpose { RunError::Awaited } else { RunError::Busy });
         }
         if self.runs.len() >= purpose.room() {
             return Err(RunError::TooMany(self.runs.len()));
@@ -174,7 +195,8 @@ impl Runner {
         let program = script.argv.first().ok_or_else(|| RunError::Unsafe("it has no command".to_owned()))?;
         self.admit(&script.name, program)?;
         let Started { pid, pidfd, exec } =
-            start_prepared(self.ahead(&purpose), || command(script, extra, written_path))?;
+            start_prepared(self.ahead(&purpose), || command(script, extra, written_path))
+                .map_err(RunError::NotForked)?;
         let fd = pidfd.as_raw_fd();
         let run = Run {
             pid,
@@ -270,8 +292,8 @@ impl Runner {
 
     /// Gives all programs that are still running `patience` before [`Self::tick`] ends them.
     pub fn limit_all(&mut self, now: MonoTime, patience: Duration) {
-        let awaited = self.runs.values_mut().filter(|run| run.step != Step::GivenUp);
-        for run in awaited.filter(|run| run.deadline.is_none_or(|deadline| deadline > now + patience)) {
+        let untroubled = self.runs.values_mut().filter(|run| run.step == Step::Running);
+        for run in untroubled.filter(|run| run.deadline.is_none_or(|deadline| deadline > now + patience)) {
             run.deadline = Some(now + patience);
         }
     }
@@ -450,6 +472,11 @@ mod tests {
             |check, script| Purpose::Check(Generation::new(1), CheckId::new(check), ScriptId::new(script));
         runner.start(0, &slow, &[], purpose(0, 0), false, now()).unwrap();
         assert!(matches!(runner.start(1, &slow, &[], purpose(1, 0), false, now()), Err(RunError::Busy)));
+        let again = runner.start(1, &slow, &[], purpose(0, 0), false, now()).unwrap_err();
+        assert_eq!(
+            (again.to_string().as_str(), again.outcome()),
+            ("it is still running and will be told", None)
+        );
         runner.start(1, &slow, &[], purpose(1, 1), false, now()).unwrap();
         for run in runner.runs.values() {
             sandbox::system::process::pidfd_send_signal(run.pidfd.as_fd(), 9).unwrap();

@@ -75,6 +75,10 @@ impl Suite {
                 let changed = self.files.looked(&positions, edition, result, now);
                 self.tell_changed(changed, now);
             }
+            Task::Foresee(paths) => {
+                self.files.foretold(&paths, result);
+                self.commit_when_foreseen(now);
+            }
             Task::ReloadTime => self.note_reload_time(result.map(|answer| answer.text), now),
             Task::Dump => self.end_dump(result, now),
             Task::Untold(what) => {
@@ -100,7 +104,7 @@ impl Suite {
             return;
         };
         let job = Job { generation: self.broker.generation(), script, extra: vec![fifo.path.clone()] };
-        if !self.start_script(&job, Purpose::FifoReader(fifo.path.clone()), now) {
+        if self.start_script(&job, Purpose::FifoReader(fifo.path.clone()), now).is_err() {
             self.fifo_readers.remove(&fifo.path);
         }
     }

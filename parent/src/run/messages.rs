@@ -4,18 +4,17 @@ use std::time::Duration;
 
 use config::model::process::InstanceNotify;
 use config::model::units::{Generation, MonoTime, ScriptId};
-use ipc::channel::{Channel, MAX_QUEUE, ReceiveError};
+use ipc::channel::ReceiveError;
 use ipc::handshake;
-use ipc::messages::checkd::{CheckdToParent, DesiredEntry, ParentToCheckd};
+use ipc::messages::checkd::{CheckdToParent, ParentToCheckd};
 use ipc::messages::ctl::Daemon;
 use ipc::messages::ctl::events::EventKind;
-use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd, TableState};
+use ipc::messages::ipvsd::{IpvsdToParent, TableState};
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
 use ipc::messages::{FromDaemon, Hello, Level, Refusal, RunOutcome};
 use ipc::reactor::{self, Ready};
 
 use super::link::{Incoming, Link};
-use super::processes::send_whole;
 use super::questions::server_name;
 use super::{Source, Suite};
 use crate::broker::{Effect, Whose};
@@ -35,8 +34,6 @@ const LAST_WORDS: usize = 4096;
 const LONGEST_BUILD: usize = 64;
 /// What is kept of a daemon's reasons, in bytes.
 const LONGEST_WHY: usize = 256;
-/// Bytes that wait for ipvsd while changes are still sent to it one by one.
-const BEHIND: usize = MAX_QUEUE / 4;
 /// Least time that a replacement has to take over from a vrrpd that has quiesced.
 const LEAST_TAKE_OVER: Duration = Duration::from_millis(200);
 
@@ -259,7 +256,6 @@ impl Suite {
             let why = match reason {
                 Refusal::Invalid(text) => text.clone(),
                 Refusal::NeedsWiderSandbox => "its sandbox is too narrow".to_owned(),
-                Refusal::Incompatible => "it is of another build".to_owned(),
             };
             self.with_supervisor(daemon, |supervisor, out| supervisor.unusable(serial, &why, out));
         } else {
@@ -287,7 +283,22 @@ impl Suite {
     }
 
     fn run_notify(&mut self, generation: Generation, script: ScriptId, now: MonoTime) {
-        self.start_script(&Job { generation, script, extra: Vec::new() }, Purpose::Nobody, now);
+        let _told_already =
+            self.start_script(&Job { generation, script, extra: Vec::new() }, Purpose::Nobody, now);
+    }
+
+    /// Runs a script for a daemon that waits for the outcome, at most as often as it may. What would come too soon, as
+    /// from a successor that asks again, says nothing of what the script looks at.
+    fn run_awaited(&mut self, generation: Generation, script: ScriptId, purpose: Purpose, now: MonoTime) {
+        let job = Job { generation, script, extra: Vec::new() };
+        let outcome = if self.paces.admits((generation, script), now) {
+            self.start_script(&job, purpose.clone(), now).err().and_then(|error| error.outcome())
+        } else {
+            Some(RunOutcome::NotStarted)
+        };
+        if let Some(outcome) = outcome {
+            self.deliver(purpose, outcome);
+        }
     }
 
     /// Scripts that came too soon after themselves have their turn.
@@ -302,20 +313,10 @@ impl Suite {
         for effect in effects {
             match effect {
                 Effect::RunTracked(generation, script) => {
-                    let job = Job { generation, script, extra: Vec::new() };
-                    let purpose = Purpose::Tracked(generation, script);
-                    let paced = self.paces.admits((generation, script), now);
-                    if !paced || !self.start_script(&job, purpose.clone(), now) {
-                        self.deliver(purpose, RunOutcome::NotRun);
-                    }
+                    self.run_awaited(generation, script, Purpose::Tracked(generation, script), now);
                 }
                 Effect::RunCheck(generation, check, script) => {
-                    let job = Job { generation, script, extra: Vec::new() };
-                    let purpose = Purpose::Check(generation, check, script);
-                    let paced = self.paces.admits((generation, script), now);
-                    if !paced || !self.start_script(&job, purpose.clone(), now) {
-                        self.deliver(purpose, RunOutcome::NotRun);
-                    }
+                    self.run_awaited(generation, script, Purpose::Check(generation, check, script), now);
                 }
                 Effect::RunNotify(generation, script) => {
                     if self.paces.admits_or_keeps((generation, script), now) {
@@ -360,7 +361,7 @@ impl Suite {
                     self.tell_news(&news, &scripts, generation, now);
                 }
                 Effect::Desired(generation, entries) => self.pass_on(generation, entries),
-                Effect::Whole(generation) => self.pass_on_whole(generation),
+                Effect::Whole => self.pass_on_whole(),
             }
         }
     }
@@ -383,56 +384,26 @@ impl Suite {
         }
     }
 
-    fn pass_on(&mut self, generation: Generation, entries: Vec<DesiredEntry>) {
-        let Some((serial, channel)) = self.ipvsd() else { return };
-        if channel.queued() > BEHIND {
-            self.table_talk.fall_behind(serial);
-            return;
-        }
-        let sent = channel.send(&ParentToIpvsd::Desired { generation, entries, complete: false }, &[]);
-        self.check_sent(serial, sent);
-    }
-
-    /// An ipvsd that could not follow gets the whole once it has read what was sent.
-    pub(super) fn tick_behind(&mut self) {
-        let Some(behind) = self.table_talk.behind() else { return };
-        let reads = self.ipvsd().is_some_and(|(serial, channel)| serial == behind && channel.queued() > 0);
-        if !reads {
-            self.table_talk.catch_up();
-            self.pass_on_whole(self.broker.generation());
-        }
-    }
-
-    fn pass_on_whole(&mut self, generation: Generation) {
-        let Some(whole) = self.broker.desired() else { return };
-        let Some((serial, channel)) = self.ipvsd() else { return };
-        let sent = send_whole(channel, generation, &whole);
-        self.check_sent(serial, sent);
-    }
-
-    /// The ipvsd that acts on the world. One that comes later gets the whole with its `Commit`.
-    fn ipvsd(&mut self) -> Option<(Serial, &mut Channel<ParentToIpvsd, IpvsdToParent>)> {
-        let serial = self.supervisors.get(&Daemon::Ipvsd)?.acting()?;
-        match &mut self.processes.get_mut(&serial)?.link {
-            Link::Ipvsd(channel) => Some((serial, channel)),
-            Link::Vrrpd(_) | Link::Checkd(_) => None,
-        }
-    }
-
     /// Starts the scripts of one change of an instance.
     pub(super) fn start_jobs(&mut self, name: &str, jobs: Vec<Job>, now: MonoTime) {
         let mut jobs = std::collections::VecDeque::from(jobs);
         while let Some(job) = jobs.pop_front() {
-            if !self.start_script(&job, Purpose::Instance(name.to_owned()), now) {
+            if self.start_script(&job, Purpose::Instance(name.to_owned()), now).is_err() {
                 jobs.extend(self.queues.ended(name, now));
             }
         }
     }
 
-    /// False when the script did not start; the reason is logged.
-    pub(super) fn start_script(&mut self, job: &Job, purpose: Purpose, now: MonoTime) -> bool {
-        let Some(part) = self.broker.part_of(job.generation).cloned() else { return false };
-        let Some(script) = part.scripts.get(job.script.index()) else { return false };
+    /// Starts a script; the reason why it did not start is logged.
+    pub(super) fn start_script(
+        &mut self,
+        job: &Job,
+        purpose: Purpose,
+        now: MonoTime,
+    ) -> Result<(), RunError> {
+        let unknown = || RunError::Unsafe("it is not configured".to_owned());
+        let part = self.broker.part_of(job.generation).cloned().ok_or_else(unknown)?;
+        let script = part.scripts.get(job.script.index()).ok_or_else(unknown)?;
         let key = self.key(Source::Script);
         let asker = asker(&purpose);
         match self.runner.start(key, script, &job.extra, purpose, part.process.symlink_paths, now) {
@@ -441,15 +412,15 @@ impl Suite {
                     // Its end is seen when it comes to its time limit, at the latest.
                     self.say(Level::Error, &format!("script {} is not watched: {error}", script.name));
                 }
-                true
+                Ok(())
             }
             Err(error) => {
                 self.sources.remove(&key);
-                if !matches!(error, RunError::Busy | RunError::Stuck) {
+                if !matches!(error, RunError::Busy | RunError::Awaited | RunError::Stuck) {
                     let text = format!("script {} did not run: {error}", script.name);
                     self.say_for(asker, Level::Error, &text);
                 }
-                false
+                Err(error)
             }
         }
     }
@@ -542,7 +513,7 @@ fn asker(purpose: &Purpose) -> Option<Daemon> {
 fn plainly(reason: Refusal) -> Refusal {
     match reason {
         Refusal::Invalid(text) => Refusal::Invalid(plain(&text, LONGEST_WHY)),
-        Refusal::NeedsWiderSandbox | Refusal::Incompatible => reason,
+        Refusal::NeedsWiderSandbox => reason,
     }
 }
 

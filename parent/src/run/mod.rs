@@ -7,6 +7,7 @@
 mod dumping;
 mod errands;
 mod failover;
+mod handing;
 mod launch;
 mod lines;
 mod link;
@@ -68,6 +69,7 @@ use crate::vault::Vault;
 use crate::worker::{Parts, What};
 use dumping::Dumping;
 use failover::Failovers;
+use handing::Handing;
 use own::Schedule;
 use presence::Watching;
 use processes::Process;
@@ -176,6 +178,8 @@ pub struct Suite {
     /// Processes that were killed and are watched by nobody.
     doomed: Vec<OwnedFd>,
     reload_again: bool,
+    /// The reload under way was interrupted once.
+    reload_interrupted: bool,
     committing: Option<Committing>,
     reload_waiters: Vec<usize>,
     restart_waiters: BTreeMap<Daemon, usize>,
@@ -186,6 +190,7 @@ pub struct Suite {
     after_release: Vec<(Daemon, Serial)>,
     stopping: Option<Stopping>,
     table_talk: TableTalk,
+    handing: Handing,
     /// Answers that are being written, the oldest first.
     answering: VecDeque<Answering>,
     dumping: Dumping,
@@ -300,6 +305,7 @@ impl Suite {
             stage: None,
             doomed: Vec::new(),
             reload_again: false,
+            reload_interrupted: false,
             committing: None,
             reload_waiters: Vec::new(),
             restart_waiters: BTreeMap::new(),
@@ -310,6 +316,7 @@ impl Suite {
             after_release: Vec::new(),
             stopping: None,
             table_talk: TableTalk::default(),
+            handing: Handing::default(),
             answering: VecDeque::new(),
             dumping: Dumping::default(),
             saved: 0,
@@ -357,17 +364,22 @@ impl Suite {
             let deadline =
                 if self.unfinished.is_empty() { self.deadline(reactor::now()) } else { reactor::now() };
             let now = self.reactor.turn(Some(deadline), &mut ready)?;
+            let used = reactor::processor_time();
             self.turn(&ready, now);
-            let took = reactor::now().since(now);
-            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-            self.counters.turns = self.counters.turns.saturating_add(1);
-            self.counters.longest_turn_us = self.counters.longest_turn_us.max(micros);
+            self.count_turn(reactor::now().since(now), reactor::processor_time().saturating_sub(used));
         }
         if self.supervisors.get(&Daemon::Vrrpd).is_none_or(Supervisor::is_absent) {
             self.record.remove();
         }
         self.wind_up();
         Ok(ExitCode::from(self.exit.unwrap_or(0)))
+    }
+
+    fn count_turn(&mut self, took: Duration, cost: Duration) {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.counters.turns = self.counters.turns.saturating_add(1);
+        self.counters.longest_turn_us = self.counters.longest_turn_us.max(micros(took));
+        self.counters.dearest_turn_us = self.counters.dearest_turn_us.max(micros(cost));
     }
 
     fn turn(&mut self, ready: &[Ready], now: MonoTime) {
@@ -443,6 +455,7 @@ impl Suite {
         self.tick_stop(now);
         self.tick_status(now);
         self.tick_table(now);
+        self.tick_handing();
         self.tick_schedule(now);
         self.tick_failovers(now);
         self.tick_errands(now);
@@ -470,9 +483,11 @@ impl Suite {
             self.awaiting_files,
             self.counted.deadline(),
             self.reload_deadline(),
+            self.reading_deadline(now),
             self.releasing.as_ref().map(|releasing| releasing.deadline),
             self.stopping.as_ref().map(|stopping| stopping.deadline),
             self.table_talk.deadline(),
+            self.handing.deadline(now),
             (!self.answering.is_empty()).then_some(now),
             self.questions.deadline(),
             self.failovers.deadline(),

@@ -1,4 +1,7 @@
 //! Orders from outside: signals and control requests.
+//!
+//! Driver. Who may ask what is decided in [`crate::control`]; here a permitted request goes to whoever does it, a
+//! bounded number of them per turn. Signals come from who may signal this process, and are trusted.
 
 use config::model::units::MonoTime;
 use ipc::messages::Level;

@@ -42,8 +42,8 @@ struct Seen {
     length: u64,
 }
 
-/// Longest that the start waits for what tracked files say.
-const FILES: Duration = Duration::from_secs(1);
+/// Longest that a start or reload waits for what tracked files say.
+pub(super) const FILES: Duration = Duration::from_secs(1);
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -85,14 +85,14 @@ impl Suite {
             RunOutcome::Exited(status) => (Level::Warning, format!("script failed, status {status}")),
             RunOutcome::Signalled(signal) => (Level::Warning, format!("killed by signal {signal}")),
             RunOutcome::TimedOut => (Level::Warning, "timed out".to_owned()),
-            RunOutcome::NotRun => (Level::Warning, "could not run".to_owned()),
+            RunOutcome::NotRun | RunOutcome::NotStarted => (Level::Warning, "could not run".to_owned()),
         };
         self.say(level, &format!("startup script {end}"));
         self.starting_up = false;
         self.start_needed(now);
     }
 
-    /// Starts the shutdown script; false when there is none. It has its own time.
+    /// Starts the shutdown script and tells the time that it has; `None` when none runs.
     pub(super) fn begin_shutdown(&mut self, now: MonoTime) -> Option<Duration> {
         let part = self.broker.part();
         let script = part.process.shutdown_script?;
@@ -110,7 +110,7 @@ impl Suite {
 
     fn run_own(&mut self, script: ScriptId, purpose: Purpose, now: MonoTime) -> bool {
         let job = Job { generation: self.broker.generation(), script, extra: Vec::new() };
-        self.start_script(&job, purpose, now)
+        self.start_script(&job, purpose, now).is_ok()
     }
 
     /// Pid files of the daemons that upstream has, too.

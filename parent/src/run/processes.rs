@@ -1,4 +1,7 @@
 //! Processes of the daemons: started, watched, told what their supervisor decided.
+//!
+//! Driver. When one starts, ends or is replaced is [`crate::supervisor`]'s decision; what a process says is read in
+//! `messages`. A daemon is not trusted: what it holds or wants comes from this process's own tables alone.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -12,7 +15,7 @@ use ipc::daemon::{LATE_ARGUMENT, STRICT_ARGUMENT};
 use ipc::messages::checkd::{CheckdToParent, MAX_BATCH, ParentToCheckd};
 use ipc::messages::ctl::events::EventKind;
 use ipc::messages::ctl::{Daemon, Restarted};
-use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd, TableState, Written};
+use ipc::messages::ipvsd::{ParentToIpvsd, TableState, Written};
 use ipc::messages::vrrpd::ParentToVrrpd;
 use ipc::messages::{Confined, Level, StopMode, ToDaemon};
 use sandbox::spawn::{Attempt, Missing, SpawnError, Spawned};
@@ -77,7 +80,7 @@ impl Suite {
                 Action::Prepare { serial, inherited } => self.prepare(serial, inherited),
                 Action::Commit(serial) => self.commit(serial),
                 Action::Quiesce(serial) => self.tell(serial, ToDaemon::Quiesce),
-                Action::Resume(serial) => self.tell(serial, ToDaemon::Resume),
+                Action::Resume(serial) => self.resume(daemon, serial),
                 Action::Leave(serial) => self.tell(serial, ToDaemon::Stop(StopMode::Leave)),
                 Action::Withdraw(serial) => {
                     let mode = self.stop_mode(daemon);
@@ -261,12 +264,18 @@ impl Suite {
         self.tell_tracked(serial);
         self.tell_failovers(serial);
         self.hand_letters(serial);
-        let whole = self.broker.desired();
         let Some(process) = self.processes.get_mut(&serial) else { return };
         process.watch = None;
-        if let (Link::Ipvsd(channel), Some(whole)) = (&mut process.link, whole) {
-            let sent = send_whole(channel, generation, &whole);
-            self.check_sent(serial, sent);
+        if process.daemon == Daemon::Ipvsd {
+            self.hand_whole(serial);
+        }
+    }
+
+    /// What was told meanwhile, a process that had taken its place may have heard alone.
+    fn resume(&mut self, daemon: Daemon, serial: Serial) {
+        self.tell(serial, ToDaemon::Resume);
+        if daemon == Daemon::Ipvsd {
+            self.hand_whole(serial);
         }
     }
 
@@ -385,24 +394,6 @@ pub(super) fn lend(
                 log.write(Speaker::Parent, None, Level::Error, &what);
             }
         }
-    }
-    Ok(())
-}
-
-/// The whole of what the table should say, in as many messages as it takes.
-pub(super) fn send_whole(
-    channel: &mut Channel<ParentToIpvsd, IpvsdToParent>,
-    generation: Generation,
-    whole: &[ipc::messages::checkd::DesiredEntry],
-) -> Result<(), SendError> {
-    let mut batches = whole.chunks(MAX_BATCH).peekable();
-    if batches.peek().is_none() {
-        return channel
-            .send(&ParentToIpvsd::Desired { generation, entries: Vec::new(), complete: true }, &[]);
-    }
-    while let Some(batch) = batches.next() {
-        let complete = batches.peek().is_none();
-        channel.send(&ParentToIpvsd::Desired { generation, entries: batch.to_vec(), complete }, &[])?;
     }
     Ok(())
 }

@@ -1,4 +1,7 @@
 //! Questions that daemons help to answer: why something is as it is.
+//!
+//! Driver. Asks the daemon that knows, waits for it briefly and answers without it otherwise; what this process knows
+//! itself is [`crate::broker`]'s. Clients and daemons are not trusted: names are looked up, texts are made plain.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

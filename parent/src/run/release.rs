@@ -1,4 +1,7 @@
 //! Release: withdraws in a dead vrrpd's place what it held, by a one-shot `vrrpd --release`, and by hand if that fails.
+//!
+//! Driver. That it has to be is [`crate::supervisor`]'s decision. What is withdrawn stands in the committed model; the slots
+//! that the dead one has left say no more than who was Master, and when it spoke.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;

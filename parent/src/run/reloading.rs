@@ -1,4 +1,8 @@
 //! A new configuration: read by the worker, prepared by all daemons, then committed or given up as a whole.
+//!
+//! Driver. Whether answers make a commit or an abort is [`crate::reload`]'s decision, what goes on unchanged the
+//! broker's and the daemons'. The worker is believed; daemons may refuse, die or stay silent, and hold up a reload for
+//! no longer than its deadlines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, AsRawFd};
@@ -15,6 +19,7 @@ use ipc::slots::Slots;
 
 use super::launch::is_started_otherwise;
 use super::link::Link;
+use super::own::FILES;
 use super::processes::lend;
 use super::{Source, Suite};
 use crate::boot;
@@ -46,6 +51,10 @@ pub(super) struct Preparing {
     slots: Slots,
     warnings: String,
     asked: Vec<(Daemon, Serial)>,
+    /// All are ready, these but for their sandboxes: what is left to wait for are files that it tracks.
+    agreed: Option<BTreeSet<Daemon>>,
+    /// How long those are waited for.
+    files_until: MonoTime,
 }
 
 /// A configuration whose confirmation is awaited.
@@ -231,9 +240,14 @@ impl Suite {
             self.check_sent(serial, sent);
             asked.push((daemon, serial));
         }
+        for look in self.files.foresee(&parts.parent.files) {
+            self.errands.ask(look);
+        }
         let reload = Reload::new(generation, asked.iter().map(|(daemon, _)| *daemon), now);
         let outcome = reload.outcome();
-        self.stage = Some(Stage::Preparing(Box::new(Preparing { reload, parts, slots, warnings, asked })));
+        let (agreed, files_until) = (None, now + FILES);
+        let preparing = Preparing { reload, parts, slots, warnings, asked, agreed, files_until };
+        self.stage = Some(Stage::Preparing(Box::new(preparing)));
         self.decide_reload(outcome, now);
     }
 
@@ -283,23 +297,51 @@ impl Suite {
     fn decide_reload(&mut self, outcome: Outcome, now: MonoTime) {
         match outcome {
             Outcome::Pending => {}
-            Outcome::Commit(wider) => self.commit_reload(&wider, now),
-            Outcome::Abort(why) => self.abort_reload(why),
+            Outcome::Commit(wider) => {
+                if let Some(Stage::Preparing(preparing)) = &mut self.stage {
+                    preparing.agreed = Some(wider);
+                }
+                self.commit_when_foreseen(now);
+            }
+            Outcome::Interrupted(why) if !self.reload_interrupted => {
+                self.reload_interrupted = true;
+                self.say(Level::Warning, &format!("Reload is tried again: {why}"));
+                self.recall_preparing();
+                // It begins once the successor runs; who has asked for it waits on.
+                self.reload_again = true;
+            }
+            Outcome::Abort(why) | Outcome::Interrupted(why) => self.abort_reload(why),
+        }
+    }
+
+    /// Commits what all are ready for, once it is known what its tracked files hold, or they don't answer.
+    pub(super) fn commit_when_foreseen(&mut self, now: MonoTime) {
+        let Some(Stage::Preparing(preparing)) = &mut self.stage else { return };
+        if self.files.is_foreseeing() && now < preparing.files_until {
+            return;
+        }
+        if let Some(wider) = preparing.agreed.take() {
+            self.commit_reload(&wider, now);
         }
     }
 
     fn abort_reload(&mut self, why: String) {
+        self.recall_preparing();
+        self.end_reload(Err(why));
+    }
+
+    /// Nobody is to use what is being prepared.
+    fn recall_preparing(&mut self) {
         let Some(Stage::Preparing(preparing)) = self.stage.take() else { return };
         let generation = preparing.reload.generation();
         for (_, serial) in preparing.asked {
             self.tell(serial, ToDaemon::Abort(generation));
         }
-        self.end_reload(Err(why));
     }
 
     fn commit_reload(&mut self, wider: &BTreeSet<Daemon>, now: MonoTime) {
         let Some(Stage::Preparing(preparing)) = self.stage.take() else { return };
-        let Preparing { reload, parts, slots, warnings, asked } = *preparing;
+        let Preparing { reload, parts, slots, warnings, asked, .. } = *preparing;
         let generation = reload.generation();
         self.notify_removed(&parts, now);
         self.warn_of_reduced_root(&parts);
@@ -443,6 +485,7 @@ impl Suite {
     fn end_reload(&mut self, result: Result<String, String>) {
         let generation = self.broker.generation();
         self.show_reload(false);
+        self.reload_interrupted = false;
         let waiters = std::mem::take(&mut self.reload_waiters);
         if self.stopping.is_none() {
             service::ready("running");
@@ -476,17 +519,29 @@ impl Suite {
     pub(super) fn reload_deadline(&self) -> Option<MonoTime> {
         match &self.stage {
             Some(Stage::Loading(loading, _)) => Some(loading.deadline),
+            Some(Stage::Preparing(preparing)) if preparing.agreed.is_some() => Some(preparing.files_until),
             Some(Stage::Preparing(preparing)) => Some(preparing.reload.deadline()),
             Some(Stage::Held(..)) | None => self.committing.as_ref().map(|committing| committing.deadline),
         }
     }
 
+    /// When the next slice of what the worker has written is read.
+    pub(super) fn reading_deadline(&self, now: MonoTime) -> Option<MonoTime> {
+        matches!(&self.stage, Some(Stage::Loading(loading, _)) if loading.is_reading()).then_some(now)
+    }
+
     pub(super) fn tick_reload(&mut self, now: MonoTime) {
+        if let Some(Stage::Loading(loading, key)) = &self.stage
+            && loading.is_reading()
+        {
+            self.on_worker(*key, now);
+        }
         match &self.stage {
             Some(Stage::Loading(loading, _)) if now >= loading.deadline => {
                 self.retire_worker();
                 self.end_reload(Err(WorkerError::Late.to_string()));
             }
+            Some(Stage::Preparing(preparing)) if preparing.agreed.is_some() => self.commit_when_foreseen(now),
             Some(Stage::Preparing(preparing)) => {
                 let outcome = preparing.reload.tick(now);
                 if now >= preparing.reload.deadline() {

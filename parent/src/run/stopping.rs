@@ -87,8 +87,10 @@ impl Suite {
                 }
                 None => self.finish(),
             },
+            // Those that waited for others begin only now.
+            Step::Scripts => self.runner.limit_all(now, SCRIPTS),
             Step::Shutdown if self.runner.running() == 0 || overdue => self.finish(),
-            Step::Addresses | Step::Table | Step::Scripts | Step::Shutdown => {}
+            Step::Addresses | Step::Table | Step::Shutdown => {}
         }
     }
 

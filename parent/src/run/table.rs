@@ -23,29 +23,12 @@ pub(super) struct TableTalk {
     deadline: Option<MonoTime>,
     /// When counters came last.
     counted: Option<MonoTime>,
-    /// The process that was spared changes because it had too many to read.
-    behind: Option<Serial>,
 }
 
 impl TableTalk {
     /// When waiting clients are answered in any case.
     pub(super) fn deadline(&self) -> Option<MonoTime> {
         self.deadline
-    }
-
-    /// This process was spared a change.
-    pub(super) fn fall_behind(&mut self, serial: Serial) {
-        self.behind = Some(serial);
-    }
-
-    /// Who has to get the whole.
-    pub(super) fn behind(&self) -> Option<Serial> {
-        self.behind
-    }
-
-    /// It has read what was sent, or is gone.
-    pub(super) fn catch_up(&mut self) {
-        self.behind = None;
     }
 
     /// True once: `lvs_flush` concerns the start of the suite and no later process.
@@ -106,7 +89,6 @@ impl Suite {
 
     pub(super) fn tick_table(&mut self, now: MonoTime) {
         self.tell_sync_role();
-        self.tick_behind();
         if self.table_talk.deadline.is_some_and(|deadline| now >= deadline) {
             self.answer_status(now);
         }

@@ -1,4 +1,6 @@
 //! How a death is judged: whose fault it was, and when its successor starts.
+//!
+//! Pure: the time is an argument. Called by [`super`] with what the kernel said of the end, which is trusted.
 
 use std::time::Duration;
 
@@ -15,6 +17,11 @@ const LEAST_START_PATIENCE: Duration = Duration::from_secs(1);
 const START_ESTIMATE: Duration = Duration::from_millis(60);
 /// What a start takes at least. A release takes as long and gives the addresses away for certain.
 const QUICKEST_START: Duration = Duration::from_millis(5);
+/// Starts in a row that are tried again at once though somebody else has ended each before it acted: where there is no
+/// memory for a daemon, the kernel does so for ever.
+const MOST_KILLED_STARTS: u8 = 10;
+/// The wait before each further one.
+const KILLED_PAUSE: Duration = Duration::from_secs(1);
 /// A successor that lived this long after its commit has ended its first send cycle.
 const PROVEN: Duration = Duration::from_secs(2);
 
@@ -127,7 +134,14 @@ impl Supervisor {
         if own && early {
             self.early_deaths = self.early_deaths.saturating_add(1);
         }
-        let delay = if own { self.back_off.delay(now) } else { Duration::ZERO };
+        if !own && matches!(self.phase, Phase::Starting { .. }) {
+            self.killed_starts = self.killed_starts.saturating_add(1);
+        }
+        let delay = match own {
+            true => self.back_off.delay(now),
+            false if self.killed_starts > MOST_KILLED_STARTS => KILLED_PAUSE,
+            false => Duration::ZERO,
+        };
         let estimate = if delay.is_zero() { QUICKEST_START } else { START_ESTIMATE };
         let too_slow = masters.is_some_and(|patience| delay.saturating_add(estimate) > patience);
         let released = too_slow || self.early_deaths >= 2;

@@ -73,6 +73,22 @@ fn a_kill_from_outside_is_answered_at_once_and_for_ever() {
 }
 
 #[test]
+fn starts_that_are_killed_again_and_again_are_tried_once_a_second_until_one_gets_through() {
+    let mut life = Life::running();
+    life.die(1, 2, KILLED, 1_000);
+    for round in 2..=11 {
+        assert_eq!(life.die(round, round + 1, KILLED, 1_000 + round), [Action::Spawn(Serial(round + 1))]);
+    }
+    assert_eq!(life.die(12, 13, KILLED, 1_012), [Action::Release]);
+    assert_eq!(life.supervisor.deadline(), Some(at(2_012)));
+    life.supervisor.tick(Serial(13), at(2_012), &mut life.out);
+    assert_eq!(life.take(), [Action::Spawn(Serial(13))]);
+    life.bring_up(13, 2_020);
+    assert_eq!(life.die(13, 14, KILLED, 2_030), [Action::Spawn(Serial(14))]);
+    assert_eq!(life.die(14, 15, KILLED, 2_031), [Action::Spawn(Serial(15))]);
+}
+
+#[test]
 fn a_successor_that_starts_at_once_is_tried_as_long_as_it_can_come_in_time() {
     for (left, expected) in
         [(6 * MS, vec![Action::Spawn(Serial(2))]), (4 * MS, vec![Action::Release, Action::Spawn(Serial(2))])]

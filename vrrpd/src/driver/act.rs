@@ -1,4 +1,7 @@
 //! Doing what a machine decides: adverts, addresses, announcements, log lines, news for the parent.
+//!
+//! Performs the actions of `proto::machine` in their order and decides nothing itself. Called for each input that the
+//! loop gives a machine.
 
 use std::time::Duration;
 
@@ -13,6 +16,8 @@ use crate::handover;
 use crate::holdings;
 use crate::log::{self, Limit};
 use crate::proto::machine::{Action, Entered, Input, Note, Notify, State};
+use crate::router::Router;
+use crate::trackers::Trackers;
 
 /// Announcements of one instance in one turn.
 const SLICE: usize = 128;
@@ -94,17 +99,16 @@ impl Driver {
         let Some(router) = self.routers.get_mut(position) else { return };
         let (own, grouped) = (router.machine.priority(), router.group.is_some());
         router.trail.entered(state, own, grouped);
-        let reasons = match router.machine.state() {
-            State::Fault(faults) => faults.describe(&router.config, &self.trackers.names()),
-            State::Init | State::Backup(_) | State::Master { .. } => String::new(),
-        };
+        let reasons = reasons(router, &self.trackers);
         let told = if state == Entered::BackupAtStart && router.waited { Entered::Backup } else { state };
         let mut text = log::entered(&router.config.name, told);
         if notify == Notify::Repetition {
             text.push_str(" (resumed)");
         }
         let farewell = std::mem::take(&mut router.untold_farewell);
-        if let Some(suppressed) = router.transitions.allow(now) {
+        let suppressed = router.transitions.allow(now);
+        router.unsaid = suppressed.is_none().then(|| router.transitions.reopens());
+        if let Some(suppressed) = suppressed {
             self.outbox.log(Level::Info, log::with_suppressed(text, suppressed));
             if !reasons.is_empty() {
                 self.outbox.log(Level::Info, log::faulty(&router.config.name, &reasons));
@@ -129,6 +133,26 @@ impl Driver {
         if !router.master_news {
             let reason = if reasons.is_empty() { router.trail.because.clone() } else { reasons };
             self.tell_transition(position, notify, reason);
+        }
+    }
+
+    /// The state of an instance whose line about it was kept back: whoever reads the log knows how its changes ended.
+    pub(super) fn say_state(&mut self, position: usize, now: MonoTime) {
+        let Some(router) = self.routers.get_mut(position) else { return };
+        let state = match router.machine.state() {
+            State::Init => return,
+            State::Backup(_) => Entered::Backup,
+            State::Master { .. } => Entered::Master,
+            State::Fault(_) => Entered::Fault,
+        };
+        let Some(suppressed) = router.transitions.allow(now) else { return };
+        // The line itself is told now.
+        let text =
+            log::with_suppressed(log::entered(&router.config.name, state), suppressed.saturating_sub(1));
+        let reasons = reasons(router, &self.trackers);
+        self.outbox.log(Level::Info, text);
+        if !reasons.is_empty() {
+            self.outbox.log(Level::Info, log::faulty(&router.config.name, &reasons));
         }
     }
 
@@ -294,6 +318,14 @@ impl Driver {
         self.outbox.log(Level::Debug, log::announced(source, links.name_of(index.value()).unwrap_or("?")));
         // Its next advert, or the peer's question, says the same.
         let _the_link_is_not_ready = self.herald.announce(index, hardware, source, links.forwards(index));
+    }
+}
+
+/// Why an instance is in FAULT, in words; empty when it is not.
+fn reasons(router: &Router, trackers: &Trackers) -> String {
+    match router.machine.state() {
+        State::Fault(faults) => faults.describe(&router.config, &trackers.names()),
+        State::Init | State::Backup(_) | State::Master { .. } => String::new(),
     }
 }
 

@@ -1,6 +1,10 @@
 //! What the parent says: prepare, commit, quiesce, stop, and what trackers have found.
+//!
+//! Takes in the messages of one turn, called by the loop. The parent is trusted as far as the types of its messages go;
+//! what names a generation or an instance that is not known here is dropped.
 
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use config::model::succession;
 use config::model::units::{Generation, MonoTime};
@@ -183,6 +187,11 @@ impl Driver {
         self.generation = generation;
         let statics = std::mem::take(&mut prepared.head.statics);
         self.take_statics(statics, first, !memories.is_empty(), now);
+        if first && memories.is_empty() {
+            let global = &prepared.head.global;
+            let delay = timers::startup_delay(global.startup_delay, global.delay_after_boot, now);
+            self.startup_ends = (!delay.is_zero()).then(|| now + delay);
+        }
         self.replace(prepared, now);
         if self.purpose == Purpose::Release {
             self.release(&memories, now);
@@ -191,8 +200,8 @@ impl Driver {
         }
         self.phase = Phase::Running;
         self.follow_paths(now);
-        if first && memories.is_empty() {
-            self.say_delay();
+        if first {
+            self.say_delay(now);
         }
         self.say_sources();
         self.resume_all(&memories, now);
@@ -208,7 +217,6 @@ impl Driver {
     /// Replaces the routers by those of a new configuration; what is the same virtual router goes on.
     fn replace(&mut self, prepared: Prepared, now: MonoTime) {
         let global = &prepared.head.global;
-        self.startup_delay = timers::startup_delay(global.startup_delay, global.delay_after_boot, now);
         self.log_unknown_vrids = global.log_unknown_vrids;
         self.buffers = global.buffers;
         self.kernel.size(&global.buffers);
@@ -358,7 +366,7 @@ impl Driver {
         self.give_silently(position, Input::Priority(verdict.priority), now);
         self.say_start(position);
         self.tell_unadvertised(position);
-        let delay = self.startup_delay;
+        let delay = self.startup_ends.map_or(Duration::ZERO, |end| end.since(now));
         self.give(position, Input::Startup { delay, faults: verdict.faults }, now);
     }
 

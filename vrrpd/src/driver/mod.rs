@@ -103,7 +103,8 @@ pub struct Driver {
     turns: u64,
     turned_at: MonoTime,
     beat_at: MonoTime,
-    startup_delay: Duration,
+    /// Until when nobody takes part after the start of the suite.
+    startup_ends: Option<MonoTime>,
     log_unknown_vrids: bool,
     buffers: Buffers,
     unknown_vrids: Box<Reasons<256>>,
@@ -166,7 +167,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Driver {
-    /// The same, and it logs this.
+    /// The same daemon, which also logs this.
     #[must_use]
     pub fn telling(mut self, telling: Telling) -> Self {
         self.tells_addresses = telling.addresses;
@@ -211,7 +212,7 @@ impl Driver {
             turns: 0,
             turned_at: MonoTime::default(),
             beat_at: started,
-            startup_delay: Duration::ZERO,
+            startup_ends: None,
             log_unknown_vrids: false,
             buffers: Buffers::default(),
             unknown_vrids: Box::default(),
@@ -292,6 +293,7 @@ impl Driver {
             self.watch(now);
         }
         if self.phase == Phase::Running {
+            self.end_delay(now);
             self.retry(now);
             self.rehearse(now);
             self.listen(now);
@@ -317,6 +319,7 @@ impl Driver {
             let Some(router) = self.routers.get_mut(position) else { continue };
             router.announcer.tick(now);
             let extra = router.announcer.takes_extra(now);
+            let unsaid = router.unsaid.take_if(|at| now >= *at).is_some();
             if router.verify_at.take_if(|at| now >= *at).is_some() && router.machine.is_master() {
                 router.holdings.verify();
             }
@@ -325,6 +328,9 @@ impl Driver {
             }
             if extra {
                 self.announce_elsewhere(position, now);
+            }
+            if unsaid {
+                self.say_state(position, now);
             }
             let due = self.routers.get(position).and_then(|router| router.machine.poll_deadline());
             if due.is_some_and(|at| now >= at) {
@@ -376,12 +382,14 @@ impl Driver {
                         router.announcer.poll_deadline(),
                         router.verify_at,
                         router.renew_at,
+                        router.unsaid,
                         router.tries_again_at(),
                     ]
                 });
                 deadline = of_routers.flatten().chain(deadline).min();
                 deadline = deadline.into_iter().chain(self.trackers.poll_deadline()).min();
                 deadline = deadline.into_iter().chain(self.retry_at).chain(self.statics.verify_at).min();
+                deadline = deadline.into_iter().chain(self.startup_ends).min();
                 deadline = deadline.into_iter().chain(self.kernel.poll_deadline()).min();
             }
             Phase::Stopping => return Some(at_once),

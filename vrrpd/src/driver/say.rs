@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use config::model::units::IfIndex;
+use config::model::units::{IfIndex, MonoTime};
 use config::model::vrrp::Family;
 use ipc::messages::Level;
 use netlink::route::{Address, PROTOCOL_KEEPALIVED, RouteEvent};
@@ -113,10 +113,17 @@ impl Driver {
     }
 
     /// Nobody takes part for a while.
-    pub(super) fn say_delay(&mut self) {
-        if !self.startup_delay.is_zero() {
-            let seconds = self.startup_delay.as_secs_f64();
+    pub(super) fn say_delay(&mut self, now: MonoTime) {
+        if let Some(end) = self.startup_ends {
+            let seconds = end.since(now).as_secs_f64();
             self.outbox.log(Level::Info, format!("Delaying startup for {seconds} seconds"));
+        }
+    }
+
+    /// Everybody takes part from now on.
+    pub(super) fn end_delay(&mut self, now: MonoTime) {
+        if self.startup_ends.take_if(|end| now >= *end).is_some() {
+            self.outbox.log(Level::Info, "Delayed start completed".to_owned());
         }
     }
 

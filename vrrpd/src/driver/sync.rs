@@ -1,4 +1,6 @@
 //! Sync groups: gives members the moves that `proto::sync_group` decides on, and keeps successors together.
+//!
+//! Called by the loop after every change of a member's state. Its input is our own machines' alone.
 
 use config::model::units::MonoTime;
 use config::model::vrrp::SyncGroup;
@@ -130,7 +132,9 @@ impl Driver {
         if group.troubles.others_are_faulty(position) {
             verdict.faults.add(Reason::SyncGroup);
         }
-        verdict.hold |= group.troubles.others_are_pending(position);
+        let others_are_pending = group.troubles.others_are_pending(position);
+        verdict.hold |= others_are_pending;
+        verdict.awaits_script |= others_are_pending;
         if changed {
             let others: Vec<usize> =
                 group.members.iter().copied().filter(|member| *member != position).collect();

@@ -1,4 +1,7 @@
 //! Following the kernel: interfaces that come, go, fall silent or are renamed; addresses that somebody removes.
+//!
+//! Takes in the events of one turn and draws the consequences: who is judged anew, what is put back. What a fault is,
+//! `proto::faults` decides. The kernel is trusted; whoever changes addresses beside us is root.
 
 use config::model::units::{MonoTime, Vrid};
 use config::model::vrrp::Removed;
@@ -191,7 +194,7 @@ impl Driver {
         let Some(router) = self.routers.get_mut(position) else { return };
         if !router.started {
             if verdict.hold && verdict.faults.is_empty() {
-                router.waited = true;
+                router.waited |= verdict.awaits_script;
                 return;
             }
             self.start(position, verdict, now);

@@ -2,7 +2,7 @@
 //!
 //! Pure: builds requests, sends none. Called by the driver. Input is configuration.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use config::model::units::IfIndex;
 use config::model::vrrp::{AddressOptions, Broadcast, PreferredLifetime, VirtualAddress};
@@ -101,12 +101,6 @@ fn broadcast(address: &VirtualAddress) -> Option<Ipv4Addr> {
         Broadcast::HostBits { ones: false } => Some(network.network()),
         Broadcast::Address(address) => Some(address),
     }
-}
-
-/// True for addresses that are announced by neighbour discovery.
-#[must_use]
-pub fn is_inet6(address: &VirtualAddress) -> bool {
-    matches!(address.network.ip(), IpAddr::V6(_))
 }
 
 #[cfg(test)]

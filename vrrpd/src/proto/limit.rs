@@ -47,6 +47,12 @@ impl Budget {
         self.left -= 1;
         Some(std::mem::take(&mut self.suppressed))
     }
+
+    /// When a line that was kept back may go out.
+    #[must_use]
+    pub fn reopens(&self) -> MonoTime {
+        self.window_ends
+    }
 }
 
 /// Lines of one instance by reason.
@@ -111,6 +117,7 @@ mod tests {
         let mut budget = Budget::of(2);
         let lines: Vec<_> = (0..5).map(|_| budget.allow(at(50))).collect();
         assert_eq!(lines, [Some(0), Some(0), None, None, None]);
+        assert_eq!(budget.reopens(), at(55));
         assert_eq!(budget.allow(at(55)), Some(3));
     }
 }

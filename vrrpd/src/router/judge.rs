@@ -19,8 +19,10 @@ pub struct Verdict {
     pub faults: Faults,
     /// Effective priority.
     pub priority: Priority,
-    /// A script with weight 0 has not run yet.
+    /// What may be a fault is not known yet: a script with weight 0 has not run, a file or the processes are unread.
     pub hold: bool,
+    /// A script is among it.
+    pub awaits_script: bool,
     /// Some script has not run yet: the priority may be a predecessor's.
     pub provisional: bool,
 }
@@ -33,6 +35,7 @@ impl Router {
             faults: Faults::none(),
             priority: self.config.priority,
             hold: false,
+            awaits_script: false,
             provisional: false,
         };
         self.judge_path(links, deaf, &mut verdict.faults);
@@ -61,6 +64,7 @@ impl Router {
                 Effect::Fault => verdict.faults.add(reason),
                 Effect::Hold => {
                     verdict.hold = true;
+                    verdict.awaits_script |= matches!(reason, Reason::Script(_));
                     verdict.provisional = true;
                 }
             }

@@ -157,3 +157,67 @@ fn init_file_writes_through_no_link() {
     assert_eq!(files.problems().len(), 1);
     assert_eq!(std::fs::read_to_string(directory.join("precious")).unwrap(), "x");
 }
+
+#[test]
+fn what_could_not_be_looked_at_is_tried_again_soon_unless_its_file_system_is_silent() {
+    let folder = Scratch::new("missed");
+    std::fs::write(folder.join("load"), "7").unwrap();
+    for (why, next) in [(SILENT, at(30_000)), ("Resource temporarily unavailable", at(1_000))] {
+        let mut files = Files::default();
+        files.configure(&[file(&folder, None)], at(0));
+        assert_eq!(files.looks(at(0)).len(), 1);
+        assert_eq!(files.looked(&[0], 1, Err(why.to_owned()), at(0)), []);
+        assert_eq!(files.deadline(), Some(next), "{why}");
+        assert_eq!(tick(&mut files, next), [FILE], "{why}");
+        assert_eq!(files.value(FILE), 7);
+    }
+}
+
+#[test]
+fn a_configuration_to_come_begins_with_what_its_files_hold_and_writes_nothing_before() {
+    let directory = Scratch::new("foreseen");
+    let initial = |value, overwrite| Some(InitialValue { value, overwrite });
+    let of = |name: &str, initial| {
+        let path = directory.join(name).display().to_string();
+        WatchedFile { path, ..file(&directory, initial) }
+    };
+    std::fs::write(directory.join("known"), "1").unwrap();
+    std::fs::write(directory.join("new"), "5").unwrap();
+    std::fs::write(directory.join("written"), "6").unwrap();
+    let mut files = Files::default();
+    configured(&mut files, &[of("known", None)], at(0));
+    std::fs::write(directory.join("known"), "2").unwrap();
+    let wanted = [
+        of("known", None),
+        of("new", None),
+        of("written", initial(7, true)),
+        of("kept", initial(8, false)),
+        of("missing", None),
+    ];
+    let looks = files.foresee(&wanted);
+    assert!(files.is_foreseeing());
+    for look in looks {
+        let (task, result) = look.done_here();
+        let Task::Foresee(paths) = task else { panic!("{task:?}") };
+        files.foretold(&paths, result);
+    }
+    assert!(!files.is_foreseeing());
+    assert_eq!(std::fs::read_to_string(directory.join("written")).unwrap(), "6");
+    assert!(!directory.join("kept").exists());
+    files.configure(&wanted, at(1));
+    assert_eq!((0..5).map(|file| files.value(FileId::new(file))).collect::<Vec<_>>(), [1, 5, 7, 8, 0]);
+    assert_eq!(tick(&mut files, at(1)), [FILE]);
+    assert_eq!((0..5).map(|file| files.value(FileId::new(file))).collect::<Vec<_>>(), [2, 5, 7, 8, 0]);
+}
+
+#[test]
+fn a_file_that_does_not_answer_is_not_foreseen() {
+    let mut files = Files::default();
+    let wanted = [file(Path::new("/somewhere"), None)];
+    assert_eq!(files.foresee(&wanted).len(), 1);
+    let paths = [wanted[0].path.clone()];
+    files.foretold(&paths, Err("no answer".to_owned()));
+    assert!(!files.is_foreseeing());
+    files.configure(&wanted, at(0));
+    assert!(files.is_unread());
+}

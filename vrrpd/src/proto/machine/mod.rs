@@ -156,6 +156,7 @@ impl Machine {
             self.state = State::Fault(faults);
             out.push(entered(Entered::Fault, Notify::News));
         } else if self.is_eager_owner() && delay.is_zero() && !self.settings.grouped {
+            out.push(Action::Note(Note::AdvertTimeout));
             self.become_master(now, out);
         } else {
             let wait =

@@ -95,8 +95,9 @@ fn state_master_below_255_starts_as_backup_too() {
 fn an_owner_is_master_at_once_and_sends_before_it_claims() {
     let mut bench = Bench { machine: Machine::new(settings(255)) };
     let out = bench.give(Input::Startup { delay: Duration::ZERO, faults: Faults::none() }, us(0));
+    let note = Action::Note(Note::AdvertTimeout);
     let sent = Action::SendAdvert(Priority::new(255));
-    assert_eq!(out, [sent, Action::ClaimAddresses, news(Entered::Master)]);
+    assert_eq!(out, [note, sent, Action::ClaimAddresses, news(Entered::Master)]);
     assert_eq!(bench.deadline(), us(1_000_000));
 }
 
