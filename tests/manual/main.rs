@@ -1,4 +1,4 @@
-//! The manual pages and the programs say the same.
+//! The manual pages, README.md and the programs say the same.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,14 +22,19 @@ fn documented_options(page: &str) -> BTreeSet<String> {
     words.filter_map(|word| word.strip_prefix('-')).filter_map(long_option).collect()
 }
 
-fn help_options(program: &str, arguments: &[&str]) -> BTreeSet<String> {
+/// What a program says of itself, on whichever of its outputs.
+fn help(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(build_directory().join(program))
         .args(arguments)
         .arg("--help")
         .stdin(Stdio::null())
         .output()
         .expect("the program can be started");
-    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+fn help_options(program: &str, arguments: &[&str]) -> BTreeSet<String> {
+    let text = help(program, arguments);
     text.split_whitespace().filter_map(|word| word.strip_prefix("--")).filter_map(long_option).collect()
 }
 
@@ -40,33 +45,75 @@ fn long_option(word: &str) -> Option<String> {
     (name.len() > 1 && name.starts_with(|first: char| first.is_ascii_lowercase())).then(|| name.to_owned())
 }
 
+/// Both ways: an option of the program that the page leaves out, and one of the page that the program doesn't have.
+fn assert_same_options(page_name: &str, known: &BTreeSet<String>) {
+    let documented = documented_options(&page(page_name));
+    let undocumented: Vec<_> = known.difference(&documented).collect();
+    let unknown: Vec<_> = documented.difference(known).collect();
+    assert!(
+        undocumented.is_empty() && unknown.is_empty() && known.len() > 5,
+        "not in {page_name}: {undocumented:?}; not in --help: {unknown:?}"
+    );
+}
+
+/// Commands of keepalivectl, or of one of its commands.
+fn commands(arguments: &[&str]) -> Vec<String> {
+    let text = help("keepalivectl", arguments);
+    let commands = text.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names =
+        commands.take_while(|line| line.starts_with("  ")).filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
 #[test]
 fn keepalived_8_describes_every_option_and_no_other() {
-    let documented = documented_options(&page("keepalived.8"));
-    let known = help_options("keepalived", &[]);
-    let undocumented: Vec<_> = known.difference(&documented).collect();
-    let unknown: Vec<_> = documented.difference(&known).collect();
-    assert!(
-        undocumented.is_empty() && unknown.is_empty(),
-        "not on the page: {undocumented:?}; not in --help: {unknown:?}"
-    );
+    assert_same_options("keepalived.8", &help_options("keepalived", &[]));
+}
+
+#[test]
+fn genhash_1_describes_every_option_and_no_other() {
+    assert_same_options("genhash.1", &help_options("genhash", &[]));
 }
 
 #[test]
 fn keepalivectl_1_names_every_command() {
-    let output = Command::new(build_directory().join("keepalivectl"))
-        .arg("--help")
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program can be started");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let commands = text.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let commands = commands.take_while(|line| line.starts_with("  "));
-    let names: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
     let page = page("keepalivectl.1");
-    let missing: Vec<_> =
-        names.iter().filter(|name| **name != "help" && !page.contains(&format!(".It Cm {name}"))).collect();
-    assert!(names.len() > 3 && missing.is_empty(), "of {names:?} the page lacks {missing:?}");
+    let config = commands(&["config"]).into_iter().map(|name| format!("config {name}"));
+    let names: Vec<String> =
+        commands(&[]).into_iter().filter(|name| name != "config").chain(config).collect();
+    let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!(".It Cm {name}"))).collect();
+    assert!(names.len() > 15 && missing.is_empty(), "of {names:?} the page lacks {missing:?}");
+}
+
+#[test]
+fn keepalivectl_1_describes_every_option_and_no_other() {
+    let mut known = help_options("keepalivectl", &[]);
+    for name in commands(&[]) {
+        known.extend(help_options("keepalivectl", &[&name]));
+    }
+    for name in commands(&["config"]) {
+        known.extend(help_options("keepalivectl", &["config", &name]));
+    }
+    assert_same_options("keepalivectl.1", &known);
+}
+
+#[test]
+fn the_pair_of_directors_in_readme_is_accepted_on_both_machines_without_a_remark() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let text = fs::read_to_string(file).expect("README.md can be read");
+    let blocks = text.split("```\n").filter(|block| block.contains("vrrp_instance VI_1 {"));
+    let blocks: Vec<&str> = blocks.collect();
+    let [config] = blocks[..] else { panic!("one configuration, not {}", blocks.len()) };
+    let source = Memory::new().with("/keepalived.conf", config);
+    for (node, priority) in [("lb1", 150), ("lb2", 100)] {
+        let options = LoadOptions { config_id: node.to_owned(), ..LoadOptions::default() };
+        let loaded = load(&source, &OfflineNames, "/keepalived.conf", &options);
+        let told = config::diagnostic::human(&loaded.diagnostics);
+        let model = loaded.model.unwrap_or_else(|| panic!("{told}"));
+        assert_eq!(told, "");
+        assert_eq!(model.instances[0].priority.value(), priority);
+        assert_eq!(model.virtual_servers[0].real_servers.len(), 2);
+    }
 }
 
 /// Words of `Ic` macros on the lines that name what is described: keywords of the language.

@@ -223,6 +223,31 @@ fn a_number_in_a_file_takes_servers_out_and_changes_weights() {
     sandboxed(60, numbers);
 }
 
+/// A reload brings checks of a file that nobody has looked at before.
+fn foreseen(lab: &Lab) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1)])?;
+    let d1 = lan.host("d1")?;
+    let director = Director::start(lab, d1, Subject::Ours, &service(&[("10.77.0.11 80", "weight 10")]), &[])?;
+    logs(&director, "Startup complete")?;
+    let file = "/run/lab/foreseen";
+    std::fs::write(file, "5").map_err(|cause| Failure::instrument("writing a number", cause))?;
+    let config = format!("track_file number {{ file {file}\n }}\n")
+        + &service(&[("10.77.0.11 80", "weight 10\n FILE_CHECK { track_file number\n weight 2\n }")]);
+    director.write_config(d1, &config)?;
+    director.signal(Signal::SIGHUP);
+    logs(&director, "Reload complete")?;
+    logs(&director, "Changing weight from 10 to 20 for active service [10.77.0.11]:tcp:80")?;
+    let log = director.log();
+    require(log.find("Changing weight") < log.find("Reload complete"), || {
+        format!("the server had its plain weight behind the reload:\n{log}")
+    })
+}
+
+#[test]
+fn a_reload_knows_what_its_files_hold_before_it_counts() {
+    sandboxed(60, foreseen);
+}
+
 /// What a real server says of itself counts before what its virtual server says.
 fn own_times(lab: &Lab) -> Result<(), Failure> {
     let lan = Lan::new(&[("d1", 1), ("s1", 11)])?;

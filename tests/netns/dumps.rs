@@ -215,6 +215,8 @@ fn a_backup_names_its_master_and_a_fault_its_kind() {
         let _peer = Director::start(lab, d2, Subject::Ours, &theirs, &[])?;
         wait_until("d2 holds the address", SOON, || d2.has(front4(50)))?;
         let director = Director::start(lab, d1, Subject::Ours, &mine, &[])?;
+        // A signal before the program has begun would end it.
+        director.wait_daemon("vrrpd")?;
         let path = "/run/lab/d1.run/keepalived.data";
         let is_told = || {
             drop(fs::remove_file(path));

@@ -186,3 +186,21 @@ fn leftovers_of_a_massacre_are_withdrawn() {
         Ok(())
     });
 }
+
+/// Scripts of an instance run one behind the other, and each of them hangs.
+#[test]
+fn a_stop_gives_scripts_that_waited_for_others_no_more_time_than_those() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let hangs = "notify \"/bin/sh -c 'sleep 1000'\" root";
+        let config = global("lab") + &VrrpInstance::new(3, "0.5", 200, ADDRESS).with(hangs).text();
+        let mut director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+        wait_until("d1 holds the address", SOON, || d1.has(ADDRESS))?;
+        director.signal(Signal::SIGTERM);
+        director.wait_end(SOON)?;
+        // Those of BACKUP, MASTER and STOP.
+        let ended = director.logged("VI_1 notify ran out of time and was ended");
+        require(ended == 3 && d1.processes().is_empty(), || format!("{ended} of 3\n{}", director.log()))
+    });
+}

@@ -103,6 +103,13 @@ fn an_interface_that_flaps_twenty_times_is_master_again_at_the_end() {
         wait_until("d2 is Backup", ELECTED, || state(&second).as_deref() == Some("Backup"))?;
         require(first.daemon("vrrpd") == Some(speaker), || "vrrpd was replaced".to_owned())?;
         require(first.logged("Netlink reports lan0 down") > 0, || first.log())?;
+        // However many lines were kept back, the last one says what it is now.
+        wait_until("the log ends with MASTER", ELECTED, || {
+            let log = first.log();
+            let last = log.lines().rfind(|line| line.contains("(VI_1) Entering "));
+            last.is_some_and(|line| line.contains("Entering MASTER STATE"))
+        })
+        .map_err(|failure| Failure::new(format!("{failure}\n{}", first.log())))?;
         // Each may cost the state and bring it back, with every line of that.
         let more = first.log().lines().count() - lines;
         require(more < 20 * 60, || format!("{more} log lines"))

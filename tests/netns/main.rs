@@ -37,6 +37,7 @@ mod routes;
 mod scale;
 mod service;
 mod settings;
+mod shortage;
 mod silence;
 mod startup;
 mod supervision;

@@ -101,6 +101,44 @@ fn nobody_takes_part_before_the_startup_delay_is_over() {
     });
 }
 
+/// The delay is for the start of the suite: an instance that a reload brings doesn't wait, whatever is written then.
+#[test]
+fn the_end_of_the_startup_delay_is_told_and_a_reload_begins_no_other() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let director =
+            Director::start(lab, d1, Subject::Ours, &config("vrrp_startup_delay 1", 100, ""), &[])?;
+        wait_until("the first is Master", PATIENCE, || d1.has(ADDRESS))?;
+        require(director.logged("Delayed start completed") == 1, || director.log())?;
+        let mut second = VrrpInstance::new(3, "0.2", 100, front4(60));
+        (second.name, second.vrid) = ("SECOND".to_owned(), 52);
+        let text = format!("{}{}", config("vrrp_startup_delay 60", 100, ""), second.text());
+        director.write_config(d1, &text)?;
+        director.ctl(&["reload"])?;
+        wait_until("the second is Master, too", PATIENCE, || d1.has(front4(60)))?;
+        require(director.logged("Delaying startup") == 1, || director.log())
+    });
+}
+
+/// keepalived has read tracked files before an instance begins, and says so by `(init)`.
+#[test]
+fn an_instance_that_tracks_a_file_begins_in_the_words_of_any_other() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let tracked = "track_file load {\n    file /run/lab/load\n    init_file 0\n}\n";
+        let text = format!("{tracked}{}", config("", 100, "track_file {\n        load\n    }"));
+        for subject in [Subject::Ours, Subject::C] {
+            let director = Director::start(lab, d1, subject, &text, &[])?;
+            wait_until("it is Master", PATIENCE, || d1.has(ADDRESS))?;
+            require(director.logged("Entering BACKUP STATE (init)") == 1, || director.log())?;
+            director.stop()?;
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn adverts_of_unknown_virtual_routers_are_told_where_that_is_asked_for() {
     sandboxed(60, |lab| {

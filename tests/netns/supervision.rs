@@ -85,6 +85,35 @@ fn a_reload_beside_a_death_is_done_and_the_address_stays() {
     });
 }
 
+/// Nobody was against it, and nobody orders it again.
+#[test]
+fn a_reload_whose_daemon_dies_while_it_prepares_is_done_by_the_successor() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let config = config() + TWO_SERVERS;
+        let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+        let soon = Duration::from_secs(20);
+        wait_until("d1 holds the address", soon, || d1.has(ADDRESS))?;
+        wait_until("all run", soon, || director.logged("Startup complete") > 0)?;
+        for (done, name) in (1..).zip(["vrrpd", "checkd", "ipvsd"]) {
+            let old = director.wait_daemon(name)?;
+            process::signal(old, Signal::SIGSTOP);
+            let before = director.logged("Reloading ...");
+            director.signal(Signal::SIGHUP);
+            // What it has read waits for the daemon that stands still.
+            wait_until("the worker has come and gone", soon, || {
+                director.logged("Reloading ...") > before && director.daemons().len() == 3
+            })?;
+            process::signal(old, Signal::SIGKILL);
+            wait_until("it has reloaded", soon, || director.logged("Configuration reloaded") == done)
+                .map_err(|failure| Failure::new(format!("{name}: {failure}\n{}", director.log())))?;
+        }
+        require(director.logged("Reload refused") == 0 && d1.has(ADDRESS), || director.log())?;
+        director.stop().map(drop)
+    });
+}
+
 /// The kernel has one lock for the links of all namespaces, and whoever removes hundreds of bridges holds it for seconds.
 /// A successor that waits for it can't be ended, and comes out of it as ready as any other.
 #[test]
