@@ -116,6 +116,11 @@ impl Connection {
         }
     }
 
+    /// It stands, and something is said over it.
+    pub(super) fn is_conversation(&self) -> bool {
+        matches!(self.stage, Stage::Talking(_))
+    }
+
     /// The socket, if it has to go back.
     pub(super) fn into_borrowed(self) -> Option<Borrowed> {
         self.held.into_borrowed()

@@ -69,10 +69,12 @@ pub fn run(
 ) -> Result<End, DriverError> {
     let reactor = Reactor::new()?;
     reactor.watch(link.as_raw_fd(), LINK)?;
+    let rest = Reactor::new()?;
     let seed = RandomState::new().hash_one(reactor::now().nanos());
     Driver {
         link,
         reactor,
+        rest,
         confine: Some(confine),
         allowed: None,
         live: None,
@@ -100,6 +102,8 @@ pub fn run(
 struct Driver<C> {
     link: Link,
     reactor: Reactor,
+    /// Watches nothing: what happens meanwhile is told together afterwards.
+    rest: Reactor,
     confine: Option<C>,
     allowed: Option<Allowed>,
     live: Option<Roster>,
@@ -197,6 +201,8 @@ impl From<SendError> for Halt {
     }
 }
 
+/// Least time from turn to turn while several servers are talked to.
+const PACE: Duration = Duration::from_millis(1);
 const LINK: usize = usize::MAX - 1;
 /// Most lines about starting checkers in one turn.
 const ANNOUNCEMENTS: usize = 64;
@@ -231,6 +237,7 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
         steps: &mut Vec<Step>,
     ) -> Result<(), Halt> {
         let deadline = self.deadline(*now);
+        self.rest(*now, deadline, ready)?;
         *now = self.reactor.turn(deadline, ready).map_err(DriverError::from)?;
         if let Some(message) = self.lateness.heed(self.reactor.lateness(), *now) {
             let _full_queue_has_other_news = self.link.tell(message);
@@ -278,6 +285,22 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
             }
             Phase::Ending(_) | Phase::Working | Phase::Quiet => Ok(()),
         }
+    }
+
+    /// While several servers are talked to, lets their answers gather: being woken for each would cost more than
+    /// reading it. No deadline is missed for that.
+    fn rest(
+        &mut self,
+        turned_at: MonoTime,
+        deadline: Option<MonoTime>,
+        ready: &mut Vec<Ready>,
+    ) -> Result<(), Halt> {
+        let until = turned_at + PACE;
+        let urgent = deadline.is_some_and(|at| at <= until) || self.phase != Phase::Working;
+        if !urgent && self.runs.expects_company() && reactor::now() < until {
+            self.rest.turn(Some(until), ready).map_err(DriverError::from)?;
+        }
+        Ok(())
     }
 
     fn deadline(&mut self, now: MonoTime) -> Option<MonoTime> {

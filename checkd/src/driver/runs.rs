@@ -34,6 +34,8 @@ pub(super) struct Runs {
     active: Vec<Option<usize>>,
     table: Vec<Option<Run>>,
     free: Vec<usize>,
+    /// Connections of `table` over which something is said.
+    conversations: usize,
     unfinished: VecDeque<usize>,
     /// Keys and checkers of the connections that this turn has begun.
     begun: Vec<(usize, usize)>,
@@ -111,6 +113,7 @@ impl Runs {
             active: Vec::new(),
             table: Vec::new(),
             free: Vec::new(),
+            conversations: 0,
             unfinished: VecDeque::new(),
             begun: Vec::new(),
             spread: Spread::seeded(seed),
@@ -172,13 +175,9 @@ impl Runs {
             let at = at.unwrap_or_else(|| first_run(now, check.warmup, &mut self.spread));
             self.alarms.set(position, at);
         }
-        for (key, stays) in stays.into_iter().enumerate() {
-            let gone = if stays { None } else { self.table.get_mut(key).and_then(Option::take) };
-            if let Some(run) = gone {
-                self.free.push(key);
-                // Its socket is of the configuration before: closed with it.
-                drop(run);
-            }
+        for (key, _) in stays.into_iter().enumerate().filter(|(_, stays)| !stays) {
+            // Its socket is of the configuration before: closed with it.
+            drop(self.remove(key));
         }
     }
 
@@ -204,6 +203,11 @@ impl Runs {
         if idle { self.alarms.earliest() } else { Some(now) }
     }
 
+    /// Events that come close together are likely: several servers are being talked to.
+    pub(super) fn expects_company(&self) -> bool {
+        self.conversations > 1
+    }
+
     /// An event for a connection.
     pub(super) fn ready(&mut self, event: Ready, roster: &Roster, now: MonoTime, steps: &mut Vec<Step>) {
         let key = event.key;
@@ -222,6 +226,7 @@ impl Runs {
             match connection.advance(event, &subject, &mut self.buffer) {
                 Progress::Waiting => return,
                 Progress::Connected => {
+                    self.conversations = self.conversations.saturating_add(1);
                     if let Some(endpoint) = check.kind.endpoint() {
                         self.alarms.set(position, now + endpoint.timeout);
                     }
@@ -505,14 +510,23 @@ impl Runs {
     /// Ends a run and tells when it was due. Closing a socket also takes it out of the reactor.
     fn close(&mut self, position: usize) -> Option<MonoTime> {
         let key = self.active.get_mut(position)?.take()?;
-        let run = self.table.get_mut(key)?.take()?;
-        self.free.push(key);
+        let run = self.remove(key)?;
         match run.work {
             Work::Connection(connection) => self.give_back(connection.into_borrowed()),
             Work::Ping(asked) => self.pings.forget(asked),
             Work::Script => {}
         }
         Some(run.due)
+    }
+
+    /// Takes a run out of the table.
+    fn remove(&mut self, key: usize) -> Option<Run> {
+        let run = self.table.get_mut(key)?.take()?;
+        self.free.push(key);
+        if matches!(&run.work, Work::Connection(connection) if connection.is_conversation()) {
+            self.conversations = self.conversations.saturating_sub(1);
+        }
+        Some(run)
     }
 
     /// Sessions go on with the checkers that a reload keeps.
