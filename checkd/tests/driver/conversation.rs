@@ -1,6 +1,7 @@
 //! What the parent says and hears: loading, succession, reload, scripts, ending.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use checkd::driver::{DriverError, End};
 use config::model::check::{Check, CheckKind, VirtualServer};
@@ -8,7 +9,8 @@ use config::model::units::{CheckId, Generation, ScriptId, ServerId, ServiceId};
 use ipc::messages::checkd::{CheckdToParent, ParentToCheckd, ServiceState, Verdict};
 use ipc::messages::{Confined, FromDaemon, Refusal, RunOutcome, StopMode, ToDaemon};
 
-use crate::support::{Parent, misc, sealed, sealed_with, server, service, tcp};
+use crate::servers::closed;
+use crate::support::{Parent, misc, misc_within, sealed, sealed_with, server, service, tcp};
 
 fn result(generation: u64, check: u32, outcome: RunOutcome) -> ParentToCheckd {
     ParentToCheckd::ScriptResult {
@@ -120,7 +122,7 @@ fn results_that_name_nothing_known_are_dropped_and_counted() {
 #[test]
 fn a_script_whose_end_is_never_reported_counts_as_timed_out() {
     let mut parent = Parent::start(false);
-    parent.load(1, &[service(vec![server(1, vec![misc(5)])])]);
+    parent.load(1, &[service(vec![server(1, vec![misc_within(5, Duration::from_millis(100))])])]);
     parent.until(is_run);
     parent.until_table(&[]);
     let late = "by [/bin/check] timed out with retry disabled.";
@@ -129,7 +131,8 @@ fn a_script_whose_end_is_never_reported_counts_as_timed_out() {
 
 #[test]
 fn a_server_remembered_as_dead_stays_out_until_it_answers() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Nobody else takes a port of this address while it is free.
+    let listener = TcpListener::bind("127.0.0.6:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let mut parent = Parent::start(false);
@@ -156,10 +159,7 @@ fn a_server_remembered_as_dead_stays_out_until_it_answers() {
 fn a_reload_keeps_states_and_runs_the_scripts_of_what_is_gone_before_it_is_committed() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let alive = tcp(listener.local_addr().unwrap());
-    let dead = {
-        let gone = TcpListener::bind("127.0.0.1:0").unwrap();
-        tcp(gone.local_addr().unwrap())
-    };
+    let dead = tcp(closed());
     let first = || server(1, vec![alive.clone()]);
     let second = || server(2, vec![dead.clone()]);
     let mut parent = Parent::start(false);

@@ -1,13 +1,13 @@
 //! DNS and UDP servers on loopback, good and hostile.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::sync::OnceLock;
 
 use config::model::check::{Check, CheckKind, DnsCheck, DnsRecord, UdpCheck, UdpReply};
 use ipc::messages::checkd::CheckdToParent;
 use ipc::messages::{FromDaemon, Refusal};
 
-use crate::support::{Parent, check, endpoint, server, service, tcp};
+use crate::support::{Parent, check, endpoint, impatient, server, service, tcp};
 
 /// A server that sends what `behaviour` makes of each datagram.
 pub(super) fn answering(behaviour: fn(&[u8]) -> Vec<Vec<u8>>) -> SocketAddr {
@@ -24,15 +24,24 @@ pub(super) fn answering(behaviour: fn(&[u8]) -> Vec<Vec<u8>>) -> SocketAddr {
     address
 }
 
-/// A port on which nobody listens.
+/// A port on which nobody hears a checker: its socket is for another peer. It is taken all the same, or another test
+/// may have it the next moment.
 fn unbound() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static TAKEN: OnceLock<UdpSocket> = OnceLock::new();
+    let taken = TAKEN.get_or_init(|| {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect("127.0.0.5:9").unwrap();
+        socket
+    });
+    taken.local_addr().unwrap()
 }
 
 pub(super) fn dns(target: SocketAddr) -> Check {
-    let mut endpoint = endpoint(target);
-    endpoint.timeout = Duration::from_millis(500);
-    check(CheckKind::Dns(DnsCheck { endpoint, name: "www.example.com".to_owned(), record: DnsRecord::A }))
+    check(CheckKind::Dns(DnsCheck {
+        endpoint: endpoint(target),
+        name: "www.example.com".to_owned(),
+        record: DnsRecord::A,
+    }))
 }
 
 /// The question as an answer with a status.
@@ -50,9 +59,7 @@ fn of_another_id(question: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn udp(target: SocketAddr, reply: Option<UdpReply>) -> Check {
-    let mut endpoint = endpoint(target);
-    endpoint.timeout = Duration::from_millis(500);
-    check(CheckKind::Udp(UdpCheck { endpoint, payload: vec![0x01, 0x02], reply }))
+    check(CheckKind::Udp(UdpCheck { endpoint: endpoint(target), payload: vec![0x01, 0x02], reply }))
 }
 
 fn starting_with(byte: u8) -> Option<UdpReply> {
@@ -75,21 +82,21 @@ fn datagrams_are_judged_by_their_answers() {
             })),
             None,
         ),
-        (udp(answering(|_| vec![]), None), None),
+        (impatient(udp(answering(|_| vec![]), None)), None),
         (udp(answering(echo), starting_with(1)), None),
         (dns(answering(|question| dns_answer(question, 3))), Some("read error occurred. (rcode = 3)")),
-        (dns(answering(of_another_id)), Some("read timeout from socket")),
-        (dns(answering(|_| vec![b"nonsense".to_vec()])), Some("read timeout from socket")),
+        (impatient(dns(answering(of_another_id))), Some("read timeout from socket")),
+        (impatient(dns(answering(|_| vec![b"nonsense".to_vec()]))), Some("read timeout from socket")),
         (dns(unbound()), Some("errno 111 (Connection refused)")),
         (udp(unbound(), None), Some("connection refused")),
         (udp(answering(echo), starting_with(2)), Some("reply differs")),
         (udp(answering(|_| vec![vec![1; 300]]), starting_with(1)), Some("reply of 300 bytes")),
-        (udp(answering(|_| vec![]), starting_with(1)), Some("no complete answer in time")),
+        (impatient(udp(answering(|_| vec![]), starting_with(1))), Some("no complete answer in time")),
     ];
     let servers = (0..).zip(&cases).map(|(index, (check, _))| server(index, vec![check.clone()])).collect();
     let mut parent = Parent::start(false);
     parent.load(1, &[service(servers)]);
-    parent.until_table(&[0, 1, 2, 3, 4].map(|server| (0, Some(server), 1)));
+    parent.until_judged(13, &[0, 1, 2, 3, 4].map(|server| (0, Some(server), 1)));
     for (index, (_, reason)) in (1000..).zip(&cases) {
         let Some(reason) = reason else { continue };
         let label = format!("[192.0.2.1]:tcp:{index}");

@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
 use checkd::driver::End;
 use config::model::check::{RealServer, VirtualServer};
@@ -13,7 +12,7 @@ use ipc::messages::checkd::{CheckdToParent, Letter, ParentToCheckd};
 use ipc::messages::{FromDaemon, Level, StopMode, ToDaemon};
 
 use crate::servers::{closed, serve, silent};
-use crate::support::{Parent, sealed_mail, server, service, tcp};
+use crate::support::{AMPLE, Parent, SHORT, sealed_mail, server, service, tcp};
 
 fn settings(server: SocketAddr) -> MailSettings {
     MailSettings {
@@ -21,13 +20,18 @@ fn settings(server: SocketAddr) -> MailSettings {
         helo_name: "lb1".to_owned(),
         from: Mailbox::parse("root@lb1").unwrap(),
         recipients: vec![Mailbox::parse("a@x.org").unwrap(), Mailbox::parse("B <b@x.org>").unwrap()],
-        timeout: Duration::from_millis(1500),
+        timeout: AMPLE,
         servers_only: false,
     }
 }
 
 fn model(server: SocketAddr) -> OwnedFd {
     sealed_mail(&[], Some(settings(server)))
+}
+
+/// The same for a server that never answers, or never stops to.
+fn impatient_model(server: SocketAddr) -> OwnedFd {
+    sealed_mail(&[], Some(MailSettings { timeout: SHORT, ..settings(server) }))
 }
 
 fn letter(number: u64) -> ParentToCheckd {
@@ -109,7 +113,7 @@ fn a_server_that_is_down_or_silent_gets_the_letter_later() {
     parent.load_file(1, model(closed()));
     parent.send(letter(1));
     parent.until_log("SMTP alert \"[lb1] letter 1\": Remote SMTP server");
-    parent.load_file(2, model(serve(silent)));
+    parent.load_file(2, impatient_model(serve(silent)));
     parent.send(letter(2));
     parent.until_log("letter 2\": Remote SMTP server");
     assert!(parent.logs().iter().any(|line| line.ends_with("timeout reading; it is tried again")));
@@ -129,7 +133,7 @@ fn hostile_servers_cost_one_attempt() {
         while BufReader::new(&stream).read_line(&mut rest).is_ok_and(|got| got > 0) {}
     };
     let mut parent = Parent::start(false);
-    parent.load_file(1, model(serve(endless)));
+    parent.load_file(1, impatient_model(serve(endless)));
     parent.send(letter(1));
     parent.until_log("letter 1\": Remote SMTP server");
     parent.load_file(2, model(serve(refusing)));
@@ -189,7 +193,8 @@ fn a_checker_that_fails_asks_for_mail_and_its_parent_keeps_it() {
     );
     parent.send(letter(1));
     parent.load_file(2, sealed_mail(&[], None));
-    assert!(parent.seen.contains(&CheckdToParent::LetterGone { number: 1, delivered: false }));
+    until_gone(&mut parent, 1, false);
+    parent.settle();
     let warned = |message: &&CheckdToParent| {
         matches!(message, CheckdToParent::Common(FromDaemon::Log { level: Level::Warning, .. }))
     };

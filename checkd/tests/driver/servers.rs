@@ -10,7 +10,7 @@ use ipc::messages::checkd::CheckdToParent;
 use ipc::messages::{FromDaemon, ToDaemon};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::support::{Parent, http, server, service, tcp};
+use crate::support::{Parent, http, impatient, server, service, tcp};
 
 /// A server that treats every connection with `behaviour`, for as long as the test program runs.
 pub(super) fn serve(behaviour: fn(TcpStream)) -> SocketAddr {
@@ -74,8 +74,11 @@ fn keeps_open(mut stream: TcpStream) {
     wait_for_close(&mut stream);
 }
 
+/// Its answer ends with the connection: while the request is unread, closing would reset it.
 pub(super) fn answers_unasked(mut stream: TcpStream) {
     let _gone = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nhello");
+    let _gone = stream.shutdown(Shutdown::Write);
+    wait_for_close(&mut stream);
 }
 
 fn not_found(stream: TcpStream) {
@@ -143,10 +146,10 @@ fn good_servers_stay_and_hostile_ones_leave_with_a_reason() {
         (http(serve(good), Some([0; 16])), Some("MD5 digest differs")),
         (http(serve(not_found), None), Some("HTTP status code 404")),
         (http(serve(not_http), None), Some("answer has no status code")),
-        (http(serve(silent), None), Some("no answer in time")),
+        (impatient(http(serve(silent), None)), Some("no answer in time")),
         (http(serve(half_open), None), Some("no data received")),
         (http(serve(resets), None), Some("connection reset")),
-        (http(serve(drips), None), Some("no complete answer in time")),
+        (impatient(http(serve(drips), None)), Some("no complete answer in time")),
         (http(serve(endless_body), None), Some("no complete answer in time")),
         (http(serve(endless_header), None), Some("header of the answer is too long")),
     ];
@@ -154,7 +157,7 @@ fn good_servers_stay_and_hostile_ones_leave_with_a_reason() {
     let mut parent = Parent::start(false);
     parent.load(1, &[service(servers)]);
     assert_eq!(parent.table.len(), 16);
-    parent.until_table(&[0, 1, 2, 3, 4].map(|server| (0, Some(server), 1)));
+    parent.until_judged(16, &[0, 1, 2, 3, 4].map(|server| (0, Some(server), 1)));
     for (index, (_, reason)) in (1000..).zip(&cases) {
         let Some(reason) = reason else { continue };
         let label = format!("[192.0.2.1]:tcp:{index} failed");
@@ -168,7 +171,8 @@ fn good_servers_stay_and_hostile_ones_leave_with_a_reason() {
 
 #[test]
 fn a_server_leaves_when_it_stops_listening_and_comes_back() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Nobody else takes a port of this address while it is free.
+    let listener = TcpListener::bind("127.0.0.7:0").unwrap();
     let address = listener.local_addr().unwrap();
     let mut parent = Parent::start(false);
     parent.load(1, &[service(vec![server(1, vec![tcp(address)]), server(2, vec![])])]);

@@ -11,14 +11,13 @@ use config::model::check::{
 use config::model::tls::{Authorities, Identity, Secret, TlsFiles, Verify};
 
 use crate::servers::{answers_unasked, good, serve, silent};
-use crate::support::{Parent, check, endpoint, http, sealed_tls, server, service};
+use crate::support::{Parent, check, endpoint, http, impatient, sealed_tls, server, service};
 
-/// Starts a web server of OpenSSL with an old certificate, which ends after a minute.
+/// Starts a web server of OpenSSL with an old certificate, which ends with the test.
 pub(super) fn tls_server(options: &[&str]) -> SocketAddr {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates");
-    let mut child = Command::new("timeout")
-        .args(["60", "openssl", "s_server", "-www", "-accept", &format!("127.0.0.1:{port}")])
+    let mut child = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "openssl", "s_server", "-www", "-accept", "127.0.0.1:0"])
         .args(["-cert", "old.der", "-certform", "DER", "-key", "old.key", "-keyform", "DER"])
         // A key of 1024 bits.
         .args(["-cipher", "ALL@SECLEVEL=0"])
@@ -30,19 +29,18 @@ pub(super) fn tls_server(options: &[&str]) -> SocketAddr {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap() == "ACCEPT"));
+    let place = |line: std::io::Result<String>| line.unwrap().strip_prefix("ACCEPT ")?.parse().ok();
+    let address = lines.find_map(place).unwrap();
     std::thread::spawn(move || {
         for _line in lines {}
         let _reaped = child.wait();
     });
-    ([127, 0, 0, 1], port).into()
+    address
 }
 
 pub(super) fn https(target: SocketAddr) -> Check {
-    let mut endpoint = endpoint(target);
-    endpoint.timeout = Duration::from_secs(1);
     check(CheckKind::Http(HttpCheck {
-        endpoint,
+        endpoint: endpoint(target),
         tls: Some(Tls { sni: Sni::Off, verify: None, shown: None }),
         protocol: HttpProtocol::Http10,
         urls: vec![HttpUrl::new("/")],
@@ -51,9 +49,7 @@ pub(super) fn https(target: SocketAddr) -> Check {
 }
 
 pub(super) fn smtp(target: SocketAddr) -> Check {
-    let mut endpoint = endpoint(target);
-    endpoint.timeout = Duration::from_secs(1);
-    check(CheckKind::Smtp(SmtpCheck { endpoint, helo_name: "checker.example".to_owned() }))
+    check(CheckKind::Smtp(SmtpCheck { endpoint: endpoint(target), helo_name: "checker.example".to_owned() }))
 }
 
 fn line(stream: &mut TcpStream) -> String {
@@ -140,14 +136,14 @@ fn conversations_are_judged_and_failures_explained() {
         (smtp(serve(mail_server)), None),
         (matching("h[aeiou]l+o$"), None),
         (https(serve(answers_unasked)), Some("answer is no TLS")),
-        (https(serve(silent)), Some("no TLS handshake in time")),
+        (impatient(https(serve(silent))), Some("no TLS handshake in time")),
         (https(serve(hears_and_ends)), Some("connection ended without close_notify")),
         (https(tls_server(&["-tls1_2", "-cipher", "AES128-SHA@SECLEVEL=0"])), Some("HandshakeFailure")),
         (https(tls_server(&["-tls1_1"])), Some("server sent alert")),
         (https(serve(mail_server)), Some("answer is no TLS")),
         (smtp(serve(refusing)), Some("Bad greeting banner from server")),
         (smtp(serve(dislikes_helo)), Some("Bad HELO response from server")),
-        (smtp(serve(tarpit)), Some("SMTP_CHECK Read timeout from server")),
+        (impatient(smtp(serve(tarpit))), Some("SMTP_CHECK Read timeout from server")),
         (smtp(serve(endless_line)), Some("reply is too long")),
         (smtp(serve(hangs_up)), Some("no data received")),
         (smtp(serve(answers_unasked)), Some("Bad greeting banner from server")),
@@ -156,7 +152,7 @@ fn conversations_are_judged_and_failures_explained() {
     let servers = (0..).zip(&cases).map(|(index, (check, _))| server(index, vec![check.clone()])).collect();
     let mut parent = Parent::start(false);
     parent.load(1, &[service(servers)]);
-    parent.until_table(&[0, 1, 2, 3, 4].map(|server| (0, Some(server), 1)));
+    parent.until_judged(18, &[0, 1, 2, 3, 4].map(|server| (0, Some(server), 1)));
     for (index, (check, reason)) in (1000..).zip(&cases) {
         let Some(reason) = reason else { continue };
         // Lines of SMTP name the place that was connected to, all others the real server.
@@ -214,7 +210,7 @@ fn a_certificate_is_verified_where_that_is_asked_for() {
     let mut parent = Parent::start(false);
     let tls = TlsFiles { authorities: authorities(), identity: None };
     parent.load_file(1, sealed_tls(&[service(servers)], tls));
-    parent.until_table(&[0, 3].map(|server| (0, Some(server), 1)));
+    parent.until_judged(4, &[0, 3].map(|server| (0, Some(server), 1)));
     for (index, (_, reason)) in (1000..).zip(&cases) {
         let Some(reason) = reason else { continue };
         let port = format!(":{index} failed");

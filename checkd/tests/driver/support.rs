@@ -1,6 +1,6 @@
 //! The parent's side of the conversation, and models to send.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -28,7 +28,11 @@ use sandbox::system::process::{Ending, wait_pidfd};
 use sandbox::{Confinement, SpawnSpec, Spawned};
 
 /// How long a test waits for a message before it fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a check waits for an answer that comes: however busy this machine is, no such answer is late.
+pub const AMPLE: Duration = Duration::from_secs(30);
+/// How long a check waits for an answer that never comes.
+pub const SHORT: Duration = Duration::from_secs(1);
 
 enum Daemon {
     /// On a thread, not confined.
@@ -154,6 +158,34 @@ impl Parent {
         });
     }
 
+    /// Waits for a log line like that, unless one has come already.
+    pub fn until_told(&mut self, like: impl Fn(&str) -> bool) {
+        let deadline = reactor::now() + PATIENCE;
+        while !self.logs().iter().any(|line| like(line)) {
+            self.next(deadline);
+        }
+    }
+
+    /// Waits until the checks below this number have all given a result, and the table is as wanted.
+    pub fn until_judged(&mut self, checks: u32, wanted: &[(u32, Option<u32>, u32)]) {
+        let deadline = reactor::now() + PATIENCE;
+        let mut open: BTreeSet<u32> = (0..checks).collect();
+        let mut looked_at = 0;
+        loop {
+            for message in &self.seen[looked_at..] {
+                let CheckdToParent::Verdicts { verdicts, .. } = message else { continue };
+                for verdict in verdicts.iter().filter(|verdict| verdict.tested) {
+                    open.remove(&verdict.check.value());
+                }
+            }
+            looked_at = self.seen.len();
+            if open.is_empty() {
+                return self.until_table(wanted);
+            }
+            self.next(deadline);
+        }
+    }
+
     pub fn logs(&self) -> Vec<&str> {
         self.seen
             .iter()
@@ -203,8 +235,14 @@ impl Parent {
         match self.daemon {
             Daemon::Thread(_) => unreachable!(),
             Daemon::Process(process) => {
-                poll(&mut [PollFd::new(process.pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::MAX).unwrap();
-                wait_pidfd(process.pidfd.as_fd()).unwrap().unwrap()
+                let pidfd = process.pidfd.as_fd();
+                loop {
+                    poll(&mut [PollFd::new(pidfd, PollFlags::POLLIN)], PollTimeout::MAX).unwrap();
+                    // Whoever traces it hears of its end before its parent does.
+                    if let Some(ending) = wait_pidfd(pidfd).unwrap() {
+                        return ending;
+                    }
+                }
             }
         }
     }
@@ -375,7 +413,13 @@ pub fn check(kind: CheckKind) -> Check {
 }
 
 pub fn endpoint(target: SocketAddr) -> Endpoint {
-    Endpoint::new(target, Duration::from_secs(2))
+    Endpoint::new(target, AMPLE)
+}
+
+/// That check for a server that never answers, or never stops to.
+pub fn impatient(mut check: Check) -> Check {
+    check.kind.endpoint_mut().unwrap().timeout = SHORT;
+    check
 }
 
 pub fn tcp(target: SocketAddr) -> Check {
@@ -394,10 +438,14 @@ pub fn http(target: SocketAddr, digest: Option<[u8; 16]>) -> Check {
 }
 
 pub fn misc(script: u32) -> Check {
+    misc_within(script, AMPLE)
+}
+
+pub fn misc_within(script: u32, timeout: Duration) -> Check {
     check(CheckKind::Misc {
         script: ScriptId::new(script),
         command: format!("/bin/check {script}"),
-        timeout: Duration::from_millis(100),
+        timeout,
         dynamic: true,
     })
 }
