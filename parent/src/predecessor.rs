@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn who_ends_by_itself_is_waited_for() {
         let program = fs::canonicalize("/bin/sleep").unwrap();
-        let mut child = std::process::Command::new(&program).arg("1").spawn().unwrap();
+        let mut child = std::process::Command::new(&program).arg("2").spawn().unwrap();
         let directory = Scratch::new("sleep-pid");
         let file = pid_file(&directory, &format!("{}\n", child.id()));
         assert_eq!(await_end(&file, &program), Some(End::Own));

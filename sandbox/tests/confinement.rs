@@ -85,8 +85,8 @@ fn results(channel: &UnixStream) -> Vec<String> {
 
 fn wait(spawned: &Spawned) -> Ending {
     let mut fds = [PollFd::new(spawned.pidfd.as_fd(), PollFlags::POLLIN)];
-    poll(&mut fds, PollTimeout::from(10_000_u16)).expect("poll");
-    wait_pidfd(spawned.pidfd.as_fd()).expect("waitid").expect("ended within 10 s")
+    poll(&mut fds, PollTimeout::from(60_000_u16)).expect("poll");
+    wait_pidfd(spawned.pidfd.as_fd()).expect("waitid").expect("ended within a minute")
 }
 
 /// Every line `act expected got` of which the two last differ.

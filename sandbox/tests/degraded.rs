@@ -41,7 +41,7 @@ fn status_of(
     let text = fs::read_to_string(format!("/proc/{}/status", spawned.pid)).expect("status");
     drop(ours);
     let mut fds = [PollFd::new(spawned.pidfd.as_fd(), PollFlags::POLLIN)];
-    poll(&mut fds, PollTimeout::from(10_000_u16)).expect("poll");
+    poll(&mut fds, PollTimeout::from(60_000_u16)).expect("poll");
     assert_eq!(wait_pidfd(spawned.pidfd.as_fd()).expect("waitid"), Some(Ending::Exited(0)));
     let pairs = text.lines().filter_map(|line| line.split_once(':'));
     pairs.map(|(key, value)| (key.to_owned(), value.trim().to_owned())).collect()

@@ -67,9 +67,9 @@ impl Bench {
         self.written
     }
 
-    /// The next message; panics when none comes within ten seconds.
+    /// The next message; panics when none comes within a minute.
     fn receive(&mut self) -> IpvsdToParent {
-        let deadline = reactor::now() + Duration::from_secs(10);
+        let deadline = reactor::now() + Duration::from_secs(60);
         loop {
             if let Some((message, _)) = self.channel.receive().unwrap() {
                 return message;

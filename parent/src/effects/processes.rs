@@ -339,13 +339,15 @@ mod tests {
         assert!(!matches(&pattern("x", Parameters::Any), b"x", &arguments));
     }
 
-    /// Counts until `wanted` is reached; the deadline is far.
-    fn wait_for(processes: &mut Processes, wanted: u32) {
-        let end = now() + Duration::from_secs(20);
+    /// Counts until `wanted` is reached. A second of the time that is told passes with each turn: pauses between scans,
+    /// which grow with what a busy machine makes of a scan, cost nothing.
+    fn wait_for(processes: &mut Processes, told: &mut MonoTime, wanted: u32) {
+        let end = now() + Duration::from_secs(120);
         while processes.count(ProcessId::new(0)) != Some(wanted) {
             assert!(now() < end, "{:?}", processes.count(ProcessId::new(0)));
-            processes.ready(now());
-            processes.tick(now());
+            *told = *told + PAUSE;
+            processes.ready(*told);
+            processes.tick(*told);
             std::thread::yield_now();
         }
     }
@@ -370,20 +372,22 @@ mod tests {
         processes.configure(
             &[pattern("/bin/sleep", Parameters::Exactly(vec![argument.clone()]))],
             Buffer::default(),
-            now(),
+            MonoTime::default(),
         );
         if !listens {
             processes.events = None;
         }
-        wait_for(&mut processes, 0);
+        let mut told = MonoTime::default();
+        let mut wait_for = |wanted| wait_for(&mut processes, &mut told, wanted);
+        wait_for(0);
         let (mut first, mut second) = (started(&argument), started(&argument));
-        wait_for(&mut processes, 2);
+        wait_for(2);
         first.kill().unwrap();
         first.wait().unwrap();
-        wait_for(&mut processes, 1);
+        wait_for(1);
         second.kill().unwrap();
         second.wait().unwrap();
-        wait_for(&mut processes, 0);
+        wait_for(0);
     }
 
     #[test]

@@ -391,7 +391,7 @@ mod tests {
             argv: ["/bin/sh", "-c", test].map(str::to_owned).to_vec(),
             identity: Identity { uid, gid: uid, groups: groups.to_vec() },
             purpose: ScriptPurpose::Tracked,
-            timeout: Some(Duration::from_secs(5)),
+            timeout: Some(Duration::from_secs(120)),
         }
     }
 
@@ -466,7 +466,7 @@ mod tests {
 
     #[test]
     fn a_script_that_is_waited_for_runs_once_at_a_time_whichever_checker_is_named() {
-        let slow = script("exec sleep 5", 0, &[]);
+        let slow = script("exec sleep 120", 0, &[]);
         let mut runner = Runner::default();
         let purpose =
             |check, script| Purpose::Check(Generation::new(1), CheckId::new(check), ScriptId::new(script));
