@@ -11,6 +11,24 @@ NEXTEST_VERSION=0.9.143
 
 say() { printf 'prepare: %s\n' "$*" >&2; }
 
+# Usage: persistently COMMAND...: for what goes over the network, which may fail for a moment.
+persistently() {
+  local pause
+  for pause in 5 20 60; do
+    "$@" && return 0
+    say "failed, once more in $pause s: $*"
+    sleep "$pause"
+  done
+  "$@"
+}
+
+# Usage: apt SECONDS [OPTIONS AND COMMAND...]
+apt() {
+  local limit=$1
+  shift
+  timeout "$limit" apt-get -qq -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@" </dev/null
+}
+
 # program=package, or /file=package
 NEEDED="
 cc=gcc
@@ -81,9 +99,14 @@ packages() {
 
 install_with_apt() {
   export DEBIAN_FRONTEND=noninteractive
-  timeout 300 apt-get -qq -o DPkg::Lock::Timeout=300 update </dev/null
+  persistently update_and_install "$1"
+}
+
+# Both again when one fails: an old list names packages that the mirror has no more.
+update_and_install() {
+  apt 300 update || true
   # shellcheck disable=SC2086  # the list is words on purpose
-  timeout 900 apt-get -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 install $1 </dev/null
+  apt 900 -y --no-install-recommends install $1
 }
 
 # What was installed for tests alone must not start with the machine one day.
@@ -105,8 +128,7 @@ uml() {
   work=$(mktemp -d "$CACHE/unpack.XXXXXX")
   (
     cd "$work"
-    apt-cache show user-mode-linux >/dev/null 2>&1 || timeout 300 apt-get -qq update </dev/null
-    timeout 300 apt-get -qq -o APT::Sandbox::User=root download user-mode-linux </dev/null
+    persistently with_lists download user-mode-linux
     dpkg -x user-mode-linux_*.deb tree
   )
   rm -rf "$CACHE/uml/modules"
@@ -114,6 +136,24 @@ uml() {
   cp "$work/tree/usr/bin/linux.uml" "$CACHE/uml/linux.new"
   mv "$CACHE/uml/linux.new" "$CACHE/uml/linux"
   rm -rf "$work"
+}
+
+# Usage: download PACKAGE [OPTIONS OF APT...]: its file comes to the working directory.
+download() {
+  apt 300 "${@:2}" -o APT::Sandbox::User=root download "$1"
+}
+
+# Usage: download_newest PACKAGE [OPTIONS OF APT...]: the one that PACKAGE stands for, whose name each update changes.
+download_newest() {
+  local real
+  real=$(apt-cache "${@:2}" depends "$1" | awk '/Depends:/ && !seen++ {print $2}') && [ -n "$real" ] &&
+    download "$real" "${@:2}"
+}
+
+# Usage: with_lists COMMAND ARGUMENT [OPTIONS OF APT...]: the lists of packages are fetched where it fails without them.
+# They may be missing, or so old that they name what the mirror has no more.
+with_lists() {
+  "$@" || { apt 300 "${@:3}" update && "$@"; }
 }
 
 # Debian's own kernel and a first file system for it, for the emulated machine.
@@ -126,7 +166,7 @@ qemu() {
 qemu_newer() {
   local lists=$CACHE/backports mirror
   [ ! -e "$CACHE/qemu-newer/initrd" ] || return 0
-  mirror=$(apt-cache policy | awk '$2 ~ /^https?:/ && $2 !~ /security/ && $3 ~ /\/main$/ {print $2; exit}')
+  mirror=$(apt-cache policy | awk '$2 ~ /^https?:/ && $2 !~ /security/ && $3 ~ /\/main$/ && !seen++ {print $2}')
   install -d -m 755 "$lists/lists/partial" "$lists/cache/archives/partial"
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm-backports main" \
     >"$lists/sources.list"
@@ -137,7 +177,7 @@ qemu_newer() {
 
 # Usage: emulated_kernel DIRECTORY [OPTIONS OF APT...]
 emulated_kernel() {
-  local to=$CACHE/$1 work image
+  local to=$CACHE/$1 work
   shift
   [ ! -e "$to/initrd" ] || return 0
   NEEDED="qemu-system-x86_64=qemu-system-x86 cpio=cpio xz=xz-utils busybox=busybox-static depmod=kmod"
@@ -148,10 +188,7 @@ emulated_kernel() {
   work=$(mktemp -d "$CACHE/unpack.XXXXXX")
   (
     cd "$work"
-    apt-cache "$@" show linux-image-amd64 >/dev/null 2>&1 || timeout 300 apt-get -qq "$@" update </dev/null
-    # The name changes with each security update.
-    image=$(apt-cache "$@" depends linux-image-amd64 | awk '/Depends:/ {print $2; exit}')
-    timeout 300 apt-get -qq "$@" -o APT::Sandbox::User=root download "$image" </dev/null
+    persistently with_lists download_newest linux-image-amd64 "$@"
     dpkg -x linux-image-*.deb tree
     make_first_file_system tree "$to"
   )
@@ -227,8 +264,8 @@ STAGE
 nextest() {
   cargo nextest --version >/dev/null 2>&1 && return 0
   say "building cargo-nextest $NEXTEST_VERSION"
-  CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-    timeout 1500 cargo install --quiet --locked --version "$NEXTEST_VERSION" cargo-nextest </dev/null
+  export CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+  persistently timeout 3000 cargo install --quiet --locked --version "$NEXTEST_VERSION" cargo-nextest </dev/null
 }
 
 [ $# -gt 0 ] || set -- packages uml nextest
