@@ -2,7 +2,7 @@
 //!
 //! Called by the config worker, keepalivectl and tests. The files are an operator's, and may be wrong in any way.
 
-use crate::diagnostic::{Collector, Diagnostic, Severity};
+use crate::diagnostic::{Collector, Diagnostic, Severity, Tolerance};
 use crate::model::Model;
 use crate::names::Names;
 use crate::source::Source;
@@ -18,9 +18,9 @@ pub struct LoadOptions {
     pub host_name: String,
     /// Keywords that would be refused because they are not active yet are accepted with a warning.
     pub allow_inactive: bool,
-    /// `--compat`: report and continue as keepalived does, instead of refusing; see
-    /// [`diagnostic::Diagnostic::severity`]. What a daemon can't start from is refused all the same.
-    pub compatible: bool,
+    /// Which errors are reported and passed over, as keepalived does, instead of refusing. What a daemon can't start
+    /// from is refused all the same.
+    pub tolerance: Tolerance,
     /// `-e`: every include must find what it names, as after `include_check` with all its words.
     pub strict_includes: bool,
     /// It is for another network namespace, whose interfaces nobody knows here.
@@ -71,7 +71,7 @@ fn seed(options: &LoadOptions) -> u64 {
 
 /// Reads the configuration at `path`, a file or pattern, with everything that it includes.
 ///
-/// What compatible reading leaves out has left its traces: numbers that were given away, names that are longer than
+/// What tolerance leaves out has left its traces: numbers that were given away, names that are longer than
 /// needed. Such a model is that of its own canonical text.
 #[must_use]
 pub fn load(source: &dyn Source, names: &dyn Names, path: &str, options: &LoadOptions) -> Loaded {
@@ -86,7 +86,7 @@ pub fn load(source: &dyn Source, names: &dyn Names, path: &str, options: &LoadOp
 
 /// The same as it stands; true when errors were ignored.
 fn load_once(source: &dyn Source, names: &dyn Names, path: &str, options: &LoadOptions) -> (Loaded, bool) {
-    let mut problems = Collector::new(options.compatible);
+    let mut problems = Collector::new(options.tolerance);
     let settings = preprocess::Settings {
         config_id: &options.config_id,
         seed: seed(options),

@@ -1,13 +1,13 @@
 //! Compatible reading: what keepalived ignores is a warning, what it can't start from stays an error.
 
-use config::diagnostic::{Severity, human};
+use config::diagnostic::{Severity, Tolerance, human};
 use config::names::OfflineNames;
 use config::source::Memory;
 use config::{LoadOptions, Loaded, load};
 
 fn read(text: &str) -> Loaded {
     let source = Memory::new().with("/k", text);
-    let options = LoadOptions { compatible: true, ..LoadOptions::default() };
+    let options = LoadOptions { tolerance: Tolerance::Everything, ..LoadOptions::default() };
     load(&source, &OfflineNames, "/k", &options)
 }
 
@@ -31,8 +31,12 @@ fn an_unknown_keyword_is_ignored() {
 fn a_misspelt_priority_of_a_master_is_refused_even_so() {
     let loaded = read(&instance("state MASTER\npirority 7"));
     assert!(loaded.model.is_none(), "{}", human(&loaded.diagnostics));
+}
+
+#[test]
+fn a_priority_of_a_master_that_is_no_number_is_the_default() {
     let loaded = read(&instance("state MASTER\npriority 7x"));
-    assert!(loaded.model.is_none(), "{}", human(&loaded.diagnostics));
+    assert_eq!(loaded.model.unwrap_or_default().instances[0].priority.value(), 100);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use config::diagnostic::{self, Severity};
+use config::diagnostic::{self, Severity, Tolerance};
 use config::model::Model;
 use config::names::{OfflineNames, SystemNames};
 use config::{LoadOptions, Loaded, load};
@@ -82,7 +82,7 @@ pub(crate) fn accepted(file: &str, reading: &Reading) -> Result<Model, u8> {
 
 fn read(file: &str, reading: &Reading) -> Loaded {
     let options = LoadOptions {
-        compatible: reading.compatible,
+        tolerance: if reading.compatible { Tolerance::Everything } else { Tolerance::Nothing },
         ..LoadOptions::on(config::names::this_node(), reading.config_id.clone())
     };
     if reading.offline {

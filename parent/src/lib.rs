@@ -8,6 +8,7 @@ pub mod args;
 pub mod boot;
 pub mod broker;
 pub mod compatibility;
+pub mod complaints;
 pub mod control;
 pub mod dump;
 pub mod effects;

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use config::diagnostic::{Severity, human};
+use config::diagnostic::{Severity, Tolerance, human};
 use config::model::parts::{ParentPart, PartLists};
 use config::model::units::MonoTime;
 use config::{LoadOptions, Loaded, load};
@@ -23,6 +23,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sandbox::profile::WORKER;
 use sandbox::spawn::{SpawnSpec, Spawned, Tuning, spawn_tuned};
 use sandbox::user::Ids;
+
+use crate::complaints::{Complaint, passed_over};
 
 /// Longest that a worker may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -82,6 +84,8 @@ pub struct Parts {
     pub has_sync: bool,
     /// The canonical text, if it was wanted.
     pub canonical: String,
+    /// What was passed over.
+    pub complaints: Vec<Complaint>,
     /// Mail is sent.
     pub has_mail: bool,
     /// The consolidated text, with `config_save_dir`.
@@ -316,6 +320,7 @@ impl Reading {
             has_sync,
             has_mail,
             canonical,
+            complaints: passed_over(&text),
             consolidated,
         };
         Some(Outcome { parts: Some(parts), text, missing })
@@ -374,17 +379,18 @@ fn serve() -> Result<(), WorkerError> {
     let ParentToWorker::Load { path, config_id, compatible, strict_includes, canonical, checks, elsewhere } =
         order;
     let what = What { path, config_id, compatible, strict_includes, canonical, checks, elsewhere };
-    let loaded = load_system(&what);
+    // It reads for daemons that start or go on: the test of a configuration needs no worker.
+    let loaded = load_system(&what, Tolerance::Values);
     let answer = write_parts(&loaded, canonical, checks, memfds)?;
     channel.send(&answer, &[]).map_err(|error| WorkerError::Talk(error.to_string()))?;
     Ok(())
 }
 
-/// Reads a configuration of this machine.
+/// Reads a configuration of this machine, with this tolerance unless there is to be more.
 #[must_use]
-pub fn load_system(what: &What) -> Loaded {
+pub fn load_system(what: &What, tolerance: Tolerance) -> Loaded {
     let options = LoadOptions {
-        compatible: what.compatible,
+        tolerance: if what.compatible { Tolerance::Everything } else { tolerance },
         strict_includes: what.strict_includes,
         elsewhere: what.elsewhere,
         ..LoadOptions::on(config::names::this_node(), what.config_id.clone())

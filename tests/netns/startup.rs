@@ -146,3 +146,74 @@ fn two_suites_on_one_machine_need_pid_files_of_their_own_and_no_more() {
         require(ended(&mut second)?.success(), || "the second ended in trouble".to_owned())
     });
 }
+
+/// `-t` of this text, with its exit status.
+fn tested(text: &str) -> Result<Option<i32>, Failure> {
+    let doing = |cause| Failure::instrument("a test of a configuration", cause);
+    std::fs::write("/run/tested.conf", text).map_err(doing)?;
+    let mut command = Command::new(install_ours()?.join("keepalived"));
+    command.args(["-t", "-f", "/run/tested.conf"]).stdin(Stdio::null()).stderr(Stdio::null());
+    Ok(command.status().map_err(doing)?.code())
+}
+
+/// A state, a priority and an interval that nobody knows.
+fn passed_over() -> String {
+    GOOD.replace("    virtual_ip", "    state SLAVE\n    priority 150,\n    advert_int 1s\n    virtual_ip")
+}
+
+fn starts_and_complains(subject: Subject) {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let director = Director::start(lab, d1, subject, &passed_over(), &[])?;
+        wait_until("d1 holds the address", Duration::from_secs(20), || d1.has(front4(50)))?;
+        for complaint in
+            ["Line 4) (VI_1) unknown state 'SLAVE', defaulting to BACKUP", "Line 5) ", "Line 6) "]
+        {
+            require(director.logged(complaint) > 0, || format!("{complaint}\n{}", director.log()))?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_start_goes_on_with_values_that_nobody_knows_with_c() {
+    starts_and_complains(Subject::C);
+}
+
+#[test]
+fn a_start_goes_on_with_values_that_nobody_knows_with_ours() {
+    starts_and_complains(Subject::Ours);
+}
+
+#[test]
+fn a_test_refuses_values_that_a_start_goes_on_with() {
+    sandboxed(60, |_| {
+        let code = tested(&passed_over())?;
+        require(code == Some(5), || format!("-t ends with {code:?}"))
+    });
+}
+
+#[test]
+fn a_reload_brings_no_such_value_that_was_not_there_before() {
+    sandboxed(60, |lab| {
+        let lan = Lan::new(&[("d1", 1)])?;
+        let d1 = lan.host("d1")?;
+        let old = GOOD.replace("    virtual_ip", "    state SLAVE\n    priority 150\n    virtual_ip");
+        let director = Director::start(lab, d1, Subject::Ours, &old, &[])?;
+        wait_until("d1 holds the address", Duration::from_secs(20), || d1.has(front4(50)))?;
+        let priority = || Ok::<_, Failure>(director.status()?["instances"][0]["priority"].clone());
+        let moved = format!("# a line more\n{}", old.replace("150", "160"));
+        director.write_config(d1, &moved)?;
+        director.ctl(&["reload"])?;
+        require(priority()? == 160, || format!("the same complaint refused a reload\n{}", director.log()))?;
+        director.write_config(d1, &moved.replace("160", "160,"))?;
+        require(director.ctl(&["reload"]).is_err(), || "a new one was taken".to_owned())?;
+        require(priority()? == 160 && d1.has(front4(50)), director_log(&director))?;
+        require(director.logged("Line 6) priority must be a whole number") > 0, director_log(&director))
+    });
+}
+
+fn director_log(director: &Director) -> impl Fn() -> String + '_ {
+    || director.log()
+}

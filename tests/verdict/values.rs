@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use config::diagnostic::Tolerance;
 use config::names::SystemNames;
 use config::source::Files;
 use config::{LoadOptions, load};
@@ -26,6 +27,8 @@ const MEANT: &[(&str, &str)] = &[
     ("condition-twice.conf", "VRRP Instance VI_1: Preempt"),
     ("line-of-1100-bytes.conf", "VRRP Instance VI_1: Generic"),
     ("notify-missing.conf", "VRRP Instance VI_1: Master"),
+    ("numbers-of-no-kind.conf", "VRRP Instance VI_1: Gratuitous ARP"),
+    ("script-numbers-of-no-kind.conf", "VRRP Instance VI_1: Gratuitous ARP"),
     ("script-after-its-use.conf", "VRRP "),
     // As 2.4.3, and not as 2.2.7, which is asked here.
     ("built-in-environment.conf", "VRRP Instance VI_1: Virtual IP"),
@@ -83,6 +86,8 @@ fn ours(path: &Path) -> Option<Facts> {
         config_id: "node1".to_owned(),
         host_name: nix::unistd::gethostname().ok()?.into_string().ok()?,
         allow_inactive: true,
+        // As a start reads it.
+        tolerance: Tolerance::Values,
         ..LoadOptions::default()
     };
     let loaded = load(&Files, &SystemNames::default(), &path.display().to_string(), &options);

@@ -6,7 +6,7 @@
 pub mod code;
 mod render;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::text::{Span, Texts};
 pub use code::Code;
@@ -20,6 +20,18 @@ pub enum Severity {
     Error,
     /// It is accepted; the operator should know this.
     Warning,
+}
+
+/// Errors that are told as warnings, and what they are about is left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tolerance {
+    /// None: a configuration is judged.
+    #[default]
+    Nothing,
+    /// Values that keepalived passes over with a complaint and that have a default: daemons are started or reload.
+    Values,
+    /// `--compat`: all that a daemon can do without.
+    Everything,
 }
 
 /// One problem.
@@ -70,6 +82,8 @@ pub struct Note {
 pub(crate) struct Problem {
     severity: Severity,
     fatal: bool,
+    /// A value that has a default, which keepalived takes instead.
+    has_default: bool,
     code: Code,
     message: String,
     span: Option<Span>,
@@ -100,6 +114,17 @@ impl Problem {
         self
     }
 
+    /// The same about a value without which keepalived starts all the same, unless it is fatal.
+    pub(crate) fn has_default(mut self) -> Self {
+        self.has_default = !self.fatal;
+        self
+    }
+
+    /// A word, a number or its range: not one that is missing, nor anything around it.
+    pub(crate) fn is_about_a_value(&self) -> bool {
+        [code::UNKNOWN_WORD, code::NOT_A_NUMBER, code::OUT_OF_RANGE].contains(&self.code)
+    }
+
     /// The same with a remark on another place.
     pub(crate) fn note(mut self, span: impl Into<Option<Span>>, message: impl Into<String>) -> Self {
         self.notes.push((span.into(), message.into()));
@@ -108,7 +133,7 @@ impl Problem {
 
     fn new(severity: Severity, code: Code, span: Option<Span>, message: String) -> Self {
         let fatal = code::FATAL.contains(&code);
-        Self { severity, fatal, code, message, span, help: None, notes: Vec::new() }
+        Self { severity, fatal, has_default: false, code, message, span, help: None, notes: Vec::new() }
     }
 }
 
@@ -116,10 +141,12 @@ impl Problem {
 #[derive(Debug, Default)]
 pub(crate) struct Collector {
     problems: Vec<Problem>,
-    compatible: bool,
+    tolerance: Tolerance,
     errors: usize,
-    /// Errors that compatible reading turned into warnings.
+    /// Errors that [`Tolerance`] turned into warnings.
     ignored: usize,
+    /// Those of them that are values with a default.
+    defaulted: usize,
     warnings: usize,
 }
 
@@ -127,18 +154,20 @@ impl Collector {
     /// Problems of each severity that are shown in full.
     pub(crate) const KEPT: usize = 500;
 
-    /// No problems yet; in compatible reading only fatal errors refuse the configuration.
-    pub(crate) fn new(compatible: bool) -> Self {
-        Self { compatible, ..Self::default() }
+    /// No problems yet.
+    pub(crate) fn new(tolerance: Tolerance) -> Self {
+        Self { tolerance, ..Self::default() }
     }
 
     /// Adds a problem.
     pub(crate) fn report(&mut self, mut problem: Problem) {
-        if self.compatible && problem.severity == Severity::Error && !problem.fatal {
+        if self.tolerates(&problem) {
             problem.severity = Severity::Warning;
             self.ignored = self.ignored.saturating_add(1);
+            self.defaulted = self.defaulted.saturating_add(usize::from(problem.has_default));
             if self.warnings < Self::KEPT {
-                problem.notes.push((None, "ignored in compatible reading, as keepalived does".to_owned()));
+                let reading = if self.tolerance == Tolerance::Values { "" } else { " in compatible reading" };
+                problem.notes.push((None, format!("ignored{reading}, as keepalived does")));
             }
         }
         let count = match problem.severity {
@@ -151,12 +180,26 @@ impl Collector {
         }
     }
 
-    /// Further errors are counted and not kept, whichever severity compatible reading gives them.
-    pub(crate) fn is_full(&self) -> bool {
-        self.errors >= Self::KEPT || self.compatible && self.warnings >= Self::KEPT
+    fn tolerates(&self, problem: &Problem) -> bool {
+        problem.severity == Severity::Error
+            && match self.tolerance {
+                Tolerance::Nothing => false,
+                Tolerance::Values => problem.has_default,
+                Tolerance::Everything => !problem.fatal,
+            }
     }
 
-    /// Errors reported so far, those ignored in compatible reading included.
+    /// Further errors are counted and not kept, whichever severity compatible reading gives them.
+    pub(crate) fn is_full(&self) -> bool {
+        self.errors >= Self::KEPT || self.tolerance == Tolerance::Everything && self.warnings >= Self::KEPT
+    }
+
+    /// Errors after which something is missing that was asked for: values that have a default left out.
+    pub(crate) fn damage(&self) -> usize {
+        self.faults().saturating_sub(self.defaulted)
+    }
+
+    /// Errors reported so far, ignored ones included.
     pub(crate) fn faults(&self) -> usize {
         self.errors.saturating_add(self.ignored)
     }

@@ -128,6 +128,18 @@ pub(crate) enum Use<B: 'static> {
     Silent(Shape),
 }
 
+impl<B> Use<B> {
+    /// One value is looked at that changes nothing here.
+    fn is_read_for_nothing(&self) -> bool {
+        match self {
+            Self::Inactive(shape) | Self::Silent(shape) => {
+                !matches!(shape, Shape::Block(_) | Shape::Lines(_))
+            }
+            Self::Active(_) | Self::Refused(..) => false,
+        }
+    }
+}
+
 /// One keyword of a block.
 pub(crate) struct Row<B: 'static> {
     /// Its name.
@@ -138,6 +150,8 @@ pub(crate) struct Row<B: 'static> {
     pub(crate) instead: Option<&'static str>,
     /// Given twice in one block, the first one counts, as with keepalived; of all others the last one does.
     pub(crate) first_counts: bool,
+    /// A value of it that can't be read is passed over when a daemon starts, as by keepalived, since its default does.
+    pub(crate) has_default: bool,
 }
 
 impl<B> Clone for Row<B> {
@@ -158,28 +172,34 @@ impl<B> Copy for Use<B> {}
 
 /// A keyword that works.
 pub(crate) const fn active<B>(name: &'static str, handler: Handler<B>) -> Row<B> {
-    Row { name, usage: Use::Active(handler), instead: None, first_counts: false }
+    Row { name, usage: Use::Active(handler), instead: None, first_counts: false, has_default: false }
 }
 
 /// A keyword that does nothing yet.
 pub(crate) const fn inactive<B>(name: &'static str, shape: Shape) -> Row<B> {
-    Row { name, usage: Use::Inactive(shape), instead: None, first_counts: false }
+    Row { name, usage: Use::Inactive(shape), instead: None, first_counts: false, has_default: false }
 }
 
 /// A keyword without which the service would be wrong.
 pub(crate) const fn refused<B>(name: &'static str, shape: Shape, why: &'static str) -> Row<B> {
-    Row { name, usage: Use::Refused(shape, why), instead: None, first_counts: false }
+    Row { name, usage: Use::Refused(shape, why), instead: None, first_counts: false, has_default: false }
 }
 
 /// A keyword that needs no attention here.
 pub(crate) const fn silent<B>(name: &'static str, shape: Shape) -> Row<B> {
-    Row { name, usage: Use::Silent(shape), instead: None, first_counts: false }
+    Row { name, usage: Use::Silent(shape), instead: None, first_counts: false, has_default: false }
 }
 
 impl<B> Row<B> {
     /// The same, marked as the old spelling of another.
     pub(crate) const fn old_for(mut self, instead: &'static str) -> Self {
         self.instead = Some(instead);
+        self
+    }
+
+    /// The same, marked as one that a daemon starts without when its value can't be read.
+    pub(crate) const fn or_default(mut self) -> Self {
+        self.has_default = true;
         self
     }
 
@@ -247,6 +267,8 @@ pub(crate) struct Lowering<'t> {
     misplaced: Vec<(Span, Span)>,
     /// Statements in the wrong block and where they belong.
     strays: Vec<(NodeId, Home)>,
+    /// The value of a keyword is being read that has a default.
+    has_default: bool,
     /// Keywords of which the first counts, as far as the innermost open block gave them.
     given: Vec<&'static str>,
     /// Those of all `global_defs`, which are one block.
@@ -272,6 +294,7 @@ impl<'t> Lowering<'t> {
             open: Vec::new(),
             misplaced: Vec::new(),
             strays: Vec::new(),
+            has_default: false,
             given: Vec::new(),
             given_globally: Vec::new(),
         }
@@ -279,17 +302,18 @@ impl<'t> Lowering<'t> {
 
     /// Reports a problem.
     pub(crate) fn report(&mut self, problem: Problem) {
-        self.problems.report(problem);
+        let has_default = self.has_default && problem.is_about_a_value();
+        self.problems.report(if has_default { problem.has_default() } else { problem });
     }
 
-    /// Errors so far, ignored ones included.
-    pub(crate) fn faults(&self) -> usize {
-        self.problems.faults()
+    /// Errors so far after which something is missing that was asked for, ignored ones included.
+    pub(crate) fn damage(&self) -> usize {
+        self.problems.damage()
     }
 
     /// Reports an error without advice.
     pub(crate) fn error(&mut self, code: Code, span: Span, message: impl Into<String>) {
-        self.problems.report(Problem::error(code, span, message));
+        self.report(Problem::error(code, span, message));
     }
 
     /// A statement split into words; an open quote is reported.
@@ -413,16 +437,22 @@ impl<'t> Lowering<'t> {
         if row.first_counts && self.is_repeated(row.name, line) {
             return;
         }
+        self.has_default = row.has_default || row.usage.is_read_for_nothing();
+        self.value(row, line, draft, first);
+        self.has_default = false;
+    }
+
+    fn value<B>(&mut self, row: &'static Row<B>, line: &Line<'_>, draft: &mut B, first: bool) {
         match &row.usage {
             Use::Active(handler) => {
-                let faults = self.problems.faults();
+                let (faults, damage) = (self.problems.faults(), self.problems.damage());
                 handler(draft, self, line);
                 if row.first_counts && faults == self.problems.faults() {
                     self.given.push(row.name);
                 }
                 if line.block != Block::Absent
                     && self.read != Some(line.node)
-                    && faults == self.problems.faults()
+                    && damage == self.problems.damage()
                 {
                     self.no_block(line);
                 }

@@ -61,7 +61,7 @@ fn weight(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>)
 }
 
 fn lvs_method(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    if let Some(method) = virtual_server::method(lowering, line) {
+    if let Some(method) = virtual_server::method(lowering, line, "real") {
         draft.forwarding = Some(method);
     }
 }
@@ -144,18 +144,18 @@ fn bfd_check(draft: &mut ServerDraft, lowering: &mut Lowering<'_>, line: &Line<'
 /// Keywords of `virtual_server/real_server`.
 pub(super) static TABLE: &[Row<ServerDraft>] = &[
     active("weight", weight),
-    active("lvs_method", lvs_method),
-    active("uthreshold", uthreshold),
-    active("lthreshold", lthreshold),
-    active("inhibit_on_failure", inhibit_on_failure),
+    active("lvs_method", lvs_method).or_default(),
+    active("uthreshold", uthreshold).or_default(),
+    active("lthreshold", lthreshold).or_default(),
+    active("inhibit_on_failure", inhibit_on_failure).or_default(),
     active("notify_up", notify_up).first_counts(),
     active("notify_down", notify_down).first_counts(),
-    active("alpha", alpha),
-    active("retry", retry),
-    active("delay_before_retry", delay_before_retry),
-    active("warmup", warmup),
-    active("connect_timeout", connect_timeout),
-    active("delay_loop", delay_loop),
+    active("alpha", alpha).or_default(),
+    active("retry", retry).or_default(),
+    active("delay_before_retry", delay_before_retry).or_default(),
+    active("warmup", warmup).or_default(),
+    active("connect_timeout", connect_timeout).or_default(),
+    active("delay_loop", delay_loop).or_default(),
     active("virtualhost", virtualhost),
     active("MISC_CHECK", checker::misc_check),
     active("SMTP_CHECK", checker::smtp_check),
@@ -167,6 +167,6 @@ pub(super) static TABLE: &[Row<ServerDraft>] = &[
     active("DNS_CHECK", checker::dns_check),
     active("FILE_CHECK", checker::file_check),
     active("BFD_CHECK", bfd_check),
-    active("smtp_alert", smtp_alert),
+    active("smtp_alert", smtp_alert).or_default(),
     inactive("snmp_name", Shape::Words(1, 1)),
 ];

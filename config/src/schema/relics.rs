@@ -4,6 +4,7 @@
 /// Block, keyword, and what to do about it.
 const RELICS: &[(&str, &str, &str)] = &[
     ("virtual_server", "nat_mask", "leave it out"),
+    ("vrrp_instance", "lvs_sync_daemon_inteface", "write lvs_sync_daemon in global_defs"),
     ("TCP_CHECK", "nb_get_retry", "write retry"),
     ("SMTP_CHECK", "nb_get_retry", "write retry"),
     ("MISC_CHECK", "nb_get_retry", "write retry"),

@@ -210,9 +210,11 @@ fn network(lowering: &mut Lowering<'_>, word: Word<'_>) -> Option<IpNetwork> {
         Some(prefix) => {
             let valid = prefix.parse::<u8>().ok().filter(|length| *length <= most);
             let Some(length) = valid else {
-                let message = format!("prefix length must be 0..={most}, got '{prefix}'");
-                lowering.error(code::OUT_OF_RANGE, word.span, message);
-                return None;
+                let message =
+                    format!("Invalid address prefix len {prefix} for address {} - using {most}", word.text);
+                let problem = Problem::error(code::OUT_OF_RANGE, word.span, message).has_default();
+                lowering.report(problem.help(format!("prefix length must be 0..={most}")));
+                return IpNetwork::new(ip, most).ok();
             };
             length
         }

@@ -126,18 +126,25 @@ pub(super) fn socket_address(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Op
     Some(SocketAddr::new(address, port))
 }
 
-/// Forwarding method with the options of a tunnel.
-pub(super) fn method(lowering: &mut Lowering<'_>, line: &Line<'_>) -> Option<Forwarding> {
-    match lowering.choice(line, 1, &["NAT", "DR", "TUN"])? {
-        0 => {
+/// Forwarding method with the options of a tunnel, of a virtual, real or sorry server.
+pub(super) fn method(lowering: &mut Lowering<'_>, line: &Line<'_>, whose: &str) -> Option<Forwarding> {
+    let word = lowering.required(line, 1, "NAT or DR or TUN")?;
+    match word.text {
+        "NAT" => {
             lowering.end(line, 2);
             Some(Forwarding::Nat)
         }
-        1 => {
+        "DR" => {
             lowering.end(line, 2);
             Some(Forwarding::DirectRouting)
         }
-        _ => tunnel(lowering, line).map(Forwarding::Tunnel),
+        "TUN" => tunnel(lowering, line).map(Forwarding::Tunnel),
+        other => {
+            let message = format!("PARSER : unknown [{other}] routing method for {whose} server.");
+            let help = format!("{} must be NAT or DR or TUN, in capitals", line.keyword());
+            lowering.report(Problem::error(code::UNKNOWN_WORD, word.span, message).help(help));
+            None
+        }
     }
 }
 
@@ -217,10 +224,18 @@ fn inhibit_on_failure(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, lin
 }
 
 fn scheduler(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    if let Some(index) = lowering.choice(line, 1, SCHEDULERS) {
-        draft.scheduler = SCHEDULERS.get(index).map(|name| (*name).to_owned());
-    }
+    let Some(word) = lowering.required(line, 1, &SCHEDULERS.join(" or ")) else { return };
     lowering.end(line, 2);
+    if SCHEDULERS.contains(&word.text) {
+        draft.scheduler = Some(word.text.to_owned());
+        return;
+    }
+    let message = format!("Invalid lvs_scheduler '{}' - ignoring", word.text);
+    let problem = Problem::error(code::UNKNOWN_WORD, word.span, message);
+    lowering.report(match suggest::nearest(word.text, SCHEDULERS.iter().copied()) {
+        Some(name) => problem.help(format!("did you mean {name}?")),
+        None => problem.help(format!("{} must be {}", line.keyword(), SCHEDULERS.join(" or "))),
+    });
 }
 
 /// Schedulers of the kernel.
@@ -268,7 +283,7 @@ fn flag_of(draft: &ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) -
 }
 
 fn lb_kind(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.forwarding = method(lowering, line).or(draft.forwarding);
+    draft.forwarding = method(lowering, line, "virtual").or(draft.forwarding);
 }
 
 fn persistence_timeout(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -309,17 +324,17 @@ fn persistence_granularity(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>
 
 fn protocol(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let Some(word) = lowering.required(line, 1, "TCP, UDP or SCTP") else { return };
+    lowering.end(line, 2);
     draft.protocol = match word.text.to_ascii_uppercase().as_str() {
         "TCP" => Some(Protocol::Tcp),
         "UDP" => Some(Protocol::Udp),
         "SCTP" => Some(Protocol::Sctp),
         _ => {
-            let message = format!("protocol must be TCP, UDP or SCTP, got '{}'", word.text);
-            lowering.error(code::UNKNOWN_WORD, word.span, message);
-            None
+            let message = format!("Unknown protocol {} - ignoring", word.text);
+            let problem = Problem::error(code::UNKNOWN_WORD, word.span, message);
+            return lowering.report(problem.help("protocol must be TCP, UDP or SCTP"));
         }
     };
-    lowering.end(line, 2);
 }
 
 fn virtualhost(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -386,7 +401,7 @@ fn sorry_server_lvs_method(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>
     if draft.sorry.is_none() {
         lowering.error(code::CONFLICT, line.span, "sorry_server_lvs_method must follow sorry_server");
     }
-    draft.sorry_method = method(lowering, line);
+    draft.sorry_method = method(lowering, line, "sorry");
 }
 
 fn ha_suspend(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -397,30 +412,30 @@ fn ha_suspend(draft: &mut ServiceDraft, lowering: &mut Lowering<'_>, line: &Line
 /// Keywords of `virtual_server`.
 pub(super) static TABLE: &[Row<ServiceDraft>] = &[
     active("ip_family", ip_family),
-    active("retry", retry),
-    active("delay_before_retry", delay_before_retry),
-    active("warmup", warmup),
-    active("connect_timeout", connect_timeout),
-    active("delay_loop", delay_loop),
-    active("inhibit_on_failure", inhibit_on_failure),
-    active("lb_algo", scheduler),
-    active("lvs_sched", scheduler),
-    active("ops", ops),
-    active("lb_kind", lb_kind),
-    active("lvs_method", lb_kind),
-    active("persistence_timeout", persistence_timeout),
-    active("persistence_granularity", persistence_granularity),
-    active("protocol", protocol),
+    active("retry", retry).or_default(),
+    active("delay_before_retry", delay_before_retry).or_default(),
+    active("warmup", warmup).or_default(),
+    active("connect_timeout", connect_timeout).or_default(),
+    active("delay_loop", delay_loop).or_default(),
+    active("inhibit_on_failure", inhibit_on_failure).or_default(),
+    active("lb_algo", scheduler).or_default(),
+    active("lvs_sched", scheduler).or_default(),
+    active("ops", ops).or_default(),
+    active("lb_kind", lb_kind).or_default(),
+    active("lvs_method", lb_kind).or_default(),
+    active("persistence_timeout", persistence_timeout).or_default(),
+    active("persistence_granularity", persistence_granularity).or_default(),
+    active("protocol", protocol).or_default(),
     active("virtualhost", virtualhost),
-    active("alpha", alpha),
-    active("omega", omega),
+    active("alpha", alpha).or_default(),
+    active("omega", omega).or_default(),
     active("quorum_up", quorum_up).first_counts(),
     active("quorum_down", quorum_down).first_counts(),
-    active("quorum", quorum),
-    active("hysteresis", hysteresis),
+    active("quorum", quorum).or_default(),
+    active("hysteresis", hysteresis).or_default(),
     active("weight", weight),
     active("sorry_server", sorry_server),
-    active("sorry_server_inhibit", sorry_server_inhibit),
+    active("sorry_server_inhibit", sorry_server_inhibit).or_default(),
     active("sorry_server_lvs_method", sorry_server_lvs_method),
     active("real_server", real_server::read),
     silent("hashed", Shape::Flag),
@@ -432,7 +447,7 @@ pub(super) static TABLE: &[Row<ServiceDraft>] = &[
     active("mh-port", flag2),
     active("mh-fallback", flag1),
     active("persistence_engine", persistence_engine),
-    active("ha_suspend", ha_suspend),
-    active("smtp_alert", smtp_alert),
+    active("ha_suspend", ha_suspend).or_default(),
+    active("smtp_alert", smtp_alert).or_default(),
     inactive("snmp_name", Shape::Words(1, 1)),
 ];

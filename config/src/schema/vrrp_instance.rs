@@ -93,15 +93,18 @@ impl notify::Told for InstanceDraft {
     }
 }
 
+/// keepalived.conf(5), priority.
+const DEFAULT_PRIORITY: u8 = 100;
+
 /// Reads one block.
 pub(super) fn read(draft: &mut Draft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
     let Some(name) = lowering.name(line) else { return };
     lowering.end(line, 2);
     let mut instance =
         InstanceDraft { name: name.text.to_owned(), span: name.span, ..InstanceDraft::default() };
-    let faults = lowering.faults();
+    let damage = lowering.damage();
     lowering.block("vrrp_instance", line, TABLE, &mut instance);
-    instance.damaged = lowering.faults() > faults;
+    instance.damaged = lowering.damage() > damage;
     if let Some(interface) = instance.sync_interface.take() {
         sync_daemon(&mut draft.globals, lowering, interface, Named::of(name));
     }
@@ -133,8 +136,14 @@ fn interface(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line
 }
 
 fn state(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    draft.master = lowering.choice(line, 1, &["MASTER", "BACKUP"]).map(|index| index == 0);
+    let Some(word) = lowering.required(line, 1, "MASTER or BACKUP") else { return };
     lowering.end(line, 2);
+    draft.master = Some(word.text == "MASTER");
+    if !matches!(word.text, "MASTER" | "BACKUP") {
+        let message = format!("({}) unknown state '{}', defaulting to BACKUP", draft.name, word.text);
+        let help = "state must be MASTER or BACKUP, in capitals";
+        lowering.report(Problem::error(code::UNKNOWN_WORD, word.span, message).help(help));
+    }
 }
 
 fn virtual_router_id(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
@@ -145,8 +154,10 @@ fn virtual_router_id(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, lin
 }
 
 fn priority(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    if let Some(priority) = lowering.unsigned(line, 1, 1, 255) {
-        draft.priority = Some((priority, line.word(1).map_or(line.span, |word| word.span)));
+    // Not that of an owner, which `state MASTER` without a priority is.
+    let priority = lowering.unsigned(line, 1, 1, 255).unwrap_or(DEFAULT_PRIORITY);
+    if let Some(word) = line.word(1) {
+        draft.priority = Some((priority, word.span));
     }
     lowering.end(line, 2);
 }
@@ -273,10 +284,18 @@ fn authentication(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: 
 }
 
 fn auth_type(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
-    match lowering.choice(line, 1, &["PASS", "AH"]) {
-        Some(0) => draft.auth_type = Some((AuthKind::Pass, line.span)),
-        Some(_) => draft.auth_type = Some((AuthKind::Ah, line.span)),
-        None => {}
+    let Some(word) = lowering.required(line, 1, "PASS or AH") else { return };
+    match word.text {
+        "PASS" => draft.auth_type = Some((AuthKind::Pass, line.span)),
+        "AH" => draft.auth_type = Some((AuthKind::Ah, line.span)),
+        other => {
+            let message = format!("({}) unknown authentication type '{other}'", draft.name);
+            let problem = Problem::error(code::UNKNOWN_WORD, word.span, message);
+            let problem = problem.help("auth_type must be PASS or AH, in capitals");
+            // Adverts in the clear are no substitute for signed ones; a password in the clear protects nothing.
+            let was_signed = other.eq_ignore_ascii_case("AH");
+            lowering.report(if was_signed { problem.fatal() } else { problem });
+        }
     }
 }
 
@@ -413,14 +432,14 @@ fn no_virtual_ipaddress(draft: &mut InstanceDraft, lowering: &mut Lowering<'_>, 
 
 /// Keywords of `authentication`.
 pub(super) static AUTHENTICATION: &[Row<InstanceDraft>] =
-    &[active("auth_type", auth_type), active("auth_pass", auth_pass)];
+    &[active("auth_type", auth_type).or_default(), active("auth_pass", auth_pass)];
 
 /// Keywords of `vrrp_instance`.
 pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     active("unicast_peer", unicast_peer),
     active("check_unicast_src", check_unicast_src),
     active("native_ipv6", native_ipv6).old_for("an IPv6 address"),
-    active("state", state).first_counts(),
+    active("state", state).or_default().first_counts(),
     active("interface", interface),
     active("dont_track_primary", dont_track_primary),
     active("track_interface", track_interface),
@@ -428,32 +447,32 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     active("mcast_src_ip", mcast_src_ip),
     active("unicast_src_ip", unicast_src_ip),
     active("virtual_router_id", virtual_router_id),
-    active("unicast_ttl", unicast_ttl),
-    active("version", version),
-    active("priority", priority),
-    active("advert_int", advert_int),
+    active("unicast_ttl", unicast_ttl).or_default(),
+    active("version", version).or_default(),
+    active("priority", priority).or_default(),
+    active("advert_int", advert_int).or_default(),
     active("virtual_ipaddress", virtual_ipaddress),
     active("virtual_ipaddress_excluded", virtual_ipaddress_excluded),
     active("no_virtual_ipaddress", no_virtual_ipaddress),
     active("accept", accept),
-    active("skip_check_adv_addr", skip_check_adv_addr),
+    active("skip_check_adv_addr", skip_check_adv_addr).or_default(),
     active("preempt", preempt).old_for("not writing nopreempt"),
     active("nopreempt", nopreempt),
-    active("preempt_delay", preempt_delay),
+    active("preempt_delay", preempt_delay).or_default(),
     active("notify_backup", notify::backup).first_counts(),
     active("notify_master", notify::master).first_counts(),
     active("notify_fault", notify::fault).first_counts(),
     active("notify_stop", notify::stop).first_counts(),
     active("notify", notify::any).first_counts(),
-    active("garp_master_delay", garp::delay),
-    active("garp_master_refresh", garp::refresh),
-    active("garp_master_repeat", garp::repeat),
-    active("garp_master_refresh_repeat", garp::refresh_repeat),
-    active("garp_lower_prio_delay", garp::lower_prio_delay),
-    active("garp_lower_prio_repeat", garp::lower_prio_repeat),
-    active("down_timer_adverts", down_timer_adverts),
-    active("lower_prio_no_advert", lower_prio_no_advert),
-    active("higher_prio_send_advert", higher_prio_send_advert),
+    active("garp_master_delay", garp::delay).or_default(),
+    active("garp_master_refresh", garp::refresh).or_default(),
+    active("garp_master_repeat", garp::repeat).or_default(),
+    active("garp_master_refresh_repeat", garp::refresh_repeat).or_default(),
+    active("garp_lower_prio_delay", garp::lower_prio_delay).or_default(),
+    active("garp_lower_prio_repeat", garp::lower_prio_repeat).or_default(),
+    active("down_timer_adverts", down_timer_adverts).or_default(),
+    active("lower_prio_no_advert", lower_prio_no_advert).or_default(),
+    active("higher_prio_send_advert", higher_prio_send_advert).or_default(),
     active("authentication", authentication),
     refused(
         "use_vmac",
@@ -468,7 +487,7 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
         "adverts would leave from another address",
     ),
     active("unicast_fault_no_peer", unicast_fault_no_peer),
-    active("old_unicast_checksum", old_unicast_checksum),
+    active("old_unicast_checksum", old_unicast_checksum).or_default(),
     refused("vrf", Shape::Interface, "adverts would leave through another routing domain"),
     active("track_file", track_file),
     active("track_process", track_process),
@@ -477,23 +496,23 @@ pub(super) static TABLE: &[Row<InstanceDraft>] = &[
     active("track_src_ip", track_src_ip),
     active("promote_secondaries", promote_secondaries),
     silent("linkbeat_use_polling", Shape::Flag).old_for("linkbeat_interfaces"),
-    active("v3_checksum_as_v2", v3_checksum_as_v2),
+    active("v3_checksum_as_v2", v3_checksum_as_v2).or_default(),
     active("virtual_routes", virtual_routes),
     inactive("virtual_rules", Shape::Lines(&vocabulary::RULE)),
     refused("no_accept", Shape::Flag, "packets to the addresses would be accepted"),
-    active("strict_mode", strict_mode),
+    active("strict_mode", strict_mode).or_default(),
     silent("debug", Shape::Number(0, 4)),
     active("notify_deleted", notify::deleted).first_counts(),
     active("notify_master_rx_lower_pri", notify::lower_priority).first_counts(),
-    active("smtp_alert", notify::mail),
-    active("notify_priority_changes", notify::priority_changes),
+    active("smtp_alert", notify::mail).or_default(),
+    active("notify_priority_changes", notify::priority_changes).or_default(),
     active("lvs_sync_daemon_interface", lvs_sync_daemon_interface).old_for("lvs_sync_daemon"),
     active("timer_expired_backup", timer_expired_backup),
     active("thread_timer_expired", timer_expired_backup).old_for("timer_expired_backup"),
-    active("garp_extra_if", garp::extra_of_one),
-    active("vmac_garp_intvl", garp::extra_of_one).old_for("garp_extra_if"),
-    active("owner_ignore_adverts", owner_ignore_adverts),
-    active("kernel_rx_buf_size", kernel_rx_buf_size),
+    active("garp_extra_if", garp::extra_of_one).or_default(),
+    active("vmac_garp_intvl", garp::extra_of_one).or_default().old_for("garp_extra_if"),
+    active("owner_ignore_adverts", owner_ignore_adverts).or_default(),
+    active("kernel_rx_buf_size", kernel_rx_buf_size).or_default(),
     active("auth_hmac", auth_hmac),
     active("vip_lease", vip_lease),
     active("vip_restore", vip_restore),

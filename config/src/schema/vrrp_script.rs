@@ -124,11 +124,11 @@ fn init_fail(draft: &mut ScriptBlockDraft, lowering: &mut Lowering<'_>, line: &L
 /// Keywords of `vrrp_script`.
 pub(super) static TABLE: &[Row<ScriptBlockDraft>] = &[
     active("script", script),
-    active("interval", interval),
-    active("timeout", timeout),
+    active("interval", interval).or_default(),
+    active("timeout", timeout).or_default(),
     active("weight", weight),
-    active("rise", rise),
-    active("fall", fall),
+    active("rise", rise).or_default(),
+    active("fall", fall).or_default(),
     active("user", user),
     active("init_fail", init_fail),
 ];

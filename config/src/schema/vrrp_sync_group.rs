@@ -89,8 +89,8 @@ pub(super) static TABLE: &[Row<SyncGroupDraft>] = &[
     active("notify_fault", notify::fault).first_counts(),
     active("notify_stop", notify::stop).first_counts(),
     active("notify", notify::any).first_counts(),
-    active("smtp_alert", notify::mail),
+    active("smtp_alert", notify::mail).or_default(),
     active("global_tracking", tracking_weight).old_for("sync_group_tracking_weight"),
     active("sync_group_tracking_weight", tracking_weight),
-    active("notify_priority_changes", notify::priority_changes),
+    active("notify_priority_changes", notify::priority_changes).or_default(),
 ];

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use config::diagnostic::Severity;
+use config::diagnostic::{Severity, Tolerance};
 use config::model::parts::Held;
 use config::model::process::ProcessSettings;
 use ipc::reactor;
@@ -49,7 +49,7 @@ pub(super) fn signal_number(name: &str) -> Result<ExitCode, Failure> {
 /// `-t`: 0 accepted, 5 refused, 6 without a file.
 pub(super) fn config_test(args: &Args, log: &str) -> Result<ExitCode, Failure> {
     facility(&args.log_facility).map_err(|problem| Failure { code: exit::TEST_FAILED, ..problem })?;
-    let loaded = worker::load_system(&what(args));
+    let loaded = worker::load_system(&what(args), Tolerance::Nothing);
     let text = config::diagnostic::human(&loaded.diagnostics);
     if log.is_empty() {
         let _unheard = io::stderr().write_all(text.as_bytes());

@@ -263,6 +263,9 @@ fn introduce(args: &Args, parts: &Parts, ground: &Ground, log: &mut LogSink) {
     for line in opening(&args.config) {
         say(log, Level::Info, &line);
     }
+    for complaint in &parts.complaints {
+        say(log, Level::Warning, &complaint.to_string());
+    }
     for line in parts.canonical.lines() {
         say(log, Level::Info, line);
     }

@@ -24,6 +24,7 @@ use super::processes::lend;
 use super::{Source, Suite};
 use crate::boot;
 use crate::broker::Whose;
+use crate::complaints;
 use crate::effects::fifo::{self, Subject};
 use crate::effects::notify::{News, Told};
 use crate::environment;
@@ -147,6 +148,9 @@ impl Suite {
         match outcome {
             Ok(Some(worker::Outcome { parts: Some(parts), text, .. })) => {
                 self.note_check(&text);
+                if let Some(why) = self.new_complaints(&parts) {
+                    return self.end_reload(Err(why));
+                }
                 self.save_configuration(&parts);
                 self.stage = Some(Stage::Held(Box::new(parts), text));
                 self.ask_when_settled(now);
@@ -161,6 +165,19 @@ impl Suite {
             Ok(None) => {}
             Err(error) => self.end_reload(Err(error.to_string())),
         }
+    }
+
+    /// What a start would pass over but the configuration in use doesn't have, in words: nothing is lost by refusing it.
+    fn new_complaints(&mut self, parts: &Parts) -> Option<String> {
+        if self.settings.config.compatible {
+            return None;
+        }
+        let unheard = complaints::unheard(&parts.complaints, &self.parts.complaints);
+        let lines: Vec<String> = unheard.into_iter().map(ToString::to_string).collect();
+        for line in &lines {
+            self.say(Level::Error, line);
+        }
+        (!lines.is_empty()).then(|| lines.join("\n") + "\n")
     }
 
     /// The worker has done its work, or is out of time.

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use config::diagnostic::Tolerance;
 use config::model::units::IfIndex;
 use config::model::vrrp::{Family, Instance};
 use config::names::OfflineNames;
@@ -53,7 +54,7 @@ fn read(text: &[u8], options: &LoadOptions) -> Loaded {
 pub fn configuration(bytes: &[u8]) {
     let plain =
         LoadOptions { config_id: "node1".to_owned(), host_name: "lab".to_owned(), ..LoadOptions::default() };
-    let compatible = LoadOptions { compatible: true, allow_inactive: true, ..plain.clone() };
+    let compatible = LoadOptions { tolerance: Tolerance::Everything, allow_inactive: true, ..plain.clone() };
     for options in [plain, compatible] {
         let loaded = read(bytes, &options);
         assert!(

@@ -46,4 +46,4 @@ fn dns_name(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>
 
 /// Keywords of `virtual_server/real_server/DNS_CHECK`.
 pub(in crate::schema) static DNS_CHECK: [Row<CheckDraft>; 15] =
-    connecting([active("type", dns_type), active("name", dns_name)]);
+    connecting([active("type", dns_type).or_default(), active("name", dns_name)]);

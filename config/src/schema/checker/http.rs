@@ -143,10 +143,10 @@ fn url(draft: &mut CheckDraft, lowering: &mut Lowering<'_>, line: &Line<'_>) {
 /// Keywords of `virtual_server/real_server/HTTP_GET`.
 pub(in crate::schema) static HTTP_GET: [Row<CheckDraft>; 20] = connecting([
     active("virtualhost", virtualhost),
-    active("http_protocol", http_protocol),
-    active("fast_recovery", fast_recovery),
+    active("http_protocol", http_protocol).or_default(),
+    active("fast_recovery", fast_recovery).or_default(),
     active("url", url),
-    active("nb_get_retry", retry).old_for("retry"),
+    active("nb_get_retry", retry).or_default().old_for("retry"),
     silent("enable_sni", Shape::Bool),
     silent("sni_name", Shape::Words(0, 1)),
 ]);
@@ -154,11 +154,11 @@ pub(in crate::schema) static HTTP_GET: [Row<CheckDraft>; 20] = connecting([
 /// Keywords of `virtual_server/real_server/SSL_GET`.
 pub(in crate::schema) static SSL_GET: [Row<CheckDraft>; 24] = connecting([
     active("virtualhost", virtualhost),
-    active("http_protocol", http_protocol),
-    active("fast_recovery", fast_recovery),
+    active("http_protocol", http_protocol).or_default(),
+    active("fast_recovery", fast_recovery).or_default(),
     active("url", ssl_url),
-    active("nb_get_retry", retry).old_for("retry"),
-    active("enable_sni", enable_sni),
+    active("nb_get_retry", retry).or_default().old_for("retry"),
+    active("enable_sni", enable_sni).or_default(),
     active("sni_name", sni_name),
     active("tls_compliant", tls_compliant),
     active("tls_verify", tls_verify),

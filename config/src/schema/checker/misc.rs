@@ -55,7 +55,7 @@ pub(in crate::schema) static MISC_CHECK: &[Row<CheckDraft>] = &[
     active("alpha", alpha),
     active("log_all_failures", log_all_failures),
     active("misc_path", misc_path),
-    active("misc_timeout", misc_timeout),
-    active("misc_dynamic", misc_dynamic),
+    active("misc_timeout", misc_timeout).or_default(),
+    active("misc_dynamic", misc_dynamic).or_default(),
     active("user", user),
 ];
