@@ -17,6 +17,7 @@ use config::model::process::Script;
 use config::model::units::{CheckId, Generation, MonoTime, ScriptId};
 use config::names::{Names, SystemNames};
 use ipc::messages::RunOutcome;
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use sandbox::system::process::{Ending, Exec, NotExecuted, Started, run_as, start_prepared, wait_pidfd};
@@ -243,11 +244,12 @@ impl Runner {
         let ending = wait_pidfd(run.pidfd.as_fd()).unwrap_or(Some(Ending::Exited(255)))?;
         let run = self.runs.remove(&key)?;
         let not_executed = run.exec.failure().map(RunError::from);
-        let outcome = match ending {
+        let outcome = match (&not_executed, ending) {
             _ if run.out_of_time => RunOutcome::TimedOut,
-            _ if matches!(not_executed, Some(RunError::Unsafe(_))) => RunOutcome::NotRun,
-            Ending::Exited(status) => RunOutcome::Exited(u8::try_from(status).unwrap_or(255)),
-            Ending::Signalled(signal) => RunOutcome::Signalled(u8::try_from(signal).unwrap_or(255)),
+            (Some(RunError::Unsafe(_)), _) => RunOutcome::NotRun,
+            (Some(RunError::Exec(error)), _) if is_shortage(error) => RunOutcome::NotStarted,
+            (_, Ending::Exited(status)) => RunOutcome::Exited(u8::try_from(status).unwrap_or(255)),
+            (_, Ending::Signalled(signal)) => RunOutcome::Signalled(u8::try_from(signal).unwrap_or(255)),
         };
         Some(Ended { purpose: run.purpose, name: run.name, outcome, not_executed, left_behind: None })
     }
@@ -346,6 +348,13 @@ impl Run {
         let (name, outcome) = (self.name.clone(), RunOutcome::TimedOut);
         Ended { purpose, name, outcome, not_executed: None, left_behind: Some(self.pid) }
     }
+}
+
+/// The machine, or the user, has no memory, process or descriptor left: execve(2) says so of limits on processes, too,
+/// which count once the process has become its user.
+fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [Errno::ENOMEM, Errno::EAGAIN, Errno::EMFILE, Errno::ENFILE];
+    error.raw_os_error().is_some_and(|number| shortages.contains(&Errno::from_raw(number)))
 }
 
 /// What the new process becomes, once it has seen that it may.
@@ -512,6 +521,20 @@ mod tests {
         assert_eq!(ended.outcome, RunOutcome::Exited(127));
         let missing = matches!(ended.not_executed, Some(RunError::Exec(error)) if error.kind() == io::ErrorKind::NotFound);
         assert!(missing);
+    }
+
+    #[test]
+    fn a_user_who_may_have_no_more_processes_says_nothing_of_what_the_script_looks_at() {
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+        let mut other = Command::new("sleep").arg("100").uid(54_322).spawn().unwrap();
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NPROC).unwrap();
+        setrlimit(Resource::RLIMIT_NPROC, 0, hard).unwrap();
+        let full = outcome(&script("exit 0", 54_322, &[]));
+        setrlimit(Resource::RLIMIT_NPROC, soft, hard).unwrap();
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert_eq!(full, RunOutcome::NotStarted);
+        assert_eq!(outcome(&script("exit 0", 54_322, &[])), RunOutcome::Exited(0));
     }
 
     #[test]
