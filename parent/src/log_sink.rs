@@ -65,7 +65,41 @@ pub struct LogSink {
     socket: Option<UnixDatagram>,
     file: Option<LogFile>,
     dropped: u64,
-    told: u64,
+    missed: Missed,
+}
+
+/// One who gets lines.
+#[derive(Debug, Clone, Copy)]
+enum Reader {
+    Console,
+    File,
+    Syslog,
+}
+
+/// Lines that each has missed since it last heard how many.
+#[derive(Debug, Default)]
+struct Missed {
+    console: u64,
+    file: u64,
+    syslog: u64,
+}
+
+impl Missed {
+    fn by(&mut self, reader: Reader) -> &mut u64 {
+        match reader {
+            Reader::Console => &mut self.console,
+            Reader::File => &mut self.file,
+            Reader::Syslog => &mut self.syslog,
+        }
+    }
+}
+
+/// One line, safe to show.
+struct Line<'t> {
+    speaker: Speaker,
+    pid: Option<i32>,
+    level: Level,
+    text: &'t str,
 }
 
 const SOCKET: &str = "/dev/log";
@@ -80,7 +114,7 @@ impl LogSink {
     /// The same with syslog listening at `path`.
     fn at(path: &Path, settings: Settings) -> Self {
         let file = settings.file.as_deref().map(LogFile::open);
-        Self { settings, path: path.to_owned(), socket: None, file, dropped: 0, told: 0 }
+        Self { settings, path: path.to_owned(), socket: None, file, dropped: 0, missed: Missed::default() }
     }
 
     /// Lines that could not be delivered since start.
@@ -106,32 +140,53 @@ impl LogSink {
         if !self.keeps(level) {
             return;
         }
-        if self.dropped > self.told {
-            let missing = format!("{} log lines were dropped", self.dropped.saturating_sub(self.told));
-            if self.deliver(Speaker::Parent, None, Level::Warning, &missing) {
-                self.told = self.dropped;
-            }
+        let line = Line { speaker, pid, level, text: &escaped(text) };
+        let mut reaches_all = true;
+        for reader in [Reader::Console, Reader::File, Reader::Syslog] {
+            reaches_all &= self.deliver(reader, &line);
         }
-        if !self.deliver(speaker, pid, level, text) {
+        if !reaches_all {
             self.dropped = self.dropped.saturating_add(1);
         }
     }
 
-    /// False when somebody who should have the line doesn't get it.
-    fn deliver(&mut self, speaker: Speaker, pid: Option<i32>, level: Level, text: &str) -> bool {
-        let text = escaped(text);
-        let name = format!("{}{}", speaker.ident(), self.settings.suffix);
-        let console = !self.settings.console || to_console(&text);
-        let file = self.file.as_mut().is_none_or(|file| file.write(&name, &text));
-        let elsewhere = self.settings.console || self.file.is_some();
-        let syslog = !self.settings.syslog
-            || match self.send_to_syslog(&name, pid, level, &text) {
-                Sent::Yes => true,
-                Sent::Lost => false,
-                // As in a container: who reads the console misses nothing.
-                Sent::NobodyListens => elsewhere,
-            };
-        syslog && console && file
+    /// False when somebody who should have the line doesn't get it. Whoever has missed some hears first how many; the
+    /// others don't.
+    fn deliver(&mut self, reader: Reader, line: &Line<'_>) -> bool {
+        let missed = *self.missed.by(reader);
+        let text = format!("{missed} log lines were dropped");
+        let notice = Line { speaker: Speaker::Parent, pid: None, level: Level::Warning, text: &text };
+        let hears = missed == 0 || self.send(reader, &notice);
+        if hears {
+            *self.missed.by(reader) = 0;
+        }
+        let gets = hears && self.send(reader, line);
+        if !gets {
+            let missed = self.missed.by(reader);
+            *missed = missed.saturating_add(1);
+        }
+        gets
+    }
+
+    fn send(&mut self, reader: Reader, line: &Line<'_>) -> bool {
+        let name = || format!("{}{}", line.speaker.ident(), self.settings.suffix);
+        match reader {
+            Reader::Console => !self.settings.console || to_console(line.text),
+            Reader::File => {
+                let name = name();
+                self.file.as_mut().is_none_or(|file| file.write(&name, line.text))
+            }
+            Reader::Syslog if !self.settings.syslog => true,
+            Reader::Syslog => {
+                let name = name();
+                match self.send_to_syslog(&name, line.pid, line.level, line.text) {
+                    Sent::Yes => true,
+                    Sent::Lost => false,
+                    // As in a container: who reads the console misses nothing.
+                    Sent::NobodyListens => self.settings.console || self.file.is_some(),
+                }
+            }
+        }
     }
 
     fn connect(&mut self) {
@@ -263,6 +318,46 @@ mod tests {
         say("and again");
         let got = listener.recv(&mut bytes).unwrap();
         assert!(bytes[..got].ends_with(b"and again"));
+    }
+
+    #[test]
+    fn only_who_has_missed_lines_hears_of_them() {
+        let directory = Scratch::new("full-log");
+        let (path, file) = (directory.join("log"), directory.join("file"));
+        let listener = UnixDatagram::bind(&path).unwrap();
+        let mut sink = LogSink::at(&path, Settings { file: Some(file.clone()), ..to_syslog() });
+        let mut written = 0_u64;
+        while sink.dropped() < 3 {
+            sink.write(Speaker::Parent, None, Level::Info, "a line");
+            written += 1;
+        }
+        listener.set_nonblocking(true).unwrap();
+        let mut heard = Vec::new();
+        let mut bytes = [0; 200];
+        let mut hear = |heard: &mut Vec<String>| {
+            while let Ok(got) = listener.recv(&mut bytes) {
+                let line = String::from_utf8_lossy(&bytes[..got]).into_owned();
+                heard.push(line.split_once("]: ").unwrap().1.to_owned());
+            }
+        };
+        hear(&mut heard);
+        sink.write(Speaker::Parent, None, Level::Info, "the last");
+        hear(&mut heard);
+        assert_eq!(heard.len(), usize::try_from(written).unwrap() - 3 + 2);
+        assert_eq!(heard[heard.len() - 2..], ["3 log lines were dropped", "the last"]);
+        drop(sink);
+        // Another process writes it.
+        let whole = || std::fs::read_to_string(&file).ok().filter(|text| text.ends_with("the last\n"));
+        let text = loop {
+            if let Some(text) = whole() {
+                break text;
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!(
+            (text.lines().count(), text.matches("dropped").count()),
+            (usize::try_from(written).unwrap() + 1, 0)
+        );
     }
 
     #[test]
