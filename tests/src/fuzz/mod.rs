@@ -55,7 +55,8 @@ pub fn configuration(bytes: &[u8]) {
     let plain =
         LoadOptions { config_id: "node1".to_owned(), host_name: "lab".to_owned(), ..LoadOptions::default() };
     let compatible = LoadOptions { tolerance: Tolerance::Everything, allow_inactive: true, ..plain.clone() };
-    for options in [plain, compatible] {
+    let starting = LoadOptions { tolerance: Tolerance::Values, ..plain.clone() };
+    for options in [plain, starting, compatible] {
         let loaded = read(bytes, &options);
         assert!(
             loaded.missing || loaded.model.is_some() || !loaded.diagnostics.is_empty(),
