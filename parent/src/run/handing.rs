@@ -1,17 +1,22 @@
 //! What the kernel's table should say, on its way from checkd to ipvsd: changes at once, the whole in parts, one in each
-//! turn.
+//! turn, and as large as the turn has time for.
 //!
 //! A whole names each destination and ends with a word that takes away what it didn't name. Changes may come in between:
 //! what stands ahead of the part that is due has been told, what stands behind it will be told as it is by then.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use config::model::units::{Generation, MonoTime};
-use ipc::channel::{Channel, MAX_QUEUE};
+use ipc::channel::{Channel, MAX_QUEUE, SendError};
 use ipc::messages::checkd::{DesiredEntry, MAX_BATCH};
 use ipc::messages::ctl::Daemon;
 use ipc::messages::ipvsd::{IpvsdToParent, ParentToIpvsd};
+use ipc::reactor;
 
 use super::Suite;
 use super::link::Link;
+use super::processes::Process;
 use crate::supervisor::Serial;
 
 /// How far the handing on has come.
@@ -35,8 +40,8 @@ struct Whole {
     waits: bool,
 }
 
-/// Messages in one part.
-const PART: usize = 4;
+/// What a part may take of its turn.
+const SHARE: Duration = Duration::from_millis(1);
 /// Bytes that wait for ipvsd while the next part waits, too.
 const ENOUGH: usize = 64 * 1024;
 /// Bytes that wait for ipvsd while changes are still sent to it one by one.
@@ -46,6 +51,11 @@ impl Handing {
     /// When the next part is due.
     pub(super) fn deadline(&self, now: MonoTime) -> Option<MonoTime> {
         self.whole.filter(|whole| !whole.waits).map(|_| now)
+    }
+
+    /// Parts are left to be handed on.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.whole.is_some()
     }
 }
 
@@ -68,7 +78,7 @@ impl Suite {
         }
     }
 
-    /// Hands the whole on to this process, if it is known.
+    /// Hands the whole on to this process, if it is known, from the next [`Self::tick_handing`] on.
     pub(super) fn hand_whole(&mut self, serial: Serial) {
         if !self.broker.has_whole() {
             return;
@@ -78,7 +88,6 @@ impl Suite {
             Some(whole) if (whole.serial, whole.generation) == (serial, generation) => whole.again = true,
             other => *other = Some(Whole { serial, generation, next: 0, again: false, waits: false }),
         }
-        self.hand_part();
     }
 
     pub(super) fn tick_handing(&mut self) {
@@ -96,28 +105,34 @@ impl Suite {
         }
     }
 
+    /// Hands on what the turn has time for and ipvsd room. It goes out at once at the end: who is woken by the first
+    /// message may take the processor from the rest.
     fn hand_part(&mut self) {
         let Some(mut whole) = self.handing.whole.take() else { return };
         // Of another configuration checkd tells another whole; a successor gets it with its `Commit`.
         let is_current = whole.generation == self.broker.generation() && self.broker.has_whole();
-        let Some(channel) = self.channel_of(whole.serial).filter(|_| is_current) else { return };
+        let channel = channel_of(&mut self.processes, whole.serial);
+        let Some(channel) = channel.filter(|_| is_current) else { return };
         whole.waits = channel.queued() > ENOUGH;
         if whole.waits {
             self.handing.whole = Some(whole);
             return;
         }
-        let mut next = Some(whole.next);
-        for _message in 0..PART {
-            let Some(place) = next else { break };
+        let (end, mut next, mut sent) = (reactor::now() + SHARE, Some(whole.next), Ok(()));
+        channel.cork();
+        while let Some(place) = next {
             let (entries, rest) = self.broker.whole_from(place, MAX_BATCH);
             next = rest;
-            let message =
-                ParentToIpvsd::Desired { generation: whole.generation, entries, complete: rest.is_none() };
-            let Some(channel) = self.channel_of(whole.serial) else { return };
-            let sent = channel.send(&message, &[]);
-            if sent.is_err() {
-                return self.check_sent(whole.serial, sent);
+            let complete = rest.is_none();
+            let message = ParentToIpvsd::Desired { generation: whole.generation, entries, complete };
+            sent = channel.send(&message, &[]);
+            if sent.is_err() || channel.queued() > ENOUGH || reactor::now() >= end {
+                break;
             }
+        }
+        let gone = channel.uncork().map(drop).map_err(SendError::from);
+        if let Err(error) = sent.and(gone) {
+            return self.check_sent(whole.serial, Err(error));
         }
         self.handing.whole = match next {
             Some(next) => Some(Whole { next, ..whole }),
@@ -128,13 +143,16 @@ impl Suite {
     /// The ipvsd that acts on the world.
     fn ipvsd(&mut self) -> Option<(Serial, &mut Channel<ParentToIpvsd, IpvsdToParent>)> {
         let serial = self.supervisors.get(&Daemon::Ipvsd)?.acting()?;
-        Some((serial, self.channel_of(serial)?))
+        Some((serial, channel_of(&mut self.processes, serial)?))
     }
+}
 
-    fn channel_of(&mut self, ipvsd: Serial) -> Option<&mut Channel<ParentToIpvsd, IpvsdToParent>> {
-        match &mut self.processes.get_mut(&ipvsd)?.link {
-            Link::Ipvsd(channel) => Some(channel),
-            Link::Vrrpd(_) | Link::Checkd(_) => None,
-        }
+fn channel_of(
+    processes: &mut BTreeMap<Serial, Process>,
+    ipvsd: Serial,
+) -> Option<&mut Channel<ParentToIpvsd, IpvsdToParent>> {
+    match &mut processes.get_mut(&ipvsd)?.link {
+        Link::Ipvsd(channel) => Some(channel),
+        Link::Vrrpd(_) | Link::Checkd(_) => None,
     }
 }

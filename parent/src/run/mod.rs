@@ -4,6 +4,7 @@
 //! `effects::notify`; this module owns descriptors and calls them. No turn may block: everything slow happens in
 //! other processes.
 
+mod answers;
 mod dumping;
 mod errands;
 mod failover;
@@ -67,6 +68,7 @@ use crate::service;
 use crate::supervisor::{Action, Serial, Supervisor};
 use crate::vault::Vault;
 use crate::worker::{Parts, What};
+use answers::Answers;
 use dumping::Dumping;
 use failover::Failovers;
 use handing::Handing;
@@ -182,6 +184,7 @@ pub struct Suite {
     reload_interrupted: bool,
     committing: Option<Committing>,
     reload_waiters: Vec<usize>,
+    reload_answers: Answers,
     restart_waiters: BTreeMap<Daemon, usize>,
     stop_waiters: Vec<usize>,
     last_reload: Option<String>,
@@ -308,6 +311,7 @@ impl Suite {
             reload_interrupted: false,
             committing: None,
             reload_waiters: Vec::new(),
+            reload_answers: Answers::default(),
             restart_waiters: BTreeMap::new(),
             stop_waiters: Vec::new(),
             last_reload: None,
@@ -456,6 +460,7 @@ impl Suite {
         self.tick_status(now);
         self.tick_table(now);
         self.tick_handing();
+        self.tick_answers(now);
         self.tick_schedule(now);
         self.tick_failovers(now);
         self.tick_errands(now);
@@ -488,6 +493,7 @@ impl Suite {
             self.stopping.as_ref().map(|stopping| stopping.deadline),
             self.table_talk.deadline(),
             self.handing.deadline(now),
+            self.reload_answers.deadline(),
             (!self.answering.is_empty()).then_some(now),
             self.questions.deadline(),
             self.failovers.deadline(),

@@ -517,9 +517,7 @@ impl Suite {
                 self.last_reload = Some(format!("generation {generation} is in use"));
                 let text = format!("generation {generation}");
                 self.note_event(EventKind::Suite, "keepalived", "reloaded", &text);
-                for client in waiters {
-                    self.control.reply(client, Reloaded { generation, warnings: warnings.clone() });
-                }
+                self.reload_answers.keep(waiters, &Reloaded { generation, warnings }, ipc::reactor::now());
             }
             Err(why) => {
                 let first = why.lines().next().unwrap_or_default().to_owned();
