@@ -81,10 +81,12 @@ fn without_descriptors_checks_are_postponed_and_no_server_is_blamed() {
         })
         .collect();
     let mut parent = Parent::start_confined();
-    parent.load(1, &[service(servers)]);
+    // Once it speaks, nobody sets its limits any more.
+    parent.until(|message| matches!(message, CheckdToParent::Common(FromDaemon::Hello(_))));
     let pid = parent.pid().to_string();
     let limited = Command::new("prlimit").args(["--pid", &pid, "--nofile=32:"]).status().unwrap();
     assert!(limited.success());
+    parent.load(1, &[service(servers)]);
     parent.until_log("could not start and are postponed");
     parent.settle();
     assert_eq!(parent.table.len(), 60);
