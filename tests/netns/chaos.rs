@@ -84,7 +84,7 @@ fn number(variable: &str) -> Option<u64> {
 fn unnoticed(pace: Pace, share: u64) {
     let seed = number("CHAOS_SEED").unwrap_or(1);
     let rounds = usize::try_from(number("CHAOS_ROUNDS").unwrap_or(40) * share / 40).unwrap_or(1);
-    let patience = u32::try_from(90 + rounds * 10).unwrap_or(u32::MAX);
+    let patience = u32::try_from(200 + rounds * 20).unwrap_or(u32::MAX);
     sandboxed(patience, |lab| {
         let deeds = deeds(seed, rounds);
         on_a_steady_machine(pace.interval, || {
@@ -106,11 +106,12 @@ fn nobody_notices_chaos_at_1_s_for_eight_rounds() {
     unnoticed(SLOW, 8);
 }
 
-/// The control: where nothing replaces a dead daemon, the same eyes must see it.
+/// The control: where nothing replaces a dead daemon, the same eyes must see it. At the slow pace the peer lets more than
+/// half a second pass before it takes over: however late this machine is, somebody asks meanwhile.
 #[test]
 fn chaos_without_restarts_is_seen_by_every_client() {
     sandboxed(60, |lab| {
-        let noticed = act_out(lab, FAST, &["-R"], &[Deed::Kill("vrrpd")])?;
+        let noticed = act_out(lab, SLOW, &["-R"], &[Deed::Kill("vrrpd")])?;
         require(noticed.probe.lost > 0, || "the probe lost nothing".to_owned())?;
         require(noticed.foreign_adverts > 0, || "the peer was silent".to_owned())?;
         require(noticed.probe.changes > 0, || "the same host answered all the time".to_owned())?;

@@ -44,7 +44,9 @@ fn routes_follow_the_master(lab: &Lab, strong: Subject, weak: Subject) -> Result
         require(routes(d1).len() == 4, || format!("after a restart d1 has {:?}", routes(d1)))?;
         d1.ip("route del 198.51.100.0/24\n")?;
         wait_until("the successor puts routes back, too", MOVE, || routes(d1).len() == 4)?;
-        require(first.logged("Entering MASTER STATE (resumed)") == 1 && before > 0, || first.log())?;
+        let resumed = || before > 0 && first.logged("Entering MASTER STATE (resumed)") == 1;
+        wait_until("it says that it goes on", MOVE, resumed)
+            .map_err(|failure| Failure::new(format!("{failure}\n{}", first.log())))?;
     }
     first.stop()?;
     require(routes(d1).is_empty(), || format!("after a stop d1 has {:?}", routes(d1)))?;

@@ -283,7 +283,9 @@ fn replaced_and_told(lab: &Lab, check: u16, setting: &str) -> Result<(), Failure
         "Removing service [127.0.0.1]:tcp:8002 from VS [10.77.0.50]:tcp:80",
         "Starting with quorum down 4-0=4 > 1 for VS [10.77.0.50]:tcp:80",
     ] {
-        require(director.logged(line) == 1, || director.log())?;
+        // The scripts may be faster than the line about them.
+        wait_until(line, Duration::from_secs(20), || director.logged(line) == 1)
+            .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
     }
     director.stop().map(|_| ())
 }
