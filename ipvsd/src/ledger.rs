@@ -43,6 +43,8 @@ pub struct Ledger {
 struct Failure {
     operation: Operation,
     attempts: u32,
+    /// Attempts by which the kernel contradicted what was believed.
+    surprises: u32,
     retry_at: MonoTime,
 }
 
@@ -355,7 +357,7 @@ impl Ledger {
     }
 
     /// `surprise`: the kernel contradicts what is believed, so it is read and the operation tried again at once, the
-    /// first time. Returns a line for the log when there is news.
+    /// first time that it does. Returns a line for the log when there is news.
     fn failed(
         &mut self,
         operation: &Operation,
@@ -366,18 +368,20 @@ impl Ledger {
         let subject = operation.subject();
         let key = subject.key();
         let before = self.failures.remove(&subject).filter(|failure| failure.operation == *operation);
-        let attempts = before.map_or(1, |failure| failure.attempts.saturating_add(1));
+        let (attempts, surprises) = before.map_or((0, 0), |failure| (failure.attempts, failure.surprises));
+        let attempts = attempts.saturating_add(1);
+        let surprises = surprises.saturating_add(u32::from(surprise));
         if surprise {
             self.unread.insert(key);
             self.repairing.insert(key);
         }
-        let wait = if surprise && attempts == 1 { Duration::ZERO } else { backoff(attempts) };
+        let wait = if surprise && surprises == 1 { Duration::ZERO } else { backoff(attempts) };
         let text = format!("IPVS cmd {operation} error: {error}");
-        let news = if surprise { attempts == 2 } else { attempts == 1 };
+        let news = if surprise { surprises == 2 } else { attempts.saturating_sub(surprises) == 1 };
         self.last_failure.clone_from(&text);
         self.dirty.insert(key);
-        self.failures
-            .insert(subject, Failure { operation: operation.clone(), attempts, retry_at: now + wait });
+        let failure = Failure { operation: operation.clone(), attempts, surprises, retry_at: now + wait };
+        self.failures.insert(subject, failure);
         news.then_some(text)
     }
 

@@ -315,6 +315,22 @@ fn an_unanswered_request_is_read_again_before_it_is_repeated() {
 }
 
 #[test]
+fn a_service_that_is_gone_after_an_unanswered_change_comes_back_with_all_its_servers_at_once() {
+    let (mut ledger, mut kernel) = in_step();
+    ledger.desire(Generation::new(1), &[entry(0, 1, None)], false);
+    serve(&mut kernel, &mut ledger, START);
+    ledger.desire(Generation::new(1), &[entry(0, 1, Some(2))], false);
+    let operations = ledger.operations(START, 10);
+    assert_eq!(operations.len(), 1);
+    ledger.learn(&operations, &[Outcome::Unanswered], START);
+    serve(&mut kernel, &mut ledger, START);
+    kernel.table.clear();
+    let lines = serve(&mut kernel, &mut ledger, START + Duration::from_secs(1));
+    assert_eq!((kernel.weights(key(80)), lines), (vec![1, 2], vec![]));
+    assert!(matches!(ledger.condition(), Some(TableState::InStep { .. })));
+}
+
+#[test]
 fn after_a_doubt_everything_is_read_and_only_the_difference_written() {
     let (mut ledger, mut kernel) = in_step();
     let endpoint = *kernel.table[&key(80)].destinations.keys().next().unwrap();
@@ -453,7 +469,8 @@ impl Story {
             let servers = servers.iter().map(|entry| entry.destination).collect();
             self.ledger.found_destinations(service, servers, Purpose::Audit);
         }
-        self.happen(&Event::Serve(0));
+        // What the kernel has contradicted more than once waits a minute at most.
+        self.happen(&Event::Serve(60));
         let list = self.ledger.committed.as_ref().unwrap();
         for key in list.keys() {
             assert_eq!(self.kernel.table.get(&key), list.entry(&key).as_ref());
