@@ -106,8 +106,8 @@ fn nobody_notices_chaos_at_1_s_for_eight_rounds() {
     unnoticed(SLOW, 8);
 }
 
-/// The control: where nothing replaces a dead daemon, the same eyes must see it. At the slow pace the peer lets more than
-/// half a second pass before it takes over: however late this machine is, somebody asks meanwhile.
+/// The control: where nothing replaces a dead daemon, the same eyes must see it. At the slow pace the peer lets more
+/// than half a second pass before it takes over: however late this machine is, somebody asks meanwhile.
 #[test]
 fn chaos_without_restarts_is_seen_by_every_client() {
     sandboxed(60, |lab| {

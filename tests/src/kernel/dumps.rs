@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use crate::lab::failure::require;
 use crate::lab::{Director, Failure, Host, Lab, Lan, Subject, wait_until};
@@ -93,6 +94,12 @@ fn dumped(lab: &Lab, host: &Host, subject: Subject) -> Result<String, Failure> {
         removed + inhibited == 2 && director.logged("Changing weight from 1 to 7") == 1
     })
     .map_err(|failure| Failure::new(format!("{failure}\n{}", director.log())))?;
+    if subject == Subject::Ours {
+        // What is logged first is told to the parent a moment later.
+        wait_until("the parent knows it, too", SOON, || {
+            director.status().is_ok_and(|status| is_found(&status))
+        })?;
+    }
     drop(fs::remove_file(&file));
     director.signal(Signal::SIGUSR1);
     let read = || fs::read_to_string(&file).unwrap_or_default();
@@ -103,4 +110,17 @@ fn dumped(lab: &Lab, host: &Host, subject: Subject) -> Result<String, Failure> {
     fs::write(copy, &text).map_err(|cause| Failure::instrument("record of a file", cause))?;
     director.stop()?;
     Ok(text)
+}
+
+/// Two servers are down, and one has the weight that its script gave it.
+fn is_found(status: &Value) -> bool {
+    let services = status["services"].as_array().into_iter().flatten();
+    let servers: Vec<&Value> =
+        services.flat_map(|service| service["servers"].as_array().into_iter().flatten()).collect();
+    let of = |name: &str, known: fn(&Value) -> bool| {
+        servers.iter().any(|server| server["name"] == name && known(server))
+    };
+    of("[10.99.0.5]:udp:80", |server| server["up"] == false)
+        && of("[10.99.0.6]:udp:80", |server| server["up"] == false)
+        && of("[10.99.0.7]:udp:80", |server| server["weight"] == 7)
 }
