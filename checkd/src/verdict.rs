@@ -126,15 +126,25 @@ impl Standing {
         let retry = if matches!(check.kind, CheckKind::File(_)) { 0 } else { check.retry };
         let spared = std::mem::take(&mut self.spared) && retry > 0;
         let first = !std::mem::replace(&mut self.tested, true) && !spared;
+        let http = matches!(check.kind, CheckKind::Http(_));
+        // A url that fails is asked again no sooner than either time says.
+        let again = match http && check.delay_before_retry > check.delay_loop {
+            true => Next::Pause(check.delay_before_retry),
+            false => after,
+        };
         if !self.up {
             self.failures = 0;
+            if http && !first && !self.url_failed {
+                // Another url fails once the first has worked: it is asked until it works, and the round goes on.
+                return (Change::None, Next::Pause(check.delay_before_retry));
+            }
             self.url_failed = true;
-            let change = match (first, matches!(check.kind, CheckKind::Http(_))) {
+            let change = match (first, http) {
                 (false, _) => Change::None,
                 (true, true) => Change::NeverUp(failure),
                 (true, false) => Change::ConfirmedDown(failure),
             };
-            return (change, after);
+            return (change, again);
         }
         if !first && self.failures < retry {
             return self.retry(check, failure);
@@ -146,7 +156,7 @@ impl Standing {
             // Of a script that says "down" no weight is left.
             self.weight = None;
         }
-        (Change::Down { retries: (!first).then_some(retry), failure }, after)
+        (Change::Down { retries: (!first).then_some(retry), failure }, again)
     }
 
     fn retry(&mut self, check: &Check, failure: Failure) -> (Change, Next) {
@@ -329,6 +339,36 @@ mod tests {
         assert_eq!(standing.url, 0);
         assert_eq!(standing.take(&check, PASS), (Change::None, LOOP));
         assert_eq!(standing.take(&check, PASS), (Change::Up, LOOP));
+    }
+
+    #[test]
+    fn a_second_url_that_fails_during_recovery_is_asked_after_delay_before_retry_until_it_works() {
+        for hurry in [false, true] {
+            let check = http(2, hurry);
+            let mut standing = Standing::new(false);
+            standing.take(&check, FAIL);
+            standing.take(&check, PASS);
+            standing.take(&check, PASS);
+            for _ in 0..5 {
+                // With fast_recovery, too: at once would be as fast as the machine can.
+                assert_eq!(standing.take(&check, FAIL), (Change::None, RETRY));
+                assert_eq!((standing.url, standing.up), (1, false));
+            }
+            assert_eq!(standing.take(&check, PASS), (Change::Up, LOOP));
+        }
+    }
+
+    #[test]
+    fn a_failed_url_is_asked_again_no_sooner_than_delay_before_retry() {
+        let slow = Duration::from_secs(30);
+        let check = Check { delay_before_retry: slow, ..http(1, false) };
+        let mut standing = Standing::new(false);
+        assert_eq!(standing.take(&check, FAIL), (down(None), Next::Pause(slow)));
+        assert_eq!(standing.take(&check, FAIL), (Change::None, Next::Pause(slow)));
+        assert_eq!(standing.take(&check, PASS), (Change::None, LOOP));
+        let check = Check { delay_before_retry: slow, ..tcp(1) };
+        let mut standing = Standing::new(false);
+        assert_eq!(standing.take(&check, FAIL), (down(None), LOOP));
     }
 
     #[test]
