@@ -236,7 +236,9 @@ fn a_silent_mail_server_delays_no_advert() {
         let backup =
             config("127.0.0.1").replace("priority 200", "priority 100").replace("smtp_alert_vrrp on", "");
         let _peer = Director::start(lab, d2, Subject::Ours, &backup, &[])?;
-        wait_until("connections hang", PATIENCE, || director.logged("timeout reading") > 0)?;
+        wait_until("connections hang", PATIENCE, || {
+            director.logged("Timeout reading data to remote SMTP server") > 0
+        })?;
         pause(Duration::from_secs(1));
         require(d1.has(ADDRESS) && !d2.has(ADDRESS), || "the address moved".to_owned())
     });

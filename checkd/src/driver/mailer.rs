@@ -214,14 +214,12 @@ impl Mailer {
             End::Later(trouble) | End::Never(trouble) => match fate {
                 Fate::Waits(true) => reports.push(Report::Log(
                     Level::Warning,
-                    format!(
-                        "SMTP alert \"{subject}\": Remote SMTP server {server}: {trouble}; it is tried again"
-                    ),
+                    format!("SMTP alert \"{subject}\": {}; it is tried again", trouble.told(&server)),
                 )),
                 Fate::Waits(false) | Fate::Delivered => {}
                 Fate::Lost => reports.push(Report::Log(
                     Level::Error,
-                    format!("SMTP alert \"{subject}\" is lost: Remote SMTP server {server}: {trouble}"),
+                    format!("SMTP alert \"{subject}\" is lost: {}", trouble.told(&server)),
                 )),
             },
         }

@@ -12,34 +12,45 @@ use super::message::message;
 use crate::probe::smtp::{REPLY_LIMIT, reply};
 
 /// What kept a letter back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
     /// No connection.
-    #[error("connection ERROR: {0}")]
     Connect(io::ErrorKind),
     /// No connection in time.
-    #[error("timeout connecting")]
     ConnectTimeout,
     /// No reply in time.
-    #[error("timeout reading")]
     ReplyTimeout,
     /// The server hung up.
-    #[error("it has closed the connection")]
     Closed,
     /// What came is no reply.
-    #[error("it sent no reply code")]
     NoReply,
     /// A reply longer than [`REPLY_LIMIT`].
-    #[error("its reply is too long")]
     ReplyTooLong,
     /// A reply other than the one expected.
-    #[error("error processing {command} cmd, SMTP status code = {code}")]
     Reply {
         /// The command it answers.
         command: &'static str,
         /// Its code.
         code: u16,
     },
+}
+
+impl Trouble {
+    /// In the words that keepalived's log has for it.
+    #[must_use]
+    pub fn told(&self, server: &str) -> String {
+        match self {
+            Self::Connect(kind) => format!("SMTP connection ERROR to {server}: {kind}"),
+            Self::ConnectTimeout => format!("Timeout connecting SMTP server {server}"),
+            Self::ReplyTimeout => format!("Timeout reading data to remote SMTP server {server}"),
+            Self::Closed => format!("Remote SMTP server {server} has closed the connection"),
+            Self::NoReply => format!("Remote SMTP server {server} sent no reply code"),
+            Self::ReplyTooLong => format!("Remote SMTP server {server} sent too long a reply"),
+            Self::Reply { command, code } => {
+                format!("Error processing {command} cmd on SMTP server {server}. SMTP status code = {code}")
+            }
+        }
+    }
 }
 
 /// How an attempt ended.
@@ -88,7 +99,7 @@ enum Stage {
 impl Stage {
     fn command(self) -> &'static str {
         match self {
-            Self::Greeting => "CONNECT",
+            Self::Greeting => "(E)SMTP",
             Self::Helo => "HELO",
             Self::Mail => "MAIL",
             Self::Recipient => "RCPT",
@@ -302,7 +313,7 @@ mod tests {
     #[test]
     fn a_busy_server_is_asked_later_and_one_that_refuses_is_not() {
         let reply = |command, code| Trouble::Reply { command, code };
-        assert_eq!(talk(&["554 no\r\n"]).0, Some(End::Later(reply("CONNECT", 554))));
+        assert_eq!(talk(&["554 no\r\n"]).0, Some(End::Later(reply("(E)SMTP", 554))));
         assert_eq!(talk(&["220 a\r\n250 a\r\n451 b\r\n"]).0, Some(End::Later(reply("MAIL", 451))));
         assert_eq!(talk(&["220 a\r\n250 a\r\n550 b\r\n"]).0, Some(End::Never(reply("MAIL", 550))));
         let spam = talk(&[HEAD, "250 a\r\n250 b\r\n354 go\r\n554 spam\r\n"]).0;
@@ -313,6 +324,23 @@ mod tests {
     fn what_is_no_reply_or_never_ends_is_given_up_for_now() {
         assert_eq!(talk(&["SSH-2.0\r\n"]).0, Some(End::Later(Trouble::NoReply)));
         assert_eq!(talk(&["220-x\r\n".repeat(3000).as_str()]).0, Some(End::Later(Trouble::ReplyTooLong)));
+    }
+
+    #[test]
+    fn troubles_are_told_in_the_words_of_keepalived() {
+        let server = "[192.0.2.1]:25";
+        assert_eq!(
+            Trouble::Reply { command: "RCPT", code: 550 }.told(server),
+            "Error processing RCPT cmd on SMTP server [192.0.2.1]:25. SMTP status code = 550"
+        );
+        assert_eq!(
+            Trouble::ReplyTimeout.told(server),
+            "Timeout reading data to remote SMTP server [192.0.2.1]:25"
+        );
+        assert_eq!(
+            Trouble::Closed.told(server),
+            "Remote SMTP server [192.0.2.1]:25 has closed the connection"
+        );
     }
 
     proptest! {

@@ -54,7 +54,7 @@ fn checks(lab: &Lab, host: &Host) -> Result<Shown, Failure> {
         ["10.99.0.3", "10.99.0.4", "10.99.0.7", "10.99.0.8", "fd99::2"]
             .iter()
             .all(|server| watched.director.logged(&format!("Removing service [{server}]")) > 0)
-            && watched.director.logged("Remote SMTP server") > 0
+            && watched.director.logged("SMTP connection ERROR to") > 0
     })?;
     watched.director.ctl(&["reload"])?;
     watched.end("checkd", UDP)
