@@ -390,6 +390,7 @@ impl Broker {
             }
             CheckdToParent::Common(_)
             | CheckdToParent::Explained { .. }
+            | CheckdToParent::Renew { .. }
             | CheckdToParent::Letter { .. }
             | CheckdToParent::LetterGone { .. } => Err(Refused),
         }

@@ -152,6 +152,68 @@ fn marks_and_low_ports_are_borrowed_from_the_parent() {
     sandboxed(60, borrowed);
 }
 
+/// An interface from d1 to s1, with the only way to 192.0.2.9 for who is bound to it.
+fn wire(d1: &Host, s1: &Host) -> Result<(), Failure> {
+    d1.ip("link add v0 type veth peer name v1 netns s1\nlink set v0 up\naddr add 10.66.0.1/24 dev v0\n")?;
+    s1.ip("link set v1 up\naddr add 10.66.0.2/24 dev v1\n")?;
+    d1.ip("route add 192.0.2.9/32 via 10.66.0.2 dev v0 table 100\n")
+}
+
+/// What the parent has opened goes on with an interface that is made anew, and waits for addresses.
+fn outlived(lab: &Lab) -> Result<(), Failure> {
+    let lan = Lan::new(&[("d1", 1), ("s1", 11)])?;
+    let (d1, s1) = (lan.host("d1")?, lan.host("s1")?);
+    d1.ip("rule add oif v0 lookup 100\n")?;
+    s1.ip("addr add 192.0.2.9/32 dev lo\n")?;
+    wire(d1, s1)?;
+    let tcp = listener(s1, "192.0.2.9:80")?;
+    let _elsewhere = listener(s1, "10.77.0.11:80")?;
+    let _echo = echo(s1, "192.0.2.9:82")?;
+    let config = service(&[
+        ("192.0.2.9 80", "TCP_CHECK { fwmark 7\n bind_if v0 }"),
+        ("192.0.2.9 82", "UDP_CHECK { fwmark 7\n bind_if v0\n payload 0102\n require_reply 01 }"),
+        ("192.0.2.9 83", "PING_CHECK { bind_if v0 }"),
+        ("10.77.0.11 84", "PING_CHECK { bindto 10.77.0.99 }"),
+        ("10.77.0.11 85", "PING_CHECK { connect_ip fd77::11\n bindto fd77::99 }"),
+        ("10.77.0.11 86", "TCP_CHECK { connect_port 80\n fwmark 7\n bindto 10.77.0.99 }"),
+    ]);
+    let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
+    logs(&director, "TCP connection to [192.0.2.9]:tcp:80 success.")?;
+    logs(&director, "UDP connection to [192.0.2.9]:tcp:82 success.")?;
+    logs(&director, "ICMP connection to [192.0.2.9]:tcp:83 success.")?;
+    let checked = |times| {
+        tcp.try_iter().count();
+        (0..times).try_for_each(|_check| {
+            tcp.recv_timeout(FIRST).map(|_port| ()).map_err(|_| Failure::new("no further check"))
+        })
+    };
+    checked(3)?;
+    for _time in 0..2 {
+        d1.ip("link del v0\n")?;
+        wire(d1, s1)?;
+        checked(4)?;
+    }
+    let lines = "could not start and are postponed, the last of [10.77.0.11]:tcp:8";
+    require(director.logged(lines) > 0, || director.log())?;
+    require(director.logged("success.") == 3 && director.logged("Removing") == 0, || director.log())?;
+
+    d1.ip("addr add 10.77.0.99/24 dev eth0\naddr add fd77::99/64 dev eth0 nodad\n")?;
+    logs(&director, "ICMP connection to [10.77.0.11]:tcp:84 success.")?;
+    logs(&director, "ICMP connection to [10.77.0.11]:tcp:85 success.")?;
+    logs(&director, "TCP connection to [10.77.0.11]:tcp:86 success.")?;
+    // Those are pings that can fail.
+    s1.ip("addr del 192.0.2.9/32 dev lo\n")?;
+    logs(&director, "Removing service [192.0.2.9]:tcp:83")?;
+    s1.ip("addr add 192.0.2.9/32 dev lo\n")?;
+    logs(&director, "Adding service [192.0.2.9]:tcp:83")?;
+    director.stop().map(|_| ())
+}
+
+#[test]
+fn borrowed_sockets_outlive_their_interface_and_wait_for_their_address() {
+    sandboxed(90, outlived);
+}
+
 fn suspended(lab: &Lab) -> Result<(), Failure> {
     let lan = Lan::new(&[("d1", 1), ("s1", 11)])?;
     let (d1, s1) = (lan.host("d1")?, lan.host("s1")?);

@@ -53,6 +53,12 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 }
                 Ok(())
             }
+            ParentToCheckd::Sockets { generation, kind, count: _ } if self.is_live(generation) => {
+                if !self.runs.renew(&kind, fds, &self.reactor).map_err(DriverError::from)? {
+                    self.strays = self.strays.saturating_add(1);
+                }
+                Ok(())
+            }
             ParentToCheckd::Sockets { generation, kind, count: _ } => {
                 self.lent.retain(|(of, ..)| *of == generation);
                 self.lent.extend(fds.into_iter().map(|fd| (generation, kind.clone(), fd)));
@@ -90,6 +96,10 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                 Ok(())
             }
         }
+    }
+
+    fn is_live(&self, generation: Generation) -> bool {
+        self.live.as_ref().is_some_and(|roster| roster.generation() == generation)
     }
 
     fn take_number(&mut self, generation: Generation, file: FileId, value: i64) {

@@ -480,9 +480,18 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
 
     /// What is counted elsewhere and told when it grows.
     fn report(&mut self, now: MonoTime) -> Result<(), Halt> {
-        if let Some((count, reason)) = self.runs.take_postponed(now) {
-            let text = format!("{count} checks could not start and are postponed. reason=\"{reason}\"");
+        if let Some((count, position, reason)) = self.runs.take_postponed(now) {
+            let server =
+                self.live.as_ref().and_then(|roster| roster.server_name(position)).unwrap_or_default();
+            let text = format!(
+                "{count} checks could not start and are postponed, the last of {server}. reason=\"{reason}\""
+            );
             self.link.log(Level::Warning, text);
+        }
+        if let Some(generation) = self.live.as_ref().map(Roster::generation) {
+            for kind in self.runs.take_worn(now) {
+                self.outbox.first(CheckdToParent::Renew { generation, kind });
+            }
         }
         let (count, last) = sandbox::system::trap::unknown_calls();
         if count > self.refused_calls {

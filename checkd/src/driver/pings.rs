@@ -35,6 +35,15 @@ struct Pinger {
     unread: bool,
 }
 
+/// Why a question was not sent.
+#[derive(Debug)]
+pub(super) enum NotAsked {
+    /// This machine could not try.
+    Unprepared(io::Error),
+    /// The kernel could not send it.
+    Unsent(io::Error),
+}
+
 /// Which ping is meant: socket and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Asked(usize, u16);
@@ -66,21 +75,44 @@ impl Pings {
         Ok(())
     }
 
-    /// Sends a question for the checker at `position`.
+    /// Takes another socket in place of one that has outlived its interface; false when none has.
+    pub(super) fn renew(
+        &mut self,
+        kind: &LentSocket,
+        borrowed: Borrowed,
+        reactor: &Reactor,
+    ) -> io::Result<bool> {
+        let found = self.pingers.iter_mut().enumerate().find(|(_, pinger)| pinger.kind == *kind);
+        let Some((index, pinger)) = found.filter(|(_, pinger)| pinger.borrowed.is_worn()) else {
+            return Ok(false);
+        };
+        reactor.watch_reads(borrowed.socket.as_raw_fd(), FIRST_KEY.saturating_add(index))?;
+        pinger.borrowed = borrowed;
+        Ok(true)
+    }
+
+    /// Sends a question for the checker at `position`. `worn` gets the kind when the parent should open another socket.
     pub(super) fn ask(
         &mut self,
         kind: &LentSocket,
         target: SocketAddr,
         position: usize,
-    ) -> io::Result<Asked> {
+        worn: &mut Vec<LentSocket>,
+    ) -> Result<Asked, NotAsked> {
+        let missing = |what| NotAsked::Unprepared(io::Error::other(what));
         let found = self.pingers.iter_mut().enumerate().find(|(_, pinger)| pinger.kind == *kind);
-        let (index, pinger) =
-            found.ok_or_else(|| io::Error::other("the parent has opened no socket for them"))?;
-        pinger.borrowed.bind_interface()?;
-        let number = pinger.free_number().ok_or_else(|| io::Error::other("too many pings are under way"))?;
+        let (index, pinger) = found.ok_or_else(|| missing("the parent has opened no socket for them"))?;
+        if pinger.borrowed.is_worn() {
+            worn.push(kind.clone());
+            return Err(missing("their interface was removed"));
+        }
+        pinger.borrowed.prepare().map_err(NotAsked::Unprepared)?;
+        let number = pinger.free_number().ok_or_else(|| missing("too many pings are under way"))?;
         let question = ping::question(kind.family, number, self.token);
-        pinger.borrowed.socket.send_to(&question, &SocketAddr::new(target.ip(), 0).into())?;
-        pinger.asked.insert(number, (position, target.ip()));
+        let target = target.ip();
+        let sent = pinger.borrowed.socket.send_to(&question, &SocketAddr::new(target, 0).into());
+        sent.map_err(NotAsked::Unsent)?;
+        pinger.asked.insert(number, (position, target));
         Ok(Asked(index, number))
     }
 

@@ -17,7 +17,7 @@ use ipc::reactor::{Reactor, Ready};
 
 use super::connection::{Connection, Opened, Progress, is_ours};
 use super::lent::{Borrowed, Shelves};
-use super::pings::{Asked, Pings};
+use super::pings::{Asked, NotAsked, Pings};
 use super::talk::Subject;
 use crate::probe::body::Patterns;
 use crate::probe::certificate::Trust;
@@ -49,6 +49,9 @@ pub(super) struct Runs {
     /// Number of the last datagram sent.
     last_id: u16,
     shelves: Shelves,
+    /// Kinds of sockets that the parent should open anew.
+    worn: Vec<LentSocket>,
+    worn_told: MonoTime,
     /// Borrowed sockets that connections have left, still watched.
     returned: Vec<Borrowed>,
     /// Number of the configuration whose sockets are in use.
@@ -91,7 +94,8 @@ pub(super) enum Step {
 #[derive(Debug, Default)]
 struct Postponed {
     count: u64,
-    reason: Option<io::Error>,
+    /// Checker and reason of the last one.
+    last: Option<(usize, io::Error)>,
     quiet_until: MonoTime,
 }
 
@@ -123,6 +127,8 @@ impl Runs {
             tls: BTreeMap::new(),
             last_id: u16::from_ne_bytes(seed.to_ne_bytes().first_chunk().copied().unwrap_or_default()),
             shelves: Shelves::default(),
+            worn: Vec::new(),
+            worn_told: MonoTime::default(),
             returned: Vec::new(),
             edition: 0,
             pings: Pings::new(seed.rotate_left(32)),
@@ -322,14 +328,14 @@ impl Runs {
         self.alarms.set(position, at);
     }
 
-    /// How many runs could not start since the last call that said so, and the last reason; now and then.
-    pub(super) fn take_postponed(&mut self, now: MonoTime) -> Option<(u64, io::Error)> {
+    /// How many runs could not start since the last call that said so, the last one's checker and why; now and then.
+    pub(super) fn take_postponed(&mut self, now: MonoTime) -> Option<(u64, usize, io::Error)> {
         if now < self.postponed.quiet_until {
             return None;
         }
-        let reason = self.postponed.reason.take()?;
+        let (position, reason) = self.postponed.last.take()?;
         self.postponed.quiet_until = now + QUIET;
-        Some((std::mem::take(&mut self.postponed.count), reason))
+        Some((std::mem::take(&mut self.postponed.count), position, reason))
     }
 
     fn start(
@@ -361,7 +367,7 @@ impl Runs {
             return self.ping(position, due, endpoint, kind, now, steps);
         }
         self.reclaim(reactor);
-        let borrowed = match lent.map(|kind| self.shelves.take(&kind)).transpose() {
+        let borrowed = match lent.map(|kind| self.shelves.take(&kind, &mut self.worn)).transpose() {
             Ok(borrowed) => borrowed,
             Err(error) => return self.postpone(position, error, now),
         };
@@ -411,13 +417,14 @@ impl Runs {
         now: MonoTime,
         steps: &mut Vec<Step>,
     ) {
-        match self.pings.ask(kind, endpoint.target, position) {
+        match self.pings.ask(kind, endpoint.target, position, &mut self.worn) {
             Ok(asked) => {
                 self.insert(Run { position, due, unfinished: false, work: Work::Ping(asked) });
                 self.alarms.set(position, now + endpoint.timeout);
             }
-            Err(error) if is_ours(&error) => self.postpone(position, error, now),
-            Err(error) => {
+            Err(NotAsked::Unprepared(error)) => self.postpone(position, error, now),
+            Err(NotAsked::Unsent(error)) if is_ours(&error) => self.postpone(position, error, now),
+            Err(NotAsked::Unsent(error)) => {
                 let outcome = Outcome::Fail(Failure::Connect(error.kind()));
                 steps.push(Step::Ended { position, due, outcome });
             }
@@ -448,6 +455,8 @@ impl Runs {
         self.patterns.clear();
         self.trust = None;
         self.shelves = Shelves::default();
+        self.worn.clear();
+        self.postponed.last = None;
         let mut pingers = Vec::new();
         for (kind, fd) in sockets {
             let borrowed = Borrowed::new(&kind, fd, edition);
@@ -457,6 +466,35 @@ impl Runs {
             }
         }
         self.pings.replace(pingers, reactor)
+    }
+
+    /// Takes sockets that the parent opened in place of those that have outlived their interface; false when none have.
+    pub(super) fn renew(
+        &mut self,
+        kind: &LentSocket,
+        fds: Vec<OwnedFd>,
+        reactor: &Reactor,
+    ) -> io::Result<bool> {
+        let mut sockets = fds.into_iter().map(|fd| Borrowed::new(kind, fd, self.edition));
+        match (kind.carrier, sockets.next()) {
+            (Carrier::Icmp, Some(socket)) => self.pings.renew(kind, socket, reactor),
+            (Carrier::Tcp | Carrier::Udp, Some(first)) => {
+                Ok(self.shelves.renew(kind, std::iter::once(first).chain(sockets).collect()))
+            }
+            (_, None) => Ok(false),
+        }
+    }
+
+    /// Kinds of sockets that the parent should open anew, each once; now and then.
+    pub(super) fn take_worn(&mut self, now: MonoTime) -> Vec<LentSocket> {
+        if self.worn.is_empty() || now < self.worn_told + POSTPONE {
+            return Vec::new();
+        }
+        self.worn_told = now;
+        let mut worn = std::mem::take(&mut self.worn);
+        worn.sort_unstable();
+        worn.dedup();
+        worn
     }
 
     /// Puts borrowed sockets back on their shelves once nobody watches them.
@@ -474,7 +512,7 @@ impl Runs {
 
     fn postpone(&mut self, position: usize, error: io::Error, now: MonoTime) {
         self.postponed.count = self.postponed.count.saturating_add(1);
-        self.postponed.reason = Some(error);
+        self.postponed.last = Some((position, error));
         self.alarms.set(position, now + POSTPONE + self.spread.part_of(POSTPONE));
     }
 

@@ -267,6 +267,10 @@ impl Roster {
                 (Some(Carrier::Udp), _) => needs.udp = true,
                 (Some(Carrier::Tcp | Carrier::Icmp) | None, _) => {}
             }
+            if kind.lent().is_some_and(|lent| lent.bind_to.is_some()) {
+                // Whether the address of a borrowed socket is here, a socket of one's own on any port finds out.
+                needs.tcp_sources.insert(0);
+            }
         }
         needs
     }

@@ -66,6 +66,12 @@ impl Roster {
         Some(format!("{verb} healthchecker for service {} for VS {}", server.name, service.config().name))
     }
 
+    /// The real server that a checker looks at.
+    pub fn server_name(&self, position: usize) -> Option<&str> {
+        let server = self.real_server(self.checkers.get(position)?.place)?;
+        Some(&server.name)
+    }
+
     /// What is mailed of a checker's change, and of what that makes of its server.
     pub(super) fn news(
         &self,

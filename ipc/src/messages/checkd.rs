@@ -25,8 +25,8 @@ pub enum ParentToCheckd {
         /// Quorums as last told, at most [`MAX_BATCH`].
         quorums: Vec<QuorumState>,
     },
-    /// Sockets of one kind that checks borrow, before the `Prepare` of the same generation. So many fds travel with
-    /// it; a kind that can't be opened is not named.
+    /// Sockets of one kind that checks borrow, before the `Prepare` of the same generation, or in answer to
+    /// [`CheckdToParent::Renew`]. So many fds travel with it; a kind that can't be opened is not named.
     Sockets {
         /// Configuration that they are for.
         generation: Generation,
@@ -123,6 +123,14 @@ pub enum CheckdToParent {
         check: CheckId,
         /// Its script.
         script: ScriptId,
+    },
+    /// The sockets of this kind have outlived the interface that they are bound to: others are wanted in their place,
+    /// asked for again each second until they come.
+    Renew {
+        /// Configuration that `kind` belongs to.
+        generation: Generation,
+        /// Their kind.
+        kind: LentSocket,
     },
     /// Run a notify script; nobody waits for it.
     RunNotify {

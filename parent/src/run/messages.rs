@@ -148,6 +148,9 @@ impl Suite {
         if let CheckdToParent::Explained { generation, service, server, checks } = message {
             return self.on_checks(serial, generation, (service, server), &checks, now);
         }
+        if let CheckdToParent::Renew { generation, kind } = message {
+            return self.renew_sockets(serial, generation, &kind, now);
+        }
         let mut effects = Vec::new();
         if self.broker.checkd(message, &mut effects).is_err() {
             self.refuse(serial);

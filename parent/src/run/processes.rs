@@ -3,6 +3,7 @@
 //! Driver. When one starts, ends or is replaced is [`crate::supervisor`]'s decision; what a process says is read in
 //! `messages`. A daemon is not trusted: what it holds or wants comes from this process's own tables alone.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -52,8 +53,12 @@ pub(super) struct Process {
     pub(super) pings: u64,
     /// Real-time priority; 0 for ordinary scheduling.
     pub(super) urgency: u8,
+    /// When sockets may be opened anew for it, by the position of their kind.
+    pub(super) renewals: BTreeMap<usize, MonoTime>,
 }
 
+/// Least time between two openings of the same kind of sockets; checkd asks as seldom.
+const RENEWAL: Duration = Duration::from_millis(500);
 /// Pause between two pings.
 pub(super) const PING: Duration = Duration::from_secs(1);
 
@@ -179,6 +184,7 @@ impl Suite {
             next_ping: now + PING,
             pings: 0,
             urgency: realtime.unwrap_or(0),
+            renewals: BTreeMap::new(),
         };
         let pid = process.pid;
         self.processes.insert(serial, process);
@@ -370,6 +376,33 @@ impl Suite {
         if let Some(client) = self.restart_waiters.remove(&daemon) {
             self.control.fail(client, "org.keepalived.Control.NotRestarted", why);
         }
+    }
+}
+
+impl Suite {
+    /// checkd wants other sockets of a kind: it gets them if they are configured, at most once a second.
+    pub(super) fn renew_sockets(
+        &mut self,
+        serial: Serial,
+        generation: Generation,
+        kind: &LentSocket,
+        now: MonoTime,
+    ) {
+        let part = self.broker.part_of(generation).cloned();
+        let known = part.as_ref().and_then(|part| part.sockets.iter().position(|(known, _)| known == kind));
+        let Some((part, position)) = part.as_ref().zip(known) else { return self.refuse(serial) };
+        let Some(process) = self.processes.get_mut(&serial) else { return };
+        let (Link::Checkd(channel), Some(entry)) = (&mut process.link, part.sockets.get(position)) else {
+            return;
+        };
+        let next = process.renewals.entry(position).or_default();
+        if now < *next {
+            return;
+        }
+        *next = now + RENEWAL;
+        let run_dir = &self.settings.place.run_dir;
+        let sent = lend(channel, generation, std::slice::from_ref(entry), run_dir, &mut self.log);
+        self.check_sent(serial, sent);
     }
 }
 
