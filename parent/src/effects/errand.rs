@@ -124,6 +124,8 @@ pub struct Done {
 pub struct Errands {
     waiting: VecDeque<Errand<'static>>,
     running: BTreeMap<usize, Running>,
+    /// Nothing is started before the next turn.
+    put_off: bool,
 }
 
 /// Most errands under way.
@@ -141,9 +143,23 @@ impl Errands {
         self.waiting.push_back(errand);
     }
 
+    /// This turn has started a process of another kind: what is asked for waits for the next one. Each start copies the
+    /// page tables of this process, and so long its other daemons go unheard.
+    pub fn put_off(&mut self) {
+        self.put_off = true;
+    }
+
+    /// Another turn begins.
+    pub fn begin_turn(&mut self) {
+        self.put_off = false;
+    }
+
     /// Starts an errand that may start now, under a key; the descriptor is to be watched for reading under it. `None`
     /// when there is none. One that can't be started, or goes where nobody answers, is over at once.
     pub fn start_next(&mut self, key: usize, now: MonoTime) -> Option<Result<RawFd, Done>> {
+        if self.put_off {
+            return None;
+        }
         let is_free = |path: &str| self.running.values().all(|run| run.path != path);
         let is_silent = |path: &str| self.running.values().any(|run| run.path == path && run.task.is_none());
         let under_way = self.running.values().filter(|run| run.task.is_some()).count();
@@ -196,10 +212,12 @@ impl Errands {
         .collect()
     }
 
-    /// When [`Self::tick`] wants to be called.
+    /// When [`Self::tick`] and [`Self::start_next`] want to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<MonoTime> {
-        self.running.values().filter(|run| run.task.is_some()).map(|run| run.deadline).min()
+        let at_once = (self.put_off && !self.waiting.is_empty()).then(MonoTime::default);
+        let late = self.running.values().filter(|run| run.task.is_some()).map(|run| run.deadline);
+        late.chain(at_once).min()
     }
 
     /// True when something is under way or waits.
@@ -284,6 +302,18 @@ mod tests {
             over.extend(errands.tick(now));
         }
         over
+    }
+
+    #[test]
+    fn what_is_put_off_starts_in_the_next_turn_which_comes_at_once() {
+        let mut errands = Errands::default();
+        errands.put_off();
+        assert_eq!(errands.deadline(), None, "nothing waits");
+        errands.ask(Errand::untold("/a", "a".to_owned(), || Ok(())));
+        assert!(errands.start_next(0, now()).is_none());
+        assert_eq!(errands.deadline(), Some(MonoTime::default()));
+        errands.begin_turn();
+        assert_eq!(words(&done(&mut errands, 1)), [Ok("")]);
     }
 
     fn words(done: &[Done]) -> Vec<Result<&str, &str>> {

@@ -118,6 +118,7 @@ impl Suite {
         for path in own.into_iter().chain(self.daemon_pid_files()) {
             self.remove_file(&path);
         }
+        self.errands.begin_turn();
         let until = reactor::now() + LAST_ERRANDS;
         loop {
             let now = reactor::now();

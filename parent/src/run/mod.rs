@@ -387,6 +387,7 @@ impl Suite {
     }
 
     fn turn(&mut self, ready: &[Ready], now: MonoTime) {
+        self.errands.begin_turn();
         self.broker.tell_time(reactor::wall_ms());
         let unfinished: BTreeSet<usize> = std::mem::take(&mut self.unfinished).into_iter().collect();
         for key in unfinished {
@@ -397,7 +398,7 @@ impl Suite {
         }
         self.tick(now);
         self.perform(now);
-        // What that asks for doesn't wait for the next turn.
+        // What that asks for doesn't wait for the next turn, unless it started a daemon.
         self.tick_errands(now);
     }
 

@@ -149,6 +149,7 @@ impl Suite {
         let arguments: Vec<&str> = given.chain(delay.as_deref()).collect();
         let realtime = tuning(settings, daemon).and_then(|tuning| tuning.realtime);
         let (spawned, socket) = launch(&self.settings, settings, daemon, &arguments)?;
+        self.errands.put_off();
         let keys = [self.key(Source::Channel(serial)), self.key(Source::Pidfd(serial))];
         let link = Link::new(daemon, socket).and_then(|link| {
             self.reactor.watch(link.fd(), keys[0])?;
