@@ -84,6 +84,23 @@ impl Subject<'_> {
         })
     }
 
+    /// The reason stands behind words that could mean several.
+    fn smtp(&self, endpoint: &Endpoint, failure: Failure) -> String {
+        if failure == UNREACHABLE {
+            // Of the real server itself, wherever the checker connects to.
+            let (host, port) = (self.server.rsplit_once("]:"), self.server.rsplit_once(':'));
+            let (host, port) = (host.map_or("[", |(host, _)| host), port.map_or("", |(_, port)| port));
+            let target = endpoint.target.ip();
+            return format!(
+                "SMTP_CHECK Network unreachable for server {target} - real server {host}]:{port}"
+            );
+        }
+        let words = smtp_trouble(endpoint, failure);
+        let is_vague = words.starts_with("Read failure");
+        let reason = if is_vague { format!(" reason=\"{failure}\"") } else { String::new() };
+        format!("SMTP_CHECK {words}{reason}")
+    }
+
     /// Its trouble and its going down are two lines.
     fn is_told_apart(&self) -> bool {
         let kind = &self.check.kind;
@@ -116,7 +133,7 @@ impl Subject<'_> {
             CheckKind::Http(http) => {
                 format!("{} server {label}.", http_trouble(failure, http.tls.is_some()))
             }
-            CheckKind::Smtp(smtp) => smtp_line(&smtp.endpoint, failure),
+            CheckKind::Smtp(smtp) => self.smtp(&smtp.endpoint, failure),
             CheckKind::Dns(dns) => self.dns(&dns.endpoint, failure),
             CheckKind::Udp(_) if matches!(failure, Failure::ReplyDiffers | Failure::ReplyLength(_)) => {
                 format!("UDP check to {label} reply data mismatch.")
@@ -155,7 +172,7 @@ impl Subject<'_> {
             // It counts a first run as the last of its retries.
             CheckKind::Http(http) if http.tls.is_some() => summary("SSL_CHECK", "", retry),
             CheckKind::Http(_) => summary("HTTP_CHECK", "", retry),
-            CheckKind::Smtp(smtp) => smtp_line(&smtp.endpoint, failure),
+            CheckKind::Smtp(smtp) => self.smtp(&smtp.endpoint, failure),
             CheckKind::Dns(dns) if !is_first => {
                 format!("{} after {retries} retries", self.dns(&dns.endpoint, failure))
             }
@@ -220,14 +237,6 @@ fn errno(failure: Failure) -> Option<i32> {
         (ErrorKind::HostUnreachable, 113),
     ];
     numbers.into_iter().find(|(kind, _)| failure == Failure::Connect(*kind)).map(|(_, number)| number)
-}
-
-/// The reason stands behind words that could mean several.
-fn smtp_line(endpoint: &Endpoint, failure: Failure) -> String {
-    let words = smtp_trouble(endpoint, failure);
-    let is_vague = words.starts_with("Read failure");
-    let reason = if is_vague { format!(" reason=\"{failure}\"") } else { String::new() };
-    format!("SMTP_CHECK {words}{reason}")
 }
 
 fn http_trouble(failure: Failure, tls: bool) -> &'static str {
@@ -385,6 +394,16 @@ mod tests {
             [
                 "TCP_CHECK on service [192.0.2.1]:tcp:80 failed after 2 retries. reason=\"network unreachable\""
             ]
+        );
+    }
+
+    #[test]
+    fn an_unreachable_mail_server_is_told_beside_its_real_server() {
+        let endpoint = Endpoint::new("192.0.2.9:2525".parse().unwrap(), Duration::from_secs(5));
+        let smtp = CheckKind::Smtp(SmtpCheck { endpoint, helo_name: "a".to_owned() });
+        assert_eq!(
+            said(smtp, 1, Change::Retrying { failure: UNREACHABLE, left: 1 }, true)[0],
+            "SMTP_CHECK Network unreachable for server 192.0.2.9 - real server [192.0.2.1]:80"
         );
     }
 
