@@ -4,7 +4,6 @@
 //! `effects::notify`; this module owns descriptors and calls them. No turn may block: everything slow happens in
 //! other processes.
 
-mod answers;
 mod dumping;
 mod errands;
 mod failover;
@@ -20,6 +19,7 @@ mod presence;
 mod processes;
 mod questions;
 mod release;
+mod reload_answers;
 mod reloading;
 mod saving;
 mod status;
@@ -68,7 +68,6 @@ use crate::service;
 use crate::supervisor::{Action, Serial, Supervisor};
 use crate::vault::Vault;
 use crate::worker::{Parts, What};
-use answers::Answers;
 use dumping::Dumping;
 use failover::Failovers;
 use handing::Handing;
@@ -77,6 +76,7 @@ use presence::Watching;
 use processes::Process;
 use questions::Questions;
 use release::Releasing;
+use reload_answers::Answers;
 use reloading::{Committing, Stage};
 use status::Answering;
 use stopping::Stopping;

@@ -381,7 +381,8 @@ impl Suite {
 }
 
 impl Suite {
-    /// checkd wants other sockets of a kind: it gets them if they are configured, at most once a second.
+    /// checkd wants other sockets of a kind: it gets them if they are configured, no sooner than [`RENEWAL`] after the
+    /// last.
     pub(super) fn renew_sockets(
         &mut self,
         serial: Serial,
