@@ -8,6 +8,7 @@ mod deployment;
 mod dumps;
 mod forwarding;
 mod health;
+mod lasting;
 mod leftovers;
 mod marks;
 mod oracle;

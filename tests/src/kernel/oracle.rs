@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use super::lasting::lasting_differences;
 use crate::lab::clock::now;
 use crate::lab::{Director, Failure, Host, Lab, Lan, Subject, pause, wait_until};
 
@@ -82,9 +83,8 @@ struct Seen {
 pub(super) fn compare(lab: &Lab, half: usize) -> Result<(), Failure> {
     let mut cases = files().map_err(|cause| Failure::instrument("corpus/ipvs", cause))?;
     cases.sort_by_key(|case| (case.patience(), case.name.clone()));
-    let cases: Vec<Case> =
-        cases.into_iter().enumerate().filter(|(place, _)| place % 2 == half).map(|(_, case)| case).collect();
-    compare_all(lab, &cases)
+    let half = cases.iter().enumerate().filter(|(place, _)| place % 2 == half).map(|(_, case)| case);
+    complain(lasting_differences(half, |cases| compare_all(lab, cases))?)
 }
 
 /// Runs the sequences of reloads alone that take so long after each step.
@@ -92,7 +92,7 @@ pub(super) fn compare_reloads(lab: &Lab, patience: Duration) -> Result<(), Failu
     let mut cases = sequences().map_err(|cause| Failure::instrument("corpus/reloads", cause))?;
     cases.retain(|case| case.patience() == patience && !case.has_events());
     cases.sort_by_key(|case| (case.patience(), case.steps.len(), case.name.clone()));
-    compare_all(lab, &cases)
+    complain(lasting_differences(&cases, |cases| compare_all(lab, cases))?)
 }
 
 /// Runs the sequences in which servers fail and come back.
@@ -100,11 +100,15 @@ pub(super) fn compare_failures(lab: &Lab) -> Result<(), Failure> {
     let mut cases = sequences().map_err(|cause| Failure::instrument("corpus/reloads", cause))?;
     cases.retain(Case::has_events);
     cases.sort_by_key(|case| (case.steps.len(), case.name.clone()));
-    compare_all(lab, &cases)
+    complain(lasting_differences(&cases, |cases| compare_all(lab, cases))?)
 }
 
-fn compare_all(lab: &Lab, cases: &[Case]) -> Result<(), Failure> {
-    let mut complaints = String::new();
+fn complain(differences: String) -> Result<(), Failure> {
+    if differences.is_empty() { Ok(()) } else { Err(Failure::new(differences)) }
+}
+
+fn compare_all(lab: &Lab, cases: &[&Case]) -> Result<Vec<String>, Failure> {
+    let mut complaints = Vec::new();
     for batch in cases.chunks(BATCH) {
         let names: Vec<String> = (1..=batch.len()).map(|place| format!("n{place}")).collect();
         let hosts: Vec<(&str, u8)> = names.iter().map(String::as_str).zip(1..).collect();
@@ -113,13 +117,13 @@ fn compare_all(lab: &Lab, cases: &[Case]) -> Result<(), Failure> {
         let theirs = observe(lab, batch, &hosts, Subject::C)?;
         let ours = observe(lab, batch, &hosts, Subject::Ours)?;
         for ((case, theirs), ours) in batch.iter().zip(theirs).zip(ours) {
-            complaints.push_str(&judge(case, &theirs, &ours));
+            complaints.push(judge(case, &theirs, &ours));
             let record = format!("keepalived: {theirs:#?}\nours: {ours:#?}\n");
             fs::write(lab.out.join(format!("{}.tables", case.name)), record)
                 .map_err(|cause| Failure::instrument("record of tables", cause))?;
         }
     }
-    if complaints.is_empty() { Ok(()) } else { Err(Failure::new(complaints)) }
+    Ok(complaints)
 }
 
 fn folder(name: &str) -> std::io::Result<Vec<PathBuf>> {
@@ -156,9 +160,9 @@ fn sequences() -> std::io::Result<Vec<Case>> {
 }
 
 /// Runs one subject on every host with the files of the same place.
-fn observe(lab: &Lab, cases: &[Case], hosts: &[&Host], subject: Subject) -> Result<Vec<Seen>, Failure> {
+fn observe(lab: &Lab, cases: &[&Case], hosts: &[&Host], subject: Subject) -> Result<Vec<Seen>, Failure> {
     let mut started;
-    let patience = cases.iter().map(Case::patience).max().unwrap_or_default();
+    let patience = cases.iter().map(|case| case.patience()).max().unwrap_or_default();
     let mut directors = Vec::new();
     for (case, host) in cases.iter().zip(hosts) {
         reset(host);

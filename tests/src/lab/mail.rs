@@ -58,6 +58,11 @@ impl MailServer {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Forgets the letters so far.
+    pub fn forget(&self) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Subjects so far, sorted.
     #[must_use]
     pub fn subjects(&self) -> Vec<String> {

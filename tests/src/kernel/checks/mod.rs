@@ -22,6 +22,7 @@ use self::cases::{CHECKS, Case, Kind, POOLS, SETTINGS};
 pub(super) use self::reloads::compare_reloads;
 use self::town::{Clockwork, Town};
 use self::witness::{Seen, Witness};
+use super::lasting::lasting_differences;
 use crate::lab::clock::now;
 use crate::lab::mail::MailServer;
 use crate::lab::{Director, Failure, Host, Lab, Lan, Subject, pause, process};
@@ -42,6 +43,16 @@ const ACTS: [Act; 3] = [
     Act { cases: SETTINGS, globals: OTHER_GLOBALS, phases: [7, 8, 8] },
 ];
 
+/// A case with its number in the act, which its addresses have.
+type Numbered = (u8, &'static Case);
+
+/// Where one of the programs runs, and what it checks and writes to.
+struct Side<'a> {
+    host: &'a Host,
+    town: Town,
+    mail: MailServer,
+}
+
 /// Letters go out for those who ask for them.
 const OTHER_GLOBALS: &str = "rs_init_notifies\nrouter_id lab\nsmtp_server 127.0.0.1 2525\nsmtp_helo_name lab\n\
                              notification_email {\n a@lab.test\n}\nnotification_email_from b@lab.test\n\
@@ -50,38 +61,44 @@ const OTHER_GLOBALS: &str = "rs_init_notifies\nrouter_id lab\nsmtp_server 127.0.
 /// Both programs over all cases.
 pub(super) fn compare(lab: &Lab) -> Result<(), Failure> {
     let lan = Lan::new(&[("theirs", 1), ("ours", 2)])?;
-    let hosts = [lan.host("theirs")?, lan.host("ours")?];
     furnish()?;
     let clockwork = Clockwork::default();
-    let mut towns = Vec::new();
-    let mut mails = Vec::new();
+    let mut sides = Vec::new();
     let mut tls = Vec::new();
-    for host in hosts {
+    for host in [lan.host("theirs")?, lan.host("ours")?] {
         host.ip("route add local 10.99.0.0/16 dev lo\n\
              route add local fd99::/64 dev lo\n\
              route add prohibit 10.97.1.0/24\n\
              route add blackhole 10.97.2.0/24\n\
              route add unreachable 10.97.3.0/24\n\
              neigh add 10.77.0.200 lladdr 02:00:00:00:00:99 dev eth0 nud permanent\n")?;
-        towns.push(Town::start(host, &clockwork)?);
-        mails.push(MailServer::start(host, 2525)?);
+        let town = Town::start(host, &clockwork)?;
+        sides.push(Side { host, town, mail: MailServer::start(host, 2525)? });
         tls.extend(tls_servers(host)?);
     }
     let mut complaints = String::new();
     let mut record = String::new();
     for act in &ACTS {
-        towns.iter().for_each(Town::forget);
-        for host in hosts {
-            // What a program that died has left.
-            host.run("ipvsadm", &["-C"])?;
-        }
-        let seen = observe(lab, act, &hosts, &towns, &mails, &clockwork);
-        let Ok((theirs, ours)) = seen.inspect_err(|failure| complaints.push_str(&failure.to_string())) else {
-            break;
-        };
-        for ((case, theirs), ours) in act.cases.iter().zip(&theirs).zip(&ours) {
-            writeln!(record, "{}\nkeepalived: {theirs:#?}\nours: {ours:#?}", case.name).ok();
-            complaints.push_str(&judge(case, theirs, ours));
+        let differences = lasting_differences((0..).zip(act.cases), |cases| {
+            for side in &sides {
+                side.town.forget();
+                side.mail.forget();
+                // What a program that died has left.
+                side.host.run("ipvsadm", &["-C"])?;
+            }
+            let (theirs, ours) = observe(lab, act, cases, &sides, &clockwork)?;
+            let judged = cases.iter().zip(theirs.iter().zip(&ours)).map(|((_, case), (theirs, ours))| {
+                writeln!(record, "{}\nkeepalived: {theirs:#?}\nours: {ours:#?}", case.name).ok();
+                judge(case, theirs, ours)
+            });
+            Ok(judged.collect())
+        });
+        match differences {
+            Ok(differences) => complaints.push_str(&differences),
+            Err(failure) => {
+                complaints.push_str(&failure.to_string());
+                break;
+            }
         }
     }
     clockwork.end();
@@ -142,13 +159,13 @@ fn set_phase(phase: u8) -> Result<(), Failure> {
 }
 
 /// The addresses of services whose checks are suspended without them are there in one phase only.
-fn set_addresses(act: &Act, host: &Host, phase: u8) -> Result<(), Failure> {
+fn set_addresses(cases: &[Numbered], host: &Host, phase: u8) -> Result<(), Failure> {
     let word = if phase == 1 { "add" } else { "del" };
     let mut lines = String::new();
-    for (number, case) in (0..).zip(act.cases).filter(|(_, case)| case.block.contains("ha_suspend")) {
+    for (number, case) in cases.iter().filter(|(_, case)| case.block.contains("ha_suspend")) {
         let address = match case.kind {
-            Kind::Tcp6 => format!("{}/128", witness::vip6(number)),
-            Kind::Tcp | Kind::Udp | Kind::Mark | Kind::Group => format!("{}/32", witness::vip(number)),
+            Kind::Tcp6 => format!("{}/128", witness::vip6(*number)),
+            Kind::Tcp | Kind::Udp | Kind::Mark | Kind::Group => format!("{}/32", witness::vip(*number)),
         };
         writeln!(lines, "addr {word} {address} dev eth0").ok();
     }
@@ -176,40 +193,40 @@ fn tls_servers(host: &Host) -> Result<Vec<Child>, Failure> {
 fn observe(
     lab: &Lab,
     act: &Act,
-    hosts: &[&Host; 2],
-    towns: &[Town],
-    mails: &[MailServer],
+    cases: &[Numbered],
+    sides: &[Side<'_>],
     clockwork: &Clockwork,
 ) -> Result<(Vec<Seen>, Vec<Seen>), Failure> {
     let mut witnesses = Vec::new();
     let mut directors = Vec::new();
     clockwork.set_phase(0);
     set_phase(0)?;
-    for ((host, mail), subject) in hosts.iter().zip(mails).zip([Subject::C, Subject::Ours]) {
+    for (Side { host, mail, .. }, subject) in sides.iter().zip([Subject::C, Subject::Ours]) {
         witnesses.push(Witness::new(host, mail.clone())?);
-        directors.push(Director::start(lab, host, subject, &config(act, host.name()), &[])?);
+        let config = config(act.globals, cases, host.name());
+        directors.push(Director::start(lab, host, subject, &config, &[])?);
     }
     for (phase, least) in (0..).zip(act.phases) {
         if phase > 0 {
             // Nobody is checked any more in a phase that begins without its address.
             if phase == 2 {
-                hosts.iter().try_for_each(|host| set_addresses(act, host, phase))?;
+                sides.iter().try_for_each(|side| set_addresses(cases, side.host, phase))?;
                 pause(Duration::from_secs(1));
             }
             clockwork.set_phase(phase);
             set_phase(phase)?;
-            for host in hosts {
+            for Side { host, .. } in sides {
                 let word = if phase == 1 { "1" } else { "0" };
                 host.sysctl("net.ipv4.icmp_echo_ignore_all", word)?;
                 host.sysctl("net.ipv6.icmp.echo_ignore_all", word)?;
                 if phase == 1 {
-                    set_addresses(act, host, phase)?;
+                    set_addresses(cases, host, phase)?;
                 }
             }
         }
         rest(&mut witnesses, phase, Duration::from_secs(least));
-        for ((witness, host), director) in witnesses.iter_mut().zip(hosts).zip(&directors) {
-            witness.end_phase(phase, host, director)?;
+        for ((witness, side), director) in witnesses.iter_mut().zip(sides).zip(&directors) {
+            witness.end_phase(phase, side.host, director)?;
         }
     }
     // One after the other: scripts of a stop have a second.
@@ -219,9 +236,9 @@ fn observe(
     }
     rest(&mut witnesses, STOP, Duration::from_secs(1));
     let mut reports = Vec::new();
-    for (((witness, host), director), town) in witnesses.iter_mut().zip(hosts).zip(&directors).zip(towns) {
-        witness.end_phase(STOP, host, director)?;
-        reports.push(witness.report(act.cases, town, &director.log()));
+    for ((witness, side), director) in witnesses.iter_mut().zip(sides).zip(&directors) {
+        witness.end_phase(STOP, side.host, director)?;
+        reports.push(witness.report(cases, &side.town, &director.log()));
     }
     let ours = reports.pop().unwrap_or_default();
     Ok((reports.pop().unwrap_or_default(), ours))
@@ -240,21 +257,20 @@ fn rest(witnesses: &mut [Witness], phase: u8, least: Duration) {
     }
 }
 
-fn config(act: &Act, host: &str) -> String {
+fn config(globals: &str, cases: &[Numbered], host: &str) -> String {
     let mut text = format!(
-        "global_defs {{\n    script_user root\n    enable_script_security\n    lvs_notify_fifo /run/lab/{host}.fifo\n{}}}\n",
-        act.globals
+        "global_defs {{\n    script_user root\n    enable_script_security\n    lvs_notify_fifo /run/lab/{host}.fifo\n{globals}}}\n"
     );
     for file in ["flips", "flops", "deep", "gone"] {
         writeln!(text, "track_file {file} {{\n    file /run/lab/{file}\n}}").ok();
     }
-    for (number, case) in (0..).zip(act.cases) {
+    for (number, case) in cases {
         let block = case.block.replace("%NOTE", &format!("/run/lab/{host}.note {}", case.name));
         let block = block.replace("%STATUS", "/run/lab/status");
         let block = "ABCPST".chars().fold(block, |block, letter| {
-            block.replace(&format!("%{letter}"), &witness::server(letter, number).to_string())
+            block.replace(&format!("%{letter}"), &witness::server(letter, *number).to_string())
         });
-        let head = witness::head(case.kind, number);
+        let head = witness::head(case.kind, *number);
         writeln!(
             text,
             "{head}\nlvs_sched rr\nlvs_method NAT\ndelay_loop 1\nwarmup 0\nconnect_timeout 2\n\

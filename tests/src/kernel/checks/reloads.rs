@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use super::town::{Clockwork, Town};
 use super::witness::Witness;
 use super::{END, furnish, rest};
+use crate::kernel::lasting::lasting_differences;
 use crate::lab::failure::require;
 use crate::lab::mail::MailServer;
 use crate::lab::{Director, Failure, Lab, Lan, Subject, wait_until};
@@ -77,6 +78,11 @@ fn config(host: &str, file: &[Service]) -> String {
 
 /// Both programs over all files, beside each other.
 pub(in crate::kernel) fn compare_reloads(lab: &Lab) -> Result<(), Failure> {
+    let differences = lasting_differences([()], |_| Ok(vec![differences(lab)?]))?;
+    if differences.is_empty() { Ok(()) } else { Err(Failure::new(differences)) }
+}
+
+fn differences(lab: &Lab) -> Result<String, Failure> {
     let lan = Lan::new(&[("theirs", 1), ("ours", 2)])?;
     furnish()?;
     let clockwork = Clockwork::default();
@@ -136,7 +142,7 @@ pub(in crate::kernel) fn compare_reloads(lab: &Lab) -> Result<(), Failure> {
             }
         }
     }
-    if complaints.is_empty() { Ok(()) } else { Err(Failure::new(complaints)) }
+    Ok(complaints)
 }
 
 /// A first check, a retry and its end.

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use super::STOP;
 use super::cases::{Case, Kind};
 use super::town::{Heard, Town};
+use super::{Numbered, STOP};
 use crate::lab::clock::now;
 use crate::lab::mail::MailServer;
 use crate::lab::{Director, Failure, Host};
@@ -137,8 +137,8 @@ impl Witness {
     }
 
     /// Sorts what was seen by case.
-    pub(super) fn report(&self, cases: &[Case], town: &Town, log: &str) -> Vec<Seen> {
-        (0..).zip(cases).map(|(number, case)| self.seen(number, case, town, log)).collect()
+    pub(super) fn report(&self, cases: &[Numbered], town: &Town, log: &str) -> Vec<Seen> {
+        cases.iter().map(|(number, case)| self.seen(*number, case, town, log)).collect()
     }
 
     fn seen(&self, number: u8, case: &Case, town: &Town, log: &str) -> Seen {
