@@ -168,7 +168,7 @@ fn first_load(args: &Args, executable: &Path, identities: Option<[Ids; 4]>) -> R
     let outcome = loading.wait(reactor::now).map_err(|error| Failure::new(exit::FATAL, chain(&error)));
     loading.end_and_reap();
     let outcome = outcome?;
-    let _unheard = io::stderr().write_all(outcome.text.as_bytes());
+    let _unheard = io::stderr().write_all(outcome.report.text.as_bytes());
     match outcome.parts {
         Some(parts) => Ok(parts),
         None if outcome.missing => {

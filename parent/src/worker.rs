@@ -12,19 +12,21 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use config::diagnostic::{Severity, Tolerance, human};
+use config::diagnostic::{self, Diagnostic, Place, Severity, Tolerance};
 use config::model::parts::{ParentPart, PartLists};
 use config::model::units::MonoTime;
 use config::{LoadOptions, Loaded, load};
 use ipc::channel::{Channel, ReceiveError};
 use ipc::memfd::{self, MemfdError, RecordReader, RecordWriter};
-use ipc::messages::worker::{ParentToWorker, WORKER_MEMFDS, WorkerToParent};
+use ipc::messages::worker::{
+    Finding, FindingKind, FindingPlace, ParentToWorker, WORKER_MEMFDS, WorkerToParent,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sandbox::profile::WORKER;
 use sandbox::spawn::{SpawnSpec, Spawned, Tuning, spawn_tuned};
 use sandbox::user::Ids;
 
-use crate::complaints::{Complaint, passed_over};
+use crate::findings::{Complaint, Findings, Report};
 
 /// Longest that a worker may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,7 +34,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Argument that turns the parent's executable into the worker.
 pub const ARGUMENT: &str = "--config-worker";
 
-/// Most bytes of diagnostics that are shown.
+/// Most bytes of the canonical text that are shown.
 const MAX_TEXT: u64 = 1024 * 1024;
 
 /// What is to be read, and how.
@@ -59,8 +61,8 @@ pub struct What {
 pub struct Outcome {
     /// The parts, when the configuration is valid.
     pub parts: Option<Parts>,
-    /// All diagnostics, for people.
-    pub text: String,
+    /// All that was found, for people.
+    pub report: Report,
     /// The main file could not be read.
     pub missing: bool,
 }
@@ -135,7 +137,8 @@ struct Reading {
     ipvsd: OwnedFd,
     consolidated: OwnedFd,
     canonical: String,
-    text: String,
+    report: Report,
+    complaints: Vec<Complaint>,
     answer: WorkerToParent,
 }
 
@@ -233,15 +236,25 @@ impl Loading {
         let mut memfds = std::mem::take(&mut self.memfds).into_iter();
         let mut next = || memfds.next().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData));
         let (parent, vrrpd, checkd, ipvsd) = (next()?, next()?, next()?, next()?);
-        let (text, canonical) = (read_text(next()?)?, read_text(next()?)?);
+        let (report, complaints) = read_findings(next()?)?.finish();
+        let canonical = read_text(next()?)?;
         let consolidated = next()?;
         if errors > 0 || missing {
-            return Ok(Some(Outcome { parts: None, text, missing }));
+            return Ok(Some(Outcome { parts: None, report, missing }));
         }
         let records = RecordReader::new(parent)?;
-        let reading =
-            Reading { records, part: None, vrrpd, checkd, ipvsd, consolidated, canonical, text, answer };
-        self.reading = Some(reading);
+        self.reading = Some(Reading {
+            records,
+            part: None,
+            vrrpd,
+            checkd,
+            ipvsd,
+            consolidated,
+            canonical,
+            report,
+            complaints,
+            answer,
+        });
         self.read_on()
     }
 
@@ -307,7 +320,8 @@ impl Loading {
 
 impl Reading {
     fn finish(self) -> Option<Outcome> {
-        let Self { part, vrrpd, checkd, ipvsd, consolidated, canonical, text, answer, .. } = self;
+        let Self { part, vrrpd, checkd, ipvsd, consolidated, canonical, report, complaints, answer, .. } =
+            self;
         let WorkerToParent::Loaded { missing, has_vrrp, has_checks, has_sync, has_mail, .. } = answer;
         let parent = Rc::new(part?);
         let parts = Parts {
@@ -320,10 +334,10 @@ impl Reading {
             has_sync,
             has_mail,
             canonical,
-            complaints: passed_over(&text),
+            complaints,
             consolidated,
         };
-        Some(Outcome { parts: Some(parts), text, missing })
+        Some(Outcome { parts: Some(parts), report, missing })
     }
 }
 
@@ -336,6 +350,17 @@ fn inherited() -> Vec<(String, String)> {
         .filter_map(text)
         .filter(|(name, _)| !FOR_PROGRAMS.iter().any(|prefix| name.starts_with(prefix)))
         .collect()
+}
+
+fn read_findings(fd: OwnedFd) -> Result<Findings, MemfdError> {
+    let mut records = RecordReader::new(fd)?;
+    let mut findings = Findings::default();
+    while !findings.is_full()
+        && let Some(finding) = records.read()?
+    {
+        findings.add(&finding);
+    }
+    Ok(findings)
 }
 
 fn read_text(fd: OwnedFd) -> io::Result<String> {
@@ -407,8 +432,8 @@ fn write_parts(
     use std::io::Write;
     let memfds: [OwnedFd; WORKER_MEMFDS] =
         memfds.try_into().map_err(|_| WorkerError::Talk("memfds are missing".to_owned()))?;
-    let [parent, vrrpd, checkd, ipvsd, text, print, copy] = memfds;
-    std::fs::File::from(text).write_all(human(&loaded.diagnostics).as_bytes())?;
+    let [parent, vrrpd, checkd, ipvsd, found, print, copy] = memfds;
+    write_records(RecordWriter::new(found), loaded.diagnostics.iter().map(finding))?;
     let errors = u32::try_from(loaded.count(Severity::Error)).unwrap_or(u32::MAX);
     let errors = errors.max(u32::from(loaded.model.is_none()));
     if let Some(model) = loaded.model.as_ref().filter(|_| errors == 0) {
@@ -442,13 +467,36 @@ fn write_parts(
     })
 }
 
+/// A diagnostic as the parent takes it.
+fn finding(diagnostic: &Diagnostic) -> Finding {
+    let place = |place: &Place| FindingPlace { file: diagnostic::escaped(&place.file), line: place.line };
+    Finding {
+        kind: match diagnostic.severity {
+            Severity::Error => FindingKind::Error,
+            Severity::Warning if diagnostic.is_passed_over => FindingKind::PassedOver,
+            Severity::Warning => FindingKind::Warning,
+        },
+        place: diagnostic.place.as_ref().map(place),
+        words: diagnostic::escaped(&diagnostic.message),
+        heading: diagnostic::heading(diagnostic),
+        details: diagnostic::details(diagnostic),
+    }
+}
+
 fn write_all<H: serde::Serialize, R: serde::Serialize>(
     fd: OwnedFd,
     head: &H,
     records: impl Iterator<Item = R>,
-) -> Result<(), WorkerError> {
+) -> Result<(), MemfdError> {
     let mut writer = RecordWriter::new(fd);
     writer.write(head)?;
+    write_records(writer, records)
+}
+
+fn write_records<R: serde::Serialize>(
+    mut writer: RecordWriter,
+    records: impl Iterator<Item = R>,
+) -> Result<(), MemfdError> {
     for record in records {
         writer.write(&record)?;
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::{Span, Texts};
 pub use code::Code;
-pub use render::{human, json};
+pub use render::{details, escaped, heading, human, json};
 
 /// Whether a problem refuses the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -49,6 +49,9 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Further places, such as the line that opened the block.
     pub notes: Vec<Note>,
+    /// An error by itself, which a [`Tolerance`] made a warning.
+    #[serde(skip)]
+    pub is_passed_over: bool,
 }
 
 /// A place in a file.
@@ -81,6 +84,7 @@ pub struct Note {
 #[derive(Debug)]
 pub(crate) struct Problem {
     severity: Severity,
+    is_passed_over: bool,
     fatal: bool,
     /// A value that has a default, which keepalived takes instead.
     has_default: bool,
@@ -133,7 +137,17 @@ impl Problem {
 
     fn new(severity: Severity, code: Code, span: Option<Span>, message: String) -> Self {
         let fatal = code::FATAL.contains(&code);
-        Self { severity, fatal, has_default: false, code, message, span, help: None, notes: Vec::new() }
+        Self {
+            severity,
+            is_passed_over: false,
+            fatal,
+            has_default: false,
+            code,
+            message,
+            span,
+            help: None,
+            notes: Vec::new(),
+        }
     }
 }
 
@@ -163,6 +177,7 @@ impl Collector {
     pub(crate) fn report(&mut self, mut problem: Problem) {
         if self.tolerates(&problem) {
             problem.severity = Severity::Warning;
+            problem.is_passed_over = true;
             self.ignored = self.ignored.saturating_add(1);
             self.defaulted = self.defaulted.saturating_add(usize::from(problem.has_default));
             if self.warnings < Self::KEPT {
@@ -237,6 +252,7 @@ fn diagnostic(problem: Problem, texts: &Texts) -> Diagnostic {
             .into_iter()
             .map(|(span, message)| Note { message, place: span.map(|span| place(texts, span)) })
             .collect(),
+        is_passed_over: problem.is_passed_over,
     }
 }
 

@@ -9,7 +9,8 @@ use super::{Diagnostic, Place, Severity};
 pub fn human(diagnostics: &[Diagnostic]) -> String {
     let mut out = String::new();
     for diagnostic in diagnostics {
-        one(&mut out, diagnostic);
+        let _ = writeln!(out, "{}", heading(diagnostic));
+        out.push_str(&details(diagnostic));
     }
     out
 }
@@ -20,7 +21,9 @@ pub fn json(diagnostics: &[Diagnostic]) -> String {
     serde_json::to_string_pretty(diagnostics).unwrap_or_else(|_| "[]".to_owned()) + "\n"
 }
 
-fn one(out: &mut String, diagnostic: &Diagnostic) {
+/// The first line for people, without its line break.
+#[must_use]
+pub fn heading(diagnostic: &Diagnostic) -> String {
     let severity = match diagnostic.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -28,30 +31,37 @@ fn one(out: &mut String, diagnostic: &Diagnostic) {
     let message = escaped(&diagnostic.message);
     let code = diagnostic.code;
     match &diagnostic.place {
-        Some(place) => {
-            let Place { file, line, column, .. } = place;
-            let _ = writeln!(out, "{}:{line}:{column}: {severity}[{code}]: {message}", escaped(file));
-            excerpt(out, place, diagnostic.help.as_deref());
+        Some(Place { file, line, column, .. }) => {
+            format!("{}:{line}:{column}: {severity}[{code}]: {message}", escaped(file))
         }
-        None => {
-            let _ = writeln!(out, "{severity}[{code}]: {message}");
-            if let Some(help) = &diagnostic.help {
-                let _ = writeln!(out, "    = help: {}", escaped(help));
-            }
+        None => format!("{severity}[{code}]: {message}"),
+    }
+}
+
+/// The lines below the [`heading`]: the text it is about, advice and notes.
+#[must_use]
+pub fn details(diagnostic: &Diagnostic) -> String {
+    let mut out = String::new();
+    match (&diagnostic.place, &diagnostic.help) {
+        (Some(place), help) => excerpt(&mut out, place, help.as_deref()),
+        (None, Some(help)) => {
+            let _ = writeln!(out, "    = help: {}", escaped(help));
         }
+        (None, None) => {}
     }
     for note in &diagnostic.notes {
         match &note.place {
             Some(place) => {
                 let Place { file, line, column, .. } = place;
                 let _ = writeln!(out, "{}:{line}:{column}: note: {}", escaped(file), escaped(&note.message));
-                excerpt(out, place, None);
+                excerpt(&mut out, place, None);
             }
             None => {
                 let _ = writeln!(out, "    = note: {}", escaped(&note.message));
             }
         }
     }
+    out
 }
 
 fn excerpt(out: &mut String, place: &Place, help: Option<&str>) {
@@ -93,7 +103,8 @@ fn window(line: &str, column: usize) -> (String, usize) {
 }
 
 /// Control characters as escapes, so that a file name or word can't drive a terminal.
-fn escaped(text: &str) -> String {
+#[must_use]
+pub fn escaped(text: &str) -> String {
     if text.chars().any(char::is_control) {
         text.chars()
             .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
@@ -121,6 +132,7 @@ mod tests {
             place: Some(place(7, 19, 3, "virtual_router_id 300")),
             help: Some("routers that back each other up share one id".into()),
             notes: vec![Note { message: "block opened here".into(), place: Some(place(1, 1, 1, "x {")) }],
+            is_passed_over: false,
         };
         assert_eq!(
             human(&[diagnostic]),
@@ -142,6 +154,7 @@ mod tests {
             place: Some(place(1, 1, 1, "a\u{1b}b")),
             help: None,
             notes: Vec::new(),
+            is_passed_over: false,
         };
         assert!(!human(&[diagnostic]).contains('\u{1b}'));
     }

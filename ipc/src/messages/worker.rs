@@ -10,8 +10,8 @@ use crate::channel::CarriesFds;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ParentToWorker {
     /// Read, check and lower a configuration. Seven memfds travel with it, in this order: the parts of parent,
-    /// vrrpd, checkd and ipvsd, the diagnostics as text, the canonical text if it is wanted, the consolidated text with
-    /// `config_save_dir`.
+    /// vrrpd, checkd and ipvsd, what was found as records of [`Finding`], the canonical text if it is wanted, the
+    /// consolidated text with `config_save_dir`.
     Load {
         /// `-f`: path or glob.
         path: String,
@@ -48,6 +48,41 @@ pub enum WorkerToParent {
         /// Mail is sent.
         has_mail: bool,
     },
+}
+
+/// What the worker has to say of one place of a configuration. Texts are bounded and made plain by the parent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What it means for the configuration.
+    pub kind: FindingKind,
+    /// Where; absent when no line is to blame.
+    pub place: Option<FindingPlace>,
+    /// What is wrong, in the configuration's words.
+    pub words: String,
+    /// The line for people: place, code and words.
+    pub heading: String,
+    /// The lines below it, each with its line break: excerpt, advice and notes.
+    pub details: String,
+}
+
+/// What a finding means for the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FindingKind {
+    /// It is refused.
+    Error,
+    /// An error that a start goes on with, as keepalived does.
+    PassedOver,
+    /// It is worth knowing.
+    Warning,
+}
+
+/// A line of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingPlace {
+    /// File name.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u32,
 }
 
 /// Memfds that travel with `Load`.

@@ -24,10 +24,10 @@ use super::processes::lend;
 use super::{Source, Suite};
 use crate::boot;
 use crate::broker::Whose;
-use crate::complaints;
 use crate::effects::fifo::{self, Subject};
 use crate::effects::notify::{News, Told};
 use crate::environment;
+use crate::findings::{self, Report};
 use crate::reload::{Outcome, Reload};
 use crate::service;
 use crate::supervisor::{Fault, Serial};
@@ -39,7 +39,7 @@ pub(super) enum Stage {
     /// The worker reads; its socket is watched under this key.
     Loading(Box<Loading>, usize),
     /// It has been read, but a daemon is being started: it will be asked when it runs.
-    Held(Box<Parts>, String),
+    Held(Box<Parts>, Report),
     /// The daemons prepare.
     Preparing(Box<Preparing>),
 }
@@ -50,7 +50,7 @@ pub(super) struct Preparing {
     reload: Reload,
     parts: Rc<Parts>,
     slots: Slots,
-    warnings: String,
+    report: Report,
     asked: Vec<(Daemon, Serial)>,
     /// All are ready, these but for their sandboxes: what is left to wait for are files that it tracks.
     agreed: Option<BTreeSet<Daemon>>,
@@ -62,7 +62,7 @@ pub(super) struct Preparing {
 #[derive(Debug)]
 pub(super) struct Committing {
     waiting: BTreeSet<Daemon>,
-    warnings: String,
+    report: Report,
     deadline: MonoTime,
     /// Transitions of each instance before: what stays the same may have to be told again.
     transitions: BTreeMap<String, u64>,
@@ -70,8 +70,6 @@ pub(super) struct Committing {
 
 /// Time that a daemon may take from `Commit` to `Committed`.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
-/// Most warnings of a new configuration that are logged.
-const WARNINGS: usize = 50;
 
 impl Suite {
     /// Somebody wants the configuration to be read again. `client` is answered at the end.
@@ -146,21 +144,22 @@ impl Suite {
         };
         self.retire_worker();
         match outcome {
-            Ok(Some(worker::Outcome { parts: Some(parts), text, .. })) => {
-                self.note_check(&text);
+            Ok(Some(worker::Outcome { parts: Some(parts), report, .. })) => {
+                self.note_check(&report.text);
                 if let Some(why) = self.new_complaints(&parts) {
                     return self.end_reload(Err(why));
                 }
                 self.save_configuration(&parts);
-                self.stage = Some(Stage::Held(Box::new(parts), text));
+                self.stage = Some(Stage::Held(Box::new(parts), report));
                 self.ask_when_settled(now);
             }
             Ok(Some(refused)) => {
-                self.note_check(&refused.text);
-                for line in refused.text.lines() {
+                let text = refused.report.text;
+                self.note_check(&text);
+                for line in text.lines() {
                     self.say(Level::Error, line);
                 }
-                self.end_reload(Err(refused.text));
+                self.end_reload(Err(text));
             }
             Ok(None) => {}
             Err(error) => self.end_reload(Err(error.to_string())),
@@ -172,7 +171,7 @@ impl Suite {
         if self.settings.config.compatible {
             return None;
         }
-        let unheard = complaints::unheard(&parts.complaints, &self.parts.complaints);
+        let unheard = findings::unheard(&parts.complaints, &self.parts.complaints);
         let lines: Vec<String> = unheard.into_iter().map(ToString::to_string).collect();
         for line in &lines {
             self.say(Level::Error, line);
@@ -209,12 +208,12 @@ impl Suite {
         if !matches!(self.stage, Some(Stage::Held(..))) || self.is_starting() {
             return;
         }
-        if let Some(Stage::Held(parts, warnings)) = self.stage.take() {
-            self.ask_to_prepare(*parts, warnings, now);
+        if let Some(Stage::Held(parts, report)) = self.stage.take() {
+            self.ask_to_prepare(*parts, report, now);
         }
     }
 
-    fn ask_to_prepare(&mut self, parts: Parts, warnings: String, now: MonoTime) {
+    fn ask_to_prepare(&mut self, parts: Parts, report: Report, now: MonoTime) {
         let generation = Generation::new(self.last_generation.value().saturating_add(1));
         self.last_generation = generation;
         let old = Rc::clone(self.broker.part());
@@ -263,7 +262,7 @@ impl Suite {
         let reload = Reload::new(generation, asked.iter().map(|(daemon, _)| *daemon), now);
         let outcome = reload.outcome();
         let (agreed, files_until) = (None, now + FILES);
-        let preparing = Preparing { reload, parts, slots, warnings, asked, agreed, files_until };
+        let preparing = Preparing { reload, parts, slots, report, asked, agreed, files_until };
         self.stage = Some(Stage::Preparing(Box::new(preparing)));
         self.decide_reload(outcome, now);
     }
@@ -303,11 +302,11 @@ impl Suite {
         let Some(committing) = &mut self.committing else { return };
         committing.waiting.remove(&daemon);
         if committing.waiting.is_empty() {
-            let warnings = std::mem::take(&mut committing.warnings);
+            let report = std::mem::take(&mut committing.report);
             let before = std::mem::take(&mut committing.transitions);
             self.committing = None;
             self.repeat_states(&before);
-            self.end_reload(Ok(warnings));
+            self.end_reload(Ok(report));
         }
     }
 
@@ -358,7 +357,7 @@ impl Suite {
 
     fn commit_reload(&mut self, wider: &BTreeSet<Daemon>, now: MonoTime) {
         let Some(Stage::Preparing(preparing)) = self.stage.take() else { return };
-        let Preparing { reload, parts, slots, warnings, asked, .. } = *preparing;
+        let Preparing { reload, parts, slots, report, asked, .. } = *preparing;
         let generation = reload.generation();
         self.notify_removed(&parts, now);
         self.warn_of_reduced_root(&parts);
@@ -398,7 +397,7 @@ impl Suite {
             }
         }
         let deadline = now + COMMIT_PATIENCE;
-        self.committing = Some(Committing { waiting: waiting.clone(), warnings, deadline, transitions });
+        self.committing = Some(Committing { waiting: waiting.clone(), report, deadline, transitions });
         self.note_addresses();
         self.open_pipes();
         self.start_needed(now);
@@ -499,7 +498,7 @@ impl Suite {
     }
 
     /// Answers everybody who asked.
-    fn end_reload(&mut self, result: Result<String, String>) {
+    fn end_reload(&mut self, result: Result<Report, String>) {
         let generation = self.broker.generation();
         self.show_reload(false);
         self.reload_interrupted = false;
@@ -508,8 +507,8 @@ impl Suite {
             service::ready("running");
         }
         match result {
-            Ok(warnings) => {
-                for line in warnings.lines().filter(|line| line.contains(": warning[")).take(WARNINGS) {
+            Ok(report) => {
+                for line in &report.warnings {
                     self.say(Level::Warning, line);
                 }
                 self.say(Level::Info, "Reload complete");
@@ -517,7 +516,11 @@ impl Suite {
                 self.last_reload = Some(format!("generation {generation} is in use"));
                 let text = format!("generation {generation}");
                 self.note_event(EventKind::Suite, "keepalived", "reloaded", &text);
-                self.reload_answers.keep(waiters, &Reloaded { generation, warnings }, ipc::reactor::now());
+                self.reload_answers.keep(
+                    waiters,
+                    &Reloaded { generation, warnings: report.text },
+                    ipc::reactor::now(),
+                );
             }
             Err(why) => {
                 let first = why.lines().next().unwrap_or_default().to_owned();
