@@ -50,6 +50,10 @@ impl Failure {
     }
 }
 
+fn fatal(error: impl fmt::Display) -> Failure {
+    Failure::new(exit::FATAL, error)
+}
+
 /// Does what the command line says.
 #[must_use]
 pub fn boot(args: &Args) -> ExitCode {

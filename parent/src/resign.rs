@@ -4,25 +4,48 @@
 //! here was Master. Should another Master be there by now, it answers priority 0 with an advert, and nobody moves.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use config::model::parts::{Held, ParentInstance};
 use config::model::units::{AdvertInterval, Generation, InstanceId, MonoTime, Priority};
-use ipc::channel::{Channel, ReceiveError};
+use ipc::channel::{Channel, ReceiveError, SendError};
 use ipc::messages::ctl::Daemon;
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpState, VrrpdToParent};
 use ipc::messages::{FromDaemon, ToDaemon};
 use ipc::slots::{Slot, Slots};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sandbox::profile::VRRPD;
-use sandbox::spawn::{SpawnSpec, Spawned, spawn};
+use sandbox::spawn::{SpawnError, SpawnSpec, Spawned, spawn};
 use sandbox::system::process::{pidfd_send_signal, wait_pidfd};
 use sandbox::user::Ids;
 
 use crate::worker::Parts;
+
+/// Why nobody, or not everybody, was told.
+#[derive(Debug, thiserror::Error)]
+pub enum ResignError {
+    /// A descriptor or memory is missing.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// vrrpd can't be started.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// It can't be ordered.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// It broke the protocol.
+    #[error(transparent)]
+    Receive(ReceiveError),
+    /// It ended without an answer.
+    #[error("vrrpd --release has died")]
+    Died,
+    /// It took too long.
+    #[error("vrrpd --release gave no answer")]
+    Silent,
+}
 
 /// Time that the process has to resign and withdraw.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -41,13 +64,12 @@ pub fn resign(
     parts: &Parts,
     here: &Held,
     now: impl Fn() -> MonoTime,
-) -> Result<Vec<String>, String> {
-    let words = |error: io::Error| error.to_string();
-    let Some(slots) = slots(&parts.parent.instances, here, now()).map_err(words)? else {
+) -> Result<Vec<String>, ResignError> {
+    let Some(slots) = slots(&parts.parent.instances, here, now())? else {
         return Ok(Vec::new());
     };
-    let (ours, theirs) = UnixStream::pair().map_err(words)?;
-    let mut channel: Channel<ParentToVrrpd, VrrpdToParent> = Channel::new(ours, true).map_err(words)?;
+    let (ours, theirs) = UnixStream::pair()?;
+    let mut channel: Channel<ParentToVrrpd, VrrpdToParent> = Channel::new(ours, true)?;
     let spec = SpawnSpec {
         executable: &daemon_dir.join(Daemon::Vrrpd.name()),
         argv0: Daemon::Vrrpd.name(),
@@ -58,18 +80,28 @@ pub fn resign(
         realtime: None,
         environment: &[],
     };
-    let process = spawn(&spec).map_err(|error| error.to_string())?;
+    let process = spawn(&spec)?;
     drop(spec);
-    let memory = ParentToVrrpd::Memory { generation: GENERATION, inherited: true, sockets: Vec::new() };
-    let prepare = ParentToVrrpd::Common(ToDaemon::Prepare { generation: GENERATION });
-    let commit = ParentToVrrpd::Common(ToDaemon::Commit(GENERATION));
-    let sent = channel
-        .send(&memory, &[slots.as_fd()])
-        .and_then(|()| channel.send(&prepare, &[parts.vrrpd.as_fd()]))
-        .and_then(|()| channel.send(&commit, &[]));
-    let outcome = sent.map_err(|error| error.to_string()).and_then(|()| listen(&mut channel, now));
+    let ordered = order(&mut channel, GENERATION, slots.as_fd(), parts.vrrpd.as_fd());
+    let outcome = ordered.map_err(ResignError::from).and_then(|()| listen(&mut channel, now));
     end(&process);
     outcome
+}
+
+/// Tells a `vrrpd --release` what it is to withdraw: the slots say who was Master, the model what belongs to whom.
+///
+/// # Errors
+/// Its channel is full or closed.
+pub fn order(
+    channel: &mut Channel<ParentToVrrpd, VrrpdToParent>,
+    generation: Generation,
+    slots: BorrowedFd<'_>,
+    model: BorrowedFd<'_>,
+) -> Result<(), SendError> {
+    let memory = ParentToVrrpd::Memory { generation, inherited: true, sockets: Vec::new() };
+    channel.send(&memory, &[slots])?;
+    channel.send(&ParentToVrrpd::Common(ToDaemon::Prepare { generation }), &[model])?;
+    channel.send(&ParentToVrrpd::Common(ToDaemon::Commit(generation)), &[])
 }
 
 /// Slots as the dead suite would have left them; `None` when it was Master of nothing.
@@ -104,7 +136,7 @@ fn holds(held: &Held, here: &Held) -> bool {
 fn listen(
     channel: &mut Channel<ParentToVrrpd, VrrpdToParent>,
     now: impl Fn() -> MonoTime,
-) -> Result<Vec<String>, String> {
+) -> Result<Vec<String>, ResignError> {
     let deadline = now() + PATIENCE;
     let mut lines = Vec::new();
     loop {
@@ -115,13 +147,13 @@ fn listen(
             Ok(None) => {
                 let left = deadline.since(now());
                 if left.is_zero() {
-                    return Err("vrrpd --release gave no answer".to_owned());
+                    return Err(ResignError::Silent);
                 }
                 let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
                 let _readable = poll(&mut [PollFd::new(channel.as_fd(), PollFlags::POLLIN)], timeout);
             }
-            Err(ReceiveError::Closed) => return Err("vrrpd --release has died".to_owned()),
-            Err(error) => return Err(error.to_string()),
+            Err(ReceiveError::Closed) => return Err(ResignError::Died),
+            Err(error) => return Err(ResignError::Receive(error)),
         }
     }
 }

@@ -14,8 +14,8 @@ use sandbox::spawn::abilities;
 
 use super::powers::choose_users;
 use super::{
-    BANNER, Failure, claim, daemon_dir, enter_namespace, exit, facility, first_load, given, running_on, tell,
-    what,
+    BANNER, Failure, claim, daemon_dir, enter_namespace, exit, facility, fatal, first_load, given,
+    running_on, tell, what,
 };
 use crate::append;
 use crate::args::Args;
@@ -42,7 +42,7 @@ pub(super) fn signal_number(name: &str) -> Result<ExitCode, Failure> {
         "TDUMP" => realtime.threads,
         other => return Err(Failure::new(exit::FATAL, format!("Unknown sigfunc {other}"))),
     };
-    writeln!(io::stdout(), "{number}").map_err(|error| Failure::new(exit::FATAL, error))?;
+    writeln!(io::stdout(), "{number}").map_err(fatal)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -94,13 +94,12 @@ pub(super) fn withdraw_leftovers(args: &Args) -> Result<ExitCode, Failure> {
         records.extend(named.filter_map(|entry| Record::claim(&entry.path()).ok()));
     }
     if let Some((_, left)) = records.first()
-        && let Err(why) = resign(args, left)
+        && let Err(failure) = resign(args, left)
     {
-        tell(&format!("peers are not told: {why}"));
+        tell(&format!("peers are not told: {}", failure.text));
     }
     for (record, left) in records {
-        let removed =
-            addresses::withdraw(&left, reactor::now).map_err(|why| Failure::new(exit::FATAL, why))?;
+        let removed = addresses::withdraw(&left, reactor::now).map_err(fatal)?;
         for address in removed {
             tell(&format!("withdrawn: {address}"));
         }
@@ -110,20 +109,19 @@ pub(super) fn withdraw_leftovers(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// Tells the peers of instances that were Master when everything was killed; the configuration says how.
-fn resign(args: &Args, left: &Held) -> Result<(), String> {
-    let here = addresses::still_here(left, reactor::now)?;
+fn resign(args: &Args, left: &Held) -> Result<(), Failure> {
+    let here = addresses::still_here(left, reactor::now).map_err(fatal)?;
     if here.is_empty() {
         return Ok(());
     }
-    let words = |failure: Failure| failure.text;
-    let executable = std::env::current_exe().map_err(|error| error.to_string())?;
-    let daemon_dir = daemon_dir(&executable).map_err(words)?;
-    let able = abilities().map_err(|error| error.to_string())?;
-    let identities = choose_users(able, None).map_err(words)?;
-    let parts = first_load(args, &executable, identities).map_err(words)?;
-    let identities = choose_users(able, parts.parent.process.daemon_uid_range).map_err(words)?;
+    let executable = std::env::current_exe().map_err(fatal)?;
+    let daemon_dir = daemon_dir(&executable)?;
+    let able = abilities().map_err(fatal)?;
+    let identities = choose_users(able, None)?;
+    let parts = first_load(args, &executable, identities)?;
+    let identities = choose_users(able, parts.parent.process.daemon_uid_range)?;
     let vrrpd = identities.map(|all| all[0]);
-    for line in resign::resign(&daemon_dir, vrrpd, &parts, &here, reactor::now)? {
+    for line in resign::resign(&daemon_dir, vrrpd, &parts, &here, reactor::now).map_err(fatal)? {
         tell(&line);
     }
     Ok(())

@@ -21,7 +21,7 @@ use syslog::Facility;
 
 use super::powers::{choose_users, degraded, kept, require, root_scripts};
 use super::{
-    BANNER, Failure, claim, daemon_dir, enter_namespace, exit, facility, first_load, given, opening,
+    BANNER, Failure, claim, daemon_dir, enter_namespace, exit, facility, fatal, first_load, given, opening,
     running_on, runs_checks, what,
 };
 use crate::args::Args;
@@ -47,7 +47,7 @@ pub(super) fn start(args: &Args) -> Result<ExitCode, Failure> {
     let networks = Networks::enter(args, &process)?;
     let mut ground = Ground::take(args, &process, &machine.daemon_dir)?;
     if !args.foreground {
-        nix::unistd::daemon(false, false).map_err(|error| Failure::new(exit::FATAL, error))?;
+        nix::unistd::daemon(false, false).map_err(fatal)?;
     }
     ground.sign()?;
     let mut log = open_log(args, &process, &networks, machine.facility);
@@ -89,10 +89,6 @@ pub(super) fn start(args: &Args) -> Result<ExitCode, Failure> {
 
 fn runs_vrrp(args: &Args) -> bool {
     !args.only_checks || args.only_vrrp || args.all
-}
-
-fn fatal(error: io::Error) -> Failure {
-    Failure::new(exit::FATAL, error)
 }
 
 /// One line of the parent's.

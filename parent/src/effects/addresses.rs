@@ -11,21 +11,32 @@ use config::model::units::MonoTime;
 use ipnetwork::IpNetwork;
 use netlink::frame::Message;
 use netlink::route::{self, Address, AddressSpec, RouteEvent, RouteSpec};
-use netlink::socket::{Outcome, Protocol, Socket};
+use netlink::socket::{OpenError, Outcome, Protocol, RequestError, Socket};
+
+/// Why nothing is known or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// There is no socket.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The kernel doesn't answer as it should.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+}
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Removes what of `held` is there. Returns what was removed, in words.
 ///
 /// # Errors
-/// What the kernel or its socket said, in words.
-pub fn withdraw(held: &Held, now: impl Fn() -> MonoTime) -> Result<Vec<String>, String> {
+/// What the kernel or its socket said.
+pub fn withdraw(held: &Held, now: impl Fn() -> MonoTime) -> Result<Vec<String>, AddressError> {
     if held.is_empty() {
         return Ok(Vec::new());
     }
     let deadline = now() + PATIENCE;
     let left = || deadline.since(now());
-    let mut socket = Socket::open(Protocol::Route).map_err(|error| error.to_string())?;
+    let mut socket = Socket::open(Protocol::Route)?;
     let Here { names, addresses: present } = look(&mut socket, left)?;
     let index = |wanted: &String| names.iter().find(|(_, name)| *name == wanted).map(|(index, _)| *index);
     let routes = held.routes.iter().filter_map(|route| {
@@ -40,7 +51,7 @@ pub fn withdraw(held: &Held, now: impl Fn() -> MonoTime) -> Result<Vec<String>, 
     });
     // Routes first, as vrrpd does: they may lead through the addresses.
     let (words, messages): (Vec<String>, Vec<Message>) = routes.chain(addresses).unzip();
-    let outcomes = socket.request(&messages, left).map_err(|error| error.to_string())?;
+    let outcomes = socket.request(&messages, left)?;
     let removed = words.into_iter().zip(outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Done));
     Ok(removed.map(|(words, _)| words).collect())
 }
@@ -48,10 +59,10 @@ pub fn withdraw(held: &Held, now: impl Fn() -> MonoTime) -> Result<Vec<String>, 
 /// Those addresses of `held` that are there, without its routes.
 ///
 /// # Errors
-/// What the kernel or its socket said, in words.
-pub fn still_here(held: &Held, now: impl Fn() -> MonoTime) -> Result<Held, String> {
+/// What the kernel or its socket said.
+pub fn still_here(held: &Held, now: impl Fn() -> MonoTime) -> Result<Held, AddressError> {
     let deadline = now() + PATIENCE;
-    let mut socket = Socket::open(Protocol::Route).map_err(|error| error.to_string())?;
+    let mut socket = Socket::open(Protocol::Route)?;
     let Here { names, addresses } = look(&mut socket, || deadline.since(now()))?;
     let here = held.addresses.iter();
     let here = here.filter(|wanted| addresses.iter().any(|address| is_at(wanted, address, &names)));
@@ -75,7 +86,7 @@ fn is_at(
         && interface.as_ref().is_none_or(|wanted| names.get(&address.index) == Some(wanted))
 }
 
-fn look(socket: &mut Socket, left: impl Fn() -> Duration + Copy) -> Result<Here, String> {
+fn look(socket: &mut Socket, left: impl Fn() -> Duration + Copy) -> Result<Here, AddressError> {
     let mut names = BTreeMap::new();
     let mut addresses = Vec::new();
     let mut read = |kind: u16, payload: &[u8]| match route::decode(kind, payload) {
@@ -91,8 +102,8 @@ fn look(socket: &mut Socket, left: impl Fn() -> Duration + Copy) -> Result<Here,
         )
         | None => {}
     };
-    socket.dump(&route::dump_links(), left, &mut read).map_err(|error| error.to_string())?;
-    socket.dump(&route::dump_addresses(), left, &mut read).map_err(|error| error.to_string())?;
+    socket.dump(&route::dump_links(), left, &mut read)?;
+    socket.dump(&route::dump_addresses(), left, &mut read)?;
     Ok(Here { names, addresses })
 }
 

@@ -46,6 +46,29 @@ pub struct Answer {
     pub fd: Option<OwnedFd>,
 }
 
+/// Why an errand brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ErrandError {
+    /// Its time is over, or that of one before it at the same path, which is still there.
+    #[error("its file system does not answer")]
+    Silent,
+    /// It has no process.
+    #[error("{0}")]
+    NotStarted(#[from] io::Error),
+    /// Its process said nothing.
+    #[error("its process ended without an answer")]
+    Died,
+    /// The work failed. Text is all that comes from its process.
+    #[error("{0}")]
+    Failed(String),
+    /// The answer is none that the asker knows.
+    #[error("{0}")]
+    Unreadable(#[from] serde_json::Error),
+    /// The answer lacks the descriptor that was to be opened.
+    #[error("it was not opened")]
+    NotOpened,
+}
+
 /// Something to be done at a path, in a directory, or wherever some files are: errands of one name wait for each other.
 pub struct Errand<'w> {
     path: String,
@@ -55,7 +78,7 @@ pub struct Errand<'w> {
     work: Work<'w>,
 }
 
-/// What is done, with what was lent for it.
+/// What is done, with what was lent for it. Text is all that its process can tell of a failure.
 type Work<'w> = Box<dyn FnOnce(Vec<OwnedFd>) -> Result<Answer, String> + 'w>;
 
 impl<'w> Errand<'w> {
@@ -88,8 +111,8 @@ impl<'w> Errand<'w> {
 
     /// Does the work in this process.
     #[cfg(test)]
-    pub(super) fn done_here(self) -> (Task, Result<Answer, String>) {
-        (self.task, (self.work)(self.lent))
+    pub(super) fn done_here(self) -> (Task, Result<Answer, ErrandError>) {
+        (self.task, (self.work)(self.lent).map_err(ErrandError::Failed))
     }
 }
 
@@ -116,7 +139,7 @@ pub struct Done {
     /// Who gets the answer.
     pub task: Task,
     /// The answer.
-    pub result: Result<Answer, String>,
+    pub result: Result<Answer, ErrandError>,
 }
 
 /// All errands.
@@ -134,8 +157,6 @@ const MOST: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of an answer.
 const LONGEST: usize = 8 * 1024;
-/// Why an errand failed that nobody answered.
-pub(super) const SILENT: &str = "its file system does not answer";
 
 impl Errands {
     /// Asks for an errand; [`Self::start_next`] starts it.
@@ -178,7 +199,7 @@ impl Errands {
     pub fn start(&mut self, key: usize, errand: Errand<'_>, now: MonoTime) -> Result<RawFd, Done> {
         let Errand { path, task, lent, patience, work } = errand;
         if self.running.values().any(|run| run.path == path) {
-            return Err(Done { task, result: Err(SILENT.to_owned()) });
+            return Err(Done { task, result: Err(ErrandError::Silent) });
         }
         match begin(&lent, work) {
             Ok((pid, pidfd, answer)) => {
@@ -187,7 +208,7 @@ impl Errands {
                 self.running.insert(key, run);
                 Ok(fd)
             }
-            Err(error) => Err(Done { task, result: Err(error.to_string()) }),
+            Err(error) => Err(Done { task, result: Err(error.into()) }),
         }
     }
 
@@ -207,7 +228,7 @@ impl Errands {
         late.filter_map(|run| {
             let task = run.task.take()?;
             let _gone = pidfd_send_signal(run.pidfd.as_fd(), nix::libc::SIGKILL);
-            Some(Done { task, result: Err(SILENT.to_owned()) })
+            Some(Done { task, result: Err(ErrandError::Silent) })
         })
         .collect()
     }
@@ -270,14 +291,14 @@ fn borrowed(channel: &OwnedFd, count: usize) -> Result<Vec<OwnedFd>, String> {
     received.map(|(_, fds)| fds).map_err(|error| error.to_string())
 }
 
-fn answer(socket: &OwnedFd) -> Result<Answer, String> {
+fn answer(socket: &OwnedFd) -> Result<Answer, ErrandError> {
     let mut bytes = vec![0; LONGEST];
     let (length, fds) = receive_with_fds(socket.as_fd(), &mut bytes, 1).unwrap_or_default();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match bytes.get(..length).and_then(<[u8]>::split_first) {
         Some((b'+', rest)) => Ok(Answer { text: text(rest), fd: fds.into_iter().next() }),
-        Some((_, rest)) => Err(text(rest)),
-        None => Err("its process ended without an answer".to_owned()),
+        Some((_, rest)) => Err(ErrandError::Failed(text(rest))),
+        None => Err(ErrandError::Died),
     }
 }
 
@@ -316,9 +337,9 @@ mod tests {
         assert_eq!(words(&done(&mut errands, 1)), [Ok("")]);
     }
 
-    fn words(done: &[Done]) -> Vec<Result<&str, &str>> {
+    fn words(done: &[Done]) -> Vec<Result<&str, String>> {
         done.iter()
-            .map(|done| done.result.as_ref().map(|answer| answer.text.as_str()).map_err(String::as_str))
+            .map(|done| done.result.as_ref().map(|answer| answer.text.as_str()).map_err(ToString::to_string))
             .collect()
     }
 
@@ -386,7 +407,7 @@ mod tests {
         }));
         errands.ask(Errand::new("/b", Task::Look(vec![0], 0), || Ok(Answer::default())));
         let over = done(&mut errands, 2);
-        assert_eq!(words(&over), [Ok(""), Err("its file system does not answer")]);
+        assert_eq!(words(&over), [Ok(""), Err("its file system does not answer".to_owned())]);
         assert!(now().since(asked) >= Duration::from_secs(5));
     }
 }

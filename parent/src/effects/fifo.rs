@@ -14,7 +14,7 @@ use config::model::units::Priority;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use super::errand::{Answer, Errand, Task};
+use super::errand::{Answer, Errand, ErrandError, Task};
 use crate::broker::Whose;
 
 /// One pipe.
@@ -67,8 +67,8 @@ pub enum Subject {
 /// Why a pipe is not open.
 #[derive(Debug)]
 pub enum NotOpened {
-    /// In words.
-    Failed(String),
+    /// The errand failed.
+    Failed(ErrandError),
     /// A reload has replaced it meanwhile: it is to be removed, if it was made for nobody else.
     Unwanted(Option<Errand<'static>>),
 }
@@ -95,7 +95,7 @@ impl Pipes {
         errands
     }
 
-    /// Takes an errand's answer; the path. A pipe that a reload has replaced meanwhile is not taken for its successor.
+    /// Takes an errand's answer. A pipe that a reload has replaced meanwhile is not taken for its successor.
     ///
     /// # Errors
     /// The pipe can't be opened, or nobody wants it any more.
@@ -103,8 +103,8 @@ impl Pipes {
         &mut self,
         place: Place,
         path: &str,
-        result: Result<Answer, String>,
-    ) -> Result<String, NotOpened> {
+        result: Result<Answer, ErrandError>,
+    ) -> Result<(), NotOpened> {
         let is_wanted = [&self.all, &self.vrrp, &self.checks]
             .into_iter()
             .flatten()
@@ -114,9 +114,9 @@ impl Pipes {
             return Err(NotOpened::Unwanted((made_here && !is_wanted).then(|| removal(path.to_owned()))));
         };
         let answer =
-            result.and_then(|answer| Ok((answer.fd.ok_or("it was not opened")?, answer.text == MADE)));
+            result.and_then(|answer| Ok((answer.fd.ok_or(ErrandError::NotOpened)?, answer.text == MADE)));
         let waiting = match (answer, std::mem::replace(&mut pipe.state, State::Failed)) {
-            (Err(why), _) => return Err(NotOpened::Failed(format!("FIFO {path}: {why}"))),
+            (Err(why), _) => return Err(NotOpened::Failed(why)),
             (Ok((fd, made_here)), before) => {
                 let was_made = matches!(before, State::Open { made_here: true, .. });
                 pipe.state = State::Open { file: File::from(fd), made_here: made_here || was_made };
@@ -125,7 +125,7 @@ impl Pipes {
         };
         let lost = waiting.iter().filter(|record| !pipe.write(record)).count();
         self.dropped = self.dropped.saturating_add(u64::try_from(lost).unwrap_or(u64::MAX));
-        Ok(path.to_owned())
+        Ok(())
     }
 
     /// At the end of the suite: removes the pipes that were made here.
@@ -285,8 +285,8 @@ mod tests {
         pipes.write(Subject::Vrrp, b"x\n");
         let places = [(Place::All, &all), (Place::Vrrp, &vrrp), (Place::Checks, &checks)];
         for (place, settings) in places {
-            let answer = open(settings).map_err(|error| error.to_string());
-            assert_eq!(pipes.opened(place, &settings.path, answer).unwrap(), settings.path);
+            let answer = open(settings).map_err(ErrandError::from);
+            pipes.opened(place, &settings.path, answer).unwrap();
         }
         let open = |settings: &FifoSettings| {
             OpenOptions::new()
@@ -309,9 +309,7 @@ mod tests {
         let here = Scratch::new("fifo-full");
         let settings = settings(&here, "full");
         drop(pipes.configure(&Fifos { vrrp: Some(settings.clone()), ..Fifos::default() }));
-        pipes
-            .opened(Place::Vrrp, &settings.path, open(&settings).map_err(|error| error.to_string()))
-            .unwrap();
+        pipes.opened(Place::Vrrp, &settings.path, open(&settings).map_err(ErrandError::from)).unwrap();
         for _ in 0..10_000 {
             pipes.write(Subject::Vrrp, &[b'x'; 64]);
         }
@@ -326,15 +324,15 @@ mod tests {
         drop(pipes.configure(&Fifos { vrrp: Some(old.clone()), ..Fifos::default() }));
         drop(pipes.configure(&Fifos { vrrp: Some(new.clone()), ..Fifos::default() }));
         pipes.write(Subject::Vrrp, b"1\n");
-        let late = open(&old).map_err(|error| error.to_string());
+        let late = open(&old).map_err(ErrandError::from);
         let Err(NotOpened::Unwanted(Some(removal))) = pipes.opened(Place::Vrrp, &old.path, late) else {
             panic!("it is to be removed");
         };
         removal.done_here().1.unwrap();
         assert!(!Path::new(&old.path).exists());
-        let answer = open(&new).map_err(|error| error.to_string());
+        let answer = open(&new).map_err(ErrandError::from);
         let mut end = File::options().read(true).write(true).open(&new.path).unwrap();
-        assert_eq!(pipes.opened(Place::Vrrp, &new.path, answer).unwrap(), new.path);
+        pipes.opened(Place::Vrrp, &new.path, answer).unwrap();
         let mut bytes = [0; 16];
         assert_eq!(end.read(&mut bytes).unwrap(), 2);
     }
@@ -351,7 +349,7 @@ mod tests {
         assert!(stays(pipes.opened(Place::Vrrp, &settings.path, late())));
         drop(pipes.configure(&Fifos::default()));
         assert!(stays(pipes.opened(Place::All, &settings.path, Ok(Answer::default()))));
-        assert!(stays(pipes.opened(Place::All, &settings.path, Err("no".to_owned()))));
+        assert!(stays(pipes.opened(Place::All, &settings.path, Err(ErrandError::Failed("no".to_owned())))));
         assert!(!stays(pipes.opened(Place::All, &settings.path, late())));
     }
 

@@ -23,7 +23,7 @@ use nix::fcntl::OFlag;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use serde::{Deserialize, Serialize};
 
-use super::errand::{Answer, Errand, SILENT, Task};
+use super::errand::{Answer, Errand, ErrandError, Task};
 
 /// All tracked files of a configuration.
 #[derive(Debug, Default)]
@@ -112,7 +112,7 @@ impl Files {
     }
 
     /// Takes what the look at these files has brought.
-    pub fn foretold(&mut self, paths: &[String], result: Result<Answer, String>) {
+    pub fn foretold(&mut self, paths: &[String], result: Result<Answer, ErrandError>) {
         let values: Vec<i64> =
             result.ok().and_then(|answer| serde_json::from_str(&answer.text).ok()).unwrap_or_default();
         let mut values = values.into_iter();
@@ -255,14 +255,14 @@ impl Files {
         &mut self,
         positions: &[usize],
         edition: u64,
-        result: Result<Answer, String>,
+        result: Result<Answer, ErrandError>,
         now: MonoTime,
     ) -> Vec<FileId> {
         if edition != self.edition {
             return Vec::new();
         }
         let found = result.and_then(|answer| {
-            let found: Found = serde_json::from_str(&answer.text).map_err(|error| error.to_string())?;
+            let found: Found = serde_json::from_str(&answer.text)?;
             Ok((found, answer.fd))
         });
         let (found, directory) = match found {
@@ -282,10 +282,10 @@ impl Files {
     }
 
     /// A file that can't be looked at. What it was counts on: nobody can say that it has changed.
-    fn miss(&mut self, position: usize, why: &str, now: MonoTime) {
+    fn miss(&mut self, position: usize, why: &ErrandError, now: MonoTime) {
         let Some(entry) = self.entries.get_mut(position) else { return };
         entry.is_busy = false;
-        entry.due = Some(now + if why == SILENT { SILENT_RETRY } else { RETRY });
+        entry.due = Some(now + if matches!(why, ErrandError::Silent) { SILENT_RETRY } else { RETRY });
         entry.value.get_or_insert(0);
         if !std::mem::replace(&mut entry.told, true) {
             self.problems.push(format!("track_file {}: {}: {why}", entry.settings.name, entry.settings.path));

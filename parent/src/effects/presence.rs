@@ -11,13 +11,27 @@ use std::time::Duration;
 use config::model::units::MonoTime;
 use netlink::frame::Content;
 use netlink::route::{self, Group, RouteEvent};
-use netlink::socket::{Protocol, ReceiveError, Socket};
+use netlink::socket::{OpenError, Protocol, ReceiveError, RequestError, Socket};
 
 /// The addresses asked for, and the interfaces that each stands on.
 #[derive(Debug)]
 pub struct Presence {
     socket: Socket,
     holders: BTreeMap<IpAddr, BTreeSet<u32>>,
+}
+
+/// Why the addresses are not known.
+#[derive(Debug, thiserror::Error)]
+pub enum PresenceError {
+    /// There is no socket.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// They can't be read.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// Events can't be read.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
 }
 
 /// Whether events may be left in the queue.
@@ -38,11 +52,11 @@ impl Presence {
     /// Subscribes to address events and finds out which of these addresses are here.
     ///
     /// # Errors
-    /// What the kernel or its socket said, in words.
-    pub fn open(wanted: BTreeSet<IpAddr>, now: impl Fn() -> MonoTime) -> Result<Self, String> {
-        let mut socket = Socket::open(Protocol::Route).map_err(|error| error.to_string())?;
+    /// What the kernel or its socket said.
+    pub fn open(wanted: BTreeSet<IpAddr>, now: impl Fn() -> MonoTime) -> Result<Self, PresenceError> {
+        let mut socket = Socket::open(Protocol::Route)?;
         for group in [Group::Ipv4Address, Group::Ipv6Address] {
-            socket.join(group.number()).map_err(|error| error.to_string())?;
+            socket.join(group.number())?;
         }
         let mut presence =
             Self { socket, holders: wanted.into_iter().map(|wanted| (wanted, BTreeSet::new())).collect() };
@@ -66,7 +80,7 @@ impl Presence {
     ///
     /// # Errors
     /// The addresses could not be read again after an overrun.
-    pub fn read(&mut self, now: impl Fn() -> MonoTime) -> Result<Rest, String> {
+    pub fn read(&mut self, now: impl Fn() -> MonoTime) -> Result<Rest, PresenceError> {
         for _ in 0..DATAGRAMS {
             match self.socket.receive() {
                 Ok(None) => return Ok(Rest::Nothing),
@@ -78,22 +92,20 @@ impl Presence {
                     }
                 }
                 Err(ReceiveError::Overrun | ReceiveError::Truncated { .. }) => self.look(&now)?,
-                Err(error @ ReceiveError::Os(_)) => return Err(error.to_string()),
+                Err(error @ ReceiveError::Os(_)) => return Err(error.into()),
             }
         }
         Ok(Rest::More)
     }
 
     /// Reads all addresses, through another socket: events that come meanwhile wait in ours.
-    fn look(&mut self, now: impl Fn() -> MonoTime) -> Result<(), String> {
+    fn look(&mut self, now: impl Fn() -> MonoTime) -> Result<(), PresenceError> {
         let deadline = now() + PATIENCE;
         let holders = &mut self.holders;
         holders.values_mut().for_each(BTreeSet::clear);
         let mut read = |kind: u16, payload: &[u8]| note(holders, kind, payload);
-        let mut socket = Socket::open(Protocol::Route).map_err(|error| error.to_string())?;
-        socket
-            .dump(&route::dump_addresses(), || deadline.since(now()), &mut read)
-            .map_err(|error| error.to_string())
+        let mut socket = Socket::open(Protocol::Route)?;
+        Ok(socket.dump(&route::dump_addresses(), || deadline.since(now()), &mut read)?)
     }
 }
 

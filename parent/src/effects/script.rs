@@ -81,7 +81,13 @@ pub enum RunError {
     /// This machine has no process, memory or descriptor left for it.
     #[error("it can't be started: {0}")]
     NotForked(#[source] io::Error),
-    /// It may not run.
+    /// No such script is configured.
+    #[error("it is not configured")]
+    Unknown,
+    /// It names no program.
+    #[error("it has no command")]
+    NoCommand,
+    /// It may not run. Why is told in words by the process that looked for it.
     #[error("{0}")]
     Unsafe(String),
     /// It can't be executed.
@@ -96,9 +102,13 @@ impl RunError {
         match self {
             Self::Awaited => None,
             Self::NotForked(_) | Self::TooMany(_) => Some(RunOutcome::NotStarted),
-            Self::Busy | Self::Stuck | Self::Unfound(_) | Self::Unsafe(_) | Self::Exec(_) => {
-                Some(RunOutcome::NotRun)
-            }
+            Self::Busy
+            | Self::Stuck
+            | Self::Unfound(_)
+            | Self::Unknown
+            | Self::NoCommand
+            | Self::Unsafe(_)
+            | Self::Exec(_) => Some(RunOutcome::NotRun),
         }
     }
 }
@@ -193,7 +203,7 @@ impl Runner {
         if self.runs.len() >= purpose.room() {
             return Err(RunError::TooMany(self.runs.len()));
         }
-        let program = script.argv.first().ok_or_else(|| RunError::Unsafe("it has no command".to_owned()))?;
+        let program = script.argv.first().ok_or(RunError::NoCommand)?;
         self.admit(&script.name, program)?;
         let Started { pid, pidfd, exec } =
             start_prepared(self.ahead(&purpose), || command(script, extra, written_path))

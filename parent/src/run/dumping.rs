@@ -20,7 +20,7 @@ use ipc::reactor;
 
 use super::{Source, Suite};
 use crate::dump::{self, Seen, Services, Snapshot, What};
-use crate::effects::errand::{Answer, Errand, Task};
+use crate::effects::errand::{Answer, Errand, ErrandError, Task};
 
 /// Files that are being written, and those that are asked for.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ impl Suite {
     }
 
     /// Files were written, or not.
-    pub(super) fn end_dump(&mut self, result: Result<Answer, String>, now: MonoTime) {
+    pub(super) fn end_dump(&mut self, result: Result<Answer, ErrandError>, now: MonoTime) {
         self.dumping.is_writing = false;
         if let Err(why) = result {
             self.say(Level::Error, &format!("state files: {why}"));
@@ -90,7 +90,7 @@ impl Suite {
             Ok(started) => self.watch_errand(key, started, now),
             Err(error) => {
                 self.sources.remove(&key);
-                self.end_dump(Err(error.to_string()), now);
+                self.end_dump(Err(error.into()), now);
             }
         }
     }

@@ -63,8 +63,8 @@ impl Suite {
         let Done { task, result } = done;
         match task {
             Task::Pipe(place, path) => match self.pipes.opened(place, &path, result) {
-                Ok(_) => self.start_reader(place, now),
-                Err(NotOpened::Failed(why)) => self.say(Level::Error, &why),
+                Ok(()) => self.start_reader(place, now),
+                Err(NotOpened::Failed(why)) => self.say(Level::Error, &format!("FIFO {path}: {why}")),
                 Err(NotOpened::Unwanted(removal)) => {
                     if let Some(removal) = removal {
                         self.errands.ask(removal);
@@ -79,7 +79,7 @@ impl Suite {
                 self.files.foretold(&paths, result);
                 self.commit_when_foreseen(now);
             }
-            Task::ReloadTime => self.note_reload_time(result.map(|answer| answer.text), now),
+            Task::ReloadTime => self.note_reload_time(result, now),
             Task::Dump => self.end_dump(result, now),
             Task::Untold(what) => {
                 if let Err(why) = result {

@@ -15,7 +15,7 @@ use ipc::{date, reactor};
 
 use super::Suite;
 use crate::append;
-use crate::effects::errand::{Answer, Errand, Task};
+use crate::effects::errand::{Answer, Errand, ErrandError, Task};
 use crate::effects::notify::Job;
 use crate::effects::script::Purpose;
 use crate::pid_file;
@@ -201,12 +201,11 @@ impl Suite {
     }
 
     /// What the file says, and by what it is known again.
-    pub(super) fn note_reload_time(&mut self, found: Result<String, String>, now: MonoTime) {
+    pub(super) fn note_reload_time(&mut self, found: Result<Answer, ErrandError>, now: MonoTime) {
         self.schedule.is_looking = false;
         let Some(path) = self.broker.part().process.reload.time_file.clone() else { return };
-        let found = found.and_then(|text| {
-            serde_json::from_str::<(Option<Seen>, String)>(&text).map_err(|error| error.to_string())
-        });
+        let found =
+            found.and_then(|answer| Ok(serde_json::from_str::<(Option<Seen>, String)>(&answer.text)?));
         let (seen, text) = match found {
             Ok(found) => found,
             Err(why) => {

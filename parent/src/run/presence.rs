@@ -35,7 +35,8 @@ impl Suite {
         if wanted.is_empty() {
             return;
         }
-        let opened = Presence::open(wanted, reactor::now).and_then(|presence| {
+        let opened = Presence::open(wanted, reactor::now).map_err(|error| error.to_string());
+        let opened = opened.and_then(|presence| {
             let key = self.key(Source::Addresses);
             self.reactor.watch_reads(presence.fd(), key).map_err(|error| error.to_string())?;
             Ok(Watching { presence, key, here: BTreeSet::new() })

@@ -11,7 +11,7 @@ use config::model::units::{InstanceId, MonoTime};
 use ipc::channel::Channel;
 use ipc::messages::ctl::Daemon;
 use ipc::messages::vrrpd::{ParentToVrrpd, VrrpdToParent};
-use ipc::messages::{FromDaemon, Level, ToDaemon};
+use ipc::messages::{FromDaemon, Level};
 use ipc::reactor::{self, Ready};
 use sandbox::spawn::Spawned;
 use sandbox::system::process::{pidfd_send_signal, wait_pidfd};
@@ -19,6 +19,7 @@ use sandbox::system::process::{pidfd_send_signal, wait_pidfd};
 use super::launch::launch;
 use super::{Source, Suite};
 use crate::effects::addresses;
+use crate::resign::{self, ResignError};
 
 /// A release that is under way.
 #[derive(Debug)]
@@ -55,10 +56,9 @@ impl Suite {
         }
     }
 
-    fn try_release(&mut self, now: MonoTime) -> Result<Releasing, String> {
+    fn try_release(&mut self, now: MonoTime) -> Result<Releasing, ResignError> {
         let (process, socket) =
-            launch(&self.settings, &self.broker.part().process, Daemon::Vrrpd, &["--release"])
-                .map_err(|error| error.to_string())?;
+            launch(&self.settings, &self.broker.part().process, Daemon::Vrrpd, &["--release"])?;
         let keys = [self.key(Source::Release), self.key(Source::ReleasePidfd)];
         match self.order_release(&process, socket, keys) {
             Ok(channel) => Ok(Releasing { process, channel, keys, deadline: now + PATIENCE, done: false }),
@@ -74,18 +74,12 @@ impl Suite {
         process: &Spawned,
         socket: UnixStream,
         keys: [usize; 2],
-    ) -> Result<Channel<ParentToVrrpd, VrrpdToParent>, String> {
-        let words = |error: std::io::Error| error.to_string();
-        let mut channel: Channel<ParentToVrrpd, VrrpdToParent> = Channel::new(socket, true).map_err(words)?;
-        let generation = self.broker.generation();
-        let memory = ParentToVrrpd::Memory { generation, inherited: true, sockets: Vec::new() };
-        let prepare = ParentToVrrpd::Common(ToDaemon::Prepare { generation });
-        channel.send(&memory, &[self.vault.slots().as_fd()]).map_err(|error| error.to_string())?;
-        channel.send(&prepare, &[self.parts.vrrpd.as_fd()]).map_err(|error| error.to_string())?;
-        let commit = ParentToVrrpd::Common(ToDaemon::Commit(generation));
-        channel.send(&commit, &[]).map_err(|error| error.to_string())?;
-        self.reactor.watch(channel.as_raw_fd(), keys[0]).map_err(words)?;
-        self.reactor.watch_reads(process.pidfd.as_raw_fd(), keys[1]).map_err(words)?;
+    ) -> Result<Channel<ParentToVrrpd, VrrpdToParent>, ResignError> {
+        let mut channel: Channel<ParentToVrrpd, VrrpdToParent> = Channel::new(socket, true)?;
+        let (slots, model) = (self.vault.slots().as_fd(), self.parts.vrrpd.as_fd());
+        resign::order(&mut channel, self.broker.generation(), slots, model)?;
+        self.reactor.watch(channel.as_raw_fd(), keys[0])?;
+        self.reactor.watch_reads(process.pidfd.as_raw_fd(), keys[1])?;
         Ok(channel)
     }
 

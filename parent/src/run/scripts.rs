@@ -73,9 +73,8 @@ impl Suite {
         purpose: Purpose,
         now: MonoTime,
     ) -> Result<(), RunError> {
-        let unknown = || RunError::Unsafe("it is not configured".to_owned());
-        let part = self.broker.part_of(job.generation).cloned().ok_or_else(unknown)?;
-        let script = part.scripts.get(job.script.index()).ok_or_else(unknown)?;
+        let part = self.broker.part_of(job.generation).cloned().ok_or(RunError::Unknown)?;
+        let script = part.scripts.get(job.script.index()).ok_or(RunError::Unknown)?;
         let key = self.key(Source::Script);
         let asker = asker(&purpose);
         match self.runner.start(key, script, &job.extra, purpose, part.process.symlink_paths, now) {

@@ -162,13 +162,15 @@ fn init_file_writes_through_no_link() {
 fn what_could_not_be_looked_at_is_tried_again_soon_unless_its_file_system_is_silent() {
     let folder = Scratch::new("missed");
     std::fs::write(folder.join("load"), "7").unwrap();
-    for (why, next) in [(SILENT, at(30_000)), ("Resource temporarily unavailable", at(1_000))] {
+    let busy = ErrandError::NotStarted(io::Error::from_raw_os_error(11));
+    for (why, next) in [(ErrandError::Silent, at(30_000)), (busy, at(1_000))] {
         let mut files = Files::default();
         files.configure(&[file(&folder, None)], at(0));
         assert_eq!(files.looks(at(0)).len(), 1);
-        assert_eq!(files.looked(&[0], 1, Err(why.to_owned()), at(0)), []);
-        assert_eq!(files.deadline(), Some(next), "{why}");
-        assert_eq!(tick(&mut files, next), [FILE], "{why}");
+        let words = why.to_string();
+        assert_eq!(files.looked(&[0], 1, Err(why), at(0)), []);
+        assert_eq!(files.deadline(), Some(next), "{words}");
+        assert_eq!(tick(&mut files, next), [FILE], "{words}");
         assert_eq!(files.value(FILE), 7);
     }
 }
@@ -216,7 +218,7 @@ fn a_file_that_does_not_answer_is_not_foreseen() {
     let wanted = [file(Path::new("/somewhere"), None)];
     assert_eq!(files.foresee(&wanted).len(), 1);
     let paths = [wanted[0].path.clone()];
-    files.foretold(&paths, Err("no answer".to_owned()));
+    files.foretold(&paths, Err(ErrandError::Died));
     assert!(!files.is_foreseeing());
     files.configure(&wanted, at(0));
     assert!(files.is_unread());
