@@ -64,15 +64,19 @@ STAGE
 chmod 755 "$work/first"
 
 # One processor per guest: it and the processes it traces answer each other in turn, and across processors
-# each turn costs several times more. One that no other guest holds, if there is such a one: its lock lasts as long
-# as the guest's processes.
+# each turn costs several times more. One that no other guest holds, if there is such a one, of those that may be used:
+# its lock lasts as long as the guest's processes.
+processors=()
+while read -r first last; do
+  mapfile -t -O "${#processors[@]}" processors < <(seq "$first" "${last:-$first}")
+done < <(sed -n 's/^Cpus_allowed_list:\s*//p' /proc/self/status | tr ',-' '\n ')
 processor=
-for free in $(seq 0 $(($(nproc) - 1))); do
-  [ -z "$processor" ] || break
+for free in "${processors[@]}"; do
   exec 9>"/var/tmp/keepalived-uml.processor-$free"
-  if flock --nonblock 9; then processor=$free; else exec 9>&-; fi
+  if flock --nonblock 9; then processor=$free; break; fi
+  exec 9>&-
 done
-processor=${processor:-$((RANDOM % $(nproc)))}
+processor=${processor:-${processors[RANDOM % ${#processors[@]}]}}
 rc=0
 timeout --kill-after=5 "$seconds" taskset -c "$processor" "$kernel/linux" root=/dev/root rootfstype=hostfs \
   rootflags=/ ro mem="$memory" quiet con=null con0=fd:0,fd:1 uml_dir="$work" noreboot init="$work/first" \

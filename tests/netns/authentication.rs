@@ -85,7 +85,7 @@ fn a_signed_advert_wins_and_every_forgery_is_counted() {
             let status = director.status().unwrap_or_default();
             status["instances"][0]["rejected_by"][reason].as_u64().unwrap_or(0)
         };
-        let before = transitions(&director)?;
+        let before = director.transitions_in("Master")?;
         for (how, reason) in forgeries {
             let known = counted(reason);
             python(client, &["send", "10.77.0.100", "250", how, "0.5", "7", KEY])?;
@@ -97,7 +97,7 @@ fn a_signed_advert_wins_and_every_forgery_is_counted() {
         wait_transitions(&director, "a signed advert wins, then d1 takes over again", before + 2)?;
         wait_until("d1 holds the address again", Duration::from_secs(20), || d1.has(ADDRESS))?;
         // The first one wins, its copies hold nobody back.
-        let before = transitions(&director)?;
+        let before = director.transitions_in("Master")?;
         python(client, &["send", "10.77.0.100", "250", "replay", "3", "7", KEY])?;
         require(d1.has(ADDRESS), || "copies of one advert kept d1 from taking over".to_owned())?;
         wait_until("copies are counted", Duration::from_secs(20), || counted("replay") >= 5)?;
@@ -115,7 +115,7 @@ fn an_old_stamp_is_believed_by_who_has_a_wide_window_or_none() {
             let block = hmac("enforce", &[(7, KEY)]).replacen('{', &format!("{{\n        {line}"), 1);
             let director = Director::start(lab, d1, Subject::Ours, &config(100, &block), &[])?;
             wait_until("d1 holds the address", Duration::from_secs(20), || d1.has(ADDRESS))?;
-            let before = transitions(&director)?;
+            let before = director.transitions_in("Master")?;
             python(lan.host("client")?, &["send", "10.77.0.100", "250", "stale", "0.3", "7", KEY])?;
             wait_transitions(&director, line, before + 1)?;
         }
@@ -134,7 +134,7 @@ fn signatures_are_rolled_out_and_keys_rotated_without_a_transition() {
         wait_until("d1 alone holds the address", Duration::from_secs(20), || {
             d1.has(ADDRESS) && !d2.has(ADDRESS)
         })?;
-        let before = [transitions(&first)?, transitions(&second)?];
+        let before = [first.transitions_in("Master")?, second.transitions_in("Backup")?];
         let steps = [
             hmac("receive-only", &[(1, KEY)]),
             hmac("permissive", &[(1, KEY)]),

@@ -70,9 +70,11 @@ fn a_container_without_the_right_to_change_users_still_confines_every_daemon() {
             require(holds == ("1".to_owned(), capabilities.to_owned()), || format!("{name}: {holds:?}"))?;
         }
         let ctl = install_ours()?.join("keepalivectl");
-        let status = d1.run(&ctl.to_string_lossy(), &["--run-dir", "/run/lab/d1.run", "status", "--json"])?;
+        let ask = ["--run-dir", "/run/lab/d1.run", "status", "--json"];
         for missing in ["CAP_SETUID", "CAP_SETPCAP"] {
-            require(status.contains(missing), || format!("{missing} isn't told: {status}"))?;
+            wait_until(&format!("{missing} is told"), SOON, || {
+                d1.run(&ctl.to_string_lossy(), &ask).is_ok_and(|status| status.contains(missing))
+            })?;
         }
         process::signal(pid(&parent), Signal::SIGTERM);
         wait_for("it stops", SOON, || parent.try_wait().ok().flatten())?;
@@ -161,11 +163,15 @@ fn with_the_power_of_the_hardened_unit_daemons_and_scripts_of_users_do_their_wor
         wait_until("the script has run as its user", SOON, || {
             fs::read_to_string("/run/open/who").is_ok_and(|who| who == "65534\n")
         })?;
-        let users: std::collections::BTreeSet<String> = process::children(pid(&parent))
-            .iter()
-            .filter(|child| ["vrrpd", "checkd", "ipvsd"].contains(&child.name.as_str()))
-            .filter_map(|child| process::status_field(child.pid, "Uid"))
-            .collect();
+        let users = || -> std::collections::BTreeSet<String> {
+            process::children(pid(&parent))
+                .iter()
+                .filter(|child| ["vrrpd", "checkd", "ipvsd"].contains(&child.name.as_str()))
+                .filter_map(|child| process::status_field(child.pid, "Uid"))
+                .collect()
+        };
+        wait_until("three daemons run", SOON, || users().len() == 3)?;
+        let users = users();
         require(users.len() == 3 && !users.iter().any(|uid| uid.starts_with("0\t")), || {
             format!("{users:?}")
         })?;

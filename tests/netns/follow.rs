@@ -140,10 +140,7 @@ fn a_reload_loses_nothing_of_what_stays() {
         two.addresses.push(on_eth0(SECOND));
         let director = Director::start(lab, d1, Subject::Ours, &(global("d1") + &one.text()), &[])?;
         wait_until("d1 holds the address", ELECTED, || d1.has(ADDRESS))?;
-        let transitions = |director: &Director| -> Result<serde_json::Value, Failure> {
-            Ok(director.status()?["instances"][0]["transitions"].clone())
-        };
-        let before = transitions(&director)?;
+        let before = director.transitions_in("Master")?;
         let probe = Probe::start(lan.host("client")?, ADDRESS, Duration::from_millis(1))?;
         for (text, there) in [(two.text(), true), (one.text(), false)] {
             director.write_config(d1, &(global("d1") + &text))?;
@@ -153,7 +150,7 @@ fn a_reload_loses_nothing_of_what_stays() {
         }
         let report = probe.finish()?;
         require(report.lost == 0, || format!("{} of {} questions lost", report.lost, report.sent))?;
-        let after = transitions(&director)?;
+        let after = director.transitions_in("Master")?;
         require(before == after, || format!("{before} transitions became {after}"))
     });
 }

@@ -344,8 +344,7 @@ fn a_lost_source_address_and_a_lost_interface_are_faults() {
         let director = master(lab, d1, &config)?;
         d1.ip("addr del 10.77.0.9/24 dev eth0\n")?;
         wait_until("the address goes with its source", SOON, || !d1.has(front4(50)))?;
-        let status = director.status()?;
-        require(status["instances"][0]["state"] == "Fault", || status.to_string())?;
+        director.transitions_in("Fault")?;
         d1.ip("addr add 10.77.0.9/24 dev eth0\n")?;
         wait_until("it comes back with it", SOON, || d1.has(front4(50)))?;
         d1.ip("link set eth0 down\n")?;

@@ -58,6 +58,7 @@ fn names_scheduling_memory_and_pid_files_are_those_of_the_configuration() {
         let checkd = director.wait_daemon("keepalived_lvs")?;
         director.wait_daemon("keepalived_ipvs")?;
         let parent = director.pid();
+        wait_until("every daemon has begun", SOON, || director.logged("Startup complete") > 0)?;
         require(read(&format!("/proc/{parent}/comm")) == "director\n", || "the parent's name".to_owned())?;
         // SCHED_RR is 2; fields 41, 40 and 19 are policy, real-time priority and nice value.
         let scheduling = (stat_field(vrrpd, 41), stat_field(vrrpd, 40));
@@ -147,7 +148,9 @@ fn start_and_shutdown_scripts_run_before_the_first_and_after_the_last_daemon() {
         ) + &instance();
         let director = Director::start(lab, d1, Subject::Ours, &config, &[])?;
         director.wait_daemon("vrrpd")?;
-        require(director.logged("startup script script succeeded") == 1, || director.log())?;
+        wait_until("the script's end is told", SOON, || {
+            director.logged("startup script script succeeded") == 1
+        })?;
         let before = read("/run/lab/before");
         require(before.contains("10.77.0.1/") && !before.contains("10.77.0.50"), || before.clone())?;
         wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
@@ -165,7 +168,8 @@ fn a_start_script_that_hangs_delays_the_daemons_by_its_time_only() {
         let script = "startup_script \"/bin/sleep 60\" root\nstartup_script_timeout 1";
         let director = Director::start(lab, d1, Subject::Ours, &(globals(script) + &instance()), &[])?;
         wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
-        require(director.logged("startup script timed out") == 1, || director.log())
+        wait_until("the script's end is told", SOON, || director.logged("startup script timed out") == 1)
+            .map(drop)
     })
 }
 
@@ -432,7 +436,7 @@ fn a_file_names_the_time_of_a_reload() {
         let when = d1.run("/bin/date", &["-u", "-d", "5 seconds", "+%Y-%m-%d %H:%M:%SZ"])?;
         fs::write("/run/lab/when", when).map_err(|cause| Failure::instrument("the file", cause))?;
         wait_until("the new address is there", SOON, || d1.has(front4(51)) && !d1.has(front4(50)))?;
-        require(!Path::new("/run/lab/when").exists(), || "the file is still there".to_owned())?;
+        wait_until("the file is gone", SOON, || !Path::new("/run/lab/when").exists())?;
         // A refused configuration leaves its problems in the log of the check, too.
         director.write_config(d1, &config.replace("interface eth0", "interfase eth0"))?;
         director.signal(Signal::SIGHUP);
@@ -469,14 +473,15 @@ fn a_daemon_in_the_background_is_found_by_its_pid_file_and_logs_to_its_file() {
         wait_until("d1 holds the address", SOON, || d1.has(front4(50)))?;
         let pid: i32 = read("/run/keepalived.pid").trim().parse().unwrap_or(0);
         require(process::is_alive(pid), || format!("pid file: {pid}"))?;
-        let names: Vec<String> = process::children(pid).into_iter().map(|child| child.name).collect();
-        require(
-            ["vrrpd", "checkd", "ipvsd"].iter().all(|name| names.iter().any(|known| known == name)),
-            || format!("--all started {names:?}"),
-        )?;
+        wait_until("--all starts every daemon", SOON, || {
+            let names: Vec<String> = process::children(pid).into_iter().map(|child| child.name).collect();
+            ["vrrpd", "checkd", "ipvsd"].iter().all(|name| names.iter().any(|known| known == name))
+        })?;
         for (file, name) in [("/run/vrrp.pid", "vrrpd"), ("/run/checkers.pid", "checkd")] {
-            let found = read(file).trim().parse().ok().and_then(process::read);
-            require(found.as_ref().is_some_and(|found| found.name == name), || format!("{file}: {found:?}"))?;
+            wait_until(&format!("{file} names {name}"), SOON, || {
+                let found = read(file).trim().parse().ok().and_then(process::read);
+                found.is_some_and(|found| found.name == name)
+            })?;
         }
         wait_until("the log file is written", SOON, || {
             read("/run/lab/k.log").contains("Entering MASTER STATE")
@@ -529,7 +534,7 @@ fn pid_files_lie_in_the_run_directory_with_use_pid_dir() {
         require(process::is_alive(pid), || format!("pid file: {pid}"))?;
         let elsewhere = ["keepalived", "vrrp"].map(|name| Path::new(&format!("/run/{name}.pid")).exists());
         require(elsewhere == [false; 2], || format!("{elsewhere:?}"))?;
-        require(Path::new("/run/keepalived/vrrp.pid").exists(), || "vrrpd has no pid file".to_owned())?;
+        wait_until("vrrpd has a pid file", SOON, || Path::new("/run/keepalived/vrrp.pid").exists())?;
         process::signal(pid, Signal::SIGTERM);
         wait_until("it has stopped", SOON, || !process::is_alive(pid)).map(|_| ())
     })

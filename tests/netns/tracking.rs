@@ -54,6 +54,7 @@ fn a_file_moves_the_address(lab: &Lab, subject: Subject) -> Result<(), Failure> 
     if subject == Subject::C {
         return Ok(());
     }
+    first.transitions_in("Fault")?;
     let instance = first.status()?["instances"][0].clone();
     require(instance["state"] == "Fault" && instance["reason"] == "file load", || format!("{instance}"))?;
     // A successor of the parent's words finds the number again.

@@ -98,7 +98,7 @@ pub fn run(lab: &Lab, mut stage: Stage<'_>, crowd: Crowd, deeds: &[Deed]) -> Res
     let client = stage.lan.host("client")?;
     let probe = Probe::start(client, stage.address, Duration::from_millis(1))?;
     let clients = Clients::start(client, crowd.targets, crowd.clients, crowd.pace)?;
-    let least_rate = crowd.least_rate.min(calm_rate(&clients)? * 0.625);
+    let calm_before = calm_rate(&clients)?;
     let (started, made) = (clock::now(), clients.requests());
     let (mut undone, mut before) = (None, None);
     let mut diary = fs::File::create(lab.out.join("deeds.log"))
@@ -118,6 +118,8 @@ pub fn run(lab: &Lab, mut stage: Stage<'_>, crowd: Crowd, deeds: &[Deed]) -> Res
     let parent = stage.master.status().unwrap_or_default()["parent"].clone();
     writeln!(diary, "{:.3} end: parent {parent}", clock::epoch()).ok();
     let rate = rate(clients.requests() - made, started.elapsed());
+    // Others may begin or end to use the machine meanwhile.
+    let least_rate = crowd.least_rate.min(calm_before.min(calm_rate(&clients)?) * 0.625);
     writeln!(diary, "{rate:.0} requests a second, {least_rate:.0} at least").ok();
     let clients = clients.finish()?;
     let probe = probe.finish()?;

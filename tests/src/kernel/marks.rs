@@ -112,8 +112,9 @@ pub(super) fn packets(lab: &Lab, subject: Subject) -> Result<(), Failure> {
         host.run("nft", edit)?;
         wait_until(&format!("nft {edit:?} is undone"), START, || rules().is_ok_and(|rules| rules == whole))?;
     }
-    let told = director.logged("was changed by something else");
-    require(told == EDITS.len(), || format!("{told} edits were told of"))?;
+    let told = || director.logged("was changed by something else");
+    wait_until("every edit is told of", START, || told() >= EDITS.len())?;
+    require(told() == EDITS.len(), || format!("{} edits were told of", told()))?;
     // Tables of others are theirs.
     host.run("nft", &["add", "table", "ip", "other"])?;
     pause(Duration::from_secs(2));

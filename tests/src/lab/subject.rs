@@ -232,6 +232,17 @@ impl Director {
         instances.into_iter().find(|instance| instance["name"] == name).unwrap_or_default()
     }
 
+    /// How often the first instance has changed its state. What `status` says comes later than what is seen on the
+    /// network, so this waits until it says that the instance is in `state`.
+    pub fn transitions_in(&self, state: &str) -> Result<u64, Failure> {
+        let look = || {
+            let status = self.status().ok()?;
+            let instance = &status["instances"][0];
+            instance["transitions"].as_u64().filter(|_| instance["state"] == state)
+        };
+        wait_for(&format!("status says {state}"), START_PATIENCE, look).map(|(count, _)| count)
+    }
+
     /// Replaces the configuration file; nothing reads it before a reload.
     pub fn write_config(&self, host: &Host, config: &str) -> Result<(), Failure> {
         let conf = Path::new("/run/lab").join(format!("{}.conf", host.name()));
