@@ -8,7 +8,7 @@ CARGO ?= cargo
 PROFILE := lab
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/$(PROFILE)
-SHIPPED := keepalived vrrpd checkd ipvsd keepalivectl genhash
+SHIPPED := keepalived config-worker vrrpd checkd ipvsd keepalivectl genhash
 
 PREFIX ?= /usr
 DESTDIR ?=
@@ -74,7 +74,7 @@ install: release ## programs, units, users, kernel settings, manual pages (DESTD
 	  $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 \
 	  $(DESTDIR)$(SYSCONFDIR)/keepalived
 	install -m 755 $(TARGET)/release/keepalived $(DESTDIR)$(PREFIX)/sbin/keepalived
-	install -m 755 $(TARGET)/release/vrrpd $(TARGET)/release/checkd $(TARGET)/release/ipvsd $(DESTDIR)$(LIBEXEC)/
+	install -m 755 $(addprefix $(TARGET)/release/,config-worker vrrpd checkd ipvsd) $(DESTDIR)$(LIBEXEC)/
 	install -m 755 $(TARGET)/release/keepalivectl $(DESTDIR)$(PREFIX)/bin/keepalivectl
 	install -m 755 $(TARGET)/release/genhash $(DESTDIR)$(PREFIX)/bin/genhash
 	for unit in keepalived keepalived-hardened; do \

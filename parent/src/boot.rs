@@ -25,7 +25,7 @@ use crate::record::{Record, RecordError};
 use crate::worker::{Loading, Parts, What};
 
 pub use orders::genhash;
-use orders::{config_test, signal_number, version, withdraw_leftovers};
+use orders::{signal_number, version, withdraw_leftovers};
 use start::start;
 
 /// Exit codes (keepalived(8)).
@@ -67,13 +67,23 @@ pub fn boot(args: &Args) -> ExitCode {
         version()
     } else if let Some(name) = &args.signal_number {
         signal_number(name)
-    } else if let Some(log) = &args.config_test {
-        config_test(args, log)
+    } else if args.config_test.is_some() {
+        orders::hand_over()
     } else if args.withdraw_leftovers {
         withdraw_leftovers(args)
     } else {
         start(args)
     };
+    exit_code(result)
+}
+
+/// What `keepalived -t` does, in the executable that can read a configuration.
+#[must_use]
+pub fn config_test(args: &Args) -> ExitCode {
+    exit_code(orders::config_test(&absolute(args), args.config_test.as_deref().unwrap_or_default()))
+}
+
+fn exit_code(result: Result<ExitCode, Failure>) -> ExitCode {
     result.unwrap_or_else(|failure| {
         tell(&failure.text);
         ExitCode::from(failure.code)
@@ -165,9 +175,9 @@ fn enter_namespace(name: Option<&str>) -> Result<(), Failure> {
         .map_err(|error| Failure::new(exit::PERMISSION, format!("network namespace {name}: {error}")))
 }
 
-fn first_load(args: &Args, executable: &Path, identities: Option<[Ids; 4]>) -> Result<Parts, Failure> {
+fn first_load(args: &Args, daemon_dir: &Path, identities: Option<[Ids; 4]>) -> Result<Parts, Failure> {
     let worker = identities.map(|all| all[3]);
-    let mut loading = Loading::start(executable, worker, &what(args), reactor::now())
+    let mut loading = Loading::start(daemon_dir, worker, &what(args), reactor::now())
         .map_err(|error| Failure::new(exit::FATAL, chain(&error)))?;
     let outcome = loading.wait(reactor::now).map_err(|error| Failure::new(exit::FATAL, chain(&error)));
     loading.end_and_reap();

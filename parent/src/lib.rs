@@ -22,6 +22,7 @@ pub mod pid_file;
 pub mod place;
 pub mod plain;
 pub mod predecessor;
+pub mod reader;
 pub mod record;
 pub mod reload;
 pub mod reload_time;

@@ -1,16 +1,13 @@
-//! `keepalived`: the parent, and in another process of the same executable the config worker.
+//! `keepalived`: the parent.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 use parent::args::{self, Args, attached};
-use parent::{boot, worker};
+use parent::boot;
 
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == worker::ARGUMENT) {
-        return worker::main();
-    }
     if std::env::args_os().nth(1).is_some_and(|argument| argument == "-T" || argument == "--genhash") {
         return boot::genhash(std::env::args_os().skip(2));
     }

@@ -15,7 +15,7 @@ use tests::lab::sandbox::build_directory;
 use tests::lab::{Failure, Lan, process, sandboxed, wait_for, wait_until};
 
 /// Every file that is installed, with its mode.
-const FILES: [(&str, u32); 14] = [
+const FILES: [(&str, u32); 15] = [
     ("usr/bin/genhash", 0o755),
     ("usr/bin/keepalivectl", 0o755),
     ("usr/lib/sysctl.d/30-keepalived.conf", 0o644),
@@ -23,6 +23,7 @@ const FILES: [(&str, u32); 14] = [
     ("usr/lib/systemd/system/keepalived.service", 0o644),
     ("usr/lib/sysusers.d/keepalived.conf", 0o644),
     ("usr/libexec/keepalived/checkd", 0o755),
+    ("usr/libexec/keepalived/config-worker", 0o755),
     ("usr/libexec/keepalived/ipvsd", 0o755),
     ("usr/libexec/keepalived/vrrpd", 0o755),
     ("usr/sbin/keepalived", 0o755),

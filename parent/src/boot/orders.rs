@@ -23,7 +23,7 @@ use crate::effects::addresses;
 use crate::place::Place;
 use crate::record::Record;
 use crate::resign;
-use crate::worker;
+use crate::{reader, worker};
 
 pub(super) fn version() -> Result<ExitCode, Failure> {
     tell(&format!("{BANNER}\n\n{}", running_on()));
@@ -46,10 +46,19 @@ pub(super) fn signal_number(name: &str) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// `-t`: this program reads no configuration, and becomes the one that does.
+pub(super) fn hand_over() -> Result<ExitCode, Failure> {
+    use std::os::unix::process::CommandExt;
+    let executable = std::env::current_exe().map_err(fatal)?;
+    let program = daemon_dir(&executable)?.join(worker::PROGRAM);
+    let error = std::process::Command::new(&program).args(std::env::args_os().skip(1)).exec();
+    Err(Failure::new(exit::FATAL, format!("{}: {error}", program.display())))
+}
+
 /// `-t`: 0 accepted, 5 refused, 6 without a file.
 pub(super) fn config_test(args: &Args, log: &str) -> Result<ExitCode, Failure> {
     facility(&args.log_facility).map_err(|problem| Failure { code: exit::TEST_FAILED, ..problem })?;
-    let loaded = worker::load_system(&what(args), Tolerance::Nothing);
+    let loaded = reader::load_system(&what(args), Tolerance::Nothing);
     let text = config::diagnostic::human(&loaded.diagnostics);
     if log.is_empty() {
         let _unheard = io::stderr().write_all(text.as_bytes());
@@ -118,7 +127,7 @@ fn resign(args: &Args, left: &Held) -> Result<(), Failure> {
     let daemon_dir = daemon_dir(&executable)?;
     let able = abilities().map_err(fatal)?;
     let identities = choose_users(able, None)?;
-    let parts = first_load(args, &executable, identities)?;
+    let parts = first_load(args, &daemon_dir, identities)?;
     let identities = choose_users(able, parts.parent.process.daemon_uid_range)?;
     let vrrpd = identities.map(|all| all[0]);
     for line in resign::resign(&daemon_dir, vrrpd, &parts, &here, reactor::now).map_err(fatal)? {

@@ -64,7 +64,6 @@ pub(super) fn start(args: &Args) -> Result<ExitCode, Failure> {
     let Ground { place, record, pid_file, control, .. } = ground;
     let settings = Settings {
         config: What { canonical: false, ..what(args) },
-        executable: machine.executable,
         daemon_dir: machine.daemon_dir,
         identities,
         respawn: !args.dont_respawn,
@@ -99,7 +98,6 @@ fn say(log: &mut LogSink, level: Level, text: &str) {
 /// What is known before a configuration is read.
 struct Machine {
     facility: Facility,
-    executable: PathBuf,
     daemon_dir: PathBuf,
     able: Abilities,
 }
@@ -111,7 +109,7 @@ impl Machine {
         let daemon_dir = daemon_dir(&executable)?;
         sandbox::system::process::allow_open_files(OPEN_FILES).map_err(fatal)?;
         let able = abilities().map_err(fatal)?;
-        Ok(Self { facility, executable, daemon_dir, able })
+        Ok(Self { facility, daemon_dir, able })
     }
 }
 
@@ -130,7 +128,7 @@ impl Loaded {
     /// The worker runs as one of the users that are chosen without the configuration, which may name a range of its own.
     fn read(args: &Args, machine: &Machine) -> Result<Self, Failure> {
         let mut identities = choose_users(machine.able, None)?;
-        let parts = first_load(args, &machine.executable, identities)?;
+        let parts = first_load(args, &machine.daemon_dir, identities)?;
         let range = parts.parent.process.daemon_uid_range;
         if range.is_some() {
             identities = choose_users(machine.able, range)?;

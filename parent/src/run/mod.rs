@@ -89,9 +89,7 @@ use table::TableTalk;
 pub struct Settings {
     /// Configuration file and how to read it.
     pub config: What,
-    /// The suite's own executable, for the config worker.
-    pub executable: PathBuf,
-    /// Where the daemons' executables are.
+    /// Where the executables of the daemons and of the config worker are.
     pub daemon_dir: PathBuf,
     /// Users of vrrpd, checkd, ipvsd and the worker; `None` in degraded mode.
     pub identities: Option<[Ids; 4]>,

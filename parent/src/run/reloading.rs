@@ -101,7 +101,7 @@ impl Suite {
         }
         let identity = self.settings.identities.map(|all| all[3]);
         let settings = &self.settings;
-        let started = Loading::start(&settings.executable, identity, &settings.config, now);
+        let started = Loading::start(&settings.daemon_dir, identity, &settings.config, now);
         match started {
             Ok(loading) => self.watch_worker(loading),
             Err(error) => self.end_reload(Err(error.to_string())),

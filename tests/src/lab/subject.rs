@@ -318,7 +318,7 @@ pub fn install_ours() -> Result<PathBuf, Failure> {
     }
     fs::create_dir_all(target).map_err(|cause| Failure::instrument("/run/suite", cause))?;
     // The one that is looked for above comes last.
-    for program in ["vrrpd", "checkd", "ipvsd", "keepalived", "keepalivectl"] {
+    for program in ["config-worker", "vrrpd", "checkd", "ipvsd", "keepalived", "keepalivectl"] {
         let source = build_directory().join(program);
         let copy = target.join(format!("{program}.{}", std::process::id()));
         fs::copy(&source, &copy)
