@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use config::model::check::{BodyRegex, HttpUrl, RegexOptions};
+use config::model::check::{BodyRegex, HttpUrl};
 use config::pattern;
 use fancy_regex::{Error, Regex};
 use md5::{Digest, Md5};
@@ -54,16 +54,10 @@ impl Patterns {
     }
 }
 
-/// Lets the library ask once how many processors there are, which takes calls that are refused later.
+/// Lets the library ask once how many processors there are, which takes calls that are refused later. No pattern is
+/// compiled for that: most configurations have none, and what compiles them would stay in memory.
 pub fn prepare() {
-    let any = BodyRegex {
-        pattern: "a".to_owned(),
-        inverted: false,
-        options: RegexOptions::default(),
-        min_offset: 0,
-        max_offset: None,
-    };
-    let _result_of_no_interest = search(&any, None, b"a");
+    let _result_of_no_interest = regex_automata::meta::Config::new().get_pool_capacity();
 }
 
 impl Body {
@@ -144,6 +138,8 @@ fn matches(regex: &Regex, wanted: &BodyRegex, body: &[u8]) -> Result<bool, Box<E
 
 #[cfg(test)]
 mod tests {
+    use config::model::check::RegexOptions;
+
     use super::*;
 
     const PASS: Outcome = Outcome::Pass(DynamicWeight::Untouched);
