@@ -78,6 +78,38 @@ impl Alarms {
     }
 }
 
+/// How long a conversation may take: a server that keeps silent ends it, and one that speaks on and on does, too.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// With a silence (keepalived.conf(5) connect_timeout).
+    silence: Duration,
+    since: MonoTime,
+    /// With all of it.
+    last: MonoTime,
+}
+
+/// What a whole conversation gets, in silences: as many as a mail server has replies to give.
+const SILENCES: u32 = 3;
+
+impl Patience {
+    /// A conversation begins.
+    #[must_use]
+    pub fn new(now: MonoTime, silence: Duration) -> Self {
+        Self { silence, since: now, last: now + silence.saturating_mul(SILENCES) }
+    }
+
+    /// The server has said something.
+    pub fn renew(&mut self, now: MonoTime) {
+        self.since = now;
+    }
+
+    /// When it is over unless the server says something, and when it is over in any case, whichever comes first.
+    #[must_use]
+    pub fn end(self) -> MonoTime {
+        self.last.min(self.since + self.silence)
+    }
+}
+
 /// First run of a checker: after 1 s and a random part of `warmup` (keepalived.conf(5) warmup).
 #[must_use]
 pub fn first_run(now: MonoTime, warmup: Duration, spread: &mut Spread) -> MonoTime {
@@ -101,6 +133,13 @@ pub fn next_run(due: MonoTime, wait: Duration, now: MonoTime) -> MonoTime {
         }
         None => now,
     }
+}
+
+/// Next run of a script: as [`next_run`], but at once when that instant has passed, as keepalived does: what hangs is
+/// asked again the sooner.
+#[must_use]
+pub fn next_script(due: MonoTime, wait: Duration, now: MonoTime) -> MonoTime {
+    now.max(due + wait)
 }
 
 /// Random parts of intervals: xorshift, seeded by the caller. Nothing secret depends on it.
@@ -190,6 +229,18 @@ mod tests {
     }
 
     #[test]
+    fn a_conversation_ends_after_one_silence_and_after_three_in_all() {
+        let mut patience = Patience::new(at(10), Duration::from_secs(5));
+        assert_eq!(patience.end(), at(15));
+        patience.renew(at(14));
+        assert_eq!(patience.end(), at(19));
+        patience.renew(at(19));
+        assert_eq!(patience.end(), at(24));
+        patience.renew(at(23));
+        assert_eq!(patience.end(), at(25));
+    }
+
+    #[test]
     fn the_next_run_counts_from_when_the_last_one_was_due() {
         assert_eq!(next_run(at(100), Duration::from_secs(6), at(103)), at(106));
     }
@@ -198,6 +249,12 @@ mod tests {
     fn after_a_late_loop_missed_runs_are_left_out() {
         assert_eq!(next_run(at(100), Duration::from_secs(6), at(131)), at(136));
         assert_eq!(next_run(at(100), Duration::from_secs(6), at(106)), at(112));
+    }
+
+    #[test]
+    fn a_script_that_took_too_long_runs_again_at_once() {
+        assert_eq!(next_script(at(100), Duration::from_secs(6), at(103)), at(106));
+        assert_eq!(next_script(at(100), Duration::from_secs(6), at(107)), at(107));
     }
 
     #[test]

@@ -121,6 +121,11 @@ impl Connection {
         matches!(self.stage, Stage::Talking(_))
     }
 
+    /// Whether the server has earned its time anew since the last call: see [`Talk::take_news`].
+    pub(super) fn take_news(&mut self) -> bool {
+        if let Stage::Talking(talk) = &mut self.stage { talk.take_news() } else { false }
+    }
+
     /// The socket, if it has to go back.
     pub(super) fn into_borrowed(self) -> Option<Borrowed> {
         self.held.into_borrowed()

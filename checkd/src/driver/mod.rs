@@ -11,6 +11,7 @@ mod load;
 mod mailer;
 mod outbox;
 mod pings;
+mod postponed;
 mod runs;
 mod talk;
 
@@ -337,12 +338,12 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
             match step {
                 Step::Ended { position, due, .. } if roster.is_suspended(position) => {
                     let wait = roster.check(position).map_or(Duration::ZERO, |check| check.delay_loop);
-                    self.runs.plan_next(position, due, Next::After(wait), now);
+                    self.runs.plan_next(position, due, Next::After(wait), roster, now);
                 }
                 Step::Ended { position, due, outcome } => {
                     let mut effects = Vec::new();
                     let Some(taken) = roster.take(position, outcome, &mut effects) else { continue };
-                    self.runs.plan_next(position, due, taken.next, now);
+                    self.runs.plan_next(position, due, taken.next, roster, now);
                     self.outbox.take(effects, generation, Deltas::Sent);
                     if taken.changed {
                         self.outbox.verdict(position);

@@ -3,13 +3,12 @@
 //! Starts what is due, a bounded number per turn, ends what is late, and keeps sockets over a reload. What an outcome
 //! means is [`crate::roster`]'s. Called by the driver with events and the time.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use config::model::check::{Carrier, CheckKind, Endpoint, HttpCheck};
+use config::model::check::{Carrier, CheckKind, Endpoint};
 use config::model::lent::LentSocket;
 use config::model::units::MonoTime;
 use ipc::messages::RunOutcome;
@@ -18,13 +17,14 @@ use ipc::reactor::{Reactor, Ready};
 use super::connection::{Connection, Opened, Progress, is_ours};
 use super::lent::{Borrowed, Shelves};
 use super::pings::{Asked, NotAsked, Pings};
-use super::talk::Subject;
+use super::postponed::Postponed;
+use super::talk::{Subject, client};
 use crate::probe::body::Patterns;
 use crate::probe::certificate::Trust;
 use crate::probe::tls::TlsClient;
 use crate::probe::{DynamicWeight, Failure, Outcome, misc};
 use crate::roster::Roster;
-use crate::schedule::{Alarms, EARLY, Spread, early, first_run, next_run};
+use crate::schedule::{Alarms, EARLY, Patience, Spread, early, first_run, next_run, next_script};
 use crate::verdict::Next;
 
 /// Runs and alarms, by the checkers' positions.
@@ -66,7 +66,15 @@ struct Run {
     due: MonoTime,
     /// Its key waits in `unfinished`.
     unfinished: bool,
+    /// Of what is said over its connection.
+    patience: Option<Patience>,
     work: Work,
+}
+
+impl Run {
+    fn new(position: usize, due: MonoTime, work: Work) -> Self {
+        Self { position, due, unfinished: false, patience: None, work }
+    }
 }
 
 enum Work {
@@ -90,21 +98,10 @@ pub(super) enum Step {
     Script(usize),
 }
 
-/// Runs that this machine could not start: that says nothing of the servers.
-#[derive(Debug, Default)]
-struct Postponed {
-    count: u64,
-    /// Checker and reason of the last one.
-    last: Option<(usize, io::Error)>,
-    quiet_until: MonoTime,
-}
-
 /// Most runs started in one turn.
 const STARTS: usize = 128;
 /// When a run that could not start is tried again.
 const POSTPONE: Duration = Duration::from_secs(1);
-/// Least time between two lines about runs that could not start.
-const QUIET: Duration = Duration::from_secs(60);
 /// How much later than its time limit the end of a script may be reported: the parent ends it by TERM, then KILL.
 const SCRIPT_GRACE: Duration = Duration::from_secs(5);
 const BUFFER: usize = 16 * 1024;
@@ -228,23 +225,29 @@ impl Runs {
         let tls = client(&mut self.trust, &mut self.tls, position, &check.kind, roster);
         let subject = Subject { kind: &check.kind, url, tls, patterns: &self.patterns };
         // Each stage begins at once: the event that it would wait for may have come already.
-        loop {
+        let goes_on = loop {
             match connection.advance(event, &subject, &mut self.buffer) {
-                Progress::Waiting => return,
+                Progress::Waiting => break false,
                 Progress::Connected => {
                     self.conversations = self.conversations.saturating_add(1);
                     if let Some(endpoint) = check.kind.endpoint() {
-                        self.alarms.set(position, now + endpoint.timeout);
+                        let patience = Patience::new(now, endpoint.timeout);
+                        self.alarms.set(position, patience.end());
+                        run.patience = Some(patience);
                     }
                 }
-                Progress::Unfinished => break,
+                Progress::Unfinished => break true,
                 Progress::Done(outcome) => {
                     self.end(position, outcome, steps);
                     return;
                 }
             }
+        };
+        // The alarm stays where it is: when it comes, it looks whether the server has earned more.
+        if let Some(patience) = run.patience.as_mut().filter(|_| connection.take_news()) {
+            patience.renew(now);
         }
-        if !std::mem::replace(&mut run.unfinished, true) {
+        if goes_on && !std::mem::replace(&mut run.unfinished, true) {
             self.unfinished.push_back(key);
         }
     }
@@ -285,7 +288,7 @@ impl Runs {
                 return self.alarms.set(position, at);
             }
             match runs {
-                true => self.late(position, roster, steps),
+                true => self.late(position, roster, now, steps),
                 false => {
                     horizon = now + EARLY;
                     self.start(position, at, roster, reactor, now, steps);
@@ -319,8 +322,16 @@ impl Runs {
     }
 
     /// Plans the next run of a checker whose run ended.
-    pub(super) fn plan_next(&mut self, position: usize, due: MonoTime, next: Next, now: MonoTime) {
+    pub(super) fn plan_next(
+        &mut self,
+        position: usize,
+        due: MonoTime,
+        next: Next,
+        roster: &Roster,
+        now: MonoTime,
+    ) {
         let at = match next {
+            Next::After(wait) if roster.script(position).is_some() => next_script(due, wait, now),
             Next::After(wait) => next_run(due, wait, now),
             Next::Pause(wait) => now + wait,
             Next::AtOnce => now,
@@ -330,12 +341,7 @@ impl Runs {
 
     /// How many runs could not start since the last call that said so, the last one's checker and why; now and then.
     pub(super) fn take_postponed(&mut self, now: MonoTime) -> Option<(u64, usize, io::Error)> {
-        if now < self.postponed.quiet_until {
-            return None;
-        }
-        let (position, reason) = self.postponed.last.take()?;
-        self.postponed.quiet_until = now + QUIET;
-        Some((std::mem::take(&mut self.postponed.count), position, reason))
+        self.postponed.take(now)
     }
 
     fn start(
@@ -357,7 +363,7 @@ impl Runs {
         }
         let Some(endpoint) = check.kind.endpoint() else {
             let CheckKind::Misc { timeout, .. } = &check.kind else { return };
-            self.insert(Run { position, due, unfinished: false, work: Work::Script });
+            self.insert(Run::new(position, due, Work::Script));
             self.alarms.set(position, now + *timeout + SCRIPT_GRACE);
             steps.push(Step::Script(position));
             return;
@@ -374,8 +380,7 @@ impl Runs {
         self.last_id = self.last_id.wrapping_add(1);
         match Connection::open(&check.kind, endpoint, self.last_id, borrowed) {
             Opened::Pending(connection) => {
-                let key =
-                    self.insert(Run { position, due, unfinished: false, work: Work::Connection(connection) });
+                let key = self.insert(Run::new(position, due, Work::Connection(connection)));
                 self.begun.push((key, position));
                 self.alarms.set(position, now + endpoint.timeout);
             }
@@ -419,7 +424,7 @@ impl Runs {
     ) {
         match self.pings.ask(kind, endpoint.target, position, &mut self.worn) {
             Ok(asked) => {
-                self.insert(Run { position, due, unfinished: false, work: Work::Ping(asked) });
+                self.insert(Run::new(position, due, Work::Ping(asked)));
                 self.alarms.set(position, now + endpoint.timeout);
             }
             Err(NotAsked::Unprepared(error)) => self.postpone(position, error, now),
@@ -456,7 +461,7 @@ impl Runs {
         self.trust = None;
         self.shelves = Shelves::default();
         self.worn.clear();
-        self.postponed.last = None;
+        self.postponed.forget();
         let mut pingers = Vec::new();
         for (kind, fd) in sockets {
             let borrowed = Borrowed::new(&kind, fd, edition);
@@ -511,13 +516,15 @@ impl Runs {
     }
 
     fn postpone(&mut self, position: usize, error: io::Error, now: MonoTime) {
-        self.postponed.count = self.postponed.count.saturating_add(1);
-        self.postponed.last = Some((position, error));
+        self.postponed.add(position, error);
         self.alarms.set(position, now + POSTPONE + self.spread.part_of(POSTPONE));
     }
 
-    fn late(&mut self, position: usize, roster: &Roster, steps: &mut Vec<Step>) {
+    fn late(&mut self, position: usize, roster: &Roster, now: MonoTime, steps: &mut Vec<Step>) {
         let run = self.active.get(position).copied().flatten().and_then(|key| self.table.get(key)?.as_ref());
+        if let Some(end) = run.and_then(|run| run.patience).map(Patience::end).filter(|end| *end > now) {
+            return self.alarms.set(position, end);
+        }
         let outcome = match (run.map(|run| &run.work), roster.check(position)) {
             (Some(Work::Connection(connection)), Some(check)) => connection.timed_out(&check.kind),
             (Some(Work::Ping(_)), _) => Outcome::Fail(Failure::NoEcho),
@@ -577,23 +584,5 @@ impl Runs {
     fn resize(&mut self, checks: usize) {
         self.alarms = Alarms::new(checks);
         self.active = vec![None; checks];
-    }
-}
-
-/// TLS settings of a checker, made at its first use.
-fn client<'a>(
-    trust: &mut Option<Trust>,
-    clients: &'a mut BTreeMap<usize, TlsClient>,
-    position: usize,
-    kind: &CheckKind,
-    roster: &Roster,
-) -> Option<&'a TlsClient> {
-    let CheckKind::Http(HttpCheck { tls: Some(tls), .. }) = kind else { return None };
-    match clients.entry(position) {
-        Entry::Occupied(known) => Some(known.into_mut()),
-        Entry::Vacant(free) => {
-            let trust = trust.get_or_insert_with(|| Trust::new(roster.tls()));
-            TlsClient::new(trust, tls).map(|client| &*free.insert(client))
-        }
     }
 }

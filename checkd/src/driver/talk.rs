@@ -3,15 +3,19 @@
 //! Joins [`crate::probe`]'s dialogues with TLS and a queue of bytes to send; knows no socket. Called by
 //! [`super::connection`]. Everything received is untrusted.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::ErrorKind;
 
-use config::model::check::{CheckKind, HttpUrl};
+use config::model::check::{CheckKind, HttpCheck, HttpUrl};
 
 use crate::probe::body::Patterns;
+use crate::probe::certificate::Trust;
 use crate::probe::http::Exchange;
 use crate::probe::smtp::Dialogue;
 use crate::probe::tls::{Session, TlsClient, TlsFailure};
 use crate::probe::{Failure, Outcome};
+use crate::roster::Roster;
 
 /// Which check a connection serves.
 pub(super) struct Subject<'a> {
@@ -41,6 +45,7 @@ pub(super) struct Talk {
     tls: Option<Box<Session>>,
     output: Vec<u8>,
     sent: usize,
+    news: bool,
 }
 
 enum Speech {
@@ -54,7 +59,7 @@ impl Talk {
         let mut output = Vec::new();
         if let CheckKind::Smtp(_) = subject.kind {
             let dialogue = Speech::Smtp(Dialogue::default());
-            return Ok(Some(Self { dialogue, tls: None, output, sent: 0 }));
+            return Ok(Some(Self { dialogue, tls: None, output, sent: 0, news: false }));
         }
         let CheckKind::Http(check) = subject.kind else { return Ok(None) };
         let url = subject.url.ok_or(Failure::NoData)?;
@@ -70,7 +75,7 @@ impl Talk {
                 Some(Box::new(session))
             }
         };
-        Ok(Some(Self { dialogue, tls, output, sent: 0 }))
+        Ok(Some(Self { dialogue, tls, output, sent: 0, news: false }))
     }
 
     /// TLS has yet to be agreed on.
@@ -83,6 +88,12 @@ impl Talk {
         matches!(&self.dialogue, Speech::Http(exchange) if !exchange.has_begun())
     }
 
+    /// Whether the server has earned its time anew since the last call: in the clear by saying anything, in TLS by
+    /// agreeing on it.
+    pub(super) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
+    }
+
     /// Takes what came. With an outcome a last word may wait in [`Self::output`].
     pub(super) fn receive(&mut self, subject: &Subject<'_>, said: &Said<'_>) -> Option<Outcome> {
         let outcome = self.take(subject, said)?;
@@ -93,11 +104,16 @@ impl Talk {
     }
 
     fn take(&mut self, subject: &Subject<'_>, said: &Said<'_>) -> Option<Outcome> {
-        let Some(tls) = &mut self.tls else { return self.hear(subject, said) };
+        let Some(tls) = &mut self.tls else {
+            self.news = true;
+            return self.hear(subject, said);
+        };
         match said {
             Said::Bytes(records) => {
                 let mut plain = Vec::new();
+                let began = tls.is_handshaking();
                 let state = tls.receive(records, &mut plain);
+                self.news |= began && !tls.is_handshaking();
                 tls.output(&mut self.output);
                 let ended = tls.has_ended();
                 let outcome = if plain.is_empty() { None } else { self.hear(subject, &Said::Bytes(&plain)) };
@@ -145,6 +161,24 @@ impl Talk {
                 dialogue.receive(&check.helo_name, bytes, &mut self.output)
             }
             (Speech::Http(_) | Speech::Smtp(_), _, _, _) => Some(Outcome::Fail(Failure::NoData)),
+        }
+    }
+}
+
+/// TLS settings of a checker, made at its first use.
+pub(super) fn client<'a>(
+    trust: &mut Option<Trust>,
+    clients: &'a mut BTreeMap<usize, TlsClient>,
+    position: usize,
+    kind: &CheckKind,
+    roster: &Roster,
+) -> Option<&'a TlsClient> {
+    let CheckKind::Http(HttpCheck { tls: Some(tls), .. }) = kind else { return None };
+    match clients.entry(position) {
+        Entry::Occupied(known) => Some(known.into_mut()),
+        Entry::Vacant(free) => {
+            let trust = trust.get_or_insert_with(|| Trust::new(roster.tls()));
+            TlsClient::new(trust, tls).map(|client| &*free.insert(client))
         }
     }
 }

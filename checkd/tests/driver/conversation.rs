@@ -8,6 +8,7 @@ use config::model::check::{Check, CheckKind, VirtualServer};
 use config::model::units::{CheckId, Generation, ScriptId, ServerId, ServiceId};
 use ipc::messages::checkd::{CheckdToParent, ParentToCheckd, ServiceState, Verdict};
 use ipc::messages::{Confined, FromDaemon, Refusal, RunOutcome, StopMode, ToDaemon};
+use ipc::reactor;
 
 use crate::servers::closed;
 use crate::support::{Parent, misc, misc_within, sealed, sealed_with, server, service, tcp};
@@ -127,6 +128,28 @@ fn a_script_whose_end_is_never_reported_counts_as_timed_out() {
     parent.until_table(&[]);
     let late = "by [/bin/check] timed out with retry disabled.";
     assert!(parent.logs().iter().any(|line| line.ends_with(late)), "{:?}", parent.logs());
+}
+
+#[test]
+fn a_script_that_took_longer_than_delay_loop_runs_again_at_once() {
+    let every = |script, milliseconds| {
+        let mut check = misc(script);
+        check.delay_loop = Duration::from_millis(milliseconds);
+        check
+    };
+    let mut parent = Parent::start(false);
+    parent.load(1, &[service(vec![server(1, vec![every(5, 2_000)]), server(2, vec![every(6, 2_400)])])]);
+    let runs = |script: u32| move |message: &CheckdToParent| matches!(message, CheckdToParent::RunCheck { script: of, .. } if of.value() == script);
+    parent.until(is_run);
+    parent.until(is_run);
+    parent.send(result(1, 1, RunOutcome::Exited(0)));
+    // The first one has missed a run meanwhile, and its next would be due in more than a second.
+    parent.until(runs(6));
+    let answered = reactor::now();
+    parent.send(result(1, 0, RunOutcome::Exited(0)));
+    parent.until(runs(5));
+    let waited = reactor::now().since(answered);
+    assert!(waited < Duration::from_secs(1), "{waited:?}");
 }
 
 #[test]

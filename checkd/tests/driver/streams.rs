@@ -164,6 +164,46 @@ fn conversations_are_judged_and_failures_explained() {
     }
 }
 
+/// What a slow server waits for before it goes on: less than half of [`LEISURE`] would be no proof.
+const SLOW: Duration = Duration::from_millis(1_400);
+/// What its check waits for.
+const LEISURE: Duration = Duration::from_secs(2);
+
+/// Nothing else comes from a client that waits for an answer.
+fn dawdle(stream: &mut TcpStream) {
+    stream.set_read_timeout(Some(SLOW)).unwrap();
+    let _nothing = stream.read(&mut [0]);
+    stream.set_read_timeout(None).unwrap();
+}
+
+fn slow_mail_server(mut stream: TcpStream) {
+    for reply in ["220 ready\r\n", "250 hello\r\n", "221 bye\r\n"] {
+        dawdle(&mut stream);
+        say(&mut stream, reply);
+        line(&mut stream);
+    }
+}
+
+fn slow_web_server(mut stream: TcpStream) {
+    while !matches!(line(&mut stream).as_str(), "\r\n" | "") {}
+    for piece in ["HTTP/1.0 200 OK\r\n", "\r\nhello"] {
+        dawdle(&mut stream);
+        say(&mut stream, piece);
+    }
+}
+
+#[test]
+fn a_server_that_is_slow_with_every_answer_passes() {
+    let mut checks = [smtp(serve(slow_mail_server)), http(serve(slow_web_server), None)];
+    for check in &mut checks {
+        check.kind.endpoint_mut().unwrap().timeout = LEISURE;
+    }
+    let servers = (0..).zip(checks).map(|(index, check)| server(index, vec![check])).collect();
+    let mut parent = Parent::start(false);
+    parent.load(1, &[service(servers)]);
+    parent.until_judged(2, &[0, 1].map(|server| (0, Some(server), 1)));
+}
+
 #[test]
 fn bind_port_gives_the_connection_its_source_port() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -14,11 +14,14 @@ use crate::lab::{Failure, Host, pause};
 
 /// TCP ports that accept connections and say nothing, in the phases whose digit is 1.
 const ACCEPTING: &[u16] = &[7001, 7010, 7011, 7100, 7101, 7110, 7111];
-/// SMTP: a good greeting, a good answer to HELO, any answer at all, replies of several lines.
-const SMTP: &[u16] = &[25011, 25101, 25111, 26101, 27101, 28101];
+/// SMTP: a good greeting, a good answer to HELO, any answer at all, replies of several lines, a good greeting by a server
+/// that takes its time.
+const SMTP: &[u16] = &[25011, 25101, 25111, 26101, 27101, 28101, 29101];
 /// UDP: a bound port, a reply, the reply that is asked for, an empty reply.
 const DATAGRAMS: &[u16] = &[17101, 17111, 18101, 19101, 20101, 53];
 const HTTP: u16 = 80;
+/// Within what a check waits for, and twice this isn't.
+const SLOW: Duration = Duration::from_millis(1_200);
 
 /// What was asked.
 pub(super) struct Heard {
@@ -146,6 +149,12 @@ impl Street {
                 return Ok(());
             }
             "close" => return Ok(()),
+            "slow" => {
+                pause(SLOW);
+                stream.write_all(ok("o").as_bytes())?;
+                pause(SLOW);
+                "ne".to_owned()
+            }
             "garbage" => "certainly no answer to that\r\n\r\n".to_owned(),
             "empty" => ok(""),
             "interim" => format!("HTTP/1.1 100 Continue\r\n\r\n{}", ok("one")),
@@ -177,10 +186,14 @@ impl Street {
             return Ok(());
         }
         let greeting = match kind {
-            25 if refuses => "421 closed for today\r\n",
+            25 | 29 if refuses => "421 closed for today\r\n",
             28 => "220-one\r\n220-two\r\n220 three\r\n",
             _ => "220 town ESMTP\r\n",
         };
+        let slow = kind == 29 && !refuses;
+        if slow {
+            pause(SLOW);
+        }
         stream.write_all(greeting.as_bytes())?;
         while let Some(line) = read_until(&mut stream, b"\r\n")? {
             let answer = match (kind, line.as_bytes().first()) {
@@ -191,6 +204,9 @@ impl Street {
                 _ => "250 well\r\n",
             };
             self.note(server, phase, line);
+            if slow {
+                pause(SLOW);
+            }
             stream.write_all(answer.as_bytes())?;
         }
         Ok(())

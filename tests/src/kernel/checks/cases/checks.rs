@@ -217,6 +217,10 @@ pub(in crate::kernel::checks) const CHECKS: &[Case] = &[
         "real_server %A 80 {\n HTTP_GET {\n  http_protocol 1.1\n  url {\n   path /200/503/200?a=b&c=%d#e\n  }\n }\n}",
     ),
     same("http-silent", "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /ok/silent/ok\n  }\n }\n}"),
+    same(
+        "http-slow",
+        "real_server %A 80 {\n HTTP_GET {\n  retry 0\n  url {\n   path /slow/503/slow\n  }\n }\n}",
+    ),
     same("http-closes", "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /ok/close/ok\n  }\n }\n}"),
     same("http-garbage", "real_server %A 80 {\n HTTP_GET {\n  url {\n   path /ok/garbage/ok\n  }\n }\n}"),
     differs(
@@ -279,6 +283,7 @@ pub(in crate::kernel::checks) const CHECKS: &[Case] = &[
     same("smtp-timeout", "real_server 10.77.0.200 25 {\n SMTP_CHECK {\n }\n}"),
     same("smtp-greeting", "real_server %A 25101 {\n SMTP_CHECK {\n }\n}"),
     same("smtp-helo", "real_server %A 26101 {\n SMTP_CHECK {\n  helo_name director.test\n }\n}"),
+    same("smtp-slow", "real_server %A 29101 {\n SMTP_CHECK {\n  retry 0\n }\n}"),
     same("smtp-silent", "real_server %A 27101 {\n SMTP_CHECK {\n }\n}"),
     differs(
         "smtp-several-lines",
