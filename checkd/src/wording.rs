@@ -49,6 +49,15 @@ pub fn lines(subject: &Subject<'_>, change: Change) -> Vec<String> {
         .collect()
 }
 
+/// The body of an answer has another length than its header says.
+#[must_use]
+pub fn odd_length(server: &str, service: &str, path: &str, said: u64, received: u64) -> String {
+    format!(
+        "http_check for RS {server} VS {service} url {path}: content_length ({said}) does not match received bytes \
+         ({received})"
+    )
+}
+
 /// What is wrong with an SMTP server, for log and mail.
 #[must_use]
 pub fn smtp_trouble(endpoint: &Endpoint, failure: Failure) -> String {

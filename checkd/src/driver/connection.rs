@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::lent::Borrowed;
 use super::talk::{Said, Subject, Talk};
+use crate::probe::http::BodyLength;
 use crate::probe::{Failure, Outcome, dns, tcp, udp};
 
 /// A connection under way.
@@ -124,6 +125,11 @@ impl Connection {
     /// Whether the server has earned its time anew since the last call: see [`Talk::take_news`].
     pub(super) fn take_news(&mut self) -> bool {
         if let Stage::Talking(talk) = &mut self.stage { talk.take_news() } else { false }
+    }
+
+    /// How long the body of an answer was, once it is judged.
+    pub(super) fn length(&self) -> Option<BodyLength> {
+        if let Stage::Talking(talk) = &self.stage { talk.length() } else { None }
     }
 
     /// The socket, if it has to go back.

@@ -29,6 +29,7 @@ use ipc::messages::{Confined, FromDaemon, Level, Refusal};
 use ipc::reactor::{self, Reactor, Ready};
 use sandbox::{ConfineError, Confinement, Grants};
 
+use crate::desired::Effect;
 use crate::roster::{Needs, Roster};
 use crate::verdict::Next;
 use load::{LoadError, Loading, Slice};
@@ -348,6 +349,12 @@ impl<C: FnOnce(&Grants<'_>) -> Result<Confinement, ConfineError>> Driver<C> {
                     if taken.changed {
                         self.outbox.verdict(position);
                     }
+                }
+                Step::Measured { position, length } => {
+                    let line =
+                        if roster.is_suspended(position) { None } else { roster.measure(position, length) };
+                    let effects = line.map(Effect::Log).into_iter().collect();
+                    self.outbox.take(effects, generation, Deltas::Sent);
                 }
                 Step::Script(position) => {
                     let Some((check, script)) = roster.script(position) else { continue };

@@ -21,6 +21,7 @@ use super::postponed::Postponed;
 use super::talk::{Subject, client};
 use crate::probe::body::Patterns;
 use crate::probe::certificate::Trust;
+use crate::probe::http::BodyLength;
 use crate::probe::tls::TlsClient;
 use crate::probe::{DynamicWeight, Failure, Outcome, misc};
 use crate::roster::Roster;
@@ -93,6 +94,13 @@ pub(super) enum Step {
         due: MonoTime,
         /// How it ended.
         outcome: Outcome,
+    },
+    /// The body of an answer was so long; its run ends next.
+    Measured {
+        /// Checker.
+        position: usize,
+        /// Its length.
+        length: BodyLength,
     },
     /// The parent should run a checker's script.
     Script(usize),
@@ -238,6 +246,7 @@ impl Runs {
                 }
                 Progress::Unfinished => break true,
                 Progress::Done(outcome) => {
+                    steps.extend(connection.length().map(|length| Step::Measured { position, length }));
                     self.end(position, outcome, steps);
                     return;
                 }

@@ -11,7 +11,7 @@ use config::model::check::{CheckKind, HttpCheck, HttpUrl};
 
 use crate::probe::body::Patterns;
 use crate::probe::certificate::Trust;
-use crate::probe::http::Exchange;
+use crate::probe::http::{BodyLength, Exchange};
 use crate::probe::smtp::Dialogue;
 use crate::probe::tls::{Session, TlsClient, TlsFailure};
 use crate::probe::{Failure, Outcome};
@@ -136,6 +136,11 @@ impl Talk {
                 }
             }
         }
+    }
+
+    /// How long the body of an answer was, once it is judged.
+    pub(super) fn length(&self) -> Option<BodyLength> {
+        if let Speech::Http(exchange) = &self.dialogue { exchange.length() } else { None }
     }
 
     /// Bytes that the server should get next.

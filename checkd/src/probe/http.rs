@@ -24,9 +24,24 @@ pub const BODY_LIMIT: u64 = 64 * 1024 * 1024;
 
 const USER_AGENT: &str = "KeepAliveClient";
 
+/// How long a body is that was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyLength {
+    /// As its header says, if that says anything.
+    AsSaid,
+    /// Another one, as far as that was seen.
+    Odd {
+        /// What the header says.
+        said: u64,
+        /// What came.
+        received: u64,
+    },
+}
+
 /// One exchange with a server.
 pub struct Exchange {
     state: State,
+    length: Option<BodyLength>,
     call: Option<Call<RecvResponse>>,
     pattern: Option<Arc<Regex>>,
 }
@@ -51,7 +66,7 @@ impl Exchange {
         if call.is_none() {
             plain_request(check.protocol, &url.path, &host, output);
         }
-        Self { state: State::Head { buffer: Vec::new(), taken: 0 }, call, pattern: None }
+        Self { state: State::Head { buffer: Vec::new(), taken: 0 }, length: None, call, pattern: None }
     }
 
     /// The same with the pattern of the url compiled already.
@@ -94,7 +109,13 @@ impl Exchange {
                     }
                 }
                 State::Body { head, body, received, start: _ } => {
-                    return take_body(*head, body, received, url, bytes);
+                    let before = *received;
+                    let outcome = take_body(*head, body, received, url, bytes);
+                    if head.length.is_some_and(|said| *received >= said) {
+                        let came = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                        self.length = Some(head.compared_with(before.saturating_add(came)));
+                    }
+                    return outcome;
                 }
             }
         }
@@ -122,7 +143,25 @@ impl Exchange {
     pub fn close(&mut self, url: &HttpUrl) -> Outcome {
         match &mut self.state {
             State::Head { .. } => Outcome::Fail(Failure::NoData),
-            State::Body { body, .. } => body.judge(url),
+            State::Body { head, body, received, .. } => {
+                self.length = Some(head.compared_with(*received));
+                body.judge(url)
+            }
+        }
+    }
+
+    /// How long the body was, once it is judged.
+    #[must_use]
+    pub fn length(&self) -> Option<BodyLength> {
+        self.length
+    }
+}
+
+impl Head {
+    fn compared_with(self, received: u64) -> BodyLength {
+        match self.length {
+            Some(said) if said != received => BodyLength::Odd { said, received },
+            Some(_) | None => BodyLength::AsSaid,
         }
     }
 }

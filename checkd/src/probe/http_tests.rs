@@ -141,6 +141,26 @@ fn the_stated_length_ends_an_exchange_that_the_server_keeps_open() {
 }
 
 #[test]
+fn a_body_of_another_length_than_stated_is_known_once_it_is_judged() {
+    let length = |pieces: &[&[u8]]| {
+        let (url, mut output) = (url("/"), Vec::new());
+        let mut exchange = Exchange::start(&check("192.0.2.1:80", HttpProtocol::Http10), &url, &mut output);
+        if pieces.iter().all(|piece| exchange.receive(&url, piece).is_none()) {
+            let _judged = exchange.close(&url);
+        }
+        exchange.length()
+    };
+    let odd = |said, received| Some(BodyLength::Odd { said, received });
+    let head = b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\n".as_slice();
+    assert_eq!(length(&[head, b"one"]), Some(BodyLength::AsSaid));
+    assert_eq!(length(&[head, b"on"]), odd(3, 2));
+    assert_eq!(length(&[head, b"o", b"netwo"]), odd(3, 6));
+    assert_eq!(length(&[b"HTTP/1.0 200 OK\r\n\r\n", b"one"]), Some(BodyLength::AsSaid));
+    assert_eq!(length(&[b"HTTP/1.0 404 No\r\nContent-Length: 3\r\n\r\n", b"on"]), None);
+    assert_eq!(length(&[head.get(..20).unwrap()]), None);
+}
+
+#[test]
 fn a_stream_that_ends_inside_the_header_brought_no_data() {
     assert_eq!(judge(&url("/"), &[]), Outcome::Fail(Failure::NoData));
     assert_eq!(judge(&url("/"), &[b"HTTP/1.0 200 OK\r\nServer"]), Outcome::Fail(Failure::NoData));

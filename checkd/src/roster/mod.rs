@@ -9,7 +9,7 @@ mod answers;
 mod succession;
 mod telling;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use config::model::check::{Carrier, Check, CheckKind, HttpUrl, RealServer, VirtualServer};
@@ -21,8 +21,10 @@ use ipc::messages::checkd::{QuorumState, Verdict};
 
 use crate::desired::{Effect, Occasion, Service};
 use crate::probe::file as file_probe;
+use crate::probe::http::BodyLength;
 use crate::probe::{Failure, Outcome};
 use crate::verdict::{Change, Next, Standing};
+use crate::wording;
 
 /// Why a model can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +66,8 @@ pub struct Roster {
     /// The time, as last told: ends of runs carry it.
     now: MonoTime,
     tls: Arc<TlsFiles>,
+    /// Lengths of bodies that have been told, by checker and url: what the header says and what came.
+    odd_lengths: BTreeMap<(usize, usize), (u64, u64)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -115,6 +119,7 @@ impl Roster {
             mail: None,
             now: MonoTime::default(),
             tls: Arc::default(),
+            odd_lengths: BTreeMap::new(),
         }
     }
 
@@ -364,6 +369,23 @@ impl Roster {
         out.extend(news.map(Effect::Mail));
         let told = |standing: Standing| Standing { spared: false, url: 0, url_failed: false, ..standing };
         Some(Taken { next, changed: told(old) != told(standing) })
+    }
+
+    /// Takes how long the body of an answer was, before its run is taken, and returns the line about it: one as long as its
+    /// header says has none, and what was the same the last time isn't repeated.
+    pub fn measure(&mut self, position: usize, length: BodyLength) -> Option<String> {
+        let checker = self.checkers.get(position)?;
+        let (place, key) = (checker.place, (position, checker.standing.url));
+        let BodyLength::Odd { said, received } = length else {
+            self.odd_lengths.remove(&key);
+            return None;
+        };
+        if self.odd_lengths.insert(key, (said, received)) == Some((said, received)) {
+            return None;
+        }
+        let service = &self.services.get(place.service)?.config().name;
+        let (server, path) = (&self.real_server(place)?.name, &self.url(position)?.path);
+        Some(wording::odd_length(server, service, path, said, received))
     }
 
     /// Takes the number in a tracked file. Returns the checkers whose verdict changed with it.

@@ -1,6 +1,9 @@
 //! From results to the table, and what a start begins with.
 
+use config::model::check::{HttpCheck, HttpProtocol, HttpUrl};
+
 use super::*;
+use crate::probe::http::BodyLength;
 
 #[test]
 fn a_refused_connection_takes_the_server_out_with_upstreams_words() {
@@ -111,4 +114,27 @@ fn inconsistent_models_are_refused() {
         }),
         Err(Inconsistent::Count { what: "virtual servers", expected: 2, got: 0 })
     );
+}
+
+#[test]
+fn a_body_of_another_length_than_stated_is_told_until_it_is_the_same_again() {
+    let web = HttpCheck {
+        endpoint: Endpoint::new(([192, 0, 2, 1], 80).into(), Duration::from_secs(5)),
+        tls: None,
+        protocol: HttpProtocol::Http10,
+        urls: vec![HttpUrl::new("/a")],
+        fast_recovery: false,
+    };
+    let mut roster = started(vec![service(80, vec![server(1, vec![check(CheckKind::Http(web))])])]);
+    let mut told = |length| roster.measure(0, length);
+    let (short, long) = (BodyLength::Odd { said: 5, received: 3 }, BodyLength::Odd { said: 2, received: 3 });
+    assert_eq!(
+        told(short).unwrap(),
+        "http_check for RS [192.0.2.1]:tcp:80 VS [198.51.100.1]:tcp:80 url /a: content_length (5) does not match \
+         received bytes (3)"
+    );
+    assert_eq!(told(short), None);
+    assert!(told(long).unwrap().ends_with("content_length (2) does not match received bytes (3)"));
+    assert_eq!(told(BodyLength::AsSaid), None);
+    assert!(told(long).is_some());
 }

@@ -202,9 +202,8 @@ impl Witness {
 /// What of a line both write at any speed of the machine: a run that was late once may be forgiven. Our reasons stand
 /// behind keepalived's words, some of which later versions than Debian's have for checks with TLS.
 fn steady(line: &str) -> Option<String> {
-    let passes = ["imeout", "content_length (", "Warning: ", "warning[", " is duplicated"]
-        .iter()
-        .all(|words| !line.contains(words));
+    let passes =
+        ["imeout", "Warning: ", "warning[", " is duplicated"].iter().all(|words| !line.contains(words));
     let words = line.split_once(" reason=\"").map_or(line, |(words, _)| words);
     passes.then(|| words.replace("SSL_CHECK on", "HTTP_CHECK on").replace("HTTP/SSL_CHECK -", "HTTP_CHECK -"))
 }
