@@ -371,8 +371,8 @@ impl Roster {
         Some(Taken { next, changed: told(old) != told(standing) })
     }
 
-    /// Takes how long the body of an answer was, before its run is taken, and returns the line about it: one as long as its
-    /// header says has none, and what was the same the last time isn't repeated.
+    /// Takes how long the body of an answer was, before its run is taken, and returns the line about it: one as long as
+    /// its header says has none, and what was the same the last time isn't repeated.
     pub fn measure(&mut self, position: usize, length: BodyLength) -> Option<String> {
         let checker = self.checkers.get(position)?;
         let (place, key) = (checker.place, (position, checker.standing.url));
