@@ -78,38 +78,6 @@ impl Alarms {
     }
 }
 
-/// How long a conversation may take: a server that keeps silent ends it, and one that speaks on and on does, too.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// With a silence (keepalived.conf(5) connect_timeout).
-    silence: Duration,
-    since: MonoTime,
-    /// With all of it.
-    last: MonoTime,
-}
-
-/// What a whole conversation gets, in silences: as many as a mail server has replies to give.
-const SILENCES: u32 = 3;
-
-impl Patience {
-    /// A conversation begins.
-    #[must_use]
-    pub fn new(now: MonoTime, silence: Duration) -> Self {
-        Self { silence, since: now, last: now + silence.saturating_mul(SILENCES) }
-    }
-
-    /// The server has said something.
-    pub fn renew(&mut self, now: MonoTime) {
-        self.since = now;
-    }
-
-    /// When it is over unless the server says something, and when it is over in any case, whichever comes first.
-    #[must_use]
-    pub fn end(self) -> MonoTime {
-        self.last.min(self.since + self.silence)
-    }
-}
-
 /// First run of a checker: after 1 s and a random part of `warmup` (keepalived.conf(5) warmup).
 #[must_use]
 pub fn first_run(now: MonoTime, warmup: Duration, spread: &mut Spread) -> MonoTime {
@@ -226,18 +194,6 @@ mod tests {
             buckets[usize::try_from(first.since(at(1)).as_secs()).unwrap()] += 1;
         }
         assert!(buckets.iter().all(|count| (800..1_200).contains(count)), "{buckets:?}");
-    }
-
-    #[test]
-    fn a_conversation_ends_after_one_silence_and_after_three_in_all() {
-        let mut patience = Patience::new(at(10), Duration::from_secs(5));
-        assert_eq!(patience.end(), at(15));
-        patience.renew(at(14));
-        assert_eq!(patience.end(), at(19));
-        patience.renew(at(19));
-        assert_eq!(patience.end(), at(24));
-        patience.renew(at(23));
-        assert_eq!(patience.end(), at(25));
     }
 
     #[test]

@@ -122,9 +122,9 @@ impl Connection {
         matches!(self.stage, Stage::Talking(_))
     }
 
-    /// Whether the server has earned its time anew since the last call: see [`Talk::take_news`].
-    pub(super) fn take_news(&mut self) -> bool {
-        if let Stage::Talking(talk) = &mut self.stage { talk.take_news() } else { false }
+    /// How far the server has come: see [`Talk::milestones`].
+    pub(super) fn milestones(&self) -> u8 {
+        if let Stage::Talking(talk) = &self.stage { talk.milestones() } else { 0 }
     }
 
     /// How long the body of an answer was, once it is judged.

@@ -25,7 +25,7 @@ use crate::probe::http::BodyLength;
 use crate::probe::tls::TlsClient;
 use crate::probe::{DynamicWeight, Failure, Outcome, misc};
 use crate::roster::Roster;
-use crate::schedule::{Alarms, EARLY, Patience, Spread, early, first_run, next_run, next_script};
+use crate::schedule::{Alarms, EARLY, Spread, early, first_run, next_run, next_script};
 use crate::verdict::Next;
 
 /// Runs and alarms, by the checkers' positions.
@@ -67,14 +67,16 @@ struct Run {
     due: MonoTime,
     /// Its key waits in `unfinished`.
     unfinished: bool,
-    /// Of what is said over its connection.
-    patience: Option<Patience>,
+    /// How far the server has come in its conversation.
+    milestones: u8,
+    /// When it has to have come further. The alarm may stand earlier.
+    deadline: MonoTime,
     work: Work,
 }
 
 impl Run {
-    fn new(position: usize, due: MonoTime, work: Work) -> Self {
-        Self { position, due, unfinished: false, patience: None, work }
+    fn new(position: usize, due: MonoTime, deadline: MonoTime, work: Work) -> Self {
+        Self { position, due, unfinished: false, milestones: 0, deadline, work }
     }
 }
 
@@ -239,9 +241,8 @@ impl Runs {
                 Progress::Connected => {
                     self.conversations = self.conversations.saturating_add(1);
                     if let Some(endpoint) = check.kind.endpoint() {
-                        let patience = Patience::new(now, endpoint.timeout);
-                        self.alarms.set(position, patience.end());
-                        run.patience = Some(patience);
+                        run.deadline = now + endpoint.timeout;
+                        self.alarms.set(position, run.deadline);
                     }
                 }
                 Progress::Unfinished => break true,
@@ -252,9 +253,10 @@ impl Runs {
                 }
             }
         };
-        // The alarm stays where it is: when it comes, it looks whether the server has earned more.
-        if let Some(patience) = run.patience.as_mut().filter(|_| connection.take_news()) {
-            patience.renew(now);
+        let reached = connection.milestones();
+        if let Some(endpoint) = check.kind.endpoint().filter(|_| reached > run.milestones) {
+            run.milestones = reached;
+            run.deadline = now + endpoint.timeout;
         }
         if goes_on && !std::mem::replace(&mut run.unfinished, true) {
             self.unfinished.push_back(key);
@@ -372,8 +374,9 @@ impl Runs {
         }
         let Some(endpoint) = check.kind.endpoint() else {
             let CheckKind::Misc { timeout, .. } = &check.kind else { return };
-            self.insert(Run::new(position, due, Work::Script));
-            self.alarms.set(position, now + *timeout + SCRIPT_GRACE);
+            let deadline = now + *timeout + SCRIPT_GRACE;
+            self.insert(Run::new(position, due, deadline, Work::Script));
+            self.alarms.set(position, deadline);
             steps.push(Step::Script(position));
             return;
         };
@@ -389,9 +392,10 @@ impl Runs {
         self.last_id = self.last_id.wrapping_add(1);
         match Connection::open(&check.kind, endpoint, self.last_id, borrowed) {
             Opened::Pending(connection) => {
-                let key = self.insert(Run::new(position, due, Work::Connection(connection)));
+                let deadline = now + endpoint.timeout;
+                let key = self.insert(Run::new(position, due, deadline, Work::Connection(connection)));
                 self.begun.push((key, position));
-                self.alarms.set(position, now + endpoint.timeout);
+                self.alarms.set(position, deadline);
             }
             Opened::Done(outcome, borrowed) => {
                 self.give_back(borrowed);
@@ -433,8 +437,9 @@ impl Runs {
     ) {
         match self.pings.ask(kind, endpoint.target, position, &mut self.worn) {
             Ok(asked) => {
-                self.insert(Run::new(position, due, Work::Ping(asked)));
-                self.alarms.set(position, now + endpoint.timeout);
+                let deadline = now + endpoint.timeout;
+                self.insert(Run::new(position, due, deadline, Work::Ping(asked)));
+                self.alarms.set(position, deadline);
             }
             Err(NotAsked::Unprepared(error)) => self.postpone(position, error, now),
             Err(NotAsked::Unsent(error)) if is_ours(&error) => self.postpone(position, error, now),
@@ -531,8 +536,8 @@ impl Runs {
 
     fn late(&mut self, position: usize, roster: &Roster, now: MonoTime, steps: &mut Vec<Step>) {
         let run = self.active.get(position).copied().flatten().and_then(|key| self.table.get(key)?.as_ref());
-        if let Some(end) = run.and_then(|run| run.patience).map(Patience::end).filter(|end| *end > now) {
-            return self.alarms.set(position, end);
+        if let Some(deadline) = run.map(|run| run.deadline).filter(|deadline| *deadline > now) {
+            return self.alarms.set(position, deadline);
         }
         let outcome = match (run.map(|run| &run.work), roster.check(position)) {
             (Some(Work::Connection(connection)), Some(check)) => connection.timed_out(&check.kind),

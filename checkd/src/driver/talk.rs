@@ -45,7 +45,6 @@ pub(super) struct Talk {
     tls: Option<Box<Session>>,
     output: Vec<u8>,
     sent: usize,
-    news: bool,
 }
 
 enum Speech {
@@ -59,7 +58,7 @@ impl Talk {
         let mut output = Vec::new();
         if let CheckKind::Smtp(_) = subject.kind {
             let dialogue = Speech::Smtp(Dialogue::default());
-            return Ok(Some(Self { dialogue, tls: None, output, sent: 0, news: false }));
+            return Ok(Some(Self { dialogue, tls: None, output, sent: 0 }));
         }
         let CheckKind::Http(check) = subject.kind else { return Ok(None) };
         let url = subject.url.ok_or(Failure::NoData)?;
@@ -75,7 +74,7 @@ impl Talk {
                 Some(Box::new(session))
             }
         };
-        Ok(Some(Self { dialogue, tls, output, sent: 0, news: false }))
+        Ok(Some(Self { dialogue, tls, output, sent: 0 }))
     }
 
     /// TLS has yet to be agreed on.
@@ -88,10 +87,14 @@ impl Talk {
         matches!(&self.dialogue, Speech::Http(exchange) if !exchange.has_begun())
     }
 
-    /// Whether the server has earned its time anew since the last call: in the clear by saying anything, in TLS by
-    /// agreeing on it.
-    pub(super) fn take_news(&mut self) -> bool {
-        std::mem::take(&mut self.news)
+    /// How far the server has come: what it has said in full, of TLS, the header of an answer and replies.
+    pub(super) fn milestones(&self) -> u8 {
+        let agreed = self.tls.as_ref().is_some_and(|session| !session.is_handshaking());
+        u8::from(agreed)
+            + match &self.dialogue {
+                Speech::Http(exchange) => u8::from(exchange.has_head()),
+                Speech::Smtp(dialogue) => dialogue.replies(),
+            }
     }
 
     /// Takes what came. With an outcome a last word may wait in [`Self::output`].
@@ -104,16 +107,11 @@ impl Talk {
     }
 
     fn take(&mut self, subject: &Subject<'_>, said: &Said<'_>) -> Option<Outcome> {
-        let Some(tls) = &mut self.tls else {
-            self.news = true;
-            return self.hear(subject, said);
-        };
+        let Some(tls) = &mut self.tls else { return self.hear(subject, said) };
         match said {
             Said::Bytes(records) => {
                 let mut plain = Vec::new();
-                let began = tls.is_handshaking();
                 let state = tls.receive(records, &mut plain);
-                self.news |= began && !tls.is_handshaking();
                 tls.output(&mut self.output);
                 let ended = tls.has_ended();
                 let outcome = if plain.is_empty() { None } else { self.hear(subject, &Said::Bytes(&plain)) };

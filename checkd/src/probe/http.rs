@@ -121,6 +121,12 @@ impl Exchange {
         }
     }
 
+    /// The whole header of an answer has come.
+    #[must_use]
+    pub fn has_head(&self) -> bool {
+        matches!(&self.state, State::Body { .. })
+    }
+
     /// Bytes of an answer have come.
     #[must_use]
     pub fn has_begun(&self) -> bool {

@@ -63,6 +63,16 @@ impl Dialogue {
         None
     }
 
+    /// Replies that have come in full, of those before the last.
+    #[must_use]
+    pub fn replies(&self) -> u8 {
+        match self.stage {
+            Stage::Greeting => 0,
+            Stage::Helo => 1,
+            Stage::Quit => 2,
+        }
+    }
+
     /// A line that is no reply, which is as good as any behind QUIT.
     fn garbled(&self) -> Outcome {
         match self.stage {

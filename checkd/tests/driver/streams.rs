@@ -165,9 +165,9 @@ fn conversations_are_judged_and_failures_explained() {
 }
 
 /// What a slow server waits for before it goes on: less than half of [`LEISURE`] would be no proof.
-const SLOW: Duration = Duration::from_millis(1_400);
+const SLOW: Duration = Duration::from_millis(2_200);
 /// What its check waits for.
-const LEISURE: Duration = Duration::from_secs(2);
+const LEISURE: Duration = Duration::from_secs(4);
 
 /// Nothing else comes from a client that waits for an answer.
 fn dawdle(stream: &mut TcpStream) {
@@ -186,7 +186,7 @@ fn slow_mail_server(mut stream: TcpStream) {
 
 fn slow_web_server(mut stream: TcpStream) {
     while !matches!(line(&mut stream).as_str(), "\r\n" | "") {}
-    for piece in ["HTTP/1.0 200 OK\r\n", "\r\nhello"] {
+    for piece in ["HTTP/1.0 200 OK\r\n\r\n", "hello"] {
         dawdle(&mut stream);
         say(&mut stream, piece);
     }
