@@ -1,31 +1,32 @@
 //! Checks every message of a daemon against the configuration it names.
 //!
-//! What it may not name is refused here, what is remembered of the rest stands in `memory`, what is told of it in
-//! `answers`.
+//! What it may not name is refused in `vrrpd` and `checkd`, what is remembered of the rest stands in `memory`, what is
+//! told of it in `answers`.
 //!
 //! Pure: a message goes in, [`Effect`]s come out. Daemons are not trusted: an identifier outside its table or a
 //! script of another purpose is dropped and counted; a generation that was never handed out likewise.
 
 mod answers;
+mod checkd;
 mod drain;
 mod find;
 mod memory;
 mod places;
 mod positions;
+mod vrrpd;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use config::model::parts::{ParentGroup, ParentPart, Presence, ServerRef};
+use config::model::parts::{ParentGroup, ParentPart, Presence};
 use config::model::process::{InstanceNotify, Purpose};
 use config::model::units::{CheckId, Generation, Priority, ScriptId};
-use ipc::messages::checkd::{CheckdToParent, DesiredEntry, MAX_BATCH, Verdict};
+use ipc::messages::checkd::{DesiredEntry, Verdict};
 use ipc::messages::ctl::Daemon;
 use ipc::messages::ipvsd::Counters;
-use ipc::messages::vrrpd::{VrrpState, VrrpdToParent};
+use ipc::messages::vrrpd::VrrpState;
 
-use crate::plain::plain;
-use memory::{InstanceMemory, LONGEST_REASON, numbers_by_key};
+use memory::{InstanceMemory, numbers_by_key};
 use places::{Layout, Places};
 
 /// What a message leads to.
@@ -246,156 +247,6 @@ impl Broker {
         self.previous.as_ref().filter(|era| era.generation == generation).map(|era| &era.part)
     }
 
-    /// A message of vrrpd, other than the common ones and those about sockets.
-    ///
-    /// # Errors
-    /// It names what it may not name.
-    pub fn vrrpd(&mut self, message: VrrpdToParent, out: &mut Vec<Effect>) -> Result<(), Refused> {
-        let wall_ms = self.wall_ms;
-        match message {
-            VrrpdToParent::Transition { generation, instance, state, priority, notify, reason } => {
-                let part = self.era(generation, self.vrrpd_confirmed)?;
-                let known = part.instances.get(instance.index()).ok_or(Refused)?;
-                let (name, scripts) = (known.name.clone(), known.notify.clone());
-                if let Some(memory) = self.memory(&name) {
-                    memory.enter(state, wall_ms);
-                    memory.priority = priority;
-                    memory.because = plain(&reason, LONGEST_REASON);
-                    memory.transitions = memory.transitions.saturating_add(u64::from(notify));
-                }
-                if notify {
-                    let (whose, name) = (Whose::Instance, name.clone());
-                    out.push(Effect::Notify { whose, name, state, priority, scripts, generation });
-                }
-                self.follow_group(&name, notify, out);
-                Ok(())
-            }
-            VrrpdToParent::PriorityChanged { generation, instance, priority } => {
-                let part = self.era(generation, self.vrrpd_confirmed)?;
-                let known = part.instances.get(instance.index()).ok_or(Refused)?;
-                let (name, wanted) = (known.name.clone(), known.notify.priority_changes);
-                if let Some(memory) = self.memory(&name) {
-                    memory.priority = priority;
-                    let state = memory.state;
-                    if wanted {
-                        out.push(Effect::PriorityChanged { name, state, priority });
-                    }
-                }
-                Ok(())
-            }
-            VrrpdToParent::LowerPriorityHeard { generation, instance } => {
-                let part = self.era(generation, self.vrrpd_confirmed)?;
-                let known = part.instances.get(instance.index()).ok_or(Refused)?;
-                let (name, scripts) = (known.name.clone(), known.notify.clone());
-                let memory = self.memory(&name).filter(|memory| memory.state == VrrpState::Master);
-                if let Some(priority) = memory.map(|memory| memory.priority) {
-                    out.push(Effect::LowerPriorityHeard { name, priority, scripts, generation });
-                }
-                Ok(())
-            }
-            VrrpdToParent::RunScript { generation, script } => {
-                self.may_run(generation, script, Purpose::Tracked, self.vrrpd_confirmed)?;
-                out.push(Effect::RunTracked(generation, script));
-                Ok(())
-            }
-            VrrpdToParent::Counters(counters) => {
-                if !self.vrrpd_confirmed {
-                    return Ok(());
-                }
-                for counter in counters.into_iter().take(self.instances.len()) {
-                    let memory = self.instances.get_mut(counter.instance.index()).ok_or(Refused)?;
-                    memory.counters = Some(counter);
-                }
-                Ok(())
-            }
-            VrrpdToParent::Common(_)
-            | VrrpdToParent::Vault(_)
-            | VrrpdToParent::Unvault(_)
-            | VrrpdToParent::Explained { .. } => Err(Refused),
-        }
-    }
-
-    /// A message of checkd, other than the common ones.
-    ///
-    /// # Errors
-    /// It names what it may not name.
-    pub fn checkd(&mut self, message: CheckdToParent, out: &mut Vec<Effect>) -> Result<(), Refused> {
-        match message {
-            CheckdToParent::Desired { generation, entries, complete } => {
-                if generation != self.committed.generation || entries.len() > MAX_BATCH {
-                    return Err(Refused);
-                }
-                for entry in &entries {
-                    self.check_entry(entry)?;
-                }
-                self.desire(generation, entries, complete, out);
-                Ok(())
-            }
-            CheckdToParent::Verdicts { generation, verdicts } => {
-                let checks = self.era(generation, self.checkd_confirmed)?.checks.len();
-                let current = generation == self.committed.generation;
-                for verdict in verdicts {
-                    if verdict.check.index() >= checks {
-                        return Err(Refused);
-                    }
-                    let carried = if current { Some(verdict) } else { self.carried(verdict) };
-                    if let Some(verdict) = carried {
-                        self.remember(verdict);
-                    }
-                }
-                Ok(())
-            }
-            CheckdToParent::ServiceEvent { generation, service, server, up } => {
-                let part = self.era(generation, self.checkd_confirmed)?;
-                let known = part.services.get(service.index()).ok_or(Refused)?;
-                if server.is_some_and(|server| server.index() >= known.servers.len()) {
-                    return Err(Refused);
-                }
-                let name = known.name.clone();
-                let server_name = server.and_then(|server| known.servers.get(server.index())).cloned();
-                let place = server.map(ServerRef::Real);
-                // A server that started as down and is confirmed, or a quorum that a stop ends, is told all the same;
-                // so is what the previous configuration had.
-                let current = generation == self.committed.generation;
-                if !current || self.service_up.insert(service, place, up) != Some(up) || !up {
-                    out.push(Effect::ServiceChanged { service: name, server: server_name, up });
-                }
-                Ok(())
-            }
-            CheckdToParent::ServiceStates { generation, states } => {
-                if generation != self.committed.generation || states.len() > MAX_BATCH {
-                    return Err(Refused);
-                }
-                for state in states {
-                    let known = self.committed.part.services.get(state.service.index()).ok_or(Refused)?;
-                    if state.server.is_some_and(|server| server.index() >= known.servers.len()) {
-                        return Err(Refused);
-                    }
-                    self.service_up.insert(state.service, state.server.map(ServerRef::Real), state.up);
-                }
-                Ok(())
-            }
-            CheckdToParent::RunCheck { generation, check, script } => {
-                self.may_run(generation, script, Purpose::MiscCheck, self.checkd_confirmed)?;
-                if check.index() >= self.era(generation, self.checkd_confirmed)?.checks.len() {
-                    return Err(Refused);
-                }
-                out.push(Effect::RunCheck(generation, check, script));
-                Ok(())
-            }
-            CheckdToParent::RunNotify { generation, script } => {
-                self.may_run(generation, script, Purpose::ServerNotify, self.checkd_confirmed)?;
-                out.push(Effect::RunNotify(generation, script));
-                Ok(())
-            }
-            CheckdToParent::Common(_)
-            | CheckdToParent::Explained { .. }
-            | CheckdToParent::Renew { .. }
-            | CheckdToParent::Letter { .. }
-            | CheckdToParent::LetterGone { .. } => Err(Refused),
-        }
-    }
-
     fn era(&self, generation: Generation, confirmed: bool) -> Result<&ParentPart, Refused> {
         if generation == self.committed.generation {
             return Ok(&self.committed.part);
@@ -417,15 +268,6 @@ impl Broker {
         match part.scripts.get(script.index()) {
             Some(known) if known.purpose == purpose => Ok(()),
             _ => Err(Refused),
-        }
-    }
-
-    fn check_entry(&self, entry: &DesiredEntry) -> Result<(), Refused> {
-        let service = self.committed.part.services.get(entry.service.index()).ok_or(Refused)?;
-        match entry.server {
-            ServerRef::Real(server) if server.index() < service.servers.len() => Ok(()),
-            ServerRef::Real(_) => Err(Refused),
-            ServerRef::Sorry => Ok(()),
         }
     }
 }

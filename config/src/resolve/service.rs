@@ -105,6 +105,35 @@ struct Outer<'a> {
     virtual_host: Option<&'a str>,
 }
 
+impl<'a> Outer<'a> {
+    fn of(
+        draft: &'a ServiceDraft,
+        name: &'a str,
+        protocol_name: &'static str,
+        families: &'a [Family],
+        forwarding: Forwarding,
+    ) -> Self {
+        let (port, forces_port) = match &draft.target {
+            ServiceTarget::Address(address) => (address.port(), true),
+            ServiceTarget::Mark(_) => (0, true),
+            ServiceTarget::Group(_) => (0, false),
+        };
+        Self {
+            name,
+            protocol_name,
+            families,
+            port,
+            forces_port,
+            forwarding,
+            weight: draft.weight.unwrap_or(1),
+            inhibit: draft.inhibit_on_failure,
+            alpha: draft.alpha,
+            timing: draft.timing,
+            virtual_host: draft.virtual_host.as_deref(),
+        }
+    }
+}
+
 impl Context<'_> {
     /// The entries of the kernel's table that a virtual server is the first to ask for; `None` when another one serves
     /// some of them.
@@ -170,28 +199,11 @@ impl Context<'_> {
             self.report(Problem::warning(code::DEFAULTED, draft.span, message));
             Forwarding::Nat
         });
-        let by_address = matches!(draft.target, ServiceTarget::Address(_));
-        let outer = Outer {
-            name: &name,
-            protocol_name: if keys.iter().any(|key| matches!(key, ServiceKey::Address { .. })) {
-                protocol.name()
-            } else {
-                "none"
-            },
-            families: &families,
-            port: match &draft.target {
-                ServiceTarget::Address(address) => address.port(),
-                ServiceTarget::Mark(_) | ServiceTarget::Group(_) => 0,
-            },
-            forces_port: by_address || matches!(draft.target, ServiceTarget::Mark(_)),
-            forwarding,
-            weight: draft.weight.unwrap_or(1),
-            inhibit: draft.inhibit_on_failure,
-            alpha: draft.alpha,
-            timing: draft.timing,
-            virtual_host: draft.virtual_host.as_deref(),
-        };
-        let real_servers = self.servers(std::mem::take(&mut draft.servers), &outer);
+        let by_address = keys.iter().any(|key| matches!(key, ServiceKey::Address { .. }));
+        let protocol_name = if by_address { protocol.name() } else { "none" };
+        let servers = std::mem::take(&mut draft.servers);
+        let outer = Outer::of(&draft, &name, protocol_name, &families, forwarding);
+        let real_servers = self.servers(servers, &outer);
         let sorry_server = self.sorry(&draft, &outer);
         if real_servers.is_empty() {
             let message = format!("{name} has no real_server and is not served");

@@ -3,13 +3,13 @@
 use super::*;
 use std::time::Duration;
 
-use config::model::parts::{CheckKey, ParentInstance, ParentService};
+use config::model::parts::{CheckKey, ParentInstance, ParentService, ServerRef};
 use config::model::process::{Identity, Script};
 use config::model::units::{InstanceId, ServerId, ServiceId, Vrid, Weight};
 use config::model::vrrp::{Family, SyncGroup};
-use ipc::messages::checkd::{QuorumState, ServiceState};
+use ipc::messages::checkd::{CheckdToParent, QuorumState, ServiceState};
 use ipc::messages::ipvsd::{StatisticsEntry, SyncRole};
-use ipc::messages::vrrpd::{ElectionView, InstanceCounters, REJECT_REASONS};
+use ipc::messages::vrrpd::{ElectionView, InstanceCounters, REJECT_REASONS, VrrpdToParent};
 
 fn script(purpose: Purpose) -> Script {
     Script {

@@ -9,7 +9,9 @@ use config::model::check::{
     Check, CheckKind, DnsCheck, Endpoint, FileCheck, HttpCheck, HttpProtocol, HttpUrl, RealServer, SmtpCheck,
     Sni, UdpCheck, VirtualServer,
 };
-use config::model::ipvs::{Checksum, Encapsulation, Forwarding, IpvsSettings, Protocol, ServiceKey};
+use config::model::ipvs::{
+    Checksum, Encapsulation, Forwarding, IpvsSettings, Protocol, ServiceKey, ServiceOptions,
+};
 use config::model::mail::MailSettings;
 use config::model::process::Script;
 use config::model::units::{CheckId, FileId, ScriptId, Weight};
@@ -96,7 +98,6 @@ pub fn checks(snapshot: &Snapshot) -> String {
 
 fn virtual_server(page: &mut String, snapshot: &Snapshot, service: &VirtualServer, status: &ServiceStatus) {
     let on = |flag: bool| if flag { "ON" } else { "OFF" };
-    let enabled = |flag: bool| if flag { "enabled" } else { "disabled" };
     let key = service.keys.first();
     let is_group = key.is_none_or(|key| key.to_string() != service.name);
     line!(page, " ------< Virtual server >------");
@@ -109,7 +110,39 @@ fn virtual_server(page: &mut String, snapshot: &Snapshot, service: &VirtualServe
     }
     let inet6 = key.is_some_and(|key| key.family() == Family::Inet6);
     line!(page, "   Address family = {}", if inet6 { "inet6" } else { "inet" });
-    let options = &service.options;
+    scheduling(page, &service.options, inet6);
+    let protocol = service.keys.iter().find_map(|key| match key {
+        ServiceKey::Address { protocol, .. } => Some(*protocol),
+        ServiceKey::Mark { .. } => None,
+    });
+    let shown = protocol.map_or_else(|| "none".to_owned(), |known: Protocol| known.name().to_uppercase());
+    line!(page, "   protocol = {shown}");
+    line!(page, "   alpha is {}", on(service.alpha));
+    line!(page, "   omega is {}", on(service.omega));
+    line!(page, "   quorum = {}, hysteresis = {}", service.quorum, service.hysteresis);
+    for (word, script) in [("up", service.quorum_up), ("down", service.quorum_down)] {
+        notify(page, &format!("   Quorum {word} notify script"), script, &snapshot.commands);
+    }
+    if service.ha_suspend {
+        line!(page, "   Using HA suspend");
+    }
+    line!(page, "   Using smtp notification = {}", if service.mail { "yes" } else { "no" });
+    if let Some(sorry) = &service.sorry_server {
+        let protocol = protocol.map_or("none", Protocol::name);
+        line!(page, "   sorry server = [{}]:{protocol}:{}", sorry.address, sorry.port);
+        line!(page, "     forwarding method = {}", forwarding(sorry.forwarding));
+        line!(page, "     Inhibit on failure is {}", on(service.sorry_server_inhibit));
+    }
+    line!(page, "   alive = 1");
+    line!(page, "   quorum_state_up = {}", u8::from(status.up == Some(true)));
+    for (server, status) in service.real_servers.iter().zip(&status.servers) {
+        real_server(page, snapshot, (service, server), status);
+    }
+}
+
+/// How connections are given to servers, and kept there.
+fn scheduling(page: &mut String, options: &ServiceOptions, inet6: bool) {
+    let enabled = |flag: bool| if flag { "enabled" } else { "disabled" };
     line!(page, "   lvs_sched = {}", options.scheduler);
     for (flag, name) in flags(options) {
         line!(page, "   {name} = {}", enabled(flag));
@@ -129,38 +162,10 @@ fn virtual_server(page: &mut String, snapshot: &Snapshot, service: &VirtualServe
     if let Some(engine) = &options.persistence_engine {
         line!(page, "   persistence engine = {engine}");
     }
-    let protocol = service.keys.iter().find_map(|key| match key {
-        ServiceKey::Address { protocol, .. } => Some(*protocol),
-        ServiceKey::Mark { .. } => None,
-    });
-    let protocol = protocol.map_or_else(|| "none".to_owned(), |known: Protocol| known.name().to_uppercase());
-    line!(page, "   protocol = {protocol}");
-    line!(page, "   alpha is {}", on(service.alpha));
-    line!(page, "   omega is {}", on(service.omega));
-    line!(page, "   quorum = {}, hysteresis = {}", service.quorum, service.hysteresis);
-    for (word, script) in [("up", service.quorum_up), ("down", service.quorum_down)] {
-        notify(page, &format!("   Quorum {word} notify script"), script, &snapshot.commands);
-    }
-    if service.ha_suspend {
-        line!(page, "   Using HA suspend");
-    }
-    line!(page, "   Using smtp notification = {}", if service.mail { "yes" } else { "no" });
-    if let Some(sorry) = &service.sorry_server {
-        let protocol = service.real_servers.first().and_then(|server| server.name.split("]:").nth(1));
-        let protocol = protocol.and_then(|rest| rest.split(':').next()).unwrap_or("tcp");
-        line!(page, "   sorry server = [{}]:{protocol}:{}", sorry.address, sorry.port);
-        line!(page, "     forwarding method = {}", forwarding(sorry.forwarding));
-        line!(page, "     Inhibit on failure is {}", on(service.sorry_server_inhibit));
-    }
-    line!(page, "   alive = 1");
-    line!(page, "   quorum_state_up = {}", u8::from(status.up == Some(true)));
-    for (server, status) in service.real_servers.iter().zip(&status.servers) {
-        real_server(page, snapshot, (service, server), status);
-    }
 }
 
 /// The scheduler's flags under the names that it gives them.
-fn flags(options: &config::model::ipvs::ServiceOptions) -> Vec<(bool, String)> {
+fn flags(options: &ServiceOptions) -> Vec<(bool, String)> {
     match options.scheduler.as_str() {
         named @ ("sh" | "mh") => {
             vec![(options.flag2, format!("{named}-port")), (options.flag1, format!("{named}-fallback"))]

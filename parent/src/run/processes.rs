@@ -135,18 +135,9 @@ impl Suite {
 
     fn try_spawn(&mut self, daemon: Daemon, serial: Serial, now: MonoTime) -> Result<i32, SpawnError> {
         let failed = |source| SpawnError::Execute { executable: daemon.name().to_owned(), source };
-        let strict = self.broker.part().process.unknown_call == UnknownCall::Exit;
-        let speaks = daemon == Daemon::Vrrpd;
-        let options = [
-            (strict, STRICT_ARGUMENT),
-            (speaks && self.settings.address_monitoring, "--address-monitoring"),
-            (speaks && self.log.is_detailed(), "--log-detail"),
-        ];
+        let arguments = self.arguments(daemon);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let settings = &self.broker.part().process;
-        let delay = tuning(settings, daemon).and_then(|_| watched_delay(settings));
-        let delay = delay.map(|microseconds| format!("{LATE_ARGUMENT}{microseconds}"));
-        let given = options.iter().filter(|(given, _)| *given).map(|(_, word)| *word);
-        let arguments: Vec<&str> = given.chain(delay.as_deref()).collect();
         let realtime = tuning(settings, daemon).and_then(|tuning| tuning.realtime);
         let (spawned, socket) = launch(&self.settings, settings, daemon, &arguments)?;
         self.errands.put_off();
@@ -194,6 +185,21 @@ impl Suite {
         }
         self.note_daemon_pid(daemon, pid);
         Ok(pid)
+    }
+
+    /// What a daemon is told before it has a configuration.
+    fn arguments(&self, daemon: Daemon) -> Vec<String> {
+        let settings = &self.broker.part().process;
+        let speaks = daemon == Daemon::Vrrpd;
+        let options = [
+            (settings.unknown_call == UnknownCall::Exit, STRICT_ARGUMENT),
+            (speaks && self.settings.address_monitoring, "--address-monitoring"),
+            (speaks && self.log.is_detailed(), "--log-detail"),
+        ];
+        let delay = tuning(settings, daemon).and_then(|_| watched_delay(settings));
+        let delay = delay.map(|microseconds| format!("{LATE_ARGUMENT}{microseconds}"));
+        let given = options.into_iter().filter(|(given, _)| *given).map(|(_, word)| word.to_owned());
+        given.chain(delay).collect()
     }
 
     /// Ends a process that can't be watched; [`Self::reap_doomed`] waits for it.

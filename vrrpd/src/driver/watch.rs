@@ -16,9 +16,48 @@ use crate::proto::faults::Reason;
 use crate::proto::machine::{Input, State};
 use crate::router::Router;
 
+/// What the events of one turn ask for, beside that everybody may have to be judged anew.
+struct Changes {
+    /// Events were lost: anything may have changed.
+    lost: bool,
+    removed: Vec<Place>,
+    /// A route of ours was removed.
+    routes_removed: bool,
+    /// What belongs to no instance may be gone.
+    statics_concerned: bool,
+}
+
 impl Driver {
     /// Takes in what has changed and draws the consequences.
     pub(super) fn watch(&mut self, now: MonoTime) {
+        let Changes { lost, removed, routes_removed, statics_concerned } = self.take_in(now);
+        self.judge_all |= lost;
+        if self.judge_all {
+            self.say_sources();
+        }
+        self.judge_all |= self.kernel.follow_delays(now);
+        if self.phase != Phase::Running {
+            return;
+        }
+        if statics_concerned {
+            self.statics.verify(now);
+        }
+        if routes_removed {
+            self.put_back_routes(now);
+        }
+        if std::mem::take(&mut self.judge_all) {
+            self.follow_paths(now);
+            for position in 0..self.routers.len() {
+                self.judge(position, now);
+            }
+        }
+        if lost || !removed.is_empty() {
+            self.put_back_removed(&removed, lost, now);
+        }
+    }
+
+    /// Notes and tells what the kernel has to say.
+    fn take_in(&mut self, now: MonoTime) -> Changes {
         let (events, more) = match self.kernel.hear() {
             Ok(heard) => heard,
             Err(error) => {
@@ -28,20 +67,19 @@ impl Driver {
         };
         self.kernel_readable = more;
         let lost = more && events.is_empty();
-        let mut removed = Vec::new();
-        let mut routes_removed = false;
-        let mut statics_concerned = lost;
+        let mut changes =
+            Changes { lost, removed: Vec::new(), routes_removed: false, statics_concerned: lost };
         for event in events {
             self.say_address(&event);
             match &event {
                 RouteEvent::AddressRemoved(address) => {
                     let place = Place::of(address);
-                    statics_concerned |= self.statics.holdings.holds(&place);
+                    changes.statics_concerned |= self.statics.holdings.holds(&place);
                     self.judge_all |= self.may_be_a_source(address);
-                    removed.push(place);
+                    changes.removed.push(place);
                 }
                 RouteEvent::LinkChanged(link) => {
-                    statics_concerned = true;
+                    changes.statics_concerned = true;
                     self.judge_all = true;
                     let name = link.name.clone();
                     let links = self.kernel.links();
@@ -63,36 +101,14 @@ impl Driver {
                 }
                 RouteEvent::Forwarding(..) => self.judge_all = true,
                 RouteEvent::OwnRouteRemoved => {
-                    statics_concerned |= !self.statics.config.routes.is_empty();
-                    routes_removed = true;
+                    changes.statics_concerned |= !self.statics.config.routes.is_empty();
+                    changes.routes_removed = true;
                     continue;
                 }
             }
             self.kernel.note(event);
         }
-        self.judge_all |= lost;
-        if self.judge_all {
-            self.say_sources();
-        }
-        self.judge_all |= self.kernel.follow_delays(now);
-        if statics_concerned && self.phase == Phase::Running {
-            self.statics.verify(now);
-        }
-        if routes_removed && self.phase == Phase::Running {
-            self.put_back_routes(now);
-        }
-        if self.phase != Phase::Running {
-            return;
-        }
-        if std::mem::take(&mut self.judge_all) {
-            self.follow_paths(now);
-            for position in 0..self.routers.len() {
-                self.judge(position, now);
-            }
-        }
-        if lost || !removed.is_empty() {
-            self.put_back_removed(&removed, lost, now);
-        }
+        changes
     }
 
     /// An address that we made ourselves changes neither path nor fault, unless an instance is told to send from it:
