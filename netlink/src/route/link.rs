@@ -91,12 +91,6 @@ impl Link {
         self.flags.contains(LinkFlags::Up)
     }
 
-    /// The layer below carries packets (cable, or the link below).
-    #[must_use]
-    pub fn has_carrier(&self) -> bool {
-        self.flags.contains(LinkFlags::LowerUp)
-    }
-
     /// On, and the kernel calls it operational (carrier, not dormant).
     #[must_use]
     pub fn is_running(&self) -> bool {
@@ -192,7 +186,7 @@ mod tests {
         assert_eq!(link.lower, Some(2));
         assert_eq!(link.controller, None);
         assert_eq!(link.driver.as_deref(), Some("macvlan"));
-        assert!(link.is_up() && link.is_running() && link.has_carrier() && link.is_multicast());
+        assert!(link.is_up() && link.is_running() && link.is_multicast());
         assert!(!link.is_loopback() && !link.is_noarp());
     }
 
