@@ -2,8 +2,11 @@
 //!
 //! Driver. What is news is [`crate::broker`]'s decision.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
 use config::model::process::InstanceNotify;
-use config::model::units::{Generation, MonoTime};
+use config::model::units::{Generation, MonoTime, Priority};
 use ipc::messages::ctl::events::EventKind;
 use ipc::messages::vrrpd::VrrpState;
 
@@ -13,6 +16,7 @@ use crate::broker::{Effect, Whose};
 use crate::effects::fifo::{self, Subject};
 use crate::effects::notify::{self, News, Told};
 use crate::effects::script::Purpose;
+use crate::worker::Parts;
 
 impl Suite {
     /// Does what the broker has found out.
@@ -95,6 +99,42 @@ impl Suite {
             self.mail_news(news, scripts);
         }
     }
+    /// An instance that the new file no longer has, or has as another virtual router, is told as DELETED with
+    /// `notify_deleted`, else as FAULT.
+    pub(super) fn notify_removed(&mut self, parts: &Parts, now: MonoTime) {
+        let old = Rc::clone(self.broker.part());
+        let generation = self.broker.generation();
+        let kept: BTreeSet<usize> = old.kept(&parts.parent).into_iter().flatten().collect();
+        for (position, (instance, status)) in
+            old.instances.iter().zip(self.broker.instance_status()).enumerate()
+        {
+            if kept.contains(&position) {
+                continue;
+            }
+            let told = match instance.notify.tells_deleted {
+                true => Told::Deleted,
+                false => Told::State(VrrpState::Fault),
+            };
+            let priority = Priority::new(status.priority);
+            let news = News { whose: Whose::Instance, name: &instance.name, told, priority };
+            self.tell_news(&news, &instance.notify, generation, now);
+        }
+    }
+
+    /// `fifo_write_vrrp_states_on_reload`: states that have not changed since the commit.
+    pub(super) fn repeat_states(&mut self, before: &BTreeMap<String, u64>) {
+        if !self.broker.part().process.fifo_states_on_reload {
+            return;
+        }
+        for status in self.broker.instance_status() {
+            if status.state != VrrpState::Init && before.get(&status.name) == Some(&status.transitions) {
+                let priority = Priority::new(status.priority);
+                let record = fifo::record(Whose::Instance, &status.name, status.state.word(), priority);
+                self.pipes.write(Subject::Vrrp, &record);
+            }
+        }
+    }
+
     fn write_record(&mut self, news: &News<'_>) {
         let record = fifo::record(news.whose, news.name, news.told.word(), news.priority);
         self.pipes.write(Subject::Vrrp, &record);

@@ -10,10 +10,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use config::model::process::ProcessSettings;
-use config::model::units::{Generation, MonoTime, Priority};
+use config::model::units::{Generation, MonoTime};
 use ipc::messages::ctl::events::EventKind;
 use ipc::messages::ctl::{Daemon, Reloaded};
-use ipc::messages::vrrpd::{ParentToVrrpd, VrrpState};
+use ipc::messages::vrrpd::ParentToVrrpd;
 use ipc::messages::{Level, Refusal, ToDaemon};
 use ipc::slots::Slots;
 
@@ -23,9 +23,6 @@ use super::own::FILES;
 use super::processes::lend;
 use super::{Source, Suite};
 use crate::boot;
-use crate::broker::Whose;
-use crate::effects::fifo::{self, Subject};
-use crate::effects::notify::{News, Told};
 use crate::environment;
 use crate::findings::{self, Report};
 use crate::reload::{Outcome, Reload};
@@ -460,41 +457,6 @@ impl Suite {
                 supervisor.faulty(serial, Fault::Late, out);
             }
         });
-    }
-
-    /// An instance that the new file no longer has, or has as another virtual router, is told as DELETED with `notify_deleted`, else as FAULT.
-    fn notify_removed(&mut self, parts: &Parts, now: MonoTime) {
-        let old = Rc::clone(self.broker.part());
-        let generation = self.broker.generation();
-        let kept: BTreeSet<usize> = old.kept(&parts.parent).into_iter().flatten().collect();
-        for (position, (instance, status)) in
-            old.instances.iter().zip(self.broker.instance_status()).enumerate()
-        {
-            if kept.contains(&position) {
-                continue;
-            }
-            let told = match instance.notify.tells_deleted {
-                true => Told::Deleted,
-                false => Told::State(VrrpState::Fault),
-            };
-            let priority = Priority::new(status.priority);
-            let news = News { whose: Whose::Instance, name: &instance.name, told, priority };
-            self.tell_news(&news, &instance.notify, generation, now);
-        }
-    }
-
-    /// `fifo_write_vrrp_states_on_reload`: states that have not changed since the commit.
-    fn repeat_states(&mut self, before: &BTreeMap<String, u64>) {
-        if !self.broker.part().process.fifo_states_on_reload {
-            return;
-        }
-        for status in self.broker.instance_status() {
-            if status.state != VrrpState::Init && before.get(&status.name) == Some(&status.transitions) {
-                let priority = Priority::new(status.priority);
-                let record = fifo::record(Whose::Instance, &status.name, status.state.word(), priority);
-                self.pipes.write(Subject::Vrrp, &record);
-            }
-        }
     }
 
     /// Answers everybody who asked.
