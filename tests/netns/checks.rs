@@ -2,7 +2,8 @@
 //!
 //! The host's kernel may have no IPVS: what is compared is what checkd finds, in its log and in the status.
 
-use std::net::{TcpListener, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use tests::lab::config_text::{VrrpInstance, global};
 use tests::lab::failure::require;
 use tests::lab::lan::front4;
-use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, process, sandboxed, wait_until};
+use tests::lab::{Director, Failure, Host, Lab, Lan, Subject, pause, process, sandboxed, wait_until};
 
 use nix::sys::signal::Signal;
 
@@ -61,6 +62,36 @@ fn echo(host: &Host, address: &'static str) -> Result<JoinHandle<()>, Failure> {
         let mut buffer = [0; 512];
         while let Ok((got, from)) = socket.recv_from(&mut buffer) {
             let _gone = socket.send_to(buffer.get(..got).unwrap_or_default(), from);
+        }
+    }))
+}
+
+/// Waits for so many requests, tells that they have come, answers all of them when it is told to, and returns once they
+/// are closed.
+fn slow_pages(
+    host: &Host,
+    address: &'static str,
+    count: usize,
+    come: mpsc::Sender<()>,
+    answer: mpsc::Receiver<()>,
+) -> Result<JoinHandle<()>, Failure> {
+    let socket = host
+        .enter(|| TcpListener::bind(address))?
+        .map_err(|cause| Failure::instrument(&format!("listening on {address}"), cause))?;
+    Ok(std::thread::spawn(move || {
+        let mut streams: Vec<TcpStream> = socket.incoming().flatten().take(count).collect();
+        for stream in &mut streams {
+            // The request is short and comes in one piece.
+            let _gone = stream.read(&mut [0; 1024]);
+        }
+        if come.send(()).is_err() || answer.recv().is_err() {
+            return;
+        }
+        for stream in &mut streams {
+            let _gone = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+        for stream in &mut streams {
+            while matches!(stream.read(&mut [0; 64]), Ok(1..)) {}
         }
     }))
 }
@@ -283,6 +314,48 @@ fn numbers(lab: &Lab) -> Result<(), Failure> {
 #[test]
 fn a_number_in_a_file_takes_servers_out_and_changes_weights() {
     sandboxed(60, numbers);
+}
+
+/// More answers than checkd hears in one turn come while it stands still for longer than it waits.
+fn stood_still(lab: &Lab) -> Result<(), Failure> {
+    const COUNT: usize = 400;
+    let lan = Lan::new(&[("d1", 1), ("s1", 11)])?;
+    let (tell_come, come) = mpsc::channel();
+    let (answer, wait_answer) = mpsc::channel();
+    let served = slow_pages(lan.host("s1")?, "10.77.0.11:8080", COUNT, tell_come, wait_answer)?;
+    let file = "/run/lab/number";
+    std::fs::create_dir_all("/run/lab")
+        .and_then(|()| std::fs::write(file, "0"))
+        .map_err(|cause| Failure::instrument("writing a number", cause))?;
+    let mut config = format!("track_file number {{ file {file}\n }}\n")
+        + "virtual_server 10.77.0.50 80 {\n delay_loop 60\n warmup 0\n connect_timeout 3\n retry 0\n lb_algo rr\n \
+           lb_kind NAT\n protocol TCP\n";
+    for port in 1..=COUNT {
+        config.push_str(&format!(
+            "real_server 10.77.0.11 {port} {{\n HTTP_GET {{\n connect_port 8080\n url {{\n path /\n status_code 200\n \
+             }}\n }}\n }}\n"
+        ));
+    }
+    config.push_str("real_server 10.77.0.12 80 {\n FILE_CHECK {\n track_file number\n weight 1\n }\n }\n}\n");
+    let director = Director::start(lab, lan.host("d1")?, Subject::Ours, &config, &[])?;
+    let checkd = director.wait_daemon("checkd")?;
+    come.recv_timeout(FIRST).map_err(|_| Failure::new(format!("no requests came:\n{}", director.log())))?;
+    process::signal(checkd, Signal::SIGSTOP);
+    answer.send(()).map_err(|_| Failure::new("the servers are gone"))?;
+    // Longer than connect_timeout, and less than the parent allows.
+    pause(Duration::from_millis(3_600));
+    process::signal(checkd, Signal::SIGCONT);
+    served.join().map_err(|_| Failure::new("the servers failed"))?;
+    std::fs::write(file, "3").map_err(|cause| Failure::instrument("writing a number", cause))?;
+    logs(&director, "Changing weight from 1 to 4 for active service [10.77.0.12]:tcp:80")?;
+    let log = director.log();
+    require(director.daemon("checkd") == Some(checkd), || format!("checkd was replaced:\n{log}"))?;
+    require(director.logged("Removing service") == 0, || format!("servers that answered went out:\n{log}"))
+}
+
+#[test]
+fn answers_that_came_while_the_checker_stood_still_count() {
+    sandboxed(60, stood_still);
 }
 
 /// A reload brings checks of a file that nobody has looked at before.

@@ -109,11 +109,28 @@ impl Connection {
     /// asked. `None`: not yet, or it has more to do.
     pub(super) fn look_again(&self, kind: &CheckKind) -> Option<Outcome> {
         let (Stage::Connecting, CheckKind::Tcp(endpoint)) = (&self.stage, kind) else { return None };
+        self.connects(endpoint).map(tcp::judge)
+    }
+
+    /// Goes on with what may have come and waits behind other events, now that the deadline is here.
+    pub(super) fn take_unheard(&mut self, key: usize, subject: &Subject<'_>, buffer: &mut [u8]) -> Progress {
+        let (Stage::Connecting, Some(endpoint)) = (&self.stage, subject.kind.endpoint()) else {
+            return self.advance(Ready::again(key), subject, buffer);
+        };
+        match self.connects(endpoint) {
+            None => Progress::Waiting,
+            Some(Ok(())) => self.begin(subject),
+            Some(Err(kind)) => Progress::Done(tcp::judge(Err(kind))),
+        }
+    }
+
+    /// Whether a connection that was begun stands, or why it won't; `None`: that isn't decided.
+    fn connects(&self, endpoint: &Endpoint) -> Option<Result<(), ErrorKind>> {
         match self.held.socket().connect(&endpoint.target.into()) {
-            Ok(()) => Some(tcp::judge(Ok(()))),
-            Err(error) if error.raw_os_error() == Some(nix::libc::EISCONN) => Some(tcp::judge(Ok(()))),
+            Ok(()) => Some(Ok(())),
+            Err(error) if error.raw_os_error() == Some(nix::libc::EISCONN) => Some(Ok(())),
             Err(error) if error.raw_os_error() == Some(nix::libc::EALREADY) => None,
-            Err(error) => Some(tcp::judge(Err(error.kind()))),
+            Err(error) => Some(Err(error.kind())),
         }
     }
 
@@ -163,6 +180,11 @@ impl Connection {
         {
             return Progress::Done(tcp::judge(Err(error.kind())));
         }
+        self.begin(subject)
+    }
+
+    /// The connection stands.
+    fn begin(&mut self, subject: &Subject<'_>) -> Progress {
         match Talk::start(subject) {
             Ok(Some(talk)) => {
                 self.stage = Stage::Talking(Box::new(talk));

@@ -12,6 +12,7 @@ mod mailer;
 mod outbox;
 mod pings;
 mod postponed;
+mod run;
 mod runs;
 mod talk;
 

@@ -16,8 +16,9 @@ use ipc::reactor::{Reactor, Ready};
 
 use super::connection::{Connection, Opened, Progress, is_ours};
 use super::lent::{Borrowed, Shelves};
-use super::pings::{Asked, NotAsked, Pings};
+use super::pings::{NotAsked, Pings};
 use super::postponed::Postponed;
+use super::run::{Run, Work};
 use super::talk::{Subject, client};
 use crate::probe::body::Patterns;
 use crate::probe::certificate::Trust;
@@ -60,30 +61,6 @@ pub(super) struct Runs {
     pings: Pings,
     patterns: Patterns,
     answered: Vec<usize>,
-}
-
-struct Run {
-    position: usize,
-    due: MonoTime,
-    /// Its key waits in `unfinished`.
-    unfinished: bool,
-    /// How far the server has come in its conversation.
-    milestones: u8,
-    /// When it has to have come further. The alarm may stand earlier.
-    deadline: MonoTime,
-    work: Work,
-}
-
-impl Run {
-    fn new(position: usize, due: MonoTime, deadline: MonoTime, work: Work) -> Self {
-        Self { position, due, unfinished: false, milestones: 0, deadline, work }
-    }
-}
-
-enum Work {
-    Connection(Connection),
-    Script,
-    Ping(Asked),
 }
 
 /// Something that the driver has to do for a run.
@@ -223,10 +200,20 @@ impl Runs {
 
     /// An event for a connection.
     pub(super) fn ready(&mut self, event: Ready, roster: &Roster, now: MonoTime, steps: &mut Vec<Step>) {
-        let key = event.key;
-        if self.pings.ready(key) {
-            return;
+        if !self.pings.ready(event.key) {
+            self.go_on(event.key, Some(event), roster, now, steps);
         }
+    }
+
+    /// Goes on with a connection after an event, or without one when its deadline has come.
+    fn go_on(
+        &mut self,
+        key: usize,
+        event: Option<Ready>,
+        roster: &Roster,
+        now: MonoTime,
+        steps: &mut Vec<Step>,
+    ) {
         let Some(Some(run)) = self.table.get_mut(key) else { return };
         let position = run.position;
         let Work::Connection(connection) = &mut run.work else { return };
@@ -236,7 +223,11 @@ impl Runs {
         let subject = Subject { kind: &check.kind, url, tls, patterns: &self.patterns };
         // Each stage begins at once: the event that it would wait for may have come already.
         let goes_on = loop {
-            match connection.advance(event, &subject, &mut self.buffer) {
+            let progress = match event {
+                Some(event) => connection.advance(event, &subject, &mut self.buffer),
+                None => connection.take_unheard(key, &subject, &mut self.buffer),
+            };
+            match progress {
                 Progress::Waiting => break false,
                 Progress::Connected => {
                     self.conversations = self.conversations.saturating_add(1);
@@ -534,17 +525,19 @@ impl Runs {
         self.alarms.set(position, now + POSTPONE + self.spread.part_of(POSTPONE));
     }
 
+    /// The alarm of a run has come: its deadline may be a later one by now, and what the server said may wait behind so
+    /// many other events that it was not heard, after this process or the whole machine stood still.
     fn late(&mut self, position: usize, roster: &Roster, now: MonoTime, steps: &mut Vec<Step>) {
-        let run = self.active.get(position).copied().flatten().and_then(|key| self.table.get(key)?.as_ref());
-        if let Some(deadline) = run.map(|run| run.deadline).filter(|deadline| *deadline > now) {
-            return self.alarms.set(position, deadline);
+        let Some(key) = self.active.get(position).copied().flatten() else { return };
+        let is_over = |table: &[Option<Run>]| table.get(key)?.as_ref().map(|run| run.deadline <= now);
+        if is_over(&self.table) == Some(true) {
+            self.go_on(key, None, roster, now, steps);
         }
-        let outcome = match (run.map(|run| &run.work), roster.check(position)) {
-            (Some(Work::Connection(connection)), Some(check)) => connection.timed_out(&check.kind),
-            (Some(Work::Ping(_)), _) => Outcome::Fail(Failure::NoEcho),
-            (Some(_) | None, _) => Outcome::Fail(Failure::ScriptTimeout),
-        };
-        self.end(position, outcome, steps);
+        let Some(run) = self.table.get(key).and_then(Option::as_ref) else { return };
+        match roster.check(position) {
+            Some(check) if run.deadline <= now => self.end(position, run.timed_out(&check.kind), steps),
+            Some(_) | None => self.alarms.set(position, run.deadline),
+        }
     }
 
     fn end(&mut self, position: usize, outcome: Outcome, steps: &mut Vec<Step>) {
