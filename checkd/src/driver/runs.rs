@@ -529,15 +529,15 @@ impl Runs {
     /// many other events that it was not heard, after this process or the whole machine stood still.
     fn late(&mut self, position: usize, roster: &Roster, now: MonoTime, steps: &mut Vec<Step>) {
         let Some(key) = self.active.get(position).copied().flatten() else { return };
-        let is_over = |table: &[Option<Run>]| table.get(key)?.as_ref().map(|run| run.deadline <= now);
-        if is_over(&self.table) == Some(true) {
+        if self.table.get(key).and_then(Option::as_ref).is_some_and(|run| run.deadline <= now) {
             self.go_on(key, None, roster, now, steps);
         }
         let Some(run) = self.table.get(key).and_then(Option::as_ref) else { return };
-        match roster.check(position) {
-            Some(check) if run.deadline <= now => self.end(position, run.timed_out(&check.kind), steps),
-            Some(_) | None => self.alarms.set(position, run.deadline),
+        if run.deadline > now {
+            return self.alarms.set(position, run.deadline);
         }
+        let Some(check) = roster.check(position) else { return };
+        self.end(position, run.timed_out(&check.kind), steps);
     }
 
     fn end(&mut self, position: usize, outcome: Outcome, steps: &mut Vec<Step>) {
